@@ -1,0 +1,195 @@
+"""What a model expects and returns: ModelSpec and TileSpec, plain frozen dataclasses.
+
+Standard library only, so that any framework can take them. `manifest` validates what people
+write; `tiling` turns a TileSpec into windows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+ARRAY_AXES = "TCZYX"
+SPATIAL_AXES = "zyx"
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The resolution a model reads at; one of the first three, in the unit its name says.
+
+    Parameters
+    ----------
+    mpp
+        µm per pixel.
+    magnification
+        Objective power; taken as 10 / magnification µm per pixel.
+    level
+        A pyramid level of the file, 0 the finest.
+    tolerance
+        Relative deviation of mpp within which pixels are taken as they are.
+    """
+
+    mpp: Optional[float] = None
+    magnification: Optional[float] = None
+    level: Optional[int] = None
+    tolerance: float = 0.05
+
+    @property
+    def target_mpp(self) -> Optional[float]:
+        """µm per pixel that is wanted, or None for a level."""
+        if self.mpp is not None:
+            return self.mpp
+        return 10.0 / self.magnification if self.magnification is not None else None
+
+
+@dataclass(frozen=True)
+class TileSpec:
+    """The tiles a model takes, per named spatial axis, at `resolution`, in `unit`.
+
+    Parameters
+    ----------
+    size
+        What the model sees, e.g. ``{"y": 512, "x": 512}``.
+    band
+        Overlap kept on each inner side to match objects across tiles.
+    context
+        Read on each inner side, then thrown away; at least the receptive field's radius.
+    resolution
+        None reads the image's own pixels.
+    unit
+        ``px`` or ``um``.
+    variable_input
+        The model takes smaller tiles at the image's end.
+    pad
+        Fills a tile past the image's end: ``reflect``, ``edge``, ``zero`` or ``white``.
+    stride_multiple
+        Tile origins and sizes are multiples of it: the network's total stride.
+    """
+
+    size: Mapping[str, float]
+    band: Mapping[str, float] = field(default_factory=dict)
+    context: Mapping[str, float] = field(default_factory=dict)
+    resolution: Optional[Resolution] = None
+    unit: str = "px"
+    variable_input: bool = False
+    pad: str = "reflect"
+    stride_multiple: int = 1
+
+    @property
+    def axes(self) -> str:
+        """Spatial axes the model takes, in the order z, y, x."""
+        return "".join(a for a in SPATIAL_AXES if a in self.size)
+
+    def stride(self, axis: str) -> float:
+        """Distance between two tiles' origins along `axis`, in `unit`."""
+        return self.size[axis] - 2 * (self.band.get(axis, 0) + self.context.get(axis, 0))
+
+    def pixels(self, values: Mapping[str, float], axis: str) -> int:
+        """`values[axis]` in whole pixels at the model's resolution (0 where absent)."""
+        value = values.get(axis, 0)
+        if self.unit == "um":
+            if self.resolution is None or self.resolution.target_mpp is None:
+                raise ValueError("unit um needs a resolution in mpp or magnification")
+            value = value / self.resolution.target_mpp
+        return int(round(value))
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model is, takes and gives; the names are those of the sources it unites.
+
+    Parameters
+    ----------
+    model_name, version, weights_source, license
+        Identity. `version` is the immutable release; `weights_source` the location used, or None.
+    tile_spec
+        The tiles it takes.
+    axes
+        Array axes of one tile, a subset of ``TCZYX``; C is always present in what the model gets.
+    num_channels, channel_names
+        Channels of a tile, in this order.
+    input_range
+        ``(low, high)`` that the dtype's full range is scaled to, or None for native values.
+    mean, std
+        Per channel, on `input_range`'s scale; None is no standardisation.
+    normalization
+        ``{"method": "percentile", "low": 1, "high": 99, "scope": "image" | "tile"}`` or
+        ``{"method": "zscore", ...}``; None is none.
+    interpolation, antialias
+        How pixels are resampled to `tile_spec.resolution`.
+    color_space
+        RGB, BGR, HED, GRAY or MULTI.
+    stain_normalization, stain_target, on_failure
+        Method, its fit, and what a tile without tissue does: passthrough, skip or error.
+    architecture, patch_size, num_prefix_tokens, base_dim
+        Family, a ViT's patch side in pixels, its CLS and register tokens, its hidden width.
+    output_kind
+        ``labels``, ``map`` or ``embedding``.
+    output_type, embedding_dim, output_spatial_dims, variants
+        An embedding's form, length and (rows, columns), and the named alternatives.
+    classes
+        Names of label values or map channels.
+    merge
+        ``{"policy": "match" | "components" | "keep" | "core" | "blend"}`` and its options.
+    equivalence
+        ``exact``: tiled equals untiled bit for bit; ``approx``: within a tolerance.
+    receptive_field
+        Radius in pixels beyond which an input can't change an output; None is unbounded.
+    precision
+        ``fp32``, ``fp16`` or ``bf16``.
+    batch_size, tiles_per_task, min_vram_gb
+        Hints: tiles a batch, tiles a job, GPU memory in GB.
+    """
+
+    model_name: str
+    version: str
+    tile_spec: TileSpec
+    license: str = ""
+    weights_source: Optional[str] = None
+    axes: str = "CYX"
+    num_channels: int = 1
+    channel_names: Optional[Tuple[str, ...]] = None
+    input_range: Optional[Tuple[float, float]] = None
+    mean: Optional[Tuple[float, ...]] = None
+    std: Optional[Tuple[float, ...]] = None
+    normalization: Optional[Mapping[str, Any]] = None
+    interpolation: str = "bilinear"
+    antialias: bool = True
+    color_space: str = "MULTI"
+    stain_normalization: Optional[str] = None
+    stain_target: Optional[Mapping[str, Any]] = None
+    on_failure: str = "error"
+    resize: Optional[Mapping[str, Any]] = None
+    crop: Optional[Mapping[str, Any]] = None
+    supported_mpp: Optional[Tuple[float, ...]] = None
+    architecture: str = ""
+    patch_size: Optional[int] = None
+    num_prefix_tokens: Optional[int] = None
+    base_dim: Optional[int] = None
+    output_kind: str = "labels"
+    output_type: Optional[str] = None
+    embedding_dim: Optional[int] = None
+    output_spatial_dims: Optional[Tuple[int, int]] = None
+    variants: Optional[Mapping[str, Any]] = None
+    classes: Optional[Tuple[str, ...]] = None
+    merge: Optional[Mapping[str, Any]] = None
+    equivalence: str = "approx"
+    receptive_field: Optional[int] = None
+    precision: str = "fp32"
+    batch_size: int = 1
+    tiles_per_task: Optional[int] = None
+    min_vram_gb: Optional[float] = None
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
+        """The inverse of `to_dict`, from JSON: lists become tuples again."""
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        tile = dict(values["tile_spec"])
+        if tile.get("resolution") is not None:
+            tile["resolution"] = Resolution(**tile["resolution"])
+        return cls(**{**values, "tile_spec": TileSpec(**tile)})
