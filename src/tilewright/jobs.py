@@ -1,0 +1,210 @@
+"""What travels between steps: recipe.json, groups/*.json and jobs/*.json.
+
+A *recipe* is what makes the numbers; a *group* is merged together (one big image, or a pack of
+small ones); a *job* is one PREDICT task's tiles. PLAN writes them, nothing edits them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .spec import ModelSpec
+
+
+def canonical(value: Any) -> str:
+    """JSON text that depends on the value alone: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (64 hex digits) of a JSON value."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """One image as the run sees it: where it is, what of it is read, and how.
+
+    Parameters
+    ----------
+    key
+        Its name inside the group: ``i000``, ``i001``, …
+    id
+        Its name for people and in the output folder.
+    path, fingerprint
+        The file or folder, and the digest of its size, times and ends.
+    axes, shape, dtype
+        Of the whole scene at level 0, in the file's own order, e.g. ``"TCYX"``.
+    scene
+        Series number in a file that holds several.
+    level
+        Pyramid level that is read.
+    channels
+        Source channel of each model channel; a single one is repeated.
+    channel_names
+        Names of the source's channels, where it gives them.
+    mpp
+        µm per level-0 pixel ``(y, x)``, or None.
+    z_um
+        µm per slice, or None.
+    factor
+        Model pixels per pixel of `level`, ``(y, x)``; ``(1, 1)`` reads as is.
+    region
+        ``(y, x, height, width)`` in level-0 pixels, or None for all.
+    statistics
+        What `preprocess.statistics` found, where it was computed ahead.
+    copy
+        A tiled copy (OME-Zarr) to read instead of `path`.
+    """
+
+    key: str
+    id: str
+    path: str
+    fingerprint: str
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+    scene: int = 0
+    level: int = 0
+    channels: tuple[int, ...] = (0,)
+    channel_names: tuple[str, ...] | None = None
+    mpp: tuple[float, float] | None = None
+    z_um: float | None = None
+    factor: tuple[float, float] = (1.0, 1.0)
+    region: tuple[int, int, int, int] | None = None
+    statistics: dict[str, Any] | None = None
+    copy: str | None = None
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ImageRef:
+        """The inverse of ``dataclasses.asdict``, from JSON."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything the numbers depend on, and nothing else.
+
+    Parameters
+    ----------
+    model
+        ``short_name, model_name, variant, release, task``.
+    spec
+        What the model expects and returns.
+    params
+        What reaches the script, the config file's content included.
+    weights
+        SHA-256 of the weights file, or None when the manifest doesn't say (FETCH finds it).
+    environment
+        ``name`` and ``digest`` of the environment file.
+    script
+        ``name`` and ``digest`` of the model script.
+    code
+        Digest of each of our modules that reads, prepares or runs a tile.
+    """
+
+    model: dict[str, str]
+    spec: ModelSpec
+    params: dict[str, Any]
+    weights: str | None
+    environment: dict[str, str]
+    script: dict[str, str]
+    code: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {**values, "spec": self.spec.to_dict()}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the recipe: the name of its numbers."""
+        return digest(self.to_dict())
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Read a recipe.json."""
+        data = json.loads(path.read_text())
+        return cls(**{**data, "spec": ModelSpec.from_dict(data["spec"])})
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images that are merged together, and how.
+
+    Parameters
+    ----------
+    group
+        Its name: safe as a file name.
+    jobs
+        How many banks it must have.
+    images
+        Its images.
+    merge
+        The merge policy and its options.
+    store
+        Name of the result, ``<model_name>-<release>-<task>.zarr``.
+    task
+        What the labels, map or table are called.
+    save_image
+        Per image key: whether the image's pyramid goes into the store.
+    """
+
+    group: str
+    jobs: int
+    images: tuple[ImageRef, ...]
+    merge: dict[str, Any]
+    store: str
+    task: str
+    save_image: dict[str, bool] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Group:
+        """Read a group's JSON."""
+        data = json.loads(path.read_text())
+        return cls(**{**data, "images": tuple(ImageRef.from_dict(i) for i in data["images"])})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One PREDICT task: which tiles of which images.
+
+    Parameters
+    ----------
+    group, job
+        Its group's name and its number in it, from 0.
+    images
+        The images it reads.
+    parts
+        ``(image key, start, stop)``: tiles, numbered over the looped planes and then the grid.
+    """
+
+    group: str
+    job: int
+    images: tuple[ImageRef, ...]
+    parts: tuple[tuple[str, int, int], ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Job:
+        """Read a job's JSON."""
+        data = json.loads(path.read_text())
+        return cls(
+            group=data["group"],
+            job=data["job"],
+            images=tuple(ImageRef.from_dict(i) for i in data["images"]),
+            parts=tuple((k, a, b) for k, a, b in data["parts"]),
+        )
+
+
+def save(path: Path, value: Any) -> None:
+    """Write a recipe, group or job (or any JSON value) in canonical form."""
+    if isinstance(value, Recipe):
+        value = value.to_dict()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    path.write_text(canonical(value) + "\n", encoding="utf-8")
