@@ -28,7 +28,7 @@ class TilewrightError(Exception):
         self.code = code
 
 
-class Problems(TilewrightError):
+class ProblemsError(TilewrightError):
     """Several problems found in one look, one a line."""
 
     def __init__(self, problems: list[TilewrightError]) -> None:

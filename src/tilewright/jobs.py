@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,10 @@ class ImageRef:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ImageRef:
         """The inverse of ``dataclasses.asdict``, from JSON."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Group:
-    """Images that are merged together, and how.
+    """Images that are merged together, and how; which they are, the banks say.
 
     Parameters
     ----------
@@ -143,8 +146,6 @@ class Group:
         Its name: safe as a file name.
     jobs
         How many banks it must have.
-    images
-        Its images.
     merge
         The merge policy and its options.
     store
@@ -152,22 +153,20 @@ class Group:
     task
         What the labels, map or table are called.
     save_image
-        Per image key: whether the image's pyramid goes into the store.
+        Whether the image's pyramid goes into the store; None: up to 2^28 pixels.
     """
 
     group: str
     jobs: int
-    images: tuple[ImageRef, ...]
     merge: dict[str, Any]
     store: str
     task: str
-    save_image: dict[str, bool] = field(default_factory=dict)
+    save_image: bool | None = None
 
     @classmethod
     def load(cls, path: Path) -> Group:
         """Read a group's JSON."""
-        data = json.loads(path.read_text())
-        return cls(**{**data, "images": tuple(ImageRef.from_dict(i) for i in data["images"])})
+        return cls(**json.loads(path.read_text()))
 
 
 @dataclass(frozen=True)

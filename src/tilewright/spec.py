@@ -7,11 +7,13 @@ write; `tiling` turns a TileSpec into windows.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, ClassVar, Literal
 
 ARRAY_AXES = "TCZYX"
 SPATIAL_AXES = "zyx"
+STRICT: dict[str, Any] = {"extra": "forbid"}  # for whoever validates with pydantic
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,15 @@ class Resolution:
         Relative deviation of mpp within which pixels are taken as they are.
     """
 
-    mpp: Optional[float] = None
-    magnification: Optional[float] = None
-    level: Optional[int] = None
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    mpp: float | None = None
+    magnification: float | None = None
+    level: int | None = None
     tolerance: float = 0.05
 
     @property
-    def target_mpp(self) -> Optional[float]:
+    def target_mpp(self) -> float | None:
         """µm per pixel that is wanted, or None for a level."""
         if self.mpp is not None:
             return self.mpp
@@ -67,13 +71,15 @@ class TileSpec:
         Tile origins and sizes are multiples of it: the network's total stride.
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
     size: Mapping[str, float]
     band: Mapping[str, float] = field(default_factory=dict)
     context: Mapping[str, float] = field(default_factory=dict)
-    resolution: Optional[Resolution] = None
-    unit: str = "px"
+    resolution: Resolution | None = None
+    unit: Literal["px", "um"] = "px"
     variable_input: bool = False
-    pad: str = "reflect"
+    pad: Literal["reflect", "edge", "zero", "white"] = "reflect"
     stride_multiple: int = 1
 
     @property
@@ -92,7 +98,7 @@ class TileSpec:
             if self.resolution is None or self.resolution.target_mpp is None:
                 raise ValueError("unit um needs a resolution in mpp or magnification")
             value = value / self.resolution.target_mpp
-        return int(round(value))
+        return round(value)
 
 
 @dataclass(frozen=True)
@@ -142,54 +148,59 @@ class ModelSpec:
         Hints: tiles a batch, tiles a job, GPU memory in GB.
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
     model_name: str
     version: str
     tile_spec: TileSpec
     license: str = ""
-    weights_source: Optional[str] = None
+    weights_source: str | None = None
     axes: str = "CYX"
     num_channels: int = 1
-    channel_names: Optional[Tuple[str, ...]] = None
-    input_range: Optional[Tuple[float, float]] = None
-    mean: Optional[Tuple[float, ...]] = None
-    std: Optional[Tuple[float, ...]] = None
-    normalization: Optional[Mapping[str, Any]] = None
+    channel_names: tuple[str, ...] | None = None
+    input_range: tuple[float, float] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    normalization: Mapping[str, Any] | None = None
     interpolation: str = "bilinear"
     antialias: bool = True
-    color_space: str = "MULTI"
-    stain_normalization: Optional[str] = None
-    stain_target: Optional[Mapping[str, Any]] = None
+    color_space: Literal["RGB", "BGR", "HED", "GRAY", "MULTI"] = "MULTI"
+    stain_normalization: str | None = None
+    stain_target: Mapping[str, Any] | None = None
     on_failure: str = "error"
-    resize: Optional[Mapping[str, Any]] = None
-    crop: Optional[Mapping[str, Any]] = None
-    supported_mpp: Optional[Tuple[float, ...]] = None
+    resize: Mapping[str, Any] | None = None
+    crop: Mapping[str, Any] | None = None
+    supported_mpp: tuple[float, ...] | None = None
     architecture: str = ""
-    patch_size: Optional[int] = None
-    num_prefix_tokens: Optional[int] = None
-    base_dim: Optional[int] = None
-    output_kind: str = "labels"
-    output_type: Optional[str] = None
-    embedding_dim: Optional[int] = None
-    output_spatial_dims: Optional[Tuple[int, int]] = None
-    variants: Optional[Mapping[str, Any]] = None
-    classes: Optional[Tuple[str, ...]] = None
-    merge: Optional[Mapping[str, Any]] = None
-    equivalence: str = "approx"
-    receptive_field: Optional[int] = None
-    precision: str = "fp32"
+    patch_size: int | None = None
+    num_prefix_tokens: int | None = None
+    base_dim: int | None = None
+    output_kind: Literal["labels", "map", "embedding"] = "labels"
+    output_type: str | None = None
+    embedding_dim: int | None = None
+    output_spatial_dims: tuple[int, int] | None = None
+    variants: Mapping[str, Any] | None = None
+    classes: tuple[str, ...] | None = None
+    merge: Mapping[str, Any] | None = None
+    equivalence: Literal["exact", "approx"] = "approx"
+    receptive_field: int | None = None
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     batch_size: int = 1
-    tiles_per_task: Optional[int] = None
-    min_vram_gb: Optional[float] = None
+    tiles_per_task: int | None = None
+    min_vram_gb: float | None = None
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
         """The inverse of `to_dict`, from JSON: lists become tuples again."""
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
         tile = dict(values["tile_spec"])
         if tile.get("resolution") is not None:
             tile["resolution"] = Resolution(**tile["resolution"])
-        return cls(**{**values, "tile_spec": TileSpec(**tile)})
+        values["tile_spec"] = TileSpec(**tile)
+        return cls(**values)

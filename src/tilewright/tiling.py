@@ -137,9 +137,7 @@ class Grid:
 def grid(spec: TileSpec, shape: tuple[int, ...]) -> Grid:
     """The tiles `spec` cuts a plane or volume of `shape` (its axes in the order z, y, x) into."""
     axes = tuple(
-        TileAxis(
-            spec.pixels(spec.size, a), spec.pixels(spec.band, a), spec.pixels(spec.context, a)
-        )
+        TileAxis(spec.pixels(spec.size, a), spec.pixels(spec.band, a), spec.pixels(spec.context, a))
         for a in spec.axes
     )
     return Grid(axes, tuple(shape))

@@ -1,0 +1,304 @@
+"""The YAML of a base model, checked: what people write in `manifests/<short_name>.yml`.
+
+One pydantic model a block; unknown keys are refused; the text under a field is its manual.
+Resolving versions, tasks and overlays is `registry`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from .errors import TilewrightError
+from .spec import ModelSpec
+
+TASK_NAMES = {
+    "mito": "Mitochondria",
+    "er": "Endoplasmic Reticulum",
+    "ne": "Nuclear Envelope",
+    "everything": "Everything!",
+    "nuclei": "Nuclei",
+    "cyto": "Cytoplasm",
+    "drop": "Lipid Droplets",
+    "boundaries": "Boundaries",
+    "embed": "Tile Embeddings",
+}
+"""Every task and its display name; a new task is one line here."""
+
+TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "tuple": list}
+Scalar = str | int | float | bool
+ShortName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=50)]
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=100)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def slug(name: str) -> str:
+    """A version's name as it appears in `model_name`: lower case, spaces to underscores."""
+    return re.sub(r"[^a-z0-9._+-]+", "_", name.lower())
+
+
+class Strict(BaseModel):
+    """A block of a manifest; a key it doesn't know is an error."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Param(Strict):
+    """A parameter a user may change; the list drives any UI."""
+
+    name: str
+    """What the user reads."""
+    arg_name: str = ""
+    """What the script gets; the name if left out."""
+    value: Scalar | list[Scalar] | None = None
+    """The default; a list is a choice of these."""
+    default: Scalar | None = None
+    """Which of the choices; the first if left out."""
+    dtype: Literal["str", "int", "float", "bool", "list", "tuple"] | None = None
+    """The type where `value` is null."""
+    min: float | None = None
+    """Smallest allowed value."""
+    max: float | None = None
+    """Largest allowed value."""
+    tooltip: str | None = None
+    """Unit and meaning, in one line."""
+    param_type: str | None = None
+    """`channel` for a selector of the image's channels."""
+    channel_start: Literal[-1, 0] = -1
+    """Number of the first item of a channel selector."""
+    channel_start_label: str = "original"
+    """Label of the first item of a channel selector."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        self.arg_name = self.arg_name or self.name
+        if self.value is None and self.dtype is None:
+            raise ValueError(f"parameter {self.name} needs a dtype because its value is null")
+        if self.default is not None and self.default not in self.choices:
+            raise ValueError(f"parameter {self.name}: default {self.default!r} isn't a choice")
+        return self
+
+    @property
+    def choices(self) -> list[Scalar]:
+        """The allowed values of a choice; empty for a free value."""
+        return self.value if isinstance(self.value, list) else []
+
+    @property
+    def start(self) -> Scalar | None:
+        """The value a user who says nothing gets."""
+        if isinstance(self.value, list):
+            return self.default if self.default is not None else self.value[0]
+        return self.value
+
+    def check(self, given: Any) -> Any:
+        """The value a user gave, in the parameter's type.
+
+        Raises
+        ------
+        TilewrightError
+            When its type, choice or range doesn't fit.
+        """
+        kind = self.dtype or type(self.start).__name__
+        value: Any
+        try:
+            value = TypeAdapter[Any](TYPES[kind]).validate_python(given)
+        except ValidationError:
+            raise self._refuse(given, f"a value of type {kind}") from None
+        if self.choices and value not in self.choices:
+            raise self._refuse(given, f"one of {', '.join(map(str, self.choices))}")
+        if self.min is not None and value < self.min:
+            raise self._refuse(given, f"at least {self.min:g}")
+        if self.max is not None and value > self.max:
+            raise self._refuse(given, f"at most {self.max:g}")
+        return value
+
+    def _refuse(self, given: Any, wanted: str) -> TilewrightError:
+        return TilewrightError(
+            f"The model parameter {self.arg_name} is {given!r}; it takes {wanted}.",
+            fix="Change it in the file given by --model_config.",
+            code=2,
+        )
+
+
+class Author(Strict):
+    """Somebody to thank."""
+
+    name: str
+    affiliation: str | None = None
+    email: str | None = None
+    url: str | None = None
+    github: str | None = None
+    orcid: str | None = None
+
+
+class Publication(Strict):
+    """What to cite."""
+
+    title: str
+    info: str
+    url: str
+    year: int | None = None
+    doi: str | None = None
+    authors: list[Author] | None = None
+
+
+class Metadata(Strict):
+    """What a reader wants to know about the model."""
+
+    description: str
+    url: str | None = None
+    repo: str | None = None
+    pubs: list[Publication] | None = None
+    authors: list[Author] | None = None
+
+
+class Location(Strict):
+    """One place the weights can be had from."""
+
+    location: str
+    """A path (relative to the repository), https, or hf:owner/name@revision/file."""
+    sha256: Sha256 | None = None
+    """Digest of the file; a copy with another digest isn't taken."""
+    bytes: int | None = None
+    """Size of the file."""
+    config_path: str | None = None
+    """A config file that belongs to these weights."""
+    revision: str | None = None
+    """The hub's commit."""
+    scope: str | None = None
+    """The site this path exists at."""
+
+
+class Task(Strict):
+    """What one version can do, with its weights."""
+
+    locations: list[Location]
+    """In order; the first reachable one of the right digest is used. Empty: never downloaded."""
+    params: list[Param] | None = None
+    """Replaces the version's and the root's list."""
+    spec: dict[str, Any] = {}
+    """Merged over the version's spec."""
+    metadata: Metadata | None = None
+
+    @field_validator("locations", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        entries = value if isinstance(value, list) else [value]
+        return [{"location": e} if isinstance(e, str) else e for e in entries]
+
+
+class Version(Strict):
+    """A variant of the base model that the same script runs."""
+
+    model_name: ModelName | None = None
+    """Unique in the registry; <short_name>-<slug> if left out."""
+    release: str = "0"
+    """Immutable number of exactly these weights and settings."""
+    slug: str = ""
+    axes: str | None = None
+    tasks: dict[str, Task]
+    params: list[Param] | None = None
+    spec: dict[str, Any] = {}
+    """Merged over the root's spec."""
+    metadata: Metadata | None = None
+    license: str | None = None
+
+    @field_validator("tasks")
+    @classmethod
+    def _known(cls, tasks: dict[str, Task]) -> dict[str, Task]:
+        unknown = [t for t in tasks if t.lower() not in TASK_NAMES]
+        if unknown:
+            raise ValueError(f"unknown task {unknown[0]!r}; known: {', '.join(TASK_NAMES)}")
+        return {t.lower(): task for t, task in tasks.items()}
+
+
+class Manifest(Strict):
+    """One base model: everything the pipeline and a UI need to know about it."""
+
+    name: str
+    short_name: ShortName = ""
+    """Names bin/run_<short_name>.py and envs/<short_name>.yml."""
+    metadata: Metadata
+    license: str = ""
+    """SPDX id of the weights' licence."""
+    params: list[Param] = []
+    spec: dict[str, Any] = {}
+    """ModelSpec's fields; versions and tasks merge theirs over it."""
+    versions: Annotated[dict[str, Version], Field(min_length=1)]
+    """In order; the first is the default."""
+    runner: Literal["onnx", "torchscript", "timm"] | None = None
+    """A script that serves any model of a format, in place of run_<short_name>.py."""
+    environment: str | None = None
+    """Another environment than the script's own; `base` is ours."""
+    config: str | None = None
+    """A config file that reaches the script under `params`."""
+    usage_guide: str | None = None
+    extends: bool = False
+    """Merge over the manifest of the same short_name, in place of replacing it."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        self.short_name = self.short_name or slug(self.name)
+        for name, version in self.versions.items():
+            version.slug = version.slug or slug(name)
+            version.model_name = version.model_name or f"{self.short_name}-{version.slug}"
+        return self
+
+    @property
+    def script(self) -> str:
+        """Name of the model script in `bin/`."""
+        return f"run_{self.runner or self.short_name}.py"
+
+    @property
+    def environment_name(self) -> str:
+        """Name of the environment the script runs in."""
+        if self.environment:
+            return self.environment
+        return "base" if self.runner == "onnx" else self.runner or self.short_name
+
+
+def model_spec(fields: dict[str, Any]) -> ModelSpec:
+    """A ModelSpec from the fields people write, checked.
+
+    Parameters
+    ----------
+    fields
+        ModelSpec's fields; in `tile_spec`, `size`, `band`, `context` and `stride` may be one
+        number for y and x.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Naming each field that doesn't fit.
+    """
+    fields = dict(fields)
+    if isinstance(fields.get("tile_spec"), dict):
+        fields["tile_spec"] = _tile_fields(fields["tile_spec"])
+    return TypeAdapter(ModelSpec).validate_python(fields)
+
+
+def _tile_fields(tile: dict[str, Any]) -> dict[str, Any]:
+    """`tile_spec` with every value per axis, and `stride` turned into `band`."""
+    tile = dict(tile)
+    size = tile["size"] = _per_axis(tile.get("size", {}), "yx")
+    for key in ("band", "context"):
+        tile[key] = _per_axis(tile.get(key, 0), size)
+    stride = tile.pop("stride", None)
+    if stride is not None:
+        strides = _per_axis(stride, size)
+        tile["band"] = {a: (size[a] - strides[a]) / 2 - tile["context"][a] for a in size}
+    return tile
+
+
+def _per_axis(value: Any, axes: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else dict.fromkeys(axes, value)
