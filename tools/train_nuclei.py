@@ -10,7 +10,8 @@
 DATA holds `train/` with `NAME.tif` and `NAME_labels.tif` (names start with fluo_ or he_).
 The pipeline needs none of this; install it apart:
 
-    pip install torch==TORCH onnx==ONNX onnxruntime==ORT numpy scipy scikit-image tifffile
+    pip install torch==2.15.0 onnx==1.23.2 onnxruntime==1.32.0 \\
+        numpy==2.4.6 scipy==1.17.1 scikit-image==0.26.0 tifffile==2026.3.3
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from pathlib import Path
 import torch
 from nuclei import data, network
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
+from torch.utils.data import DataLoader
 
 SIZE, BATCH = 160, 10  # crops of 160 px hold a whole receptive field with room around it
 PEAK_RATE, WARM_UP = 3e-3, 300
 DECAY = 0.998  # of the averaged weights: about the last 500 steps
-SAVE_EVERY = 150
+SAVE_EVERY = 100
 
 
 def rate(step: int, steps: int) -> float:
@@ -50,8 +52,7 @@ def loss(logits: Tensor, target: Tensor) -> Tensor:
         (N, 5, H, W): those three, the weight of the first two, the weight of the distance.
     """
     want, weight = target[:, :3], target[:, [3, 3, 4]]
-    plain = F.binary_cross_entropy_with_logits(logits, want, reduction="none") * weight
-    # the least a soft target allows is taken off, so that the number printed can reach 0
+    plain = functional.binary_cross_entropy_with_logits(logits, want, reduction="none") * weight
     terms = plain.mean((0, 2, 3)) / weight.mean((0, 2, 3))
     parts = torch.tensor([1.0, 0.7, 1.5])
     chance = torch.sigmoid(logits[:, :2])
@@ -70,13 +71,17 @@ class Run:
         self.net = network.Nuclei().to(memory_format=torch.channels_last)
         self.mean = network.Nuclei()
         self.mean.load_state_dict(self.net.state_dict())
-        self.optimiser = torch.optim.AdamW(self.net.parameters(), PEAK_RATE, weight_decay=2e-3)
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), PEAK_RATE, weight_decay=0.02)
         self.step = 0
 
     def save(self) -> None:
         """Replace the checkpoint."""
-        state = {"net": self.net.state_dict(), "mean": self.mean.state_dict(),
-                 "optimiser": self.optimiser.state_dict(), "step": self.step}
+        state = {
+            "net": self.net.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
         draft = self.path.with_suffix(".draft")
         torch.save(state, draft)
         draft.replace(self.path)
@@ -109,7 +114,9 @@ class Run:
     def average(self) -> None:
         """Move the averaged network, batch statistics too, towards the network."""
         keep = min(DECAY, (1 + self.step) / (10 + self.step))
-        for mine, new in zip(self.mean.state_dict().values(), self.net.state_dict().values()):
+        for mine, new in zip(
+            self.mean.state_dict().values(), self.net.state_dict().values(), strict=True
+        ):
             if mine.is_floating_point():
                 mine.lerp_(new, 1 - keep)
 
@@ -124,7 +131,7 @@ def train(args: argparse.Namespace) -> None:
         run.load()
     crops = data.Crops(data.load(paths), SIZE, args.seed)
     todo = range(run.step * BATCH, args.steps * BATCH)
-    loader = torch.utils.data.DataLoader(crops, BATCH, sampler=todo, num_workers=1, prefetch_factor=8)
+    loader = DataLoader(crops, BATCH, sampler=todo, num_workers=1, prefetch_factor=8)
     print(f"{len(paths)} images, {len(held)} held out, {network.parameters(run.net)} parameters")
     began, losses = time.monotonic(), []
     for images, target in loader:
@@ -175,15 +182,16 @@ def setting(text: str) -> tuple[str, float]:
 
 def parse(words: list[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     commands = parser.add_subparsers(required=True)
 
     def command(does: object, *names: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(does.__name__, help=does.__doc__)
         sub.set_defaults(does=does)
         for name in names:
-            sub.add_argument(name, type=Path, required=True) if name[0] == "-" else sub.add_argument(
-                name, type=Path)
+            sub.add_argument(name, type=Path, **({"required": True} if name[0] == "-" else {}))
         return sub
 
     sub = command(train, "--data", "--out")

@@ -1,1 +1,1 @@
-"""What `train_nuclei.py` is made of: `data` (crops), `network` (U-Net, ONNX), `score` (F1, reach)."""
+"""What `train_nuclei.py` is made of: crops (`data`), U-Net (`network`), figures (`score`)."""

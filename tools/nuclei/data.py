@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 LOW, HIGH = 1.0, 99.8  # percentiles of the whole image, per channel
 HELD_OUT = 0.09  # of `train`, to choose thresholds on
@@ -25,7 +25,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Picture:
-    """One image ready to crop: `image` (3, H, W) scaled, `labels` (H, W), `distance`, `area` (H, W)."""
+    """One image ready to crop: `image` (3, H, W) is scaled, the other planes are (H, W)."""
 
     name: str
     image: Array
@@ -149,7 +149,7 @@ class Crops(torch.utils.data.Dataset):
 
 
 def place(picture: Picture, size: int, rng: np.random.Generator) -> Tensor:
-    """A random crop as the (3, 3) matrix from crop to image coordinates, both in px from the centre."""
+    """A random crop: the (3, 3) matrix from px around its centre to px of the image."""
     shape = np.array(picture.labels.shape, np.float64)
     centre = rng.uniform(0, shape)
     if len(picture.centres) and rng.random() < 0.7:
@@ -177,7 +177,7 @@ def warp(picture: Picture, matrix: Tensor, size: int) -> tuple[Tensor, Tensor, T
 
     def sample(planes: list[NDArray[np.generic]], mode: str) -> Tensor:
         stack = torch.from_numpy(np.stack(planes).astype(np.float32))[None]
-        return F.grid_sample(stack, grid, mode, "reflection", align_corners=False)[0]
+        return functional.grid_sample(stack, grid, mode, "reflection", align_corners=False)[0]
 
     smooth = sample([*picture.image, picture.distance], "bilinear")
     crisp = sample([picture.labels, picture.area], "nearest")
@@ -189,7 +189,7 @@ def target(labels: Tensor, distance: Tensor, area: Tensor) -> Tensor:
     """(5, S, S): what the three maps should be, and how much each pixel counts."""
 
     def widest(plane: Tensor, window: int) -> Tensor:
-        return F.max_pool2d(plane[None], window, 1, window // 2)[0]
+        return functional.max_pool2d(plane[None], window, 1, window // 2)[0]
 
     def shared(window: int) -> Tensor:
         least = -widest(torch.where(labels > 0, -labels, torch.tensor(-1e6)), window)
