@@ -1,0 +1,110 @@
+"""What does one tile bank? Its labels on the valid region, and one row for each of its objects.
+
+The worker calls `prepare` on what a model returns; `labels` matches and paints from the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cc3d
+import fastremap
+import numpy as np
+
+from tilewright.errors import TilewrightError
+from tilewright.tiling import Box, Grid, Tile
+
+Array = np.ndarray[Any, Any]
+
+AREA, CORE, CUT, BOX = 0, 1, 2, 3
+"""Columns of an object table; from `BOX` on: start and stop along each axis."""
+
+
+def prepare(labels: Array, tile: Tile, grid: Grid) -> tuple[Array, Array]:
+    """Crop a model's labels to the tile's valid region and number its objects 1..n.
+
+    Objects are numbered in raster order of their first pixel, so that neither the order nor the
+    offset of the model's own ids matters. An id used for several pieces stays one object.
+
+    Parameters
+    ----------
+    labels
+        Integers of the shape of the tile's window, 0 is background.
+    tile, grid
+        The tile, and the grid it is of.
+
+    Returns
+    -------
+    labels
+        The valid region, in the smallest unsigned integer that holds n.
+    table
+        (n, 3 + 2 * axes) int64, row i is object i + 1: pixels in the valid region, pixels in the
+        core, 1 if it touches an inner side of the valid region (it may go on beyond), then start
+        and stop along each axis, in pixels of the plane.
+
+    Raises
+    ------
+    TilewrightError
+        The labels are of another shape than the window, aren't integers, or are negative.
+    """
+    _check(labels, tile)
+    valid = np.ascontiguousarray(crop(labels, tile.window, tile.valid))
+    dense, ids = fastremap.renumber(valid, preserve_zero=True, in_place=False)
+    n = len(ids) - (0 in ids)
+    dense = dense.astype(np.min_scalar_type(n))
+    return dense, _table(dense, n, tile, grid)
+
+
+def crop(array: Array, box: Box, part: Box) -> Array:
+    """The pixels of `part` out of an array that covers `box`; a view."""
+    return array[tuple(slice(p - o, q - o) for (o, _), (p, q) in zip(box, part, strict=True))]
+
+
+def counts(labels: Array, n: int) -> Array:
+    """Pixels of each of the ids 0..n, (n + 1,) int64."""
+    return np.bincount(labels.ravel(), minlength=n + 1)
+
+
+def _check(labels: Array, tile: Tile) -> None:
+    where = f"The model's labels of tile {tile.index}"
+    window = tuple(stop - start for start, stop in tile.window)
+    if labels.shape != window:
+        raise TilewrightError(
+            f"{where} have the shape {labels.shape} px, wanted is the tile's, {window} px.",
+            fix="Return one integer per pixel.",
+        )
+    if labels.dtype.kind not in "iu":
+        raise TilewrightError(
+            f"{where} are {labels.dtype}, wanted are integers.",
+            fix="Give each object its own integer, 0 is background (scipy.ndimage.label does).",
+        )
+    if labels.min(initial=0) < 0:
+        raise TilewrightError(
+            f"{where} go down to {labels.min()}, wanted is 0 or more.",
+            fix="Give background the value 0 and objects values from 1.",
+        )
+
+
+def _table(labels: Array, n: int, tile: Tile, grid: Grid) -> Array:
+    table = np.zeros((n, BOX + 2 * labels.ndim), np.int64)
+    if n == 0:
+        return table
+    table[:, AREA] = counts(labels, n)[1:]
+    table[:, CORE] = counts(crop(labels, tile.valid, tile.core), n)[1:]
+    table[_on_inner_sides(labels, tile, grid) - 1, CUT] = 1
+    boxes = cc3d.statistics(labels, no_slice_conversion=True)["bounding_boxes"][1:].astype(np.int64)
+    boxes[:, 1::2] += 1  # cc3d gives the last pixel, we the one after it
+    table[:, BOX:] = boxes + np.repeat([start for start, _ in tile.valid], 2)
+    return table
+
+
+def _on_inner_sides(labels: Array, tile: Tile, grid: Grid) -> Array:
+    """Ids with a pixel on a side of the valid region that isn't the image's edge."""
+    sides = []
+    for axis, ((start, stop), extent) in enumerate(zip(tile.valid, grid.shape, strict=True)):
+        if start > 0:
+            sides.append(labels.take(0, axis).ravel())
+        if stop < extent:
+            sides.append(labels.take(-1, axis).ravel())
+    ids = np.unique(np.concatenate(sides)).astype(np.int64) if sides else np.zeros(0, np.int64)
+    return ids[ids > 0]
