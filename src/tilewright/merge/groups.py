@@ -1,0 +1,120 @@
+"""Which objects form one group? Union-find over pairs, strongest first, with one thing forbidden.
+
+Two uncut objects of one tile are two objects, whatever links them: they never share a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array  # type: ignore[import-untyped]
+from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Pairs of objects that match, over all tiles.
+
+    Parameters
+    ----------
+    nodes
+        (n, 2) int64, rows of the concatenated object tables, the first tile's object first.
+    weight
+        (n,) float64, how strong, 0 to 1.
+    """
+
+    nodes: Array
+    weight: Array
+
+    @classmethod
+    def of(
+        cls,
+        pairs: Iterable[tuple[int, int, tuple[Array, Array, Array]]],
+        tables: Sequence[Array],
+    ) -> Edges:
+        """From matches ``(tile a, tile b, (ids a, ids b, weight))`` in any order, a before b."""
+        first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
+        nodes, weights = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+        for a, b, (ids_a, ids_b, weight) in pairs:
+            nodes.append(np.stack([first[a] + ids_a - 1, first[b] + ids_b - 1], axis=1))
+            weights.append(weight)
+        return cls(np.concatenate(nodes), np.concatenate(weights)).sorted()
+
+    def sorted(self) -> Edges:
+        """Strongest first; ties by tile and id, which is the order of nodes."""
+        order = np.lexsort((self.nodes[:, 1], self.nodes[:, 0], -self.weight))
+        return Edges(self.nodes[order], self.weight[order])
+
+
+def unite(edges: Edges, first: Array, uncut: Array) -> Array:
+    """The group of every object, named by its first member.
+
+    Parameters
+    ----------
+    edges
+        Strongest first.
+    first
+        (tiles + 1,) int64, where each tile's objects start.
+    uncut
+        (objects,) bool.
+
+    Returns
+    -------
+    root
+        (objects,) int64, the lowest row of the object's group; its own where it is alone.
+    """
+    root = np.arange(len(uncut))
+    nodes, ends = np.unique(edges.nodes, return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    tile = np.searchsorted(first, nodes, side="right") - 1
+    group = _components(ends, len(nodes))
+    # Where no tile has two uncut objects in a group, the order of unions doesn't matter.
+    crowded = _crowded(group, tile, uncut[nodes])
+    if crowded.any():
+        doubtful = crowded[group[ends[:, 0]]]
+        keep = ~doubtful
+        keep[doubtful] = _admitted(ends[doubtful], tile, uncut[nodes])
+        group = _components(ends[keep], len(nodes))
+    founder = np.unique(group, return_index=True)[1]
+    root[nodes] = nodes[founder[group]]
+    return root
+
+
+def _components(ends: Array, n: int) -> Array:
+    graph = coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1])
+
+
+def _crowded(group: Array, tile: Array, uncut: Array) -> Array:
+    """Which groups hold two uncut objects of one tile."""
+    seats = np.stack([group[uncut], tile[uncut]], axis=1)
+    taken, times = np.unique(seats, axis=0, return_counts=True)
+    crowded = np.zeros(group.max(initial=-1) + 1, bool)
+    crowded[taken[times > 1, 0]] = True
+    return crowded
+
+
+def _admitted(ends: Array, tile: Array, uncut: Array) -> list[bool]:
+    """Which edges of crowded groups may stay, tried in order; few, so a plain loop."""
+    parent: dict[int, int] = {}
+    tiles = {n: {int(tile[n])} if uncut[n] else set() for n in np.unique(ends).tolist()}
+
+    def find(n: int) -> int:
+        while n in parent:
+            n = parent[n]
+        return n
+
+    admitted = []
+    for a, b in ends.tolist():
+        low, high = sorted((find(a), find(b)))
+        free = low == high or tiles[low].isdisjoint(tiles[high])
+        admitted.append(free)
+        if free and low != high:
+            parent[high] = low
+            tiles[low] |= tiles.pop(high)
+    return admitted

@@ -1,0 +1,266 @@
+"""Which objects of neighbouring tiles are one, and who paints them? The policy `match`.
+
+Three steps: `match` compares two tiles over the region both keep; `resolve` joins the pairs into
+groups and picks each group's owner and id; `Resolved.compose` paints any box of the image. Only
+the object tables are held for the whole image; labels are asked for tile by tile. Nothing here
+depends on the order in which tiles were predicted or boxes are painted.
+
+The words (core, band, valid region) are `tiling`'s; the rule is `docs/how-it-works.md`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tilewright.tiling import Box, Grid, Tile, shared
+
+from .groups import Edges, unite
+from .objects import AREA, CORE, CUT, counts, crop
+
+Array = np.ndarray[Any, Any]
+ReadLabels = Callable[[int], Array]
+"""The banked labels of tile number i: integers on its valid region, 1..n."""
+
+SAME = 0.25  # least IoU of two whole views of one object
+PIECES = 0.4  # least mean share of two views of an object that a tile cuts
+BRANCH = 0.75  # least share of a branch of an object that a tile sees in several pieces
+
+DROPPED, MATCHED, PART, OWNER = 0, 1, 2, 3
+"""Roles. An `OWNER` paints its group; a `PART` paints its own core, in a group that no tile saw
+whole; a `MATCHED` object is painted by its group's owner; a `DROPPED` one is of no group."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What one tile saw: its labels on the valid region, and its object table."""
+
+    tile: Tile
+    labels: Array
+    table: Array
+
+    def counts(self, box: Box | None) -> Array:
+        """Pixels of each id, 0 included, in a box of the valid region; None is nowhere."""
+        n = len(self.table)
+        if box is None:
+            return np.zeros(n + 1, np.int64)
+        return counts(crop(self.labels, self.tile.valid, box), n)
+
+
+def match(a: View, b: View) -> tuple[Array, Array, Array]:
+    """Pairs of objects of two tiles that are views of one object.
+
+    Over the region both tiles keep, m is the pixels two objects share, A' and B' their areas
+    there, A and B their areas in all; an object's *best* partner is the one of most m, then of
+    the lowest id. Two objects are one if
+
+    - neither is cut, each is the other's best, and m / (A + B - m) >= 0.25; or
+    - one is cut and one has pixels in both tiles' cores, and either each is the other's best and
+      (m/A' + m/B') / 2 >= 0.4, or one is the other's best and max(m/A', m/B') >= 0.75.
+
+    Returns
+    -------
+    a, b
+        (n,) int64, local ids.
+    weight
+        (n,) float64, the measure by which the pair was joined (the first above that holds).
+    """
+    ids_a, ids_b, m = _overlaps(a, b)
+    both = shared(a.tile.valid, b.tile.valid)
+    area_a, area_b = a.table[ids_a - 1, AREA], b.table[ids_b - 1, AREA]
+    share_a, share_b = m / a.counts(both)[ids_a], m / b.counts(both)[ids_b]
+    best_a, best_b = _best(ids_a, ids_b, m), _best(ids_b, ids_a, m)
+    cut = (a.table[ids_a - 1, CUT] | b.table[ids_b - 1, CUT]) == 1
+    spans = _spans(a, b.tile)[ids_a - 1] | _spans(b, a.tile)[ids_b - 1]
+
+    iou = m / (area_a + area_b - m)
+    mean = (share_a + share_b) / 2
+    most = np.maximum(share_a, share_b)
+    weight = np.select(
+        [
+            ~cut & best_a & best_b & (iou >= SAME),
+            cut & spans & best_a & best_b & (mean >= PIECES),
+            cut & spans & (best_a | best_b) & (most >= BRANCH),
+        ],
+        [iou, mean, most],
+        0.0,
+    )
+    joined = weight > 0
+    return ids_a[joined], ids_b[joined], weight[joined]
+
+
+def _overlaps(a: View, b: View) -> tuple[Array, Array, Array]:
+    """Pairs of ids that share pixels, sorted, and how many."""
+    box = shared(a.tile.valid, b.tile.valid)
+    if box is None:
+        return (np.zeros(0, np.int64),) * 3
+    in_a, in_b = (crop(v.labels, v.tile.valid, box) for v in (a, b))
+    met = (in_a > 0) & (in_b > 0)
+    base = len(b.table) + 1
+    packed, m = np.unique(in_a[met].astype(np.int64) * base + in_b[met], return_counts=True)
+    ids_a, ids_b = np.divmod(packed, base)
+    return ids_a, ids_b, m
+
+
+def _best(ids: Array, others: Array, m: Array) -> Array:
+    """Which pairs join an id with its best partner."""
+    order = np.lexsort((others, -m, ids))
+    best = np.zeros(len(ids), bool)
+    best[order[np.unique(ids[order], return_index=True)[1]]] = True
+    return best
+
+
+def _spans(view: View, other: Tile) -> Array:
+    """Which of the view's objects have pixels in its own core and in the other tile's."""
+    beyond = view.counts(shared(view.tile.valid, other.core))[1:]
+    return (view.table[:, CORE] > 0) & (beyond > 0)
+
+
+def link(grid: Grid, read_labels: ReadLabels, tables: Sequence[Array]) -> Resolved:
+    """Match all tiles that meet, corners too, and resolve who paints what.
+
+    Parameters
+    ----------
+    grid
+        The tiles.
+    read_labels
+        Called with a tile's number, about twice for each tile that has objects; at most 3^axes
+        tiles are held.
+    tables
+        Each tile's object table, in row-major order of tiles.
+    """
+    return resolve(grid, tables, Edges.of(_pairs(grid, read_labels, tables), tables))
+
+
+def _pairs(
+    grid: Grid, read_labels: ReadLabels, tables: Sequence[Array]
+) -> Iterator[tuple[int, int, tuple[Array, Array, Array]]]:
+    """Each pair of tiles that meet and hold objects, with its matches."""
+
+    @lru_cache(maxsize=int(3 ** len(grid.shape)))  # a tile's neighbours are soon the next tile's
+    def view(i: int) -> View:
+        return View(grid.tile(i), read_labels(i), tables[i])
+
+    for tile in grid:
+        if len(tables[tile.index]):
+            for i in grid.meeting(tile.valid):
+                if i > tile.index and len(tables[i]):
+                    yield tile.index, i, match(view(tile.index), view(i))
+
+
+def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
+    """Groups, owners and ids from the pairs that match.
+
+    The owner is the uncut member with most core pixels (ties: first tile, lowest local id). A
+    group without one is painted by all its members, each in its own core. A lone uncut object
+    with under half its area in its core is dropped: another tile should have seen it. So is a
+    group without a painter that has core pixels: the tile that owns its place saw nothing. So
+    every id has pixels. Ids are 1..N in the order of each group's first member.
+    """
+    first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
+    area, core, cut = (_column(tables, c) for c in (AREA, CORE, CUT))
+    uncut = cut == 0
+    root = unite(edges, first, uncut)
+    owner = _owners(root, core, uncut)
+    owned, size = np.zeros(len(root), bool), np.bincount(root, minlength=len(root))
+    owned[root[owner]] = True
+    paints = (core > 0) & ~owned[root]
+    paints[owner] = True
+    paints &= ~((size[root] == 1) & uncut & (2 * core < area))
+
+    kept = np.zeros(len(root), bool)
+    kept[root[paints]] = True
+    count = int(kept.sum())
+    ids = np.where(kept[root], np.cumsum(kept)[root], 0)
+    role = np.select([ids == 0, ~paints, owned[root]], [DROPPED, MATCHED, OWNER], PART)
+    ids = ids.astype(np.min_scalar_type(count))
+    return Resolved(grid, first, ids, role.astype(np.uint8), count)
+
+
+def _column(tables: Sequence[Array], column: int) -> Array:
+    return np.concatenate([t[:, column] for t in tables])
+
+
+def _owners(root: Array, core: Array, uncut: Array) -> Array:
+    """The uncut member with most core pixels, at least one, of each group that has one."""
+    able = np.flatnonzero(uncut & (core > 0))
+    order = able[np.lexsort((able, -core[able], root[able]))]
+    return order[np.unique(root[order], return_index=True)[1]]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Every object's global id and role, and the image they paint.
+
+    Parameters
+    ----------
+    grid
+        The tiles.
+    first
+        (tiles + 1,) int64: tile i's objects are rows ``first[i]`` to ``first[i + 1]``.
+    ids
+        (objects,) global ids 1..count, 0 where dropped; `dtype` is theirs, the smallest there is.
+    role
+        (objects,) uint8: `DROPPED`, `MATCHED`, `PART` or `OWNER`.
+    count
+        Objects in the merged image; each has at least one pixel.
+    """
+
+    grid: Grid
+    first: Array
+    ids: Array
+    role: Array
+    count: int
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest unsigned integer that holds `count`."""
+        return np.min_scalar_type(self.count)
+
+    def lut(self, tile: int, *roles: int) -> Array:
+        """Global id of each local id 0..n of a tile; 0 for roles that aren't asked for."""
+        rows = slice(self.first[tile], self.first[tile + 1])
+        ids = np.where(np.isin(self.role[rows], roles), self.ids[rows], 0)
+        return np.concatenate([[0], ids]).astype(self.dtype)
+
+    def compose(self, box: Box, read_labels: ReadLabels) -> Array:
+        """Global labels of a box of the plane.
+
+        First each core is painted by its own tile's owners and parts; then owners, in tile
+        order, fill background in their neighbours' cores. A pixel's label doesn't depend on the
+        box it is asked for in.
+
+        Parameters
+        ----------
+        box
+            Half-open intervals in pixels of the plane, inside it.
+        read_labels
+            Called once for each tile that meets the box and has objects.
+        """
+        canvas = np.zeros([stop - start for start, stop in box], self.dtype)
+        seen = []
+        for i in self.grid.meeting(box):
+            if self.first[i] < self.first[i + 1]:
+                tile = self.grid.tile(i)
+                part = shared(tile.valid, box)
+                assert part is not None  # noqa: S101 - `meeting` says so
+                labels = crop(read_labels(i), tile.valid, part).copy()  # not the whole tile
+                seen.append((i, part, labels))
+                self._paint_core(canvas, box, tile, part, labels)
+        for i, part, labels in seen:
+            self._fill_background(crop(canvas, box, part), i, labels)
+        return canvas
+
+    def _paint_core(self, canvas: Array, box: Box, tile: Tile, part: Box, labels: Array) -> None:
+        core = shared(tile.core, part)
+        if core is not None:
+            lut = self.lut(tile.index, OWNER, PART)
+            crop(canvas, box, core)[...] = lut[crop(labels, part, core)]
+
+    def _fill_background(self, canvas: Array, tile: int, labels: Array) -> None:
+        free = canvas == 0
+        canvas[free] = self.lut(tile, OWNER)[labels[free]]
