@@ -1,0 +1,218 @@
+"""The oracle tiler: what would each tile see, had it a perfect (or a slightly wrong) model?
+
+Draws scenes whose objects are known, cuts them into tiles as a model would return them, and
+scores a merged image against the scene. Used by the tests and the benchmarks of the merge; numpy
+and scipy only, nothing of `tilewright.merge` but `prepare`, which every model's output goes through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cc3d
+import numpy as np
+from scipy import ndimage
+
+from tilewright.merge.objects import prepare
+from tilewright.tiling import Box, Grid, TileAxis
+
+
+def square_grid(shape: tuple[int, ...], core: int, band: int, context: int) -> Grid:
+    """Equal tiles whose inner cores are `core` px wide."""
+    return Grid((TileAxis(core + 2 * (band + context), band, context),) * len(shape), shape)
+
+
+def one_tile(shape: tuple[int, ...]) -> Grid:
+    """The untiled image."""
+    return Grid(tuple(TileAxis(n) for n in shape), shape)
+
+
+def whole(grid: Grid) -> Box:
+    """The box of the whole plane."""
+    return tuple((0, n) for n in grid.shape)
+
+
+# --- scenes -------------------------------------------------------------------------------------
+
+
+def dense_cells(shape: tuple[int, ...], radius: float, seed: int) -> np.ndarray:
+    """Touching convex cells of at most `radius` px: int32, 1..n, 0 is background."""
+    rng = np.random.default_rng(seed)
+    points = _tilted_lattice(shape, 1.93 * radius, rng)
+    seeds = np.zeros(shape, np.int32)
+    seeds[tuple(points.T)] = np.arange(1, len(points) + 1)
+    distance, nearest = ndimage.distance_transform_edt(seeds == 0, return_indices=True)
+    cells = seeds[tuple(nearest)]
+    reach = rng.uniform(0.75, 1.0, len(points) + 1) * radius
+    return np.where(distance <= reach[cells], cells, 0).astype(np.int32)
+
+
+def _tilted_lattice(shape: tuple[int, ...], spacing: float, rng: np.random.Generator) -> np.ndarray:
+    """Jittered grid points inside the image, tilted so that no plane is special: (n, axes)."""
+    half = np.linalg.norm(shape) / 2
+    steps = np.meshgrid(*[np.arange(-half, half, spacing)] * len(shape), indexing="ij")
+    points = np.stack([s.ravel() for s in steps], axis=1)
+    points += rng.uniform(-0.35, 0.35, points.shape) * spacing
+    tilt = np.linalg.qr(rng.standard_normal((len(shape),) * 2))[0]
+    points = np.floor(points @ tilt + np.array(shape) / 2).astype(int)
+    return points[((points >= 0) & (points < shape)).all(axis=1)]
+
+
+def big_discs(shape: tuple[int, int], radius: float, seed: int) -> np.ndarray:
+    """Discs of up to `radius` px that touch, larger than a band: as `dense_cells`."""
+    return dense_cells(shape, radius, seed)
+
+
+def fibres(shape: tuple[int, int], seed: int, width: int = 9, gap: int = 3) -> np.ndarray:
+    """Long wavy objects, `width` px across, 300 to 1,200 px long: int32, 1..n."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices(shape, sparse=True)
+    wave = y + 60 * np.sin(x / 170) + 9 * np.sin(x / 41) + 70
+    row = (wave // (width + gap)).astype(int)
+    labels = np.zeros(shape, np.int32)
+    ends = [_pieces(rng, shape[1]) for _ in range(int(row.max()) + 1)]
+    n = max(len(e) for e in ends)
+    column = np.stack([np.searchsorted(e, np.arange(shape[1]), side="right") for e in ends])
+    at = np.broadcast_to(np.arange(shape[1]), shape)
+    near_end = np.stack([np.isin(np.arange(shape[1]) + d, e) for d in range(3) for e in ends])
+    near_end = near_end.reshape(3, len(ends), -1).any(axis=0)
+    labels[:] = row * (n + 1) + column[row, at] + 1
+    labels[(wave % (width + gap) >= width) | near_end[row, at]] = 0
+    return cc3d.connected_components(labels, connectivity=4)  # some leave the image and come back
+
+
+def _pieces(rng: np.random.Generator, length: int) -> np.ndarray:
+    return np.cumsum(rng.integers(300, 1200, length // 300 + 1)) - rng.integers(0, 300)
+
+
+# --- tiles --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Banked:
+    """What PREDICT leaves for MERGE: each tile's labels and object table."""
+
+    grid: Grid
+    labels: list[np.ndarray] = field(default_factory=list)
+    tables: list[np.ndarray] = field(default_factory=list)
+
+    def read(self, tile: int) -> np.ndarray:
+        return self.labels[tile]
+
+
+def tiles_of(
+    truth: np.ndarray,
+    grid: Grid,
+    seed: int,
+    jitter: float = 0.0,
+    drop: float = 0.0,
+    connected: bool = False,
+) -> Banked:
+    """The scene as each tile sees it, with ids of its own.
+
+    Parameters
+    ----------
+    jitter
+        Standard deviation, in px, of a smooth deformation of each tile's outlines.
+    drop
+        Share of the objects cut by a tile's inner window sides that the tile misses.
+    connected
+        Pieces that don't hang together within the tile get ids of their own.
+    """
+    banked = Banked(grid)
+    for tile in grid:
+        rng = np.random.default_rng([seed, tile.index])
+        seen = _deformed(truth, tile.window, jitter, rng)
+        if drop:
+            on_side = _cut_by(seen, tile.window, grid.shape)
+            seen[np.isin(seen, on_side[rng.random(len(on_side)) < drop])] = 0
+        if connected:
+            seen = cc3d.connected_components(seen, connectivity=4 if seen.ndim == 2 else 6)
+        labels, table = prepare(_shuffled(seen, rng), tile, grid)
+        banked.labels.append(labels)
+        banked.tables.append(table)
+    return banked
+
+
+def _deformed(
+    truth: np.ndarray, window: Box, jitter: float, rng: np.random.Generator
+) -> np.ndarray:
+    at = list(np.meshgrid(*(np.arange(*w) for w in window), indexing="ij"))
+    if jitter:
+        for k, n in enumerate(truth.shape):
+            noise = ndimage.gaussian_filter(rng.standard_normal(at[k].shape), 6)
+            at[k] = np.clip(np.rint(at[k] + noise * (jitter / noise.std())), 0, n - 1).astype(int)
+    return truth[tuple(at)]
+
+
+def _cut_by(labels: np.ndarray, window: Box, shape: tuple[int, ...]) -> np.ndarray:
+    sides = [np.zeros(0, labels.dtype)]
+    for k, ((start, stop), n) in enumerate(zip(window, shape, strict=True)):
+        sides += [labels.take(0, k).ravel()] * (start > 0)
+        sides += [labels.take(-1, k).ravel()] * (stop < n)
+    ids = np.unique(np.concatenate(sides))
+    return ids[ids > 0]
+
+
+def _shuffled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same objects under other ids, with gaps and an offset."""
+    ids, inverse = np.unique(labels, return_inverse=True)
+    new = rng.permutation(2 * len(ids))[: len(ids)] + 17
+    new[ids == 0] = 0
+    return new[inverse].reshape(labels.shape)
+
+
+# --- scores -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Score:
+    """How near a merged image is to the truth.
+
+    Parameters
+    ----------
+    ap
+        Average precision at IoU > 0.5: found / (found + missed + invented).
+    pq
+        Panoptic quality.
+    merged
+        Predicted objects that hold at least half of two true ones.
+    split
+        True objects in which at least two predicted ones have at least half of themselves.
+    """
+
+    ap: float
+    pq: float
+    merged: int
+    split: int
+
+
+def score(truth: np.ndarray, predicted: np.ndarray) -> Score:
+    """Compare two label images by their sparse contingency."""
+    base = int(predicted.max()) + 1
+    packed, m = np.unique(truth.astype(np.int64) * base + predicted, return_counts=True)
+    t, p = np.divmod(packed, base)
+    area_t, area_p = np.bincount(t, m), np.bincount(p, m)
+    pair = (t > 0) & (p > 0)
+    t, p, m = t[pair], p[pair], m[pair]
+    iou = m / (area_t[t] + area_p[p] - m)
+    hits = iou > 0.5
+    n_t, n_p = np.count_nonzero(area_t[1:]), np.count_nonzero(area_p[1:])
+    return Score(
+        ap=hits.sum() / max(1, n_t + n_p - hits.sum()),
+        pq=iou[hits].sum() / max(1, (n_t + n_p) / 2),
+        merged=_twice(p[2 * m >= area_t[t]]),
+        split=_twice(t[2 * m >= area_p[p]]),
+    )
+
+
+def _twice(ids: np.ndarray) -> int:
+    return int(np.count_nonzero(np.unique(ids, return_counts=True)[1] > 1))
+
+
+def same_objects(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two label images are equal up to the numbering of their objects."""
+    if a.shape != b.shape or not np.array_equal(a > 0, b > 0):
+        return False
+    pairs = np.unique(np.stack([a[a > 0], b[a > 0]]), axis=1)
+    return all(len(np.unique(ids)) == pairs.shape[1] for ids in pairs)
