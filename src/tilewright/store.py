@@ -47,7 +47,7 @@ RGB = ("FF0000", "00FF00", "0000FF")
 # On 4096² dense uint32 labels and uint16 noise: 1.6 and 25 MB in 0.3 and 0.2 s; with byte shuffle
 # 1.9 and 23 MB in 0.2 and 0.7 s; without, 2.1 and 29 MB. Level 5 gains 1 % of an image.
 CODEC = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-# Blosc cuts its blocks by the number of threads, so a machine's cores would show in the bytes.
+# With threads of its own, Blosc cuts blocks by their number: a machine's cores in the bytes.
 numcodecs.blosc.use_threads = False
 
 
@@ -286,15 +286,14 @@ class StoreWriter:
 
         AnnData's own writer would give the same; importing it costs a task two to three seconds.
         """
-        n, v = table.x.shape
-        obs: dict[str, Any] = {"region": Categories(name, n), **table.obs}
+        obs: dict[str, Array | str] = {"region": name, **table.obs}
         attributes = {"region": name, "region_key": "region", "instance_key": "id"}
         lines = [f"{column}: {meaning}" for column, meaning in table.columns.items()]
         with _writing(self.path):
             group = _group(self._root, f"tables/{name}", "anndata", "0.1.0")
             _put(group, "X", table.x)
             _frame(group, "obs", obs, index=table.obs["id"].astype(str))
-            _frame(group, "var", {}, index=np.array(table.var, dtype=str).reshape(v))
+            _frame(group, "var", {}, index=np.array(table.var, dtype=str))
             _put(_group(group, "obsm", "dict", "0.1.0"), "spatial", table.spatial)
             uns = _group(group, "uns", "dict", "0.1.0")
             _put(uns, "columns", np.array(lines, dtype=str))
@@ -462,30 +461,24 @@ def _dataset(placement: Placement, axes: str, level: int) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Categories:
-    """A column that says the same in all `n` rows."""
-
-    value: str
-    n: int
-
-
 def _group(parent: zarr.Group, name: str, kind: str, version: str, **extra: Any) -> zarr.Group:
     group = parent.require_group(name)
     group.attrs.update({"encoding-type": kind, "encoding-version": version, **extra})
     return group
 
 
-def _frame(parent: zarr.Group, name: str, columns: Mapping[str, Any], *, index: Array) -> None:
-    """An AnnData dataframe."""
+def _frame(
+    parent: zarr.Group, name: str, columns: Mapping[str, Array | str], *, index: Array
+) -> None:
+    """An AnnData dataframe; a column given as one text says the same in every row."""
     order = {"column-order": list(columns), "_index": "_index"}
     group = _group(parent, name, "dataframe", "0.2.0", **order)
     _put(group, "_index", index)
     for column, values in columns.items():
-        if isinstance(values, Categories):
+        if isinstance(values, str):
             inner = _group(group, column, "categorical", "0.2.0", ordered=False)
-            _put(inner, "categories", np.array([values.value]))
-            _put(inner, "codes", np.zeros(values.n, np.int8))
+            _put(inner, "categories", np.array([values]))
+            _put(inner, "codes", np.zeros(len(index), np.int8))
         else:
             _put(group, column, values)
 

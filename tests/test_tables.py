@@ -1,0 +1,177 @@
+"""Measurements equal scikit-image's, however the image was cut into boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.measure import regionprops
+
+from tilewright.merge.tables import Measure
+from tilewright.store import Placement, StoreWriter, Table
+
+
+def picture(seed: int, shape: tuple[int, int] = (24, 31), labels: int = 9) -> np.ndarray:
+    """Labels 0..9 strewn over (24, 31) pixels: every object in many pieces, in many boxes."""
+    return np.random.default_rng(seed).integers(0, labels, shape, endpoint=True)
+
+
+def cuts(extent: int, step: int) -> Iterator[slice]:
+    return (slice(a, min(a + step, extent)) for a in range(0, extent, step))
+
+
+def measured(
+    labels: np.ndarray, image: np.ndarray | None, step: int, placement: Placement | None = None
+) -> Table:
+    channels = 0 if image is None else len(image)
+    dtype = np.uint8 if image is None else image.dtype
+    measure = Measure(int(labels.max()), channels=channels, dtype=dtype)
+    for y in cuts(labels.shape[0], step):
+        for x in cuts(labels.shape[1], step):
+            part = None if image is None else image[:, y, x]
+            measure.add(labels[y, x], part, (y.start, x.start))
+    return measure.table(placement)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int16", "float32", "bool"])
+def test_every_figure_is_scikit_images(dtype: str) -> None:
+    labels = picture(1)
+    noise = np.random.default_rng(2).random((2, *labels.shape)) * 2 ** (
+        8 * np.dtype(dtype).itemsize
+    )
+    image = (noise / 2).astype(dtype)
+    found = measured(labels, image, step=7, placement=Placement(mpp=(0.5, 0.25)))
+    props = regionprops(labels, intensity_image=np.moveaxis(image, 0, -1).astype(float))
+    expected = {
+        "id": [p.label for p in props],
+        "area_px": [p.area for p in props],
+        "area_um2": [p.area * 0.125 for p in props],
+        "centroid_y_px": [p.centroid[0] for p in props],
+        "centroid_x_px": [p.centroid[1] for p in props],
+        "centroid_y_um": [p.centroid[0] * 0.5 for p in props],
+        "centroid_x_um": [p.centroid[1] * 0.25 for p in props],
+        **{
+            f"bbox_{name}_px": [p.bbox[i] for p in props]
+            for i, name in enumerate(("y0", "x0", "y1", "x1"))
+        },
+    }
+    assert list(found.obs) == list(expected)
+    for name, values in expected.items():
+        assert found.obs[name] == pytest.approx(values, rel=1e-12), name
+    assert found.x == pytest.approx(np.array([p.intensity_mean for p in props]), rel=1e-6)
+    assert found.spatial[:, 0].tolist() == found.obs["centroid_x_px"].tolist()
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10_000), step=st.integers(1, 40))
+def test_the_boxes_do_not_show_in_the_figures(seed: int, step: int) -> None:
+    """Bit for bit: uint32 values at the top of their range, sums beyond a float32's reach."""
+    labels = picture(seed)
+    rng = np.random.default_rng(seed)
+    image = rng.integers(2**31, 2**32 - 1, (1, *labels.shape), np.uint32, endpoint=True)
+    whole, cut = measured(labels, image, step=99), measured(labels, image, step=step)
+    assert whole.x.tobytes() == cut.x.tobytes()
+    for name, values in whole.obs.items():
+        assert values.tobytes() == cut.obs[name].tobytes(), name
+
+
+def test_float_intensities_agree_to_twelve_digits_however_they_are_cut() -> None:
+    labels = picture(3)
+    image = np.random.default_rng(3).normal(size=(1, *labels.shape)) * 1e6
+    whole, cut = measured(labels, image, step=99), measured(labels, image, step=5)
+    assert cut.x == pytest.approx(whole.x, rel=1e-6)
+    assert measured(labels, image, step=5).x.tobytes() == cut.x.tobytes()
+
+
+def test_a_label_without_pixels_has_no_row() -> None:
+    labels = np.array([[0, 1, 0, 3]])
+    assert measured(labels, None, step=9).obs["id"].tolist() == [1, 3]
+
+
+def test_positions_are_level_0_pixels_of_the_whole_image() -> None:
+    """A region from row 100, read at half resolution: its pixel (1, 2) is rows 102-103."""
+    labels = np.zeros((4, 5), np.uint8)
+    labels[1, 2] = 1
+    place = Placement(origin=(100, 20), factor=(0.5, 0.5), mpp=(2.0, 2.0))
+    table = measured(labels, None, step=9, placement=place)
+    row = {name: values.tolist()[0] for name, values in table.obs.items()}
+    assert row == {
+        "id": 1,
+        "area_px": 4,
+        "area_um2": 16,
+        "centroid_y_px": 102.5,
+        "centroid_x_px": 24.5,
+        "centroid_y_um": 205,
+        "centroid_x_um": 49,
+        "bbox_y0_px": 102,
+        "bbox_x0_px": 24,
+        "bbox_y1_px": 104,
+        "bbox_x1_px": 26,
+    }
+    assert table.spatial.tolist() == [[24.5, 102.5]]
+
+
+def test_without_a_pixel_size_there_are_no_micrometres() -> None:
+    table = measured(picture(1), None, step=99)
+    assert not [name for name in table.obs if name.endswith(("um", "um2"))]
+    assert table.obs["area_px"].dtype == np.int64
+
+
+def test_objects_of_several_planes_say_where_they_are() -> None:
+    measure = Measure(3)
+    for t, z, label in [(0, 0, 1), (0, 1, 2), (0, 2, 0), (0, 3, 3)]:
+        measure.add(np.full((2, 2), label), None, (0, 0), plane=(t, z))
+    table = measure.table()
+    assert table.obs["z"].tolist() == [0, 1, 3]
+    assert "t" not in table.obs
+
+
+def test_one_id_in_two_planes_is_refused() -> None:
+    measure = Measure(1)
+    measure.add(np.ones((2, 2), int), None, (0, 0), plane=(0, 0))
+    with pytest.raises(ValueError, match="unique over all planes"):
+        measure.add(np.ones((2, 2), int), None, (0, 0), plane=(1, 0))
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        (None, ("mean_channel_0", "mean_channel_1")),
+        (["DAPI", "GFP"], ("mean_DAPI", "mean_GFP")),
+        (["DAPI"], ("mean_DAPI", "mean_channel_1")),
+        (["a/b", "a/b"], ("mean_a/b_0", "mean_a/b_1")),
+        (["", "x", "more"], ("mean_channel_0", "mean_x")),
+    ],
+)
+def test_each_channel_has_a_column_of_its_own(
+    names: list[str] | None, columns: tuple[str, ...]
+) -> None:
+    assert Measure(1, channels=2).table(channel_names=names).var == columns
+
+
+def test_an_image_without_objects_has_an_empty_table() -> None:
+    measure = Measure(0, channels=1)
+    measure.add(np.zeros((3, 3), np.uint8), np.zeros((1, 3, 3), np.uint8), (0, 0))
+    table = measure.table(Placement(mpp=(1, 1)))
+    assert table.x.shape == (0, 1)
+    assert {len(v) for v in table.obs.values()} == {0}
+
+
+def test_anndata_opens_what_was_measured_and_every_column_is_explained(tmp_path: Path) -> None:
+    labels = picture(4)
+    image = np.random.default_rng(4).integers(0, 99, (2, *labels.shape), np.uint8)
+    with StoreWriter(tmp_path / "s.zarr") as writer:
+        writer.table("nuclei", measured(labels, image, 9, Placement(mpp=(1, 1))))
+        writer.finish({})
+    read = anndata.read_zarr(tmp_path / "s.zarr" / "tables" / "nuclei")
+    assert read.shape == (9, 2)
+    explained = [line.split(":")[0] for line in read.uns["columns"]]
+    assert set(read.obs.columns) - {"region"} <= set(explained)
+    assert read[:, "mean_channel_1"].X[0, 0] == pytest.approx(
+        image[1][labels == 1].mean(), rel=1e-6
+    )
