@@ -348,7 +348,7 @@ class _Child:
         self, python: Path, script: Path, env: Mapping[str, str], timeout: float, log: Path | None
     ) -> None:
         self.doing = "loading the model"
-        self._name, self._timeout = script.name, timeout
+        self._name, self.timeout = script.name, timeout
         child_in, write_end = os.pipe()
         read_end, child_out = os.pipe()
         self._requests, self._answers = FileIO(write_end, "wb"), FileIO(read_end, "rb")
@@ -407,7 +407,7 @@ class _Child:
         while not _is_ready(end, TICK_SECONDS):
             if self._process.poll() is not None and not _is_ready(end, 0):
                 raise self._dead()
-            if time.monotonic() - max(since, self._echo.heard) > self._timeout:
+            if time.monotonic() - max(since, self._echo.heard) > self.timeout:
                 self._end(0)
                 raise self._hung()
 
@@ -436,7 +436,7 @@ class _Child:
 
     def _hung(self) -> TilewrightError:
         return TilewrightError(
-            f"{self._name} gave no sign of life for {self._timeout:g} s while {self.doing}: no "
+            f"{self._name} gave no sign of life for {self.timeout:g} s while {self.doing}: no "
             f"answer, and nothing printed.{self._echo.last_words()}",
             fix="If it may take that long, raise --predict_timeout (seconds).",
             code=INTERNAL,
