@@ -1,0 +1,25 @@
+"""Tilewright: any image model over images of any size, with seams that can't be seen.
+
+`ModelSpec` and `TileSpec` need the standard library only; the rest is imported when asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+__all__ = ["ModelSpec", "Registry", "TileSpec", "open_spatialdata"]
+
+_HOMES = {
+    "ModelSpec": "spec",
+    "TileSpec": "spec",
+    "Registry": "registry",
+    "open_spatialdata": "spatial",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The public names, imported on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tilewright' has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,0 +1,20 @@
+// An environment's name in; the same name out when it is ready. Head node: it needs the network.
+process ENV {
+    tag "${name}"
+    executor 'local'
+    cache false
+
+    input:
+    val name
+
+    output:
+    val name
+
+    script:
+    """
+    python3 -m tilewright.environments build "${name}" --env-root "\$TILEWRIGHT_ENVS" --tool ${params.envs}
+    """
+
+    stub:
+    "true"
+}

@@ -1,0 +1,21 @@
+// [group, group.json, recipe.json, banks] in; the group's stores and what REPORT shows out.
+process MERGE {
+    tag "${group}"
+    cache 'deep'
+    publishDir { params.outdir }, mode: params.publish, pattern: 'stores/*/*', saveAs: { name -> name - 'stores/' }
+
+    input:
+    tuple val(group), path('group.json'), path('recipe.json'), path(banks, stageAs: 'banks/*')
+
+    output:
+    path 'stores/*/*', emit: stores, optional: true
+    path "merged-${group}", emit: merged
+
+    script:
+    """
+    "\$TILEWRIGHT_STEP" merge group.json recipe.json banks stores merged-${group}
+    """
+
+    stub:
+    "mkdir -p stores/${group}/x.zarr merged-${group}"
+}

@@ -1,0 +1,21 @@
+// The plan and what every group came to in, even none; report.html and run.json out.
+process REPORT {
+    executor 'local'
+    cache false
+    publishDir { params.outdir }, mode: 'copy'
+
+    input:
+    path 'plan.json'
+    path 'recipe.json'
+    path 'merged/*'
+    stdin
+
+    output:
+    path 'report.html'
+    path 'run.json', emit: run
+
+    script:
+    """
+    "\$TILEWRIGHT_STEP" report plan.json recipe.json merged
+    """
+}

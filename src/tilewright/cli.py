@@ -1,0 +1,261 @@
+"""The command line: demo, run, plan and models. The launcher `./tilewright` calls it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from . import __version__, environments
+from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
+from .params import Params
+from .progress import Watch, explain, run_nextflow
+from .registry import ROOT
+
+EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
+PATHS = ("input", "outdir", "model_config", "manifests", "env_root", "weights_dir")
+DEMO = {"tile_size": 448}  # so that even a small picture takes ten tiles
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tilewright")
+def main() -> None:
+    """Run any image model over images of any size, with seams that can't be seen."""
+
+
+def with_params(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for every parameter of a run."""
+    for name, field in reversed(Params.model_fields.items()):
+        option = f"--{field.alias or name}"
+        default = "" if field.default is None or field.is_required() else f"  [{field.default}]"
+        kind = _kind(field.annotation)
+        command = click.option(
+            option,
+            field.alias or name,
+            default=None,
+            required=field.is_required(),
+            help=f"{field.description}{default if kind is not bool else ''}",
+            **_option(kind),
+        )(command)
+    return command
+
+
+def _kind(annotation: Any) -> Any:
+    """The one type of an annotation that may be None."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _kind(next(a for a in get_args(annotation) if a is not type(None)))
+    return annotation
+
+
+def _option(kind: Any) -> dict[str, Any]:
+    if get_origin(kind) is Literal:
+        return {"type": click.Choice(get_args(kind))}
+    if kind is bool:
+        return {"type": click.BOOL, "is_flag": False, "flag_value": True, "metavar": "[true|false]"}
+    return {"metavar": {int: "N", float: "X"}.get(kind, "TEXT")}
+
+
+@main.command(
+    epilog="example: tilewright run --input slides/ --model nuclei --outdir results  |  "
+    + EXIT_CODES
+)
+@with_params
+@click.option("--profile", default="local", show_default=True, help="Where it runs.")
+@click.option("--work_dir", default=None, help="Nextflow's work folder  [OUTDIR/.tilewright/work]")
+@click.option("--no_resume", is_flag=True, help="Do everything again, whatever was done before.")
+@click.option("--config", "configs", multiple=True, help="A Nextflow config file of your site.")
+def run(
+    profile: str, work_dir: str | None, no_resume: bool, configs: tuple[str, ...], **given: Any
+) -> None:
+    """Segment, map or embed images: PLAN, PREDICT, MERGE and REPORT through Nextflow.
+
+    What an earlier run into the same OUTDIR has done already is not done again.
+    """
+    extra = [word for path in configs for word in ("-c", str(Path(path).absolute()))]
+    pipeline(given, profile=profile, work_dir=work_dir, resume=not no_resume, extra=extra)
+
+
+@main.command(epilog="example: tilewright demo  |  " + EXIT_CODES)
+@click.option("--outdir", default="results-demo", show_default=True, help="Folder for the results.")
+def demo(outdir: str) -> None:
+    """Segment the nuclei of two real images that come with Tilewright, tile by tile."""
+    given = {"input": str(ROOT / "examples" / "nuclei"), "outdir": outdir, **DEMO}
+    pipeline(given, profile="local", work_dir=None, resume=True, extra=[])
+
+
+@main.command(epilog="example: tilewright plan --input slides/ --model nuclei  |  " + EXIT_CODES)
+@with_params
+@click.option("--json", "as_json", is_flag=True, help="plan.json on standard output.")
+def plan(as_json: bool, **given: Any) -> None:
+    """Show tiles, jobs, read factor and bytes before anything runs."""
+    from .plan import make_plan
+
+    made = make_plan({k: v for k, v in given.items() if v is not None}, Path.cwd())
+    if as_json:
+        click.echo(json.dumps(made.to_dict(), indent=2))
+        return
+    console = Console()
+    table = Table(
+        "image", "size (px)", "planes", "tiles", "read factor", title=made.choice.model_name
+    )
+    for image in made.images:
+        size = " x ".join(str(n) for n in image.grid.shape)
+        table.add_row(
+            image.ref.id, size, str(image.planes), str(image.tiles), f"{image.read_factor:.2f}"
+        )
+    console.print(table)
+    gigabytes = sum(i.read_pixels for i in made.images) * made.recipe.spec.num_channels * 4 / 1e9
+    console.print(
+        f"{len(made.images)} images, {made.tiles} tiles, {len(made.jobs)} jobs, "
+        f"{len(made.groups)} merges; the model sees {gigabytes:.2f} GB of float32."
+    )
+    for row, why in made.bad:
+        console.print(f"[red]left out[/red] {row.id}: {why}", highlight=False)
+    if made.bad:
+        sys.exit(BAD_DATA)
+
+
+@main.command(epilog="example: tilewright models")
+@click.option("--manifests", default=None, help="A folder with more manifests.")
+def models(manifests: str | None) -> None:
+    """List every model, version and task, and whether its weights are here."""
+    from .registry import Registry
+    from .weights import find
+
+    table = Table("model", "version", "task", "takes", "licence", "weights")
+    folder = environments.home() / "weights"
+    for choice in Registry.load(*([Path(manifests)] if manifests else [])):
+        spec = choice.spec()
+        sha = find(choice, folder)
+        state = "its own" if sha == "" else "ready" if sha else "fetched on first use"
+        takes = f"{spec.num_channels} channels, {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
+        table.add_row(
+            choice.manifest.short_name,
+            f"{choice.variant} ({choice.model_name})",
+            choice.task_name,
+            takes,
+            spec.license,
+            state,
+        )
+    Console().print(table)
+
+
+def pipeline(
+    given: dict[str, Any],
+    *,
+    profile: str,
+    work_dir: str | None,
+    resume: bool,
+    extra: list[str],
+) -> None:
+    """Run the workflow and say where its results are; a failure exits with its code.
+
+    Nextflow is launched in ``OUTDIR/.tilewright``, so that its cache belongs to these results.
+    """
+    stated = {k: v for k, v in given.items() if v is not None}
+    for name in PATHS:
+        if stated.get(name):
+            stated[name] = str(Path(stated[name]).expanduser().absolute())
+    outdir = Path(stated.setdefault("outdir", str(Path("results").absolute())))
+    inside = outdir / ".tilewright"
+    work = Path(work_dir).absolute() if work_dir else inside / "work"
+    notes = inside / "progress"
+    try:
+        shutil.rmtree(notes, ignore_errors=True)
+        notes.mkdir(parents=True)
+        (inside / "params.json").write_text(json.dumps(stated, ensure_ascii=False))
+    except OSError as error:
+        raise TilewrightError(
+            f"--outdir {outdir}: can't be written ({error.strerror}).",
+            fix="Choose another folder.",
+            code=UNAVAILABLE,
+        ) from None
+    command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
+    command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
+    command += ["-profile", profile, "-work-dir", str(work), *extra]
+    command += ["-resume"] if resume else []
+    watch = Watch(outdir, notes)
+    log = inside / "nextflow.out"
+    code = run_nextflow(command, here=inside, watch=watch, log=log)
+    finish(code, watch, log)
+
+
+def nextflow() -> str:
+    """The Nextflow that the launcher put on the PATH."""
+    found = shutil.which("nextflow")
+    if found is None:
+        raise TilewrightError(
+            "There is no nextflow on the PATH.",
+            fix="Start through ./tilewright, which brings it.",
+            code=UNAVAILABLE,
+        )
+    return found
+
+
+def finish(code: int, watch: Watch, log: Path) -> None:
+    """Tell how it ended: where things are, or what went wrong; then exit."""
+    result = _result(watch)
+    if result is not None:
+        _tell(result, watch.outdir)
+    if code == 0 and result is not None:
+        missing = [i["store"] for i in result["images"] if i.get("store")]
+        missing = [s for s in missing if not (watch.outdir / s / "zarr.json").is_file()]
+        if missing:
+            click.echo(f"tilewright: not published: {', '.join(missing)}. Run again.", err=True)
+            sys.exit(INTERNAL)
+        return
+    if result is not None and result["failed"]:
+        for line in result["failed"]:
+            click.echo(f"tilewright: {line}", err=True)
+        sys.exit(BAD_DATA)
+    sentences, found = explain(watch, log)
+    for line in sentences:
+        click.echo(f"tilewright: {line}" if found != INTERNAL else line, err=True)
+    click.echo(f"Nextflow's own words are in {log}", err=True)
+    sys.exit(found or INTERNAL)
+
+
+def _result(watch: Watch) -> dict[str, Any] | None:
+    """What run.json of this run says, if it got that far."""
+    path = watch.outdir / "run.json"
+    if not path.is_file() or path.stat().st_mtime < watch.started:
+        return None
+    return dict(json.loads(path.read_text()))
+
+
+def _tell(result: dict[str, Any], outdir: Path) -> None:
+    good = [i for i in result["images"] if i.get("store")]
+    objects = sum(i.get("objects") or 0 for i in good)
+    click.echo(f"{len(good)} of {len(result['images'])} images, {objects} objects")
+    for image in good[:5]:
+        store = outdir / image["store"]
+        click.echo(f"  Zarr     {store}")
+        click.echo(f"  picture  {store.with_suffix('.png')}")
+    if len(good) > 5:
+        click.echo(f"  … and {len(good) - 5} more")
+    click.echo(f"  report   {outdir / 'report.html'}")
+
+
+def entry() -> None:
+    """Run the command line; a problem becomes one sentence and its exit code."""
+    try:
+        main.main(standalone_mode=True)
+    except TilewrightError as error:
+        for line in str(error).strip().splitlines():
+            click.echo(f"tilewright: {line}", err=True)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        click.echo("tilewright: stopped; run it again to go on from here.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,214 @@
+"""How an image fits a model: which channels, level and region are read, and as which tiles.
+
+Reads headers only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .errors import BAD_DATA, USAGE, TilewrightError
+from .images import Image, fingerprint, open_image
+from .inputs import Row
+from .jobs import ImageRef
+from .params import Params
+from .preprocess import TileReader
+from .spec import ModelSpec
+from .tiling import Grid
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One image, its tiles and what it takes to read them."""
+
+    ref: ImageRef
+    grid: Grid
+    planes: int
+    decode_factor: float
+    counted: int
+
+    @property
+    def tiles(self) -> int:
+        """Tiles over all planes."""
+        return self.planes * len(self.grid)
+
+    @property
+    def tile_pixels(self) -> int:
+        """Pixels of one full tile."""
+        return math.prod(a.size for a in self.grid.axes)
+
+    @property
+    def read_pixels(self) -> int:
+        """Pixels all tiles read together, overlaps counted."""
+        windows = [
+            sum(stop - start for start, stop in (a.window(i, n) for i in range(a.count(n))))
+            for a, n in zip(self.grid.axes, self.grid.shape, strict=True)
+        ]
+        return self.planes * math.prod(windows)
+
+    @property
+    def read_factor(self) -> float:
+        """How many times a pixel is read on average."""
+        return self.read_pixels / (self.planes * math.prod(self.grid.shape))
+
+
+def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
+    """One image from its header.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be read or doesn't fit the model.
+    """
+    with open_image(row.path, axes=row.axes, scene=row.scene) as image:
+        mpp = (row.mpp, row.mpp) if row.mpp else image.mpp
+        level, factor = resolution(image, mpp, spec)
+        ref = ImageRef(
+            key="",
+            id=row.id,
+            path=str(row.path.absolute()),
+            fingerprint=fingerprint(row.path),
+            axes=image.axes,
+            shape=tuple(image.shape),
+            dtype=str(image.dtype),
+            scene=row.scene,
+            level=level,
+            channels=channels(image, row.channels, spec),
+            channel_names=image.channel_names,
+            mpp=mpp,
+            z_um=image.z_um,
+            factor=factor,
+            region=region(image, params.region),
+        )
+        if "z" in spec.tile_spec.axes and "Z" not in image.axes:
+            raise TilewrightError(
+                f"{row.path}: has axes {image.axes}, and {spec.model_name} takes volumes.",
+                fix="Say which axis is Z: --axes, or choose a 2D model.",
+            )
+        with TileReader(ref, spec) as reader:
+            cells, planes = reader.grid, len(reader.planes)
+        return Planned(
+            ref=ref,
+            grid=cells,
+            planes=planes,
+            decode_factor=image.decode_factor([a.size for a in cells.axes])
+            if len(cells) > 1
+            else 1.0,
+            counted=math.prod(image.shape),
+        )
+
+
+def channels(image: Image, said: str | None, spec: ModelSpec) -> tuple[int, ...]:
+    """The source channel of each model channel; -1 is an empty one.
+
+    Without a word from the user: the same number is taken in order, an RGBA's alpha is dropped,
+    and a single one is repeated for a model that takes colour or put first for one that doesn't.
+    """
+    there = image.shape[image.axes.index("C")] if "C" in image.axes else 1
+    wanted = spec.num_channels
+    if said:
+        return _said_channels(image, said, spec, there)
+    if there == wanted or (there == 4 and wanted == 3):
+        return tuple(range(wanted))
+    if there == 1 and spec.color_space in ("RGB", "BGR", "HED"):
+        return (0,)
+    if there == 1:
+        return (0,) + (-1,) * (wanted - 1)
+    if there == 3 and spec.color_space == "GRAY":
+        return (0, 1, 2)
+    names = ", ".join(image.channel_names or [str(i) for i in range(there)])
+    raise TilewrightError(
+        f"{image.path}: has {there} channels ({names}), and {spec.model_name} takes {wanted}.",
+        fix=f"Say which: --channels {_example(spec)}.",
+    )
+
+
+def _example(spec: ModelSpec) -> str:
+    return ",".join(f"{n}={i}" for i, n in enumerate(spec.channel_names or ["0"]))
+
+
+def _said_channels(image: Image, said: str, spec: ModelSpec, there: int) -> tuple[int, ...]:
+    """`nucleus=DAPI,segment=1` or `DAPI` or `2,0,1`: by name, else by number from 0."""
+    picked: dict[str, int] = {}
+    names = spec.channel_names or tuple(str(i) for i in range(spec.num_channels))
+    parts = [p.strip() for p in said.split(",") if p.strip()]
+    for position, part in enumerate(parts):
+        left, equals, right = part.rpartition("=")
+        target = left.strip() if equals else names[min(position, len(names) - 1)]
+        if target not in names or (target in picked):
+            raise TilewrightError(
+                f"--channels {said}: {spec.model_name} takes {', '.join(names)}, each once.",
+                fix=f"For example --channels {_example(spec)}.",
+                code=USAGE,
+            )
+        picked[target] = _source_channel(image, right.strip(), there)
+    if len(picked) == 1 and spec.color_space in ("RGB", "BGR", "HED"):
+        return tuple(picked.values())
+    return tuple(picked.get(n, -1) for n in names)
+
+
+def _source_channel(image: Image, name: str, there: int) -> int:
+    if image.channel_names and name in image.channel_names:
+        return image.channel_names.index(name)
+    if name.isdecimal() and int(name) < there:
+        return int(name)
+    known = ", ".join([*(image.channel_names or ()), f"0 to {there - 1}"])
+    raise TilewrightError(
+        f"{image.path}: has no channel {name!r}.", fix=f"It has {known}: --channels.", code=BAD_DATA
+    )
+
+
+def resolution(
+    image: Image, mpp: tuple[float, float] | None, spec: ModelSpec
+) -> tuple[int, tuple[float, float]]:
+    """Which level is read, and model pixels per pixel of it along y and x."""
+    wanted = spec.tile_spec.resolution
+    if wanted is None:
+        return 0, (1.0, 1.0)
+    if wanted.level is not None:
+        if wanted.level >= len(image.levels):
+            raise TilewrightError(
+                f"{image.path}: has {len(image.levels)} resolution levels, and {spec.model_name} "
+                f"reads level {wanted.level}.",
+                fix="Choose another model or image.",
+            )
+        return wanted.level, (1.0, 1.0)
+    target = wanted.target_mpp or 0.0
+    if mpp is None:
+        raise TilewrightError(
+            f"{image.path}: gives no pixel size, and {spec.model_name} reads at {target:g} µm per "
+            "pixel.",
+            fix="Say what it is: --mpp 0.25 (µm per level-0 pixel).",
+        )
+    coarsest = target * (1 + wanted.tolerance)
+    if max(mpp) > coarsest:
+        raise TilewrightError(
+            f"{image.path}: has {max(mpp):g} µm per pixel, coarser than the {target:g} that "
+            f"{spec.model_name} reads at.",
+            fix="Choose another model or a finer image; --mpp corrects a wrong pixel size.",
+        )
+    y, x = (image.axes.index(a) for a in "YX")
+    steps = [(image.shape[y] / s[y], image.shape[x] / s[x]) for s in image.levels]
+    level = max(
+        i
+        for i, step in enumerate(steps)
+        if max(m * s for m, s in zip(mpp, step, strict=True)) <= coarsest
+    )
+    ratios = [m * s / target for m, s in zip(mpp, steps[level], strict=True)]
+    within = all(abs(r - 1) <= wanted.tolerance for r in ratios)
+    return level, (1.0, 1.0) if within else (ratios[0], ratios[1])
+
+
+def region(image: Image, box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+    """The asked region cut to the image."""
+    if box is None:
+        return None
+    height, width = (image.shape[image.axes.index(a)] for a in "YX")
+    y, x, h, w = box
+    if y >= height or x >= width:
+        raise TilewrightError(
+            f"{image.path}: is {height} x {width} px, and --region starts at {y},{x}.",
+            fix="Choose a box inside the image: --region Y,X,HEIGHT,WIDTH.",
+        )
+    return y, x, min(h, height - y), min(w, width - x)

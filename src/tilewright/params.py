@@ -1,0 +1,107 @@
+"""The run's parameters: one table for `nextflow.config`, the command line and PLAN."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
+
+from .errors import USAGE, ProblemsError, TilewrightError
+
+
+def _text(value: Any) -> Any:
+    """Nextflow turns `--id 7` into a number; a name is a name."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _box(value: Any) -> Any:
+    """`0,0,512,512` as four numbers."""
+    return [int(n) for n in value.split(",")] if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Pixels = Annotated[int, Field(ge=0)]
+Region = Annotated[tuple[Pixels, Pixels, PositiveInt, PositiveInt], BeforeValidator(_box)]
+
+
+class Params(BaseModel):
+    """Every parameter of a run; the text under a field is its help."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+
+    input: Text
+    """An image, a folder, a glob, or a CSV with a column `image`."""
+    outdir: Text = "results"
+    """Folder for the results."""
+    model: Text = "nuclei"
+    """A model's short_name or model_name; `./tilewright models` lists them."""
+    model_type: Text | None = None
+    """A version of the model (default: its first)."""
+    task: Text | None = None
+    """What to look for (default: the version's first task)."""
+    model_config_file: Annotated[Text | None, Field(alias="model_config")] = None
+    """A YAML or JSON file with the model's own parameters."""
+    manifests: Text | None = None
+    """A folder with more manifests, or with changes to ours."""
+    channels: Text | None = None
+    """Which image channel is which, e.g. `nucleus=DAPI,segment=1`, by name or number from 0."""
+    axes: Text | None = None
+    """The axes of images that don't say, e.g. `CYX`."""
+    mpp: Annotated[float, Field(gt=0)] | None = None
+    """µm per level-0 pixel, for images that don't say or say it wrong."""
+    scene: Annotated[int, Field(ge=0)] = 0
+    """Which image of a file that holds several, from 0."""
+    region: Region | None = None
+    """Only this box: `Y,X,HEIGHT,WIDTH` in level-0 pixels."""
+    recursive: bool = False
+    """Search folders below the input folder as well."""
+    tile_size: PositiveInt | None = None
+    """Pixels along y and x, for models that take any size."""
+    match_iou: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """How much two whole objects of neighbouring tiles must overlap to be one."""
+    save_image: bool | None = None
+    """Put the image beside its labels (default: up to 2^28 pixels)."""
+    strict: bool = False
+    """Stop before any work when one image is bad, in place of leaving it out."""
+    pack: Annotated[int, Field(ge=1, le=1024)] = 64
+    """At most this many small images share a task."""
+    predict_timeout: PositiveInt = 600
+    """Seconds a model may be silent before it is stopped."""
+    publish: Literal["copy", "link"] = "copy"
+    """How results reach the output folder; `link` saves space on one file system."""
+    envs: Literal["auto", "uv", "conda", "mamba", "micromamba"] = "auto"
+    """What builds model environments."""
+    env_root: Text | None = None
+    """Folder of environments (default: in Tilewright's cache)."""
+    weights_dir: Text | None = None
+    """Folder of downloaded weights (default: in Tilewright's cache)."""
+
+
+def check_params(given: dict[str, Any]) -> Params:
+    """The parameters, checked.
+
+    Raises
+    ------
+    ProblemsError
+        Naming every unknown, missing or unfit parameter.
+    """
+    stated = {k: v for k, v in given.items() if v is not None}
+    try:
+        return Params.model_validate(stated)
+    except ValidationError as error:
+        raise ProblemsError([_problem(e) for e in error.errors()]) from None
+
+
+def _problem(error: Any) -> TilewrightError:
+    name = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        what, fix = f"There is no parameter --{name}.", "`./tilewright run --help` lists them."
+    elif error["type"] == "missing":
+        what, fix = f"--{name} is missing.", "Say which images: --input FOLDER."
+    else:
+        message = error["msg"][0].lower() + error["msg"][1:]
+        what, fix = (
+            f"--{name} {error['input']!r}: {message}.",
+            "`./tilewright run --help` explains it.",
+        )
+    return TilewrightError(what, fix=fix, code=USAGE)

@@ -1,0 +1,344 @@
+"""What a run will do: every parameter and image header checked, then jobs, groups and a recipe.
+
+Reads headers only. All problems are listed at once; a wrong parameter stops the run, a bad image
+is named and left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from . import environments, weights
+from .errors import USAGE, ProblemsError, TilewrightError
+from .fit import Planned, plan_image
+from .inputs import Row, rows
+from .jobs import Group, Job, Recipe, digest, save
+from .params import Params, check_params
+from .registry import Choice, Registry, code_digests, read_config
+from .spec import ModelSpec
+
+JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
+SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead
+DECODE_LIMIT = 4.0  # times a file may be decoded before a tiled copy pays
+MERGE_CODE = (
+    "tiling.py",
+    "bank.py",
+    "images.py",
+    "formats.py",
+    "preprocess.py",
+    "store.py",
+    "merge/objects.py",
+    "merge/labels.py",
+    "merge/seam.py",
+    "merge/tables.py",
+    "merge/group.py",
+)
+SCAN_CODE = ("images.py", "formats.py", "preprocess.py", "scan.py")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything PLAN found out."""
+
+    params: Params
+    choice: Choice
+    recipe: Recipe
+    images: list[Planned]
+    bad: list[tuple[Row, TilewrightError]]
+    groups: list[Group]
+    jobs: list[Job]
+    scans: frozenset[str]
+    weights: str | None
+    environment_ready: bool
+    launch_dir: Path
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the whole run."""
+        return sum(i.tiles for i in self.images)
+
+    def to_dict(self) -> dict[str, Any]:
+        """plan.json: for people, for the report and for the workflow."""
+        group_of = {i.id: j.group for j in self.jobs for i in j.images}
+        return {
+            "model": self.recipe.model,
+            "recipe": self.recipe.digest,
+            "store": self.choice.store_name,
+            "params": self.params.model_dump(by_alias=True),
+            "changed": changed(self.params),
+            "launch_dir": str(self.launch_dir),
+            "environment": {**self.recipe.environment, "ready": self.environment_ready},
+            "weights": self.weights,
+            "tiles": self.tiles,
+            "jobs": [
+                {"group": j.group, "job": j.job, "tiles": sum(b - a for _, a, b in j.parts)}
+                for j in self.jobs
+            ],
+            "scans": sorted(self.scans),
+            "images": [_describe(i, group_of[i.ref.id]) for i in self.images],
+            "bad": [{"id": row.id, "path": str(row.path), "why": str(e)} for row, e in self.bad],
+        }
+
+
+def _describe(image: Planned, group: str) -> dict[str, Any]:
+    return {
+        "id": image.ref.id,
+        "path": image.ref.path,
+        "group": group,
+        "axes": image.ref.axes,
+        "shape": image.ref.shape,
+        "dtype": image.ref.dtype,
+        "mpp": image.ref.mpp,
+        "model_shape": image.grid.shape,
+        "planes": image.planes,
+        "tiles": image.tiles,
+        "grid": image.grid.counts,
+        "read_factor": round(image.read_factor, 3),
+    }
+
+
+def make_plan(given: dict[str, Any], here: Path) -> Plan:
+    """Check a run's parameters and images and cut it into jobs.
+
+    Parameters
+    ----------
+    given
+        The parameters as the user gave them.
+    here
+        What relative paths are relative to.
+
+    Raises
+    ------
+    ProblemsError
+        Every wrong parameter; or every bad image, with ``--strict`` or when no good one is left.
+    """
+    params = defaults(given, here)
+    problems: list[TilewrightError] = []
+    found: list[Row] = []
+    try:
+        choice, spec, values = resolve(params, here)
+        recipe = choice.recipe(spec, values)
+    except TilewrightError as error:
+        problems.append(error)
+    try:
+        found = rows(params, here)
+    except TilewrightError as error:
+        problems.append(error)
+    problems += writable(here / params.outdir)
+    if problems:
+        raise ProblemsError(problems)
+    images, bad = plan_images(found, params, spec)
+    if bad and (params.strict or not images):
+        raise ProblemsError([error for _, error in bad])
+    groups, jobs, scans = cut(images, params, choice, spec)
+    return Plan(
+        params=params,
+        choice=choice,
+        recipe=recipe,
+        images=images,
+        bad=bad,
+        groups=groups,
+        jobs=jobs,
+        scans=frozenset(scans),
+        weights=weights.find(choice, Path(str(params.weights_dir))),
+        environment_ready=environments.ready(
+            recipe.environment["name"], Path(str(params.env_root))
+        ),
+        launch_dir=here,
+    )
+
+
+def defaults(given: dict[str, Any], here: Path) -> Params:
+    """The parameters, checked, with this machine's folders filled in."""
+    params = check_params(given)
+    home = environments.home()
+    return params.model_copy(
+        update={
+            "env_root": str(here / params.env_root) if params.env_root else str(home / "envs"),
+            "weights_dir": str(here / (params.weights_dir or home / "weights")),
+        }
+    )
+
+
+def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, Any]]:
+    """The chosen model, its spec and its parameters."""
+    extra = [here / params.manifests] if params.manifests else []
+    for folder in extra:
+        if not folder.is_dir():
+            raise TilewrightError(
+                f"--manifests {folder}: there is no such folder.", fix="Check it.", code=USAGE
+            )
+    choice = Registry.load(*extra).choose(params.model, params.model_type, params.task)
+    config = read_config(here / params.model_config_file) if params.model_config_file else {}
+    return choice, choice.spec(params.tile_size), choice.values(config)
+
+
+def changed(params: Params) -> list[str]:
+    """Parameters that aren't what a user who says nothing gets."""
+    places = ("env_root", "weights_dir")
+    return [
+        field.alias or name
+        for name, field in Params.model_fields.items()
+        if name not in places and getattr(params, name) != field.default
+    ]
+
+
+def writable(folder: Path) -> list[TilewrightError]:
+    """A problem when results can't be written to `folder` (it is made if need be)."""
+    probe = folder / ".tilewright-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        return [
+            TilewrightError(
+                f"--outdir {folder}: can't be written ({error.strerror}).",
+                fix="Choose another folder.",
+                code=USAGE,
+            )
+        ]
+    return []
+
+
+def plan_images(
+    found: list[Row], params: Params, spec: ModelSpec
+) -> tuple[list[Planned], list[tuple[Row, TilewrightError]]]:
+    """The good images, and the bad ones with their sentences."""
+    good, bad = [], []
+    for row in found:
+        try:
+            good.append(plan_image(row, params, spec))
+        except TilewrightError as error:
+            bad.append((row, error))
+    return good, bad
+
+
+def cut(
+    images: list[Planned], params: Params, choice: Choice, spec: ModelSpec
+) -> tuple[list[Group], list[Job], set[str]]:
+    """Groups and jobs: small images in packs, a big one by itself."""
+    merge = {
+        **(spec.merge or {"policy": "match"}),
+        "min_iou": params.match_iou,
+        "code": digest(code_digests(MERGE_CODE)),
+    }
+    groups, jobs, scans = [], [], set()
+    for members in packs(images, params.pack, spec):
+        name = group_name(members[0].ref.id)
+        keyed = [replace(p, ref=replace(p.ref, key=f"i{i:03d}")) for i, p in enumerate(members)]
+        mine = list(jobs_of(name, keyed, spec))
+        groups.append(
+            Group(name, len(mine), merge, choice.store_name, choice.task_name, params.save_image)
+        )
+        jobs += mine
+        if needs_scan(keyed[0], spec):
+            scans.add(name)
+    return groups, jobs, scans
+
+
+def group_name(first: str) -> str:
+    """A group's name, safe as a file name and without `_`: its first image's id, and a digest."""
+    return f"{re.sub('[^A-Za-z0-9.-]+', '-', first).strip('-.')[:40]}-{digest(first)[:8]}"
+
+
+def job_pixels(spec: ModelSpec, image: Planned) -> int:
+    """Model pixels one job may hold."""
+    return spec.tiles_per_task * image.tile_pixels if spec.tiles_per_task else JOB_PIXELS
+
+
+def needs_scan(image: Planned, spec: ModelSpec) -> bool:
+    """Whether pixels are needed ahead: statistics of a big image, or a tiled copy of its file."""
+    statistics = (spec.normalization or {}).get("scope") == "image"
+    return (statistics and image.counted > SCAN_PIXELS) or image.decode_factor > DECODE_LIMIT
+
+
+def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Planned]]:
+    """Big images alone; small ones together in the order of their ids.
+
+    A pack ends where the content says so (an image's fingerprint), so that one more image changes
+    one or two packs and not all that follow.
+    """
+    pack: list[Planned] = []
+    pixels = 0
+    for image in images:
+        size = image.tiles * image.tile_pixels
+        if needs_scan(image, spec) or size > job_pixels(spec, image):
+            yield [image]
+            continue
+        if pack and (len(pack) == most or pixels + size > job_pixels(spec, image)):
+            yield pack
+            pack, pixels = [], 0
+        pack.append(image)
+        pixels += size
+        ends_here = int(image.ref.fingerprint[:8], 16) % 8 == 0
+        if len(pack) >= most * 3 // 4 and ends_here:
+            yield pack
+            pack, pixels = [], 0
+    if pack:
+        yield pack
+
+
+def jobs_of(group: str, members: list[Planned], spec: ModelSpec) -> Iterator[Job]:
+    """A group's jobs: one for a pack, as many as its tiles need for a big image."""
+    first = members[0]
+    per_job = max(1, job_pixels(spec, first) // first.tile_pixels)
+    if len(members) > 1 or first.tiles <= per_job:
+        refs = tuple(m.ref for m in members)
+        yield Job(group, 0, refs, tuple((m.ref.key, 0, m.tiles) for m in members))
+        return
+    count = math.ceil(first.tiles / per_job)
+    bounds = [first.tiles * i // count for i in range(count + 1)]
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        yield Job(group, number, (first.ref,), ((first.ref.key, start, stop),))
+
+
+def write_plan(plan: Plan, out: Path) -> None:
+    """Write plan.json, recipe.json, groups/, jobs/ and scans/ into `out`.
+
+    A job's file is ``<group>_<jobs of the group>_<job>.json``, so that the workflow needs nothing
+    else to gather a group.
+    """
+    for folder in ("groups", "jobs", "scans"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    counts = {g.group: g.jobs for g in plan.groups}
+    code = digest(code_digests(SCAN_CODE))
+    for group in plan.groups:
+        save(out / "groups" / f"{group.group}.json", group)
+        if group.group in plan.scans:
+            mine = [j for j in plan.jobs if j.group == group.group]
+            scan = {
+                "image": asdict(mine[0].images[0]),
+                "parts": [j.parts for j in mine],
+                "spec": plan.recipe.spec.to_dict(),
+                "copy": _decode_factor(plan, mine[0].images[0].id) > DECODE_LIMIT,
+                "code": code,
+            }
+            save(out / "scans" / f"{group.group}.json", scan)
+    for job in plan.jobs:
+        if job.group not in plan.scans:
+            save(out / "jobs" / f"{job.group}_{counts[job.group]}_{job.job:05d}.json", job)
+    save(out / "recipe.json", plan.recipe)
+    save(out / "plan.json", plan.to_dict())
+
+
+def _decode_factor(plan: Plan, name: str) -> float:
+    return next(i.decode_factor for i in plan.images if i.ref.id == name)
+
+
+def load_choice(path: Path) -> tuple[Choice, Path]:
+    """The model a plan.json is of, and the folder its weights go into."""
+    plan = json.loads(path.read_text())
+    params = Params.model_validate(plan["params"])
+    here = Path(plan["launch_dir"])
+    model = plan["model"]
+    overlays = [here / params.manifests] if params.manifests else []
+    choice = Registry.load(*overlays).choose(model["model_name"], model["variant"], model["task"])
+    return choice, Path(str(params.weights_dir))

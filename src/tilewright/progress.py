@@ -1,0 +1,225 @@
+"""How far a run is: Nextflow started, watched and explained to whoever waits."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .errors import INTERNAL
+
+LOOK_EVERY = 0.3  # seconds
+SAY_EVERY = 30.0  # seconds between plain lines
+DONE = ("COMPLETED", "CACHED")
+STEPS = {
+    "ENV_BASE": "building the base environment",
+    "ENV_MODEL": "building the model's environment (the first time takes minutes)",
+    "PLAN": "planning",
+    "FETCH": "fetching the weights",
+    "SCAN": "scanning big images",
+    "PREDICT": "predicting",
+    "MERGE": "merging",
+    "REPORT": "writing the report",
+}
+
+
+@dataclass
+class Watch:
+    """What can be seen of a running pipeline: its trace, plan and progress files.
+
+    Parameters
+    ----------
+    outdir
+        Where trace.txt and plan.json appear.
+    notes
+        Folder in which each PREDICT task writes how many tiles it has done.
+    """
+
+    outdir: Path
+    notes: Path
+    started: float = field(default_factory=time.time)
+
+    def rows(self) -> list[dict[str, str]]:
+        """The trace so far, one dict a task; empty while it isn't written."""
+        try:
+            with (self.outdir / "trace.txt").open(newline="") as file:
+                return list(csv.DictReader(file, delimiter="\t"))
+        except OSError:
+            return []
+
+    def plan(self) -> dict[str, Any] | None:
+        """The plan of this run, once PLAN has published it."""
+        path = self.outdir / "plan.json"
+        try:
+            if path.stat().st_mtime < self.started:
+                return None
+            return dict(json.loads(path.read_text()))
+        except (OSError, ValueError):
+            return None
+
+    def tiles_done(self, plan: dict[str, Any]) -> tuple[int, int]:
+        """Tiles that are done, and how many of them were so before this run."""
+        status = {r["name"].partition("(")[2][:-1]: r["status"] for r in self.rows()}
+        sizes: dict[str, int] = {}
+        for job in plan["jobs"]:
+            sizes[job["group"]] = sizes.get(job["group"], 0) + 1
+        done = cached = 0
+        for job in plan["jobs"]:
+            name = f"{job['group']}_{sizes[job['group']]}_{job['job']:05d}"
+            if status.get(name) in DONE:
+                done += job["tiles"]
+                cached += job["tiles"] if status[name] == "CACHED" else 0
+            else:
+                done += self._noted(f"{job['group']}_{job['job']:05d}")
+        return done, cached
+
+    def _noted(self, name: str) -> int:
+        try:
+            return int((self.notes / name).read_text())
+        except (OSError, ValueError):
+            return 0
+
+
+def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> int:
+    """Run Nextflow to its end, showing percent of tiles and time left.
+
+    Parameters
+    ----------
+    command
+        Nextflow and its arguments.
+    here
+        The folder it is launched in.
+    watch
+        What to look at meanwhile.
+    log
+        Where its own output goes.
+
+    Returns
+    -------
+    Its exit code.
+    """
+    environment = os.environ | {"TILEWRIGHT_PROGRESS": str(watch.notes)}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            cwd=here,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            show = _bar if sys.stderr.isatty() else _lines
+            with show() as tell:
+                while process.poll() is None:
+                    _look(watch, tell)
+                    time.sleep(LOOK_EVERY)
+                _look(watch, tell)
+        except BaseException:
+            process.terminate()  # Nextflow ends its tasks itself
+            process.wait()
+            raise
+    return process.returncode
+
+
+def _look(watch: Watch, tell: Any) -> None:
+    rows = watch.rows()
+    plan = watch.plan()
+    if plan is None:
+        tell("planning", 0, 0, 0)
+        return
+    done, cached = watch.tiles_done(plan)
+    finished = {r["name"].split(" ")[0] for r in rows if r["status"] in DONE}
+    step = "MERGE" if done >= plan["tiles"] else "PREDICT"
+    if "MERGE" in finished and step == "MERGE":
+        step = "REPORT"
+    tell(STEPS[step], done, plan["tiles"], cached)
+
+
+@contextmanager
+def _bar() -> Iterator[Any]:
+    """A bar for a terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %  {task.completed:.0f}/{task.total:.0f} tiles"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("planning", total=None)
+
+        def tell(step: str, done: int, total: int, cached: int) -> None:
+            progress.update(task, description=step, total=total or None, completed=done)
+
+        yield tell
+
+
+@contextmanager
+def _lines() -> Iterator[Any]:
+    """Plain lines: at every new step and tenth of the tiles, else twice a minute."""
+    state: dict[str, Any] = {"said": "", "at": 0.0, "start": None}
+
+    def tell(step: str, done: int, total: int, cached: int) -> None:
+        percent = 100 * done // total if total else 0
+        now = time.monotonic()
+        key = f"{step} {percent // 10}"
+        if key == state["said"] and now - state["at"] < SAY_EVERY:
+            return
+        state["said"], state["at"] = key, now
+        left = _left(state, done - cached, total - done, now)
+        tiles = f": {percent} % ({done} of {total} tiles){left}" if total else ""
+        print(f"{step}{tiles}", file=sys.stderr, flush=True)  # noqa: T201
+
+    yield tell
+
+
+def _left(state: dict[str, Any], done: int, rest: int, now: float) -> str:
+    """Time left, from the tiles of this run."""
+    if state["start"] is None and done:
+        state["start"] = (now, done)
+    if not state["start"] or done <= state["start"][1] or not rest:
+        return ""
+    since, first = state["start"]
+    seconds = rest * (now - since) / (done - first)
+    return (
+        f", about {seconds / 60:.0f} min left" if seconds > 90 else f", about {seconds:.0f} s left"
+    )
+
+
+def explain(watch: Watch, log: Path) -> tuple[list[str], int]:
+    """Why a run failed, as sentences, and the exit code that says so.
+
+    The sentences are the failed tasks' own; without any, the end of Nextflow's log.
+    """
+    sentences: list[str] = []
+    code = 0
+    for row in watch.rows():
+        if row["status"] in ("FAILED", "ABORTED") and row.get("exit", "-").isdigit():
+            said = sentence_of(Path(row["workdir"]))
+            if said and said not in sentences:
+                sentences.append(said)
+                code = code or int(row["exit"])
+    if sentences:
+        return sentences, code
+    lines = log.read_text(errors="replace").splitlines()
+    return [line for line in lines if line.strip()][-15:], INTERNAL
+
+
+def sentence_of(workdir: Path) -> str:
+    """What a failed task said last: all that follows its `tilewright: `."""
+    try:
+        text = (workdir / ".command.err").read_text(errors="replace")
+    except OSError:
+        return ""
+    return text.rpartition("tilewright: ")[2].strip() if "tilewright: " in text else ""

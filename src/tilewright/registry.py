@@ -1,0 +1,352 @@
+"""Which models there are, and what one choice of model, version and task comes to.
+
+Manifests come from `manifests/` and any overlay folder; a later one of the same short_name
+replaces an earlier one or, with `extends: true`, is merged over it, its locations first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from .environments import digest as environment_digest
+from .errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
+from .jobs import Recipe
+from .manifest import Location, Manifest, Param, Task, Version, model_spec
+from .spec import ModelSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: manifests, scripts, environments and bundled weights are found from here."""
+DEFAULT_TILE = {"size": 2048, "band": 64, "context": 32}
+TILE_CODE = (
+    "spec.py",
+    "tiling.py",
+    "bank.py",
+    "images.py",
+    "formats.py",
+    "preprocess.py",
+    "merge/objects.py",
+    "serve.py",
+    "pipe.py",
+    "worker.py",
+)
+"""The modules that read, prepare and run a tile: a change of one changes the recipe."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One model, version and task of the registry."""
+
+    manifest: Manifest
+    variant: str
+    task_name: str
+
+    @property
+    def version(self) -> Version:
+        """The chosen version's block."""
+        return self.manifest.versions[self.variant]
+
+    @property
+    def task(self) -> Task:
+        """The chosen task's block."""
+        return self.version.tasks[self.task_name]
+
+    @property
+    def model_name(self) -> str:
+        """The version's unique name."""
+        return self.version.model_name or ""
+
+    @property
+    def store_name(self) -> str:
+        """What a result of this choice is called."""
+        return f"{self.model_name}-{self.version.release}-{self.task_name}.zarr"
+
+    @property
+    def params(self) -> list[Param]:
+        """The nearest list of parameters: the task's, the version's or the root's."""
+        for params in (self.task.params, self.version.params):
+            if params is not None:
+                return params
+        return self.manifest.params
+
+    def spec(self, tile_size: int | None = None) -> ModelSpec:
+        """The ModelSpec after inheritance.
+
+        Parameters
+        ----------
+        tile_size
+            Pixels along y and x in place of the manifest's, for a model that takes any size.
+
+        Raises
+        ------
+        TilewrightError
+            When the merged fields don't make a ModelSpec, or the size can't be changed.
+        """
+        fields: dict[str, Any] = {"tile_spec": DEFAULT_TILE}
+        for part in (self.manifest.spec, self.version.spec, self.task.spec):
+            fields = deep_merge(fields, part)
+        fields["model_name"] = self.model_name
+        fields["version"] = self.version.release
+        fields.setdefault("license", self.version.license or self.manifest.license)
+        try:
+            spec = model_spec(fields)
+        except ValidationError as error:
+            raise _unfit(f"The spec of {self.model_name}", error) from None
+        return _with_tile_size(spec, tile_size) if tile_size is not None else spec
+
+    def values(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Every parameter the script gets: the defaults, the manifest's config, the user's.
+
+        Raises
+        ------
+        ProblemsError
+            Naming each of the user's values that is unknown, of another type or out of range.
+        """
+        known = {p.arg_name: p for p in self.params}
+        base = read_config(self._config_path()) if self._config_path() else {}
+        values = {name: p.start for name, p in known.items()} | base
+        problems = []
+        for name, given in config.items():
+            try:
+                values[name] = known[name].check(given) if name in known else given
+                if name not in known and name not in base:
+                    raise _unknown_parameter(name, self.model_name, sorted(known))
+            except TilewrightError as problem:
+                problems.append(problem)
+        if problems:
+            raise ProblemsError(problems)
+        return values
+
+    def _config_path(self) -> Path | None:
+        paths = [where.config_path for where in self.task.locations] + [self.manifest.config]
+        found = next((p for p in paths if p), None)
+        return ROOT / found if found else None
+
+    def recipe(self, spec: ModelSpec, params: dict[str, Any]) -> Recipe:
+        """What makes the numbers of this choice."""
+        script = ROOT / "bin" / self.manifest.script
+        if not script.is_file():
+            raise TilewrightError(
+                f"The model {self.manifest.short_name} has no script bin/{script.name} yet.",
+                fix="Choose another model (./tilewright models lists them) or add the script.",
+                code=UNAVAILABLE,
+            )
+        environment = self.manifest.environment_name
+        return Recipe(
+            model={
+                "short_name": self.manifest.short_name,
+                "model_name": self.model_name,
+                "variant": self.variant,
+                "release": self.version.release,
+                "task": self.task_name,
+            },
+            spec=spec,
+            params=params,
+            weights=next((where.sha256 for where in self.task.locations if where.sha256), None),
+            environment={"name": environment, "digest": environment_digest(environment)},
+            script={"name": script.name, "digest": file_digest(script)},
+            code=code_digests(TILE_CODE),
+        )
+
+
+class Registry:
+    """Every manifest, by short_name."""
+
+    def __init__(self, manifests: dict[str, Manifest]) -> None:
+        self.manifests = manifests
+
+    @classmethod
+    def load(cls, *overlays: Path) -> Registry:
+        """Read `manifests/` and the overlay folders, in order.
+
+        Raises
+        ------
+        ProblemsError
+            Naming every file that isn't a manifest and what is wrong in it.
+        """
+        raw: dict[str, dict[str, Any]] = {}
+        problems: list[TilewrightError] = []
+        manifests = {}
+        for folder in (ROOT / "manifests", *overlays):
+            for path in sorted(
+                p for p in folder.glob("*") if p.suffix in (".yml", ".yaml", ".json")
+            ):
+                data = read_config(path)
+                name = str(data.get("short_name") or path.stem)
+                raw[name] = overlay(raw[name], data) if _extends(raw, name, data) else data
+                try:
+                    manifests[name] = Manifest.model_validate(raw[name])
+                except ValidationError as error:
+                    problems.append(_unfit(f"The manifest {path.name}", error))
+        if problems:
+            raise ProblemsError(problems)
+        return cls(manifests)
+
+    def __iter__(self) -> Iterator[Choice]:
+        for manifest in self.manifests.values():
+            for variant, version in manifest.versions.items():
+                for task in version.tasks:
+                    yield Choice(manifest, variant, task)
+
+    def choose(self, model: str, model_type: str | None = None, task: str | None = None) -> Choice:
+        """The choice a user means; whatever is left out is the first in the manifest.
+
+        Parameters
+        ----------
+        model
+            A short_name or a model_name.
+        model_type
+            A version, as the manifest or its slug writes it.
+        task
+            A key of TASK_NAMES.
+
+        Raises
+        ------
+        TilewrightError
+            Naming what there is instead.
+        """
+        choices = [c for c in self if model in (c.manifest.short_name, c.model_name)]
+        if not choices:
+            raise _no_such("model", model, sorted(self.manifests))
+        if model_type is not None:
+            versions = list(dict.fromkeys(c.variant for c in choices))
+            choices = [c for c in choices if model_type in (c.variant, c.version.slug)]
+            if not choices:
+                raise _no_such(f"version of {model}", model_type, versions)
+        if task is not None:
+            tasks = list(dict.fromkeys(c.task_name for c in choices))
+            choices = [c for c in choices if c.task_name == task.lower()]
+            if not choices:
+                raise _no_such(f"task of {model}", task, tasks)
+        return choices[0]
+
+
+def deep_merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on `base`: dicts are merged key by key, anything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = deep_merge(merged[key], value) if both else value
+    return merged
+
+
+def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A site's manifest over ours: deep-merged, with the site's locations before ours."""
+    merged = deep_merge(base, over)
+    for name, version in over.get("versions", {}).items():
+        for task, block in version.get("tasks", {}).items():
+            ours = base.get("versions", {}).get(name, {}).get("tasks", {}).get(task, {})
+            both = _listed(block.get("locations", [])) + _listed(ours.get("locations", []))
+            merged["versions"][name]["tasks"][task]["locations"] = both
+    return merged
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A YAML or JSON file that holds one mapping.
+
+    Raises
+    ------
+    TilewrightError
+        When the file can't be read or holds something else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise TilewrightError(
+            f"{path}: can't be read as a config file ({reason}).", fix="Check the file.", code=USAGE
+        ) from None
+    if not isinstance(data, dict):
+        raise TilewrightError(
+            f"{path}: holds {type(data).__name__}, not a mapping of names to values.",
+            fix="Write one `name: value` a line.",
+            code=USAGE,
+        )
+    return data
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (64 hex digits) of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_digests(names: tuple[str, ...]) -> dict[str, str]:
+    """SHA-256 of our own modules, by their name under `tilewright/`."""
+    here = Path(__file__).parent
+    return {n: file_digest(here / n) for n in names if (here / n).is_file()}
+
+
+def local_path(where: Location) -> Path | None:
+    """The file a location names, or None when it is a URL or a hub's."""
+    if "://" in where.location or where.location.startswith("hf:"):
+        return None
+    return ROOT / where.location
+
+
+def _listed(locations: Any) -> list[Any]:
+    return locations if isinstance(locations, list) else [locations]
+
+
+def _extends(raw: dict[str, Any], name: str, data: dict[str, Any]) -> bool:
+    return bool(data.get("extends")) and name in raw
+
+
+def _with_tile_size(spec: ModelSpec, size: int) -> ModelSpec:
+    if not spec.tile_spec.variable_input:
+        raise TilewrightError(
+            f"--tile_size {size}: {spec.model_name} takes tiles of one size only.",
+            fix="Leave it out.",
+            code=USAGE,
+        )
+    tile = spec.tile_spec
+    if size % tile.stride_multiple:
+        raise TilewrightError(
+            f"--tile_size {size}: {spec.model_name} takes multiples of {tile.stride_multiple} px.",
+            fix=f"Say {size - size % tile.stride_multiple or tile.stride_multiple}, for example.",
+            code=USAGE,
+        )
+    resized = dataclasses.replace(tile, size={**tile.size, "y": size, "x": size})
+    if min(resized.stride(a) for a in "yx") < 1:
+        margin = size - resized.stride("y")
+        raise TilewrightError(
+            f"--tile_size {size}: {spec.model_name} needs {margin:g} px of every tile for overlap.",
+            fix=f"Say at least {2 * margin:g}.",
+            code=USAGE,
+        )
+    return dataclasses.replace(spec, tile_spec=resized)
+
+
+def _unfit(where: str, error: ValidationError) -> TilewrightError:
+    faults = [
+        f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg'][0].lower()}{e['msg'][1:]}"
+        for e in error.errors()
+    ]
+    return TilewrightError(
+        f"{where} isn't right: {'; '.join(faults)}.",
+        fix="docs/manifest.md lists every field.",
+        code=BAD_DATA,
+    )
+
+
+def _no_such(what: str, given: str, there: list[str]) -> TilewrightError:
+    return TilewrightError(
+        f"There is no {what} called {given!r}.", fix=f"Choose from: {', '.join(there)}.", code=USAGE
+    )
+
+
+def _unknown_parameter(name: str, model: str, known: list[str]) -> TilewrightError:
+    return TilewrightError(
+        f"The model {model} has no parameter {name!r}.",
+        fix=f"Known: {', '.join(known) or 'none'}.",
+        code=USAGE,
+    )

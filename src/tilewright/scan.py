@@ -1,0 +1,79 @@
+"""What a big image needs before its tiles are read: statistics, and a tiled copy if it pays.
+
+A copy pays where reading tile by tile would decode the file's strips or pages many times over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from .images import Image, open_image
+from .jobs import ImageRef, Job, save
+from .preprocess import statistics
+from .spec import ModelSpec
+from .store import Pyramid, Slices, StoreWriter
+
+
+def scan(asked: Path, jobs: Path, copy: Path) -> None:
+    """Look at a big image's pixels once and write its jobs.
+
+    Parameters
+    ----------
+    asked
+        PLAN's scans/<group>.json.
+    jobs
+        Folder for the jobs.
+    copy
+        Where a tiled copy goes, if one is asked for.
+    """
+    data = json.loads(asked.read_text())
+    ref = ImageRef.from_dict(data["image"])
+    spec = ModelSpec.from_dict(data["spec"])
+    if data["copy"]:
+        copy_tiled(ref, copy)
+        ref = replace(ref, copy=os.path.abspath(copy))  # noqa: PTH100  # keep a link's own path
+    ref = replace(ref, statistics=statistics(ref, spec))
+    jobs.mkdir(exist_ok=True)
+    parts = data["parts"]
+    for number, part in enumerate(parts):
+        job = Job(asked.stem, number, (ref,), tuple((k, a, b) for k, a, b in part))
+        save(jobs / f"{asked.stem}_{len(parts)}_{number:05d}.json", job)
+
+
+def copy_tiled(ref: ImageRef, path: Path) -> None:
+    """Write the level that is read as a sharded OME-Zarr without a pyramid, band by band."""
+    with open_image(ref.path, axes=ref.axes, scene=ref.scene) as image, StoreWriter(path) as store:
+        axes = "".join(a for a in "TCZYX" if a in image.axes)
+        sizes = dict(zip(image.axes, image.levels[ref.level], strict=True))
+        pyramid = store.pyramid(
+            "",
+            [sizes[a] for a in axes],
+            image.dtype,
+            axes=axes.lower(),
+            method="mean",
+            levels=1,
+        )
+        for band, shards in bands(pyramid):
+            index = dict(zip(axes, band, strict=True))
+            pixels = image.read(ref.level, index).transpose(_order(image, axes))
+            for shard in shards:
+                pyramid.write(shard, np.ascontiguousarray(pixels[..., shard[-1]]))
+        store.finish({})
+
+
+def bands(pyramid: Pyramid) -> Iterator[tuple[Slices, list[Slices]]]:
+    """Shards that differ along x only, and the box that holds them: a strip is decoded once."""
+    for rest, group in groupby(pyramid.shards(), key=lambda box: box[:-1]):
+        shards = list(group)
+        yield (*rest, slice(0, shards[-1][-1].stop)), shards
+
+
+def _order(image: Image, axes: str) -> list[int]:
+    return [image.axes.index(a) for a in axes]

@@ -1,0 +1,22 @@
+"""MERGE: a group's banks in, its stores out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tilewright.jobs import Group, Recipe
+from tilewright.merge.stores import merge_group
+
+from . import run
+
+
+def main(group: str, recipe: str, banks: str, stores: str, shown: str) -> None:
+    """Merge one group."""
+    found = sorted(Path(banks).iterdir())
+    merge_group(
+        Group.load(Path(group)), Recipe.load(Path(recipe)), found, Path(stores), Path(shown)
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,21 @@
+"""PLAN: the run's parameters on standard input; plan, recipe, groups and jobs out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tilewright.plan import make_plan, write_plan
+
+from . import run
+
+
+def main() -> None:
+    """Check everything and write the plan into this folder."""
+    context = json.load(sys.stdin)
+    write_plan(make_plan(context["params"], Path(context["launch_dir"])), Path())
+
+
+if __name__ == "__main__":
+    run(main)

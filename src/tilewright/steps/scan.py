@@ -1,0 +1,18 @@
+"""SCAN: one big image in; its jobs out, with statistics and, if it pays, a tiled copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tilewright.scan import scan
+
+from . import run
+
+
+def main(asked: str) -> None:
+    """Look at an image's pixels once and write its jobs into jobs/."""
+    scan(Path(asked), Path("jobs"), Path("copy.zarr"))
+
+
+if __name__ == "__main__":
+    run(main)

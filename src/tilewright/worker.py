@@ -1,0 +1,231 @@
+"""The loop around a model: read ahead, batch, predict, bank.
+
+Runs in the base environment; the model's own interpreter is at the other end of `pipe`. An image
+that can't be read is marked in the bank and the job's other images go on; a model that fails ends
+the job.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import environments
+from .bank import BankWriter, tile_name
+from .errors import TilewrightError
+from .jobs import Job, Recipe
+from .merge.objects import prepare
+from .pipe import ModelProcess, child_env
+from .preprocess import TileReader
+from .registry import ROOT
+from .tiling import Grid, Tile
+from .weights import path_of
+
+Array = np.ndarray[Any, Any]
+QUEUE = 2  # batches read while the model works: enough to hide reading, little memory
+PROGRESS_EVERY = 0.5  # seconds between two looks of the progress file
+
+
+@dataclass(frozen=True)
+class Work:
+    """One tile on its way: whose it is, where it is and what the model sees."""
+
+    image: str
+    plane: int
+    grid: Grid
+    tile: Tile
+    pixels: Array
+
+
+def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
+    """Predict a job's tiles with the model's own interpreter, as this machine has it.
+
+    Where environments and weights are, how long a model may be silent and where progress goes, the
+    environment variables say (``nextflow.config``): none of it changes a number.
+    """
+    prefix = environments.prefix(recipe.environment["name"], Path(os.environ["TILEWRIGHT_ENVS"]))
+    file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))
+    folder = os.environ.get("TILEWRIGHT_PROGRESS")
+    name = f"{job.group}_{job.job:05d}"
+
+    def start() -> ModelProcess:
+        return ModelProcess(
+            prefix / "bin" / "python",
+            ROOT / "bin" / recipe.script["name"],
+            weights=str(file or ""),
+            device=device(),
+            spec=recipe.spec.to_dict(),
+            params=recipe.params,
+            timeout=float(os.environ.get("TILEWRIGHT_PREDICT_TIMEOUT", "600")),
+            env=child_env(prefix),
+        )
+
+    progress = ProgressFile(Path(folder) / name) if folder else None
+    run_job(job, recipe, out, start=start, weights=weights, progress=progress)
+
+
+def device() -> str:
+    """``cuda`` where a GPU was given to this task, else ``cpu``; TILEWRIGHT_DEVICE decides."""
+    asked = os.environ.get("TILEWRIGHT_DEVICE")
+    if asked:
+        return asked
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    return "cuda" if not hidden and Path("/dev/nvidia0").exists() else "cpu"
+
+
+def run_job(
+    job: Job,
+    recipe: Recipe,
+    out: Path,
+    *,
+    start: Callable[[], ModelProcess],
+    weights: str,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Predict a job's tiles into one bank.
+
+    Parameters
+    ----------
+    job, recipe
+        Which tiles, and what makes their numbers.
+    out
+        The bank; it appears when it is whole.
+    start
+        Starts the model's process.
+    weights
+        SHA-256 of the weights that are used.
+    progress
+        Called with the number of tiles done so far.
+
+    Raises
+    ------
+    TilewrightError
+        When the model fails; nothing is left at `out`.
+    """
+    failures: dict[str, str] = {}
+    with BankWriter(out) as bank, start() as model:
+        batches = read_ahead(batched(tiles_of(job, recipe, failures), recipe.spec.batch_size))
+        done = 0
+        for works, results in model.map((works, stack(works)) for works in batches):
+            for work, result in zip(works, results, strict=True):
+                put(bank, work, result, recipe)
+            done += len(works)
+            if progress:
+                progress(done)
+        bank.close(header(job, recipe, weights, failures))
+
+
+def header(job: Job, recipe: Recipe, weights: str, failures: dict[str, str]) -> dict[str, Any]:
+    """What a bank says of itself; `merge` refuses one that doesn't fit."""
+    return {
+        "group": job.group,
+        "job": job.job,
+        "recipe": recipe.digest,
+        "weights": weights,
+        "images": [asdict(i) for i in job.images],
+        "parts": job.parts,
+        "failures": failures,
+    }
+
+
+def tiles_of(job: Job, recipe: Recipe, failures: dict[str, str]) -> Iterator[Work]:
+    """A job's tiles, read one by one; an unreadable image's sentence goes into `failures`."""
+    images = {i.key: i for i in job.images}
+    for key, start, stop in job.parts:
+        try:
+            with TileReader(images[key], recipe.spec) as reader:
+                for number in range(start, stop):
+                    plane, index = divmod(number, len(reader.grid))
+                    tile = reader.grid.tile(index)
+                    yield Work(key, plane, reader.grid, tile, reader.read(plane, tile.window))
+        except TilewrightError as error:
+            failures[key] = str(error)
+
+
+def batched(works: Iterable[Work], size: int) -> Iterator[list[Work]]:
+    """Consecutive tiles of one shape, at most `size` together."""
+    batch: list[Work] = []
+    for work in works:
+        if batch and (len(batch) == size or work.pixels.shape != batch[0].pixels.shape):
+            yield batch
+            batch = []
+        batch.append(work)
+    if batch:
+        yield batch
+
+
+def stack(works: list[Work]) -> Array:
+    """A batch's pixels, ``(batch, C, *spatial)`` float32."""
+    return np.stack([w.pixels for w in works])
+
+
+def put(bank: BankWriter, work: Work, result: Array, recipe: Recipe) -> None:
+    """Bank one tile's result on its valid region: labels and their object table."""
+    window = tuple(stop - start for start, stop in work.tile.window)
+    result = np.asarray(result)[tuple(slice(n) for n in window)]
+    labels, objects = prepare(result, work.tile, work.grid)
+    bank.put(tile_name(work.image, work.plane, work.tile.index, "labels"), labels)
+    bank.put(tile_name(work.image, work.plane, work.tile.index, "objects"), objects)
+
+
+def read_ahead(items: Iterable[Any]) -> Iterator[Any]:
+    """The same items, read by a thread that stays at most `QUEUE` ahead."""
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(QUEUE)
+    stop = threading.Event()
+
+    def give(kind: str, value: Any) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put((kind, value), timeout=0.2)
+            except queue.Full:
+                continue
+        return None
+
+    def read() -> None:
+        try:
+            for item in items:
+                give("item", item)
+        except BaseException as error:  # noqa: BLE001  # raised again in the reader's place
+            give("error", error)
+        give("end", None)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        stop.set()
+
+
+class ProgressFile:
+    """A file with the number of tiles done, for whoever looks: a log, not data."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = 0.0
+
+    def __call__(self, done: int) -> None:
+        """Write the number, at most twice a second; a full disk is not our problem here."""
+        now = time.monotonic()
+        if now - self._last < PROGRESS_EVERY:
+            return
+        self._last = now
+        part = self._path.with_suffix(f".{os.getpid()}")
+        try:
+            part.write_text(str(done))
+            part.replace(self._path)
+        except OSError:
+            return
