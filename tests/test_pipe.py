@@ -463,7 +463,7 @@ def test_a_model_that_is_left_is_ended_and_reaped() -> None:
         os.waitpid(pid, 0)
 
 
-def test_leaving_by_an_error_ends_a_busy_model_at_once() -> None:
+def test_leaving_by_an_error_ends_the_model_at_once() -> None:
     started = time.monotonic()
     with pytest.raises(KeyError), model(load="hangs") as process:
         raise KeyError
