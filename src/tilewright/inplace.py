@@ -1,0 +1,278 @@
+"""Build a folder once: under a lock, in place, its marker last.
+
+Conda environments can't be moved, so nothing here is built elsewhere and renamed. A lock is a
+folder that appears, with one file inside that names its owner, by one rename; the owner touches
+the file while it lives. Taking over means to unlink exactly that file, so only one process can.
+Standard library only, and no newer than Python 3.7: the launcher runs it first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Callable, Iterator, Mapping, NamedTuple, NoReturn  # noqa: UP035 - Python 3.7
+
+from .errors import UNAVAILABLE, TilewrightError
+
+MARKER = ".tilewright-ready"
+BEAT = 5.0  # s between an owner's signs of life
+SILENT = 120.0  # s without one before a lock is taken over; NFS may show times 60 s late
+
+Say = Callable[[str], None]
+
+
+class Owner:
+    """Who holds a lock: this process and those it started, and their signs of life."""
+
+    def __init__(self, lock: Path) -> None:
+        self.lock = lock
+        self.file = lock / uuid.uuid4().hex
+        self.stopped = threading.Event()
+
+    def add(self, pid: int) -> None:
+        """Count a process of ours as owner, too: it may outlive us."""
+        with self.file.open("r+") as handle:
+            handle.seek(0, os.SEEK_END)
+            handle.write(f"{pid}\n")
+
+    def check(self) -> None:
+        """Refuse to go on if another process took the lock over."""
+        if not self.file.exists():
+            raise TilewrightError(
+                f"Another process took over {self.lock.stem} while this one was stopped.",
+                fix="Run the same command again.",
+                code=UNAVAILABLE,
+            )
+
+    def beat(self) -> None:
+        """Give a sign of life every few seconds until told to stop."""
+        with contextlib.suppress(OSError):
+            while not self.stopped.wait(BEAT):
+                os.utime(self.file)
+
+
+class Held(NamedTuple):
+    """A lock as others see it."""
+
+    file: Path
+    host: str
+    pids: list[int]
+    touched: int
+
+
+@contextlib.contextmanager
+def locked(lock: Path, say: Say) -> Iterator[Owner]:
+    """Hold a lock, waiting for its present owner if it lives.
+
+    Parameters
+    ----------
+    lock
+        The lock's folder, beside what it guards.
+    say
+        Takes one line when there is somebody to wait for.
+    """
+    owner = Owner(lock)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{lock.name}-", dir=lock.parent))
+    fresh.chmod(0o755)  # another user must be able to see whose it is
+    (fresh / owner.file.name).write_text(f"{socket.gethostname()}\n{os.getpid()}\n")
+    try:
+        _acquire(fresh, lock, say)
+    except BaseException:
+        shutil.rmtree(str(fresh), ignore_errors=True)
+        raise
+    pulse = threading.Thread(target=owner.beat, daemon=True)
+    pulse.start()
+    try:
+        yield owner
+    finally:
+        owner.stopped.set()
+        pulse.join()
+        _release(owner.file)
+
+
+def _acquire(fresh: Path, lock: Path, say: Say) -> None:
+    """Rename `fresh` to `lock` as soon as nobody living holds it."""
+    seen: tuple[Path | None, int] = (None, 0)
+    since, told = time.monotonic(), False
+    while not _renamed(fresh, lock):
+        held = _held(lock)
+        if held is None:
+            time.sleep(0.05)
+            continue
+        if (held.file, held.touched) != seen:
+            seen, since = (held.file, held.touched), time.monotonic()
+        if _dead(held) or time.monotonic() - since > SILENT:
+            _release(held.file)
+            continue
+        if not told:
+            who = f"process {held.pids[0]} on {held.host}" if held.pids else "another process"
+            say(f"waiting for {who}, which is building {lock.stem}")
+            told = True
+        time.sleep(0.3)
+
+
+def _renamed(fresh: Path, lock: Path) -> bool:
+    """Whether the lock is ours now: a folder can't be renamed onto one that isn't empty."""
+    try:
+        fresh.rename(lock)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def _held(lock: Path) -> Held | None:
+    """Who holds the lock, or None when it has just been released."""
+    try:
+        file = next(lock.iterdir())
+        touched = file.stat().st_mtime_ns
+    except (OSError, StopIteration):
+        return None
+    try:
+        host, *pids = file.read_text().split()
+        return Held(file, host, [int(pid) for pid in pids], touched)
+    except (OSError, ValueError):
+        return Held(file, "", [], touched)
+
+
+def _dead(held: Held) -> bool:
+    """Whether all its owners were processes of this machine that have ended."""
+    return held.host == socket.gethostname() and not any(map(_alive, held.pids))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _release(file: Path) -> None:
+    """Unlink an owner's file, then the lock's folder if nobody has renamed onto it meanwhile."""
+    with contextlib.suppress(OSError):
+        file.unlink()
+        file.parent.rmdir()
+
+
+def build_once(target: Path, make: Callable[[Owner], None], say: Say) -> None:
+    """Build a folder unless it is ready; a half-built one is removed and built again.
+
+    Parameters
+    ----------
+    target
+        The folder; beside it lie its lock and its log.
+    make
+        Fills it. The marker is written when it returns.
+    say
+        Takes one line when another process is building it.
+
+    Raises
+    ------
+    TilewrightError
+        When the folder can't be written (69), or what `make` raises: the next call starts anew.
+    """
+    if is_ready(target):
+        return
+    writable(target.parent)
+    with locked(target.with_name(f"{target.name}.lock"), say) as owner:
+        if is_ready(target):
+            return
+        shutil.rmtree(str(target), ignore_errors=True)
+        begun = time.time()
+        make(owner)
+        owner.check()
+        note = {"built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun))}
+        note["seconds"] = f"{time.time() - begun:.1f}"
+        part = target / f"{MARKER}.part"
+        part.write_text(json.dumps(note) + "\n")
+        part.replace(target / MARKER)
+
+
+def is_ready(target: Path) -> bool:
+    """Whether the folder was built to its end."""
+    return (target / MARKER).is_file()
+
+
+def writable(folder: Path) -> None:
+    """Make a folder if need be, and refuse one that can't be written (69)."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=str(folder)):
+            pass
+    except OSError as error:
+        raise TilewrightError(
+            f"{folder} can't be written ({error.strerror}).",
+            fix="Set TILEWRIGHT_HOME to a folder of yours with some 2 GB free.",
+            code=UNAVAILABLE,
+        ) from error
+
+
+def run(
+    command: list[str], owner: Owner, log: Path, env: Mapping[str, str], cwd: Path | None = None
+) -> None:
+    """Run a program to its end, its output appended to `log`.
+
+    Raises
+    ------
+    TilewrightError
+        With the program's last words, when it fails (69).
+    """
+    with log.open("ab") as out:
+        out.write(f"$ {' '.join(command)}\n".encode())
+        out.flush()
+        child = subprocess.Popen(  # ended below, whatever happens
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=dict(env), cwd=cwd
+        )
+    try:
+        owner.add(child.pid)
+        status = child.wait()
+    except BaseException:
+        _end(child)
+        raise
+    if status:
+        raise TilewrightError(
+            f"{Path(command[0]).name} stopped with {status}: {_last_words(log)}",
+            fix=f"Everything it said is in {log}; the same command tries again.",
+            code=UNAVAILABLE,
+        )
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ask a program to stop, and see to it."""
+    child.terminate()
+    try:
+        child.wait(10)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _last_words(log: Path) -> str:
+    """The last line with words in it, without the log's own lines."""
+    lines = log.read_text(errors="replace").splitlines()
+    spoken = [s.strip() for s in lines if s.strip() and not s.startswith("$ ")]
+    return spoken[-1][:300] if spoken else "no output"
+
+
+def stop_on_sigterm() -> None:
+    """Turn SIGTERM into an exit that runs our clean-up."""
+
+    def leave(number: int, _frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
