@@ -1,0 +1,14 @@
+#!/bin/sh
+# Run one step in the base environment, wherever that is: step.sh NAME ARGUMENTS...
+root=$(cd "$(dirname "$0")/../../.." && pwd) || exit 69
+envs=${TILEWRIGHT_ENVS:-${TILEWRIGHT_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/tilewright}/envs}
+base=$envs/base
+if [ ! -e "$base" ]; then
+    sum=$(sha256sum < "$root/envs/base.yml" 2>/dev/null || shasum -a 256 < "$root/envs/base.yml")
+    base=$base-$(printf %.12s "$sum")
+    [ -e "$base/.tilewright-ready" ] || base=
+fi
+[ -n "$base" ] && [ -x "$base/bin/python" ] || { # one sentence, as the package would say it
+    echo "The base environment isn't in $envs. Build it: '$root/tilewright' environments build base" >&2; exit 69; }
+export PYTHONPATH="$root/src" PYTHONNOUSERSITE=1; unset PYTHONHOME VIRTUAL_ENV
+exec "$base/bin/python" -P -m tilewright.steps."$@"

@@ -1,0 +1,77 @@
+"""Every check of the project, one after the other: what ``./tilewright test`` runs.
+
+Options: ``--slow`` adds model environments, ``--slurm`` a SLURM of the test's own; all others go
+to pytest. Standard library only. Ends with pytest's own summary; exit 1 if anything failed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SWITCHES = {  # marker: what it is
+    "slow": "model environments, downloads and runs of minutes",
+    "slurm": "a SLURM cluster started for the test (needs root)",
+}
+CODE = ["src", "tests", "tools", "bin", "benchmarks", "tilewright"]
+
+
+def main(args: list[str]) -> int:
+    """Run all checks; the exit code."""
+    chosen = {name for name in SWITCHES if f"--{name}" in args}
+    rest = [arg for arg in args if arg.removeprefix("--") not in SWITCHES]
+    failed = [name for name, command in checks() if not passes(name, command)]
+    left_out = [name for name in SWITCHES if name not in chosen]
+    for name in left_out:
+        print(f"left out: {name} ({SWITCHES[name]}): ./tilewright test --{name}")
+    if failed:
+        print(f"failed so far: {', '.join(failed)}")
+    marks = " and ".join(f"not {name}" for name in left_out)
+    only = ["-m", marks] if marks else []
+    if not passes("pytest", [sys.executable, "-m", "pytest", *only, *rest]):
+        failed.append("pytest")
+    return 1 if failed else 0
+
+
+def checks() -> list[tuple[str, list[str]]]:
+    """Name and command line of each check but the tests."""
+    python = [sys.executable, "-P"]
+    code = [path for path in CODE if (ROOT / path).exists()]
+    imports = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
+    return [
+        ("ruff check", [*python, "-m", "ruff", "check", *code]),
+        ("ruff format", [*python, "-m", "ruff", "format", "--check", *code]),
+        ("mypy", [*python, "-m", "mypy"]),
+        ("imports", [*python, "-c", imports]),
+        ("nextflow lint", [shutil.which("nextflow") or "nextflow", "lint", *pipeline()]),
+    ]
+
+
+def pipeline() -> list[str]:
+    """Nextflow's files and folders that are there."""
+    names = ("main.nf", "nextflow.config", "modules", "conf", "profiles")
+    return [name for name in names if (ROOT / name).exists()]
+
+
+def passes(name: str, command: list[str]) -> bool:
+    """Run one check from the repository's root, and say how it went."""
+    print(f"== {name}", flush=True)
+    begun = time.monotonic()
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    try:
+        status = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+    except OSError as error:
+        print(error)
+        status = 127
+    if name != "pytest":  # its own summary is the last word
+        print(f"{'ok' if status == 0 else 'FAILED'}: {name}, {time.monotonic() - begun:.1f} s")
+    return status == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
