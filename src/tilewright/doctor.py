@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Callable, NamedTuple  # noqa: UP035 - Python 3.7
 
-from . import environments, inplace, nextflow
+from . import environments, inplace, installers, nextflow
 from .errors import UNAVAILABLE, TilewrightError
 
 OK, LATER, ABSENT, WRONG = "ok", "later", "absent", "WRONG"
@@ -30,9 +30,9 @@ class Finding(NamedTuple):
 def check_python() -> Finding:
     """The Python that runs this, or another on the PATH that will."""
     here = ".".join(map(str, sys.version_info[:3])) + f" ({sys.executable})"
-    if environments.fits(tuple(sys.version_info[:2]), environments.PYTHON):
+    if installers.fits(tuple(sys.version_info[:2]), installers.PYTHON):
         return Finding("Python", OK, here)
-    other = environments.python_for(environments.PYTHON)
+    other = installers.python_for(installers.PYTHON)
     if other:
         return Finding("Python", OK, other)
     fix = (
@@ -43,11 +43,11 @@ def check_python() -> Finding:
 
 def check_venv() -> Finding:
     """Whether an environment can be made: by uv, or by Python's own venv."""
-    uv = environments.find_tool("uv")
+    uv = installers.find_tool("uv")
     if uv:
         return Finding("uv", OK, uv)
     try:
-        environments.require_venv(environments.python_for(environments.PYTHON) or sys.executable)
+        installers.require_venv(installers.python_for(installers.PYTHON) or sys.executable)
     except TilewrightError as error:
         return Finding("uv", WRONG, f"no uv, and {error.what}", error.fix)
     return Finding("uv", LATER, "installed when needed, by Python's venv")
@@ -81,7 +81,7 @@ def check_base() -> Finding:
     folder = environments.prefix("base")
     if not environments.ready("base"):
         return Finding("base", LATER, "built by the first command")
-    if environments.output_of([str(folder / "bin" / "python"), "-c", "import zarr; print(1)"]):
+    if installers.output_of([str(folder / "bin" / "python"), "-c", "import zarr; print(1)"]):
         return Finding("base", OK, str(folder))
     fix = f"Remove {folder}; the next command builds it again."
     return Finding("base", WRONG, f"{folder} doesn't run", fix)
@@ -113,20 +113,20 @@ def check_nextflow() -> Finding:
 
 def check_git() -> Finding:
     """Git, which only contributors and updates need."""
-    version = environments.output_of(["git", "--version"]).strip()
+    version = installers.output_of(["git", "--version"]).strip()
     return Finding("git", OK if version else ABSENT, version or "only updates need it")
 
 
 def check_gpu() -> Finding:
     """A GPU, which big models want."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    cards = environments.output_of(query, timeout=20).strip().splitlines()
+    cards = installers.output_of(query, timeout=20).strip().splitlines()
     return Finding("GPU", OK if cards else ABSENT, "; ".join(cards) or "models run on the CPU")
 
 
 def check_slurm() -> Finding:
     """SLURM, which `-profile slurm` needs."""
-    version = environments.output_of(["sinfo", "--version"], timeout=20).strip()
+    version = installers.output_of(["sinfo", "--version"], timeout=20).strip()
     return Finding("SLURM", OK if version else ABSENT, version or "only -profile slurm needs it")
 
 

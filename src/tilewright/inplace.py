@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,7 +24,7 @@ import uuid
 from pathlib import Path
 from typing import Callable, Iterator, Mapping, NamedTuple, NoReturn  # noqa: UP035 - Python 3.7
 
-from .errors import UNAVAILABLE, TilewrightError
+from .errors import UNAVAILABLE, USAGE, TilewrightError
 
 MARKER = ".tilewright-ready"
 BEAT = 5.0  # s between an owner's signs of life
@@ -276,3 +277,22 @@ def stop_on_sigterm() -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
+
+
+def say(line: str) -> None:
+    """Tell the user one line, on stderr."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the only way out before rich exists
+
+
+def home() -> Path:
+    """The one folder where all that is fetched or built is kept (`TILEWRIGHT_HOME`)."""
+    given = os.environ.get("TILEWRIGHT_HOME")
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
+    folder = Path(os.path.abspath(given or f"{cache}/tilewright"))  # noqa: PTH100 - as typed
+    if os.pathsep in str(folder) or "~" in folder.parts:
+        raise TilewrightError(
+            f"The cache folder can't be {str(folder)!r}.",
+            fix=f"Set TILEWRIGHT_HOME to an absolute path without {os.pathsep!r}.",
+            code=USAGE,
+        )
+    return folder

