@@ -1,0 +1,353 @@
+"""Open any image lazily and read a region of it at a level; find images and tell them apart.
+
+`formats` knows the files; `preprocess` makes of the pixels what a model wants.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import math
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from .errors import TilewrightError
+from .formats import (
+    Array,
+    Source,
+    is_zarr,
+    open_jpeg,
+    open_png,
+    open_tiff,
+    open_zarr,
+    unreadable,
+)
+from .spec import ARRAY_AXES
+
+EXTENSIONS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".zarr", ".png",
+              ".jpeg", ".jpg")  # fmt: skip
+"""Longest first, so that the whole of ``.ome.tif`` is taken off a name."""
+
+END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
+OPENERS = {
+    b"II*\0": open_tiff,
+    b"MM\0*": open_tiff,
+    b"II+\0": open_tiff,  # BigTIFF
+    b"MM\0+": open_tiff,
+    b"\x89PNG": open_png,
+    b"\xff\xd8\xff": open_jpeg,
+}
+
+
+def find_images(source: str, *, recursive: bool = False) -> list[Path]:
+    """The images `source` names, sorted: one image, those in a folder, or those a glob matches.
+
+    An OME-Zarr folder is one image. Hidden files and folders are passed over. A path that exists
+    is itself, whatever glob characters it has.
+
+    Raises
+    ------
+    TilewrightError
+        When there is none.
+    """
+    path = Path(source)
+    if path.is_dir() and not _is_image(path):
+        found = [p for p in _inside(path, recursive) if _is_image(p)]
+    elif path.exists():
+        found = [path]
+    else:
+        matches = glob.glob(source, recursive=recursive)  # noqa: PTH207 - absolute patterns too
+        found = [p for p in map(Path, matches) if _is_image(p)]
+    if not found:
+        raise TilewrightError(
+            f"{source}: no image found there.",
+            fix=f"Give an image, a folder or a pattern in quotes; it looks for {_extensions()}"
+            + ("." if recursive else ", and below the folder only with --recursive."),
+        )
+    return sorted(found)
+
+
+def _is_image(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    if path.is_dir():
+        return is_zarr(path) or path.suffix == ".zarr"
+    return path.name.lower().endswith(EXTENSIONS)
+
+
+def _inside(folder: Path, recursive: bool) -> list[Path]:
+    """The entries of a folder; of the folders in it too, but not of images that are folders."""
+    entries = [p for p in folder.iterdir() if not p.name.startswith(".")]
+    if recursive:
+        for entry in [p for p in entries if p.is_dir() and not _is_image(p)]:
+            entries += _inside(entry, recursive)
+    return entries
+
+
+def _extensions() -> str:
+    return ", ".join(e for e in EXTENSIONS if not e.startswith(".ome"))
+
+
+def image_id(path: Path) -> str:
+    """The file's name without its image extension: ``a.b.ome.tif`` is ``a.b``."""
+    for extension in EXTENSIONS:
+        if path.name.lower().endswith(extension) and len(path.name) > len(extension):
+            return path.name[: -len(extension)]
+    return path.name
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 (64 hex digits) that changes when the image does, without reading it all.
+
+    Of a file its size, time and first and last MiB; of a folder its metadata files' content and
+    the names, sizes and times of all its files.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be read.
+    """
+    found = hashlib.sha256()
+    try:
+        if path.is_dir():
+            for entry in sorted(p for p in path.rglob("*") if p.is_file()):
+                found.update(_stamp(entry, str(entry.relative_to(path))))
+                if entry.name in {"zarr.json", ".zattrs", ".zarray", ".zgroup"}:
+                    found.update(entry.read_bytes())
+        else:
+            found.update(_stamp(path, ""))
+            with path.open("rb") as file:
+                found.update(file.read(END_BYTES))
+                file.seek(max(0, path.stat().st_size - END_BYTES))
+                found.update(file.read(END_BYTES))
+    except OSError as error:
+        raise _failed(path, "it can't be read", error) from error
+    return found.hexdigest()
+
+
+def _stamp(path: Path, name: str) -> bytes:
+    about = path.stat()
+    return os.fsencode(name) + f"\0{about.st_size}\0{about.st_mtime_ns}\0".encode()
+
+
+def open_image(path: Path | str, *, axes: str | None = None, scene: int = 0) -> Image:
+    """Open an image by what it contains; only its headers are read.
+
+    Parameters
+    ----------
+    axes
+        What the file's axes are, in its own order, where it doesn't say or is wrong: ``"ZYX"``.
+    scene
+        Number of the scene in a file that holds several.
+
+    Raises
+    ------
+    TilewrightError
+        When it isn't an image that can be read; the file is named.
+    """
+    path = Path(path)
+    opener = _opener(path)
+    try:
+        source = opener(path, scene)
+    except (TilewrightError, MemoryError):
+        raise
+    except Exception as error:  # each library raises its own, and a bad file any of them
+        raise _failed(path, "it can't be read as an image", error) from error
+    try:
+        return Image(path, source, _axes(path, source, axes))
+    except TilewrightError:
+        source.close()
+        raise
+
+
+def _opener(path: Path) -> Any:
+    try:
+        if path.is_dir():
+            if is_zarr(path):
+                return open_zarr
+            raise unreadable(
+                path,
+                "this folder isn't OME-Zarr (it has no zarr.json or .zattrs)",
+                "Give an image, or a folder of images as --input.",
+            )
+        with path.open("rb") as file:
+            start = file.read(8)
+    except FileNotFoundError as error:
+        raise unreadable(path, "there is no such file", "Check its name.") from error
+    except OSError as error:
+        raise _failed(path, "it can't be opened", error) from error
+    if not start:
+        raise unreadable(path, "the file is empty (0 bytes)", "Copy it again.")
+    for magic, opener in OPENERS.items():
+        if start.startswith(magic):
+            return opener
+    raise unreadable(
+        path,
+        "its content is no image format that is known here",
+        f"Save it as one of {_extensions()}.",
+    )
+
+
+def _failed(path: Path, what: str, error: Exception) -> TilewrightError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return unreadable(path, f"{what} ({reason[:200]})", "Copy or export it again.")
+
+
+def _axes(path: Path, source: Source, given: str | None) -> str:
+    """The image's axes, checked; `given` overrides what the file says."""
+    shape = source.levels[0].shape
+    sizes = " x ".join(map(str, shape))
+    if 0 in shape:
+        raise unreadable(path, f"it has no pixels ({sizes})", "Export it again.")
+    if source.dtype.kind not in "buif":
+        raise unreadable(
+            path, f"its pixels are {source.dtype}", "Save them as whole or real numbers."
+        )
+    axes = source.axes if given is None else given.upper()
+    known = set(axes) <= set(ARRAY_AXES) and len(set(axes)) == len(axes) and {"Y", "X"} <= set(axes)
+    if known and len(axes) == len(shape):
+        return axes
+    example = "TCZYX"[-len(shape) :] if len(shape) != 3 else "ZYX"
+    if given is None:
+        found, fix = f"it has {sizes} pixels along axes {axes}", "Say what they are"
+    else:
+        found, fix = f"axes {given} were given for {sizes} pixels", "Give one letter an axis"
+    raise unreadable(path, found, f"{fix}, out of T, C, Z, Y and X: --axes {example}.")
+
+
+class Image:
+    """One scene of an image file, open; pixels are read when asked for.
+
+    Its `read` may be called from several threads, one at a time gets in.
+
+    Attributes
+    ----------
+    path : Path
+    axes : str
+        In the file's own order, a subset of TCZYX.
+    shape : tuple of int
+        Of level 0.
+    dtype : numpy.dtype
+        In this machine's byte order.
+    channel_names : tuple of str or None
+    mpp : tuple of float or None
+        µm per level-0 pixel, (y, x).
+    z_um : float or None
+        µm per slice.
+    levels : list of tuple of int
+        Shape of each pyramid level, the finest first.
+    scenes : int
+        How many the file holds.
+    """
+
+    def __init__(self, path: Path, source: Source, axes: str) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self.path = path
+        self.axes = axes
+        self.levels = [level.shape for level in source.levels]
+        self.shape = self.levels[0]
+        self.dtype = source.dtype.newbyteorder("=")
+        self.mpp = source.mpp
+        self.z_um = source.z_um
+        self.scenes = source.scenes
+        names = source.channel_names
+        fits = names is not None and len(names) == self.size("C")
+        self.channel_names = names if fits else None
+
+    def size(self, axis: str) -> int:
+        """Pixels along an axis at level 0; 1 where the image hasn't it."""
+        return self.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    def read(self, level: int, index: Mapping[str, int | slice]) -> Array:
+        """A region of a level.
+
+        Parameters
+        ----------
+        index
+            Per axis a number, which drops the axis, or a slice of step 1; all of an axis that
+            isn't named.
+
+        Returns
+        -------
+            In the file's order of the axes that are left, in this machine's byte order.
+
+        Raises
+        ------
+        TilewrightError
+            When the file is damaged there.
+        """
+        found = self._source.levels[level]
+        window = tuple(
+            _span(index.get(a, slice(None)), n) for a, n in zip(self.axes, found.shape, strict=True)
+        )
+        try:
+            with self._lock:
+                pixels = np.array(found.read(window), self.dtype, order="C", subok=False)
+        except (TilewrightError, MemoryError):
+            raise
+        except Exception as error:  # each codec raises its own
+            at = ", ".join(
+                f"{a} {s.start} to {s.stop}" for a, s in zip(self.axes, window, strict=True)
+            )
+            raise _failed(self.path, f"its pixels at {at} can't be read", error) from error
+        dropped = tuple(i for i, a in enumerate(self.axes) if isinstance(index.get(a), int))
+        return pixels.squeeze(dropped)
+
+    def decode_factor(self, tile: tuple[int, ...]) -> float:
+        """How many times each byte of level 0 is decoded when it is read tile by tile.
+
+        Tiles that overlap come on top, and what a reader remembers comes off.
+
+        Parameters
+        ----------
+        tile
+            Pixels of a tile, ((z,) y, x); axes it hasn't are read one index at a time.
+        """
+        level = self._source.levels[0]
+        if level.chunks is None:
+            return 1.0
+        steps = dict(zip("ZYX"[-len(tile) :], tile, strict=True))
+        return math.prod(
+            _repeats(n, chunk, steps.get(axis, 1))
+            for axis, n, chunk in zip(self.axes, level.shape, level.chunks, strict=True)
+            if axis != "C"  # channels are read together
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def __enter__(self) -> Image:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _span(index: int | slice, n: int) -> slice:
+    if isinstance(index, slice):
+        start, stop, _ = index.indices(n)
+        return slice(start, max(start, stop))
+    if not 0 <= index < n:
+        raise IndexError(f"{index} of {n}")
+    return slice(index, index + 1)
+
+
+def _repeats(n: int, chunk: int, step: int) -> float:
+    """How often chunks along one axis of `n` pixels are met by reads of `step` pixels."""
+    starts = np.arange(0, n, step)
+    last = (np.minimum(starts + step, n) - 1) // chunk
+    decoded = np.minimum((last + 1) * chunk, n) - starts // chunk * chunk
+    return float(decoded.sum() / n)

@@ -1,0 +1,101 @@
+"""Small pictures drawn for the tests, each with its own name."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from tilewright.jobs import ImageRef
+
+Array = np.ndarray[Any, Any]
+
+SIZES = {"T": 2, "C": 3, "Z": 4, "Y": 37, "X": 53}
+"""Of each axis: all different, none a multiple of a tile."""
+
+
+def speckles(shape: tuple[int, ...], dtype: str = "uint16", seed: int = 1) -> Array:
+    """Noise over all of a dtype's values; real numbers from 0 to 1."""
+    noise = np.random.default_rng(seed).random(shape)
+    if np.dtype(dtype).kind == "f":
+        return noise.astype(dtype)
+    if dtype == "bool":
+        return noise > 0.5
+    return (noise * np.iinfo(dtype).max).astype(dtype)
+
+
+def numbered(axes: str) -> Array:
+    """uint16, of `SIZES`: each pixel is its own number, so no two boxes are alike."""
+    shape = tuple(SIZES[a] for a in axes)
+    return np.arange(np.prod(shape), dtype="uint16").reshape(shape)
+
+
+def write_ome_zarr(
+    path: Path,
+    levels: list[Array],
+    axes: str,
+    *,
+    version: str = "0.5",
+    unit: str | None = "micrometer",
+    scale: float = 0.5,
+    channels: list[str] | None = None,
+) -> None:
+    """An OME-Zarr image of chunks of 16 px; `scale` is level 0's, in y and x; z is 2."""
+    steps = {"Z": 2.0, "Y": scale, "X": scale}
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    datasets = []
+    for number, pixels in enumerate(levels):
+        chunks = tuple(
+            min(16, n) if a in "YX" else 1 for a, n in zip(axes, pixels.shape, strict=True)
+        )
+        array = group.create_array(
+            f"s{number}", shape=pixels.shape, dtype=pixels.dtype, chunks=chunks, fill_value=0
+        )
+        array[...] = pixels
+        here = [steps.get(a, 1.0) * (2**number if a in "YX" else 1) for a in axes]
+        datasets.append(
+            {
+                "path": f"s{number}",
+                "coordinateTransformations": [{"type": "scale", "scale": here}],
+            }
+        )
+    kinds = {"T": "time", "C": "channel"}
+    about: dict[str, Any] = {
+        "multiscales": [
+            {
+                "axes": [
+                    {"name": a.lower(), "type": kinds.get(a, "space")}
+                    | ({"unit": unit} if unit and a in "ZYX" else {})
+                    for a in axes
+                ],
+                "datasets": datasets,
+                "version": version,
+            }
+        ]
+    }
+    if channels:
+        about["omero"] = {"channels": [{"label": name} for name in channels]}
+    group.attrs.update(about if version == "0.4" else {"ome": {"version": version, **about}})
+
+
+def reference(path: Path, pixels: Array, axes: str, **more: Any) -> ImageRef:
+    """A plan's reference to an image that holds `pixels`."""
+    return ImageRef(
+        key="i000",
+        id="picture",
+        path=str(path),
+        fingerprint="",
+        axes=axes,
+        shape=pixels.shape,
+        dtype=str(pixels.dtype),
+        **more,
+    )
+
+
+def boxes(shape: tuple[int, ...], side: int) -> list[tuple[slice, ...]]:
+    """Boxes of `side` pixels that cover `shape` once."""
+    spans = [[slice(i, min(i + side, n)) for i in range(0, n, side)] for n in shape]
+    return list(itertools.product(*spans))
