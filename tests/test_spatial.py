@@ -1,0 +1,167 @@
+"""SpatialData opens a store lazily, and its own functions agree with our table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tilewright import spatial
+from tilewright.errors import TilewrightError
+from tilewright.merge.tables import Measure
+from tilewright.store import Placement, StoreWriter
+
+REPOSITORY = Path(__file__).parents[1]
+PLACE = Placement(origin=(3, 5), mpp=(0.5, 0.25))
+
+# Run where SpatialData is installed; prints what it found as JSON.
+OPEN = """
+import json, sys
+import numpy as np
+from spatialdata import get_centroids, join_spatialelement_table
+from tilewright.spatial import open_spatialdata
+
+def levels(element):
+    one = not hasattr(element, "children")
+    return [element] if one else [level["image"] for level in element.children.values()]
+
+data = open_spatialdata(sys.argv[1], time=int(sys.argv[2]))
+labels = data.labels["nuclei"]
+centroids = get_centroids(labels, coordinate_system="global").compute().loc[lambda c: c.index > 0]
+_, table = join_spatialelement_table(
+    sdata=data, spatial_element_names="nuclei", table_name="nuclei_table", how="left"
+)
+print(json.dumps({
+    "images": {n: [list(a.shape) for a in levels(i)] for n, i in data.images.items()},
+    "labels": [list(a.shape) for a in levels(labels)],
+    "lazy": all(type(a.data).__module__.startswith("dask") for a in levels(labels)),
+    "present": np.unique(levels(labels)[0].compute()).tolist(),
+    "channels": [str(c) for i in data.images.values() for c in levels(i)[0].c.values],
+    "centroids": centroids[["y", "x"]].to_numpy().tolist(),
+    "table": table.obs["id"].tolist(),
+}))
+"""
+
+
+def two_nuclei(times: int = 1) -> np.ndarray:
+    """(t, 600, 700) uint8: at time k, label 2k+1 on rows 2-5, label 2k+2 on rows 500-520."""
+    labels = np.zeros((times, 600, 700), np.uint8)
+    for k in range(times):
+        labels[k, 2:6, 10:20] = 2 * k + 1
+        labels[k, 500:521, 30:33] = 2 * k + 2
+    return labels
+
+
+def put(writer: StoreWriter, where: str, array: np.ndarray, axes: str, method: str) -> None:
+    pyramid = writer.pyramid(
+        where, array.shape, array.dtype, axes=axes, method=method, placement=PLACE
+    )
+    for box in pyramid.shards():
+        pyramid.write(box, array[box])
+    pyramid.build()
+
+
+def store_of(path: Path, labels: np.ndarray, *, image: bool) -> Path:
+    measure = Measure(int(labels.max()))
+    with StoreWriter(path) as writer:
+        axes = "tyx" if len(labels) > 1 else "yx"
+        put(writer, "labels/nuclei", labels if len(labels) > 1 else labels[0], axes, "nearest")
+        for t, plane in enumerate(labels):
+            measure.add(plane, None, (0, 0), plane=(t, 0))
+        writer.table("nuclei", measure.table(PLACE))
+        if image:
+            put(writer, "", np.ones((2, 600, 700), np.uint8), "cyx", "mean")
+        writer.finish({"recipe": {}}, channels=["DAPI", "GFP"])
+    return path
+
+
+def test_without_the_extra_the_error_gives_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store_of(tmp_path / "s.zarr", two_nuclei(), image=False)
+    monkeypatch.setitem(sys.modules, "spatialdata", None)
+    with pytest.raises(TilewrightError, match=r"pip install 'tilewright\[spatialdata\]'") as caught:
+        spatial.open_spatialdata(path)
+    assert caught.value.code == 69
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty folder", "a file", "another zarr"])
+def test_what_is_not_our_store_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.zarr"
+    if kind == "empty folder":
+        path.mkdir()
+    elif kind == "a file":
+        path.touch()
+    elif kind == "another zarr":
+        path.mkdir()
+        (path / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    with pytest.raises(TilewrightError, match=r"x\.zarr: this isn't a store") as caught:
+        spatial.open_spatialdata(path)
+    assert caught.value.code == 65
+
+
+@pytest.fixture(scope="session")
+def spatialdata_python() -> Path:
+    """A Python with the extra, built once per list of requirements in the cache folder."""
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.fail("uv isn't on the PATH: it builds SpatialData's environment")
+    export = [uv, "export", "--extra", "spatialdata", "--no-dev", "--frozen", "--no-emit-project"]
+    wanted = subprocess.run(export, cwd=REPOSITORY, capture_output=True, check=True).stdout
+    home = Path(os.environ.get("TILEWRIGHT_HOME", Path.home() / ".cache" / "tilewright"))
+    prefix = home / "envs" / "spatialdata-test"
+    marker = prefix / "requirements.sha256"
+    digest = hashlib.sha256(wanted).hexdigest()
+    if not marker.exists() or marker.read_text() != digest:
+        subprocess.run([uv, "venv", "--clear", "--python", sys.executable, prefix], check=True)
+        (prefix / "requirements.txt").write_bytes(wanted)
+        install = [uv, "pip", "install", "--python", prefix, "-r", prefix / "requirements.txt"]
+        subprocess.run(install, check=True, timeout=900)
+        marker.write_text(digest)
+    return prefix / "bin" / "python"
+
+
+def opened(python: Path, path: Path, time: int = 0) -> dict[str, list]:
+    run = subprocess.run(
+        [python, "-W", "ignore", "-c", OPEN, path, str(time)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("image", [True, False], ids=["with image", "without"])
+def test_spatialdata_opens_a_store_and_finds_our_centroids(
+    tmp_path: Path, spatialdata_python: Path, image: bool
+) -> None:
+    path = store_of(tmp_path / "s.zarr", two_nuclei(), image=image)
+    found = opened(spatialdata_python, path)
+    assert found["images"] == ({"image": [[2, 600, 700], [2, 300, 350]]} if image else {})
+    assert found["channels"] == (["DAPI", "GFP"] if image else [])
+    assert found["labels"] == [[600, 700], [300, 350]]
+    assert found["lazy"]
+    assert found["table"] == [1, 2]
+    um = [[(3 + 3.5) * 0.5, (5 + 14.5) * 0.25], [(3 + 510) * 0.5, (5 + 31) * 0.25]]
+    assert np.array(found["centroids"]) == pytest.approx(np.array(um))
+
+
+@pytest.mark.slow
+def test_spatialdata_gets_one_time_point_and_its_rows(
+    tmp_path: Path, spatialdata_python: Path
+) -> None:
+    path = store_of(tmp_path / "s.zarr", two_nuclei(times=3), image=False)
+    found = opened(spatialdata_python, path, time=1)
+    assert found["present"] == [0, 3, 4]
+    assert found["table"] == [3, 4]
