@@ -1,0 +1,161 @@
+"""Intensity statistics that a model's `normalization` needs, the same however an image is cut.
+
+Which pixels count and what they come to; `preprocess` reads them and applies the figures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .errors import USAGE, TilewrightError
+from .spec import ModelSpec
+
+Array = np.ndarray[Any, Any]
+Slices = tuple[slice, ...]
+
+SAMPLE_PIXELS = 2**26  # per channel and timepoint; of more, an even sample is taken
+BLOCK = 512  # px; the side of a sampled square, aligned as the tiles of most files are
+BAND = 2**14  # px; the widest piece that is read at once
+DEFAULTS = {"low": 1.0, "high": 99.0, "scope": "image"}
+CHOICES = {"method": ("percentile", "zscore"), "scope": ("image", "tile")}
+
+
+def settings(spec: ModelSpec) -> dict[str, Any] | None:
+    """The spec's `normalization` with nothing left out, or None.
+
+    Raises
+    ------
+    TilewrightError
+        When its method or scope isn't known.
+    """
+    if spec.normalization is None:
+        return None
+    found = {**DEFAULTS, **spec.normalization}
+    for key, choices in CHOICES.items():
+        if found.get(key) not in choices:
+            raise TilewrightError(
+                f"{spec.model_name}: normalization's {key} is {found.get(key)!r}.",
+                fix=f"Write {' or '.join(choices)} in its manifest.",
+                code=USAGE,
+            )
+    return found
+
+
+def summary(
+    normalization: Mapping[str, Any],
+    blocks: Callable[[], Iterator[Array]],
+    like: Array,
+    size: int,
+) -> list[list[float]]:
+    """Two figures per channel: the low and high percentile, or mean and standard deviation.
+
+    Whole numbers of up to 16 bits are counted in a histogram; of others one channel is held in
+    memory at a time. NaN and infinity don't count.
+
+    Parameters
+    ----------
+    blocks
+        All the pixels that count, (C, …) a block; called once, or once per channel.
+    like
+        An array with their dtype and C.
+    size
+        How many pixels of a channel there are in all the blocks.
+    """
+    if like.dtype.kind in "biu" and like.dtype.itemsize <= 2:
+        least = int(np.iinfo(like.dtype).min) if like.dtype.kind == "i" else 0
+        counts = np.zeros((len(like), 2 ** (8 * like.dtype.itemsize)), np.int64)
+        for block in blocks():
+            for c, channel in enumerate(block):
+                bins = channel.ravel().astype(np.int64) - least
+                counts[c] += np.bincount(bins, minlength=counts.shape[1])
+        return [_of_counts(normalization, own, least) for own in counts]
+    return [of_sample(normalization, _gather(blocks(), c, like, size)) for c in range(len(like))]
+
+
+def _gather(blocks: Iterator[Array], channel: int, like: Array, size: int) -> Array:
+    """One channel's pixels of all blocks."""
+    sample = np.empty(size, like.dtype)
+    start = 0
+    for block in blocks:
+        part = block[channel].ravel()
+        sample[start : start + part.size] = part
+        start += part.size
+    return sample
+
+
+def _of_counts(normalization: Mapping[str, Any], counts: Array, least: int) -> list[float]:
+    """The two figures of a histogram whose first bin is `least`."""
+    values = least + np.arange(len(counts), dtype=float)
+    total = int(counts.sum())
+    if normalization["method"] == "zscore":
+        mean = float((counts * values).sum() / total)
+        return [mean, math.sqrt(float((counts * (values - mean) ** 2).sum() / total))]
+    up_to = counts.cumsum()
+    figures = []
+    for share in (normalization["low"], normalization["high"]):
+        place = (total - 1) * (share / 100)  # between two pixels, were they sorted
+        at = [min(math.floor(place) + i, total - 1) for i in (0, 1)]
+        a, b = values[np.searchsorted(up_to, at, side="right")]
+        figures.append(float(a + (b - a) * (place % 1)))
+    return figures
+
+
+def of_sample(normalization: Mapping[str, Any], sample: Array) -> list[float]:
+    """The two figures of a flat array, which is reordered."""
+    finite = np.isfinite(sample)
+    if not finite.all():
+        sample = sample[finite]
+    if not sample.size:
+        return [0.0, 1.0]
+    if normalization["method"] == "zscore":
+        return [float(sample.mean(dtype=float)), float(sample.std(dtype=float))]
+    shares = (normalization["low"], normalization["high"])
+    return [float(v) for v in np.percentile(sample, shares, overwrite_input=True)]
+
+
+def offset_and_span(normalization: Mapping[str, Any], figures: Array) -> tuple[Array, Array]:
+    """What is subtracted and what is divided by, from figures (C, 2)."""
+    first, second = figures.T
+    return first, second if normalization["method"] == "zscore" else second - first
+
+
+def sampled(shape: tuple[int, int, int]) -> list[Slices]:
+    """Boxes (z, y, x) that count: all of a scene, or an even grid of squares of a big one."""
+    if math.prod(shape) <= SAMPLE_PIXELS:
+        sides = (1, BLOCK, BAND)
+        counts = wanted = _counts(shape, sides)
+    else:
+        sides = (1, BLOCK, BLOCK)
+        counts = _counts(shape, sides)
+        wanted = _spread(counts, SAMPLE_PIXELS // BLOCK**2)
+    chosen = [  # the middles of k equal parts
+        [(2 * i + 1) * n // (2 * k) for i in range(k)] for n, k in zip(counts, wanted, strict=True)
+    ]
+    return [
+        tuple(
+            slice(p * side, min((p + 1) * side, n))
+            for p, side, n in zip(place, sides, shape, strict=True)
+        )
+        for place in itertools.product(*chosen)
+    ]
+
+
+def _counts(shape: tuple[int, ...], sides: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(math.ceil(n / side) for n, side in zip(shape, sides, strict=True))
+
+
+def _spread(counts: tuple[int, ...], wanted: int) -> tuple[int, ...]:
+    """How many blocks to take along each axis, so that about `wanted` are spread evenly."""
+    taken = list(counts)
+    axes = sorted(range(len(counts)), key=lambda a: counts[a])
+    for i, axis in enumerate(axes):
+        share = wanted / math.prod(counts[a] for a in axes[i:])
+        even = counts[axis] * share ** (1 / (len(axes) - i))
+        taken[axis] = min(counts[axis], max(1, round(even)))
+        wanted = max(1, wanted // taken[axis])
+    return tuple(taken)

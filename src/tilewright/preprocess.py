@@ -1,0 +1,440 @@
+"""ModelSpec's input side: what a model sees of an image, tile by tile, as if it weren't tiled.
+
+The order is the spec's: channels, colour, resample, `input_range`, mean and std or
+`normalization`. Nothing here depends on where a tile was cut: `resample` samples one grid, the
+whole image's; `normalise`'s figures are the whole scene's (unless their scope is the tile); what
+lies past the image's end is the image's reflection, not the tile's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from skimage.color import rgb2hed
+
+from . import normalise, resample
+from .errors import USAGE, TilewrightError
+from .images import open_image
+from .jobs import ImageRef
+from .spec import ARRAY_AXES, ModelSpec
+from .tiling import Box, Interval, grid
+
+Array = np.ndarray[Any, Any]
+Colour = Callable[[Array], Array]
+Index = dict[str, int | slice]
+
+LEAST_SPAN = np.float32(1e-6)  # what a flat channel is divided by
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and OpenCV make grey
+PADS = ("reflect", "edge", "zero", "white")
+
+
+def _same(pixels: Array) -> Array:
+    return pixels
+
+
+def _bgr(pixels: Array) -> Array:
+    return pixels[::-1]
+
+
+def _gray(pixels: Array) -> Array:
+    if len(pixels) == 1:
+        return pixels
+    red, green, blue = pixels.astype(np.float32)
+    return np.asarray(LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[None]
+
+
+def _hed(pixels: Array) -> Array:
+    scaled = pixels.astype(np.float32) / _white(pixels.dtype)
+    return np.asarray(rgb2hed(scaled, channel_axis=0), np.float32)
+
+
+COLOURS: dict[str, tuple[tuple[int, ...] | None, Colour]] = {
+    "MULTI": (None, _same),
+    "RGB": ((1, 3), _same),  # one channel is repeated
+    "BGR": ((1, 3), _bgr),
+    "GRAY": ((1, 3), _gray),
+    "HED": ((3,), _hed),
+}
+"""Per colour space how many channels it is made from (any where None), and how."""
+
+
+def _white(dtype: np.dtype[Any]) -> float:
+    """The value of white: the dtype's greatest, or 1 for real numbers."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
+def statistics(ref: ImageRef, spec: ModelSpec) -> dict[str, Any] | None:
+    """What `normalization` of scope ``image`` needs to know, or None where it needs nothing.
+
+    Over all pixels of the scene at level 0, whatever the region, per channel and timepoint; of
+    more than 2^26 pixels, over an even grid of squares that hold about as many.
+
+    Returns
+    -------
+        The normalisation's own keys, and ``values``: per timepoint, per channel (after colour),
+        ``[low, high]`` percentiles or ``[mean, std]``, on the scale of the file's pixels.
+
+    Raises
+    ------
+    TilewrightError
+        When the image can't be read or the spec asks for what isn't there.
+    """
+    with TileReader(ref, spec) as reader:
+        return reader.statistics
+
+
+class TileReader:
+    """One image as the tiles a model's spec asks for.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (z,) y, x at the model's resolution, of the region where there is one; rounded up.
+    grid : Grid
+        Its tiles.
+    planes : tuple of dict
+        What is looped, T and then Z where the model takes none: ``{"T": 0, "Z": 3}``.
+
+    Raises
+    ------
+    TilewrightError
+        When the image can't be read, or the spec asks for what it hasn't or what isn't known.
+    """
+
+    def __init__(self, ref: ImageRef, spec: ModelSpec) -> None:
+        _check_spec(spec)
+        self._ref = ref
+        self._spec = spec
+        if ref.copy:
+            self._image = open_image(ref.copy)
+        else:
+            self._image = open_image(ref.path, axes=ref.axes, scene=ref.scene)
+        try:
+            self._check()
+            self._intervals = self._region()
+        except TilewrightError:
+            self.close()
+            raise
+        spatial = [
+            resample.extent(hi - lo, f)
+            for (lo, hi), f in zip(self._intervals, ref.factor, strict=True)
+        ]
+        depth = [self._size("Z")] if "z" in spec.tile_spec.axes else []
+        self.shape = (*depth, *spatial)
+        self.grid = grid(spec.tile_spec, self.shape)
+        looped = [a for a in ("T", "Z") if a in self._image.axes and not (a == "Z" and depth)]
+        sizes = [range(self._size(a)) for a in looped]
+        self.planes = tuple(dict(zip(looped, at, strict=True)) for at in itertools.product(*sizes))
+
+    def read(self, plane: int, window: Box) -> Array:
+        """What the model sees in a window of the plane, filled up where the image ends.
+
+        Parameters
+        ----------
+        plane
+            Number in `planes`.
+        window
+            In pixels of `shape`.
+
+        Returns
+        -------
+            float32, (C, (z,) y, x).
+        """
+        wanted = [self._positions(axis, interval) for axis, interval in enumerate(window)]
+        fold = _reflected if self._spec.tile_spec.pad == "reflect" else _clipped
+        inside = [fold(at, n) for at, n in zip(wanted, self.shape, strict=True)]
+        box = tuple((int(at.min()), int(at.max()) + 1) for at in inside)
+        pixels = self._resampled(plane, box, self._ref.channels, self._colour).astype(np.float32)
+        figures = self._figures(plane, pixels, box, window)
+        for axis, (at, (start, stop)) in enumerate(zip(inside, box, strict=True), start=1):
+            if len(at) != stop - start or at[0] != start:  # something is filled
+                pixels = np.take(pixels, at - start, axis)
+        pixels = self._filled(pixels, wanted)
+        if len(pixels) == 1:
+            pixels = np.repeat(pixels, self._spec.num_channels, axis=0)
+        return np.ascontiguousarray(self._scaled(pixels, figures), np.float32)
+
+    def raw(self, plane: int, window: Box) -> Array:
+        """All of the source's channels in a window, at the model's resolution.
+
+        Returns
+        -------
+            The source's dtype, (C, (z,) y, x); resampled whole numbers are rounded.
+        """
+        channels = tuple(range(self._image.size("C")))
+        pixels = self._resampled(plane, window, channels, _same)
+        dtype = self._image.dtype
+        if pixels.dtype == dtype or dtype.kind == "f":
+            return np.asarray(pixels, dtype)
+        limits = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo(np.uint8)
+        whole = np.clip(np.rint(pixels.astype(float)), limits.min, limits.max)
+        return np.asarray(whole.astype(dtype))
+
+    @cached_property
+    def statistics(self) -> dict[str, Any] | None:
+        """See the function `statistics`; the reference's own where it has them."""
+        normalization = normalise.settings(self._spec)
+        if normalization is None or normalization["scope"] == "tile":
+            return None
+        if self._ref.statistics is not None:
+            return self._ref.statistics
+        times = range(self._image.size("T"))
+        return {**normalization, "values": [self._summary(normalization, t) for t in times]}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._image.close()
+
+    def __enter__(self) -> TileReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # checks
+
+    def _check(self) -> None:
+        image, ref = self._image, self._ref
+        planned = dict(zip(ref.axes, ref.shape, strict=True))
+        if any(image.size(a) != planned.get(a, 1) for a in ARRAY_AXES):
+            raise TilewrightError(
+                f"{image.path}: it has {_sizes(image.shape)} pixels ({image.axes}), and the plan "
+                f"says {_sizes(ref.shape)} ({ref.axes}).",
+                fix="Start the run again, and leave its images as they are meanwhile.",
+            )
+        if ref.level >= len(image.levels):
+            raise TilewrightError(
+                f"{image.path}: level {ref.level} is wanted, and its last is "
+                f"{len(image.levels) - 1}.",
+                fix="Choose a resolution that it has.",
+            )
+        problem = self._channel_problem()
+        if problem:
+            raise TilewrightError(f"{image.path}: {problem}.", fix="Choose others by --channels.")
+
+    def _channel_problem(self) -> str | None:
+        chosen, spec = self._ref.channels, self._spec
+        there = self._image.size("C")
+        if not all(0 <= c < there for c in chosen):
+            return f"channel {max(chosen)} is wanted, counted from 0, and it has {there}"
+        takes, _ = COLOURS[spec.color_space]
+        if takes is not None and len(chosen) not in takes:
+            return f"{len(chosen)} channels are chosen, and {spec.color_space} is made from 3"
+        gives = 1 if spec.color_space == "GRAY" else len(chosen)
+        if gives not in (1, spec.num_channels):
+            return f"{gives} channels are chosen, and the model takes {spec.num_channels}"
+        return None
+
+    def _size(self, axis: str) -> int:
+        """Pixels along an axis at the level that is read; 1 where the image hasn't it."""
+        level = self._image.levels[self._ref.level]
+        return dict(zip(self._image.axes, level, strict=True)).get(axis, 1)
+
+    def _region(self) -> tuple[Interval, Interval]:
+        """Rows and columns of the level that are read."""
+        image, ref = self._image, self._ref
+        y, x, height, width = ref.region or (0, 0, image.size("Y"), image.size("X"))
+        found = []
+        for axis, start, length in (("Y", y, height), ("X", x, width)):
+            scale = self._size(axis) / image.size(axis)
+            lo = max(0, math.floor(start * scale))
+            hi = min(self._size(axis), math.ceil((start + length) * scale))
+            if lo >= hi:
+                raise TilewrightError(
+                    f"{image.path}: the region {ref.region} (y, x, height, width in level-0 "
+                    f"pixels) has nothing of its {image.size('Y')} x {image.size('X')} pixels.",
+                    fix="Choose a --region inside the image.",
+                    code=USAGE,
+                )
+            found.append((lo, hi))
+        return found[0], found[1]
+
+    # pixels
+
+    @property
+    def _colour(self) -> Colour:
+        return COLOURS[self._spec.color_space][1]
+
+    def _resampled(
+        self,
+        plane: int,
+        box: Box,
+        channels: tuple[int, ...],
+        colour: Colour,
+    ) -> Array:
+        """Coloured pixels of a box that lies in the image, (C, (z,) y, x)."""
+        factor, level = self._ref.factor, self._ref.level
+        index: Index = {"T": 0, "Z": 0, **self.planes[plane]}
+        if len(box) == 3:
+            index["Z"] = slice(*box[0])
+        taps = []
+        for axis, f, (origin, _), part in zip("YX", factor, self._intervals, box[-2:], strict=True):
+            source, weights = resample.taps(
+                part,
+                factor=f,
+                origin=origin,
+                n=self._size(axis),
+                interpolation=self._spec.interpolation,
+                antialias=self._spec.antialias,
+            )
+            first = int(source.min())
+            index[axis] = slice(first, int(source.max()) + 1)
+            taps.append((source - first, weights))
+        pixels = colour(self._pixels(level, index, channels))
+        for dimension, f, some in zip((-2, -1), factor, taps, strict=True):
+            if f != 1:
+                pixels = resample.weigh(pixels.astype(np.float32), some, dimension)
+        return pixels
+
+    def _pixels(self, level: int, index: Index, channels: tuple[int, ...]) -> Array:
+        """The file's pixels in the order (C, z, y, x), less the axes `index` gives a number."""
+        run = range(channels[0], channels[-1] + 1)
+        if tuple(run) == channels:
+            return self._ordered(level, {**index, "C": slice(run.start, run.stop)})
+        parts = [self._ordered(level, {**index, "C": slice(c, c + 1)}) for c in channels]
+        return np.concatenate(parts)
+
+    def _ordered(self, level: int, index: Index) -> Array:
+        pixels = self._image.read(level, index)
+        axes = [a for a in self._image.axes if not isinstance(index[a], int)]
+        for axis in "CZ":
+            if axis not in axes and not isinstance(index[axis], int):  # the file hasn't it
+                pixels, axes = pixels[..., None], [*axes, axis]
+        return pixels.transpose([axes.index(a) for a in "CZYX" if a in axes])
+
+    # the image's end
+
+    def _positions(self, axis: int, interval: Interval) -> Array:
+        """Where the model's input lies along an axis; from the image's size on it is filled."""
+        start, stop = interval
+        tile = self._spec.tile_spec
+        if tile.variable_input:
+            length = math.ceil((stop - start) / tile.stride_multiple) * tile.stride_multiple
+        else:
+            length = self.grid.axes[axis].size
+        return np.arange(start, max(stop, start + length))
+
+    def _filled(self, pixels: Array, wanted: list[Array]) -> Array:
+        """Black or white past the image's end, where the spec fills with a colour."""
+        pad = self._spec.tile_spec.pad
+        if pad not in ("zero", "white"):
+            return pixels
+        value = _white(self._image.dtype) if pad == "white" else 0
+        fill = self._pixel(value).astype(np.float32).reshape(-1, *[1] * len(wanted))
+        outside = np.zeros(pixels.shape[1:], bool)
+        for axis, (at, n) in enumerate(zip(wanted, self.shape, strict=True)):
+            shape = [1] * len(wanted)
+            shape[axis] = -1
+            outside |= (at >= n).reshape(shape)
+        return np.where(outside, fill, pixels)
+
+    # values
+
+    def _scaled(self, pixels: Array, figures: Array | None) -> Array:
+        """`input_range`, mean and std, and normalisation by `figures` (C, 2)."""
+        spec = self._spec
+        slope, shift = self._to_range
+        if spec.input_range is not None:
+            pixels = pixels * np.float32(slope) + np.float32(shift)
+        if spec.mean is not None:
+            pixels = pixels - _column(spec.mean, pixels.ndim)
+        if spec.std is not None:
+            pixels = pixels / _column(spec.std, pixels.ndim)
+        normalization = normalise.settings(spec)
+        if normalization is None or figures is None:
+            return pixels
+        # the figures are of the file's own values
+        offset, span = normalise.offset_and_span(normalization, figures)
+        offset, span = (
+            _column(v, pixels.ndim) for v in (offset * slope + shift, span * abs(slope))
+        )
+        return np.asarray((pixels - offset) / np.maximum(span, LEAST_SPAN))
+
+    @property
+    def _to_range(self) -> tuple[float, float]:
+        """Slope and shift from the file's values to `input_range`."""
+        if self._spec.input_range is None:
+            return 1.0, 0.0
+        low, high = self._spec.input_range
+        white = 1.0 if self._spec.color_space == "HED" else _white(self._image.dtype)
+        return (high - low) / white, low
+
+    def _figures(self, plane: int, pixels: Array, box: Box, window: Box) -> Array | None:
+        """The two figures of each channel of a plane, (C, 2), or None without normalisation."""
+        normalization = normalise.settings(self._spec)
+        if normalization is None:
+            return None
+        if self.statistics is not None:
+            return np.array(self.statistics["values"][self.planes[plane].get("T", 0)])
+        own = tuple(
+            slice(lo - start, hi - start) for (lo, hi), (start, _) in zip(window, box, strict=True)
+        )
+        return np.array([normalise.of_sample(normalization, c[own].flatten()) for c in pixels])
+
+    def _summary(self, normalization: Mapping[str, Any], time: int) -> list[list[float]]:
+        """Two figures per channel of one timepoint."""
+        sides = [self._image.size(a) for a in "ZYX"]
+        boxes = normalise.sampled((sides[0], sides[1], sides[2]))
+
+        def blocks() -> Iterator[Array]:
+            for box in boxes:
+                index: Index = {"T": time, **dict(zip("ZYX", box, strict=True))}
+                yield self._colour(self._pixels(0, index, self._ref.channels))
+
+        size = sum(math.prod(s.stop - s.start for s in box) for box in boxes)
+        return normalise.summary(normalization, blocks, self._pixel(0), size)
+
+    def _pixel(self, value: float) -> Array:
+        """A pixel of one colour, as the model's channels are made of it, (C, 1, 1)."""
+        pixel = np.full((len(self._ref.channels), 1, 1), value, self._image.dtype)
+        return self._colour(pixel)
+
+
+def _reflected(at: Array, n: int) -> Array:
+    """Positions folded back into 0 to n - 1, as `numpy.pad` does in mode ``reflect``."""
+    if n == 1:
+        return np.zeros_like(at)
+    folded = at % (2 * n - 2)
+    return np.asarray(np.minimum(folded, 2 * n - 2 - folded))
+
+
+def _clipped(at: Array, n: int) -> Array:
+    return np.minimum(at, n - 1)
+
+
+def _column(values: Any, ndim: int) -> Array:
+    """A value per channel, to go with (C, …)."""
+    return np.asarray(values, np.float32).reshape(-1, *[1] * (ndim - 1))
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _check_spec(spec: ModelSpec) -> None:
+    """Refuse what can't be done here, by name."""
+    known = (
+        ("color_space", spec.color_space, tuple(COLOURS)),
+        ("interpolation", spec.interpolation, tuple(resample.KERNELS)),
+        ("tile_spec's pad", spec.tile_spec.pad, PADS),
+        ("stain_normalization", spec.stain_normalization, (None,)),
+    )
+    for name, value, choices in known:
+        if value not in choices:
+            raise TilewrightError(
+                f"{spec.model_name}: its {name} is {value!r}, which isn't there yet.",
+                fix=f"It can be {', '.join(map(str, choices))}.",
+                code=USAGE,
+            )
+    normalise.settings(spec)

@@ -1,0 +1,112 @@
+"""Resample an image to the model's resolution, so that any tile of it has the whole image's pixels.
+
+Each output pixel is a weighted sum of source pixels that depends on its place in the whole image
+alone, summed in one order. The weights are those of Pillow's resize and of torchvision's
+antialiased one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .tiling import Interval
+
+Array = np.ndarray[Any, Any]
+
+
+def _box(x: Array) -> Array:
+    return ((x > -0.5) & (x <= 0.5)).astype(float)
+
+
+def _triangle(x: Array) -> Array:
+    return np.maximum(0.0, 1.0 - np.abs(x))
+
+
+def _cubic(x: Array) -> Array:
+    """Keys' cubic convolution, a = -0.5."""
+    x = np.abs(x)
+    inner = (1.5 * x - 2.5) * x * x + 1
+    return np.where(x < 1, inner, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0.0))
+
+
+def _lanczos(x: Array) -> Array:
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+KERNELS: dict[str, tuple[float, Callable[[Array], Array]]] = {
+    "nearest": (0.5, _box),
+    "area": (0.5, _box),
+    "bilinear": (1.0, _triangle),
+    "bicubic": (2.0, _cubic),
+    "lanczos": (3.0, _lanczos),
+}
+"""Per interpolation its kernel and the radius beyond which that is 0, in px."""
+
+Taps = tuple[Array, Array]
+"""Per output pixel the source pixels it is made of, and their weights, both (n, taps)."""
+
+
+def taps(
+    interval: Interval,
+    *,
+    factor: float,
+    origin: int,
+    n: int,
+    interpolation: str,
+    antialias: bool,
+) -> Taps:
+    """What each output pixel of `interval` is made of along one axis.
+
+    Parameters
+    ----------
+    factor
+        Output pixels per source pixel.
+    origin
+        Where the output's grid begins, in source pixels.
+    n
+        Source pixels there are; at the image's edge the kernel is cut and still sums to 1.
+    antialias
+        Stretch the kernel when the image shrinks, so that every source pixel counts.
+
+    References
+    ----------
+    Pillow's ``precompute_coeffs`` (src/libImaging/Resample.c).
+    """
+    output = np.arange(*interval)
+    if factor == 1:
+        return (origin + output)[:, None], np.ones((len(output), 1))
+    centre = origin + (output + 0.5) / factor
+    # rounding up the size puts the last centre up to half a pixel past the last pixel
+    nearest = np.minimum(centre.astype(int), n - 1)[:, None]
+    if interpolation == "nearest":
+        return nearest, np.ones(nearest.shape)
+    radius, kernel = KERNELS[interpolation]
+    stretch = max(1.0, 1 / factor) if antialias or interpolation == "area" else 1.0
+    first = np.floor(centre - radius * stretch).astype(int)[:, None]
+    source = first + np.arange(math.ceil(2 * radius * stretch) + 2)
+    weights = kernel((source + 0.5 - centre[:, None]) / stretch)
+    weights[(source < 0) | (source >= n)] = 0
+    source = np.where(weights == 0, nearest, source)  # so that no other pixel's NaN is met
+    weights[:, :1] += weights.sum(axis=1, keepdims=True) == 0  # off the edge: the nearest pixel
+    return source, weights / weights.sum(axis=1, keepdims=True)
+
+
+def weigh(pixels: Array, taps: Taps, axis: int) -> Array:
+    """Weighted sums along an axis, float32, each in one order whatever else is summed."""
+    source, weights = taps
+    shape = [1] * pixels.ndim
+    shape[axis] = -1
+    out = np.zeros((), np.float32)
+    for k in range(source.shape[1]):
+        weight = weights[:, k].astype(np.float32).reshape(shape)
+        out = np.asarray(out + np.take(pixels, source[:, k], axis) * weight)
+    return out
+
+
+def extent(n: int, factor: float) -> int:
+    """Pixels at the model's resolution that `n` pixels make: rounded up, and at least one."""
+    return max(1, math.ceil(n * factor - 1e-6))  # 15162.0000001 is 15162
