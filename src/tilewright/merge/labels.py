@@ -51,14 +51,14 @@ class View:
         return counts(crop(self.labels, self.tile.valid, box), n)
 
 
-def match(a: View, b: View) -> tuple[Array, Array, Array]:
+def match(a: View, b: View, min_iou: float = SAME) -> tuple[Array, Array, Array]:
     """Pairs of objects of two tiles that are views of one object.
 
     Over the region both tiles keep, m is the pixels two objects share, A' and B' their areas
     there, A and B their areas in all; an object's *best* partner is the one of most m, then of
     the lowest id. Two objects are one if
 
-    - neither is cut, each is the other's best, and m / (A + B - m) >= 0.25; or
+    - neither is cut, each is the other's best, and m / (A + B - m) >= `min_iou`; or
     - one is cut and one has pixels in both tiles' cores, and either each is the other's best and
       (m/A' + m/B') / 2 >= 0.4, or one is the other's best and max(m/A', m/B') >= 0.75.
 
@@ -82,7 +82,7 @@ def match(a: View, b: View) -> tuple[Array, Array, Array]:
     most = np.maximum(share_a, share_b)
     weight = np.select(
         [
-            ~cut & best_a & best_b & (iou >= SAME),
+            ~cut & best_a & best_b & (iou >= min_iou),
             cut & spans & best_a & best_b & (mean >= PIECES),
             cut & spans & (best_a | best_b) & (most >= BRANCH),
         ],
@@ -120,7 +120,9 @@ def _spans(view: View, other: Tile) -> Array:
     return (view.table[:, CORE] > 0) & (beyond > 0)
 
 
-def link(grid: Grid, read_labels: ReadLabels, tables: Sequence[Array]) -> Resolved:
+def link(
+    grid: Grid, read_labels: ReadLabels, tables: Sequence[Array], min_iou: float = SAME
+) -> Resolved:
     """Match all tiles that meet, corners too, and resolve who paints what.
 
     Parameters
@@ -132,12 +134,15 @@ def link(grid: Grid, read_labels: ReadLabels, tables: Sequence[Array]) -> Resolv
         tiles are held.
     tables
         Each tile's object table, in row-major order of tiles.
+    min_iou
+        Least IoU of two whole views of one object.
     """
-    return resolve(grid, tables, Edges.of(_pairs(grid, read_labels, tables), tables))
+    found = pairs(grid, read_labels, tables, min_iou)
+    return resolve(grid, tables, Edges.of(found, tables))
 
 
-def _pairs(
-    grid: Grid, read_labels: ReadLabels, tables: Sequence[Array]
+def pairs(
+    grid: Grid, read_labels: ReadLabels, tables: Sequence[Array], min_iou: float = SAME
 ) -> Iterator[tuple[int, int, tuple[Array, Array, Array]]]:
     """Each pair of tiles that meet and hold objects, with its matches."""
 
@@ -149,7 +154,7 @@ def _pairs(
         if len(tables[tile.index]):
             for i in grid.meeting(tile.valid):
                 if i > tile.index and len(tables[i]):
-                    yield tile.index, i, match(view(tile.index), view(i))
+                    yield tile.index, i, match(view(tile.index), view(i), min_iou)
 
 
 def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
