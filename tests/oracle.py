@@ -1,8 +1,8 @@
 """The oracle tiler: what would each tile see, had it a perfect (or a slightly wrong) model?
 
 Draws scenes whose objects are known, cuts them into tiles as a model would return them, and
-scores a merged image against the scene. Used by the tests and the benchmarks of the merge; numpy
-and scipy only, nothing of `tilewright.merge` but `prepare`, which every model's output goes through.
+scores a merged image against the scene. Used by the tests and the benchmarks of the merge; of
+`tilewright.merge`, scenes and scores use only `prepare`, which every model's output goes through.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import cc3d
 import numpy as np
 from scipy import ndimage
 
+from tilewright.merge.labels import link
 from tilewright.merge.objects import prepare
-from tilewright.tiling import Box, Grid, TileAxis
+from tilewright.tiling import Box, Grid, Tile, TileAxis
 
 
 def square_grid(shape: tuple[int, ...], core: int, band: int, context: int) -> Grid:
@@ -99,6 +100,12 @@ class Banked:
     def read(self, tile: int) -> np.ndarray:
         return self.labels[tile]
 
+    def add(self, tile: Tile, seen: np.ndarray) -> None:
+        """Bank what a model returned for the tile's window; tiles in row-major order."""
+        labels, table = prepare(seen, tile, self.grid)
+        self.labels.append(labels)
+        self.tables.append(table)
+
 
 def tiles_of(
     truth: np.ndarray,
@@ -128,9 +135,7 @@ def tiles_of(
             seen[np.isin(seen, on_side[rng.random(len(on_side)) < drop])] = 0
         if connected:
             seen = cc3d.connected_components(seen, connectivity=4 if seen.ndim == 2 else 6)
-        labels, table = prepare(_shuffled(seen, rng), tile, grid)
-        banked.labels.append(labels)
-        banked.tables.append(table)
+        banked.add(tile, _shuffled(seen, rng))
     return banked
 
 
@@ -160,6 +165,12 @@ def _shuffled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     new = rng.permutation(2 * len(ids))[: len(ids)] + 17
     new[ids == 0] = 0
     return new[inverse].reshape(labels.shape)
+
+
+def merged(banked: Banked) -> np.ndarray:
+    """The image that the tiles make: `match`, `resolve`, `compose`."""
+    resolved = link(banked.grid, banked.read, banked.tables)
+    return resolved.compose(whole(banked.grid), banked.read)
 
 
 # --- scores -------------------------------------------------------------------------------------
