@@ -1,0 +1,154 @@
+"""The seam score is what a person would count, whatever boxes it is counted in."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import dense_cells, merged, one_tile, square_grid, tiles_of, whole
+
+from tilewright.merge.seam import SeamMeter, grown
+from tilewright.tiling import Box, Grid, TileAxis
+
+CELLS = dense_cells((600, 700), 10, 4)
+GRID = square_grid(CELLS.shape, core=96, band=24, context=4)
+
+
+def measured(grid: Grid, image: np.ndarray) -> SeamMeter:
+    meter = SeamMeter(grid)
+    meter.add(whole(grid), image)
+    return meter
+
+
+def joined_at_seams(grid: Grid, image: np.ndarray) -> np.ndarray:
+    """Every two objects that touch on a seam are one: over-merging, on the seam's own pixels."""
+    image = image.copy()
+    for tile in grid:
+        for k, (start, _) in enumerate(tile.core):
+            if start:
+                low, high = (np.take(image, start - d, axis=k) for d in (1, 0))
+                both = (low > 0) & (high > 0)
+                np.moveaxis(image, k, 0)[start][both] = low[both]
+    return image
+
+
+def test_an_image_without_seams_scores_about_one() -> None:
+    assert 0.7 <= measured(GRID, CELLS).value() <= 1.3
+    assert measured(GRID, merged(tiles_of(CELLS, GRID, seed=2))).value() == pytest.approx(
+        measured(GRID, CELLS).value()
+    )
+
+
+def test_objects_cut_at_seams_score_far_above_one() -> None:
+    """Tiles without a band: nothing to match objects by."""
+    hard = square_grid(CELLS.shape, core=96, band=0, context=4)
+    assert measured(hard, merged(tiles_of(CELLS, hard, seed=2))).value() > 10
+
+
+def test_objects_joined_across_seams_score_near_zero() -> None:
+    assert measured(GRID, joined_at_seams(GRID, CELLS)).value() < 0.1
+
+
+def test_a_noisy_models_seams_stay_within_twice_the_truth() -> None:
+    """1 px of jitter, 30 % of the objects cut by a tile's outer border missing."""
+    image = merged(tiles_of(CELLS, GRID, seed=2, jitter=1, drop=0.3))
+    assert measured(GRID, image).value() <= 2 * measured(GRID, CELLS).value()
+
+
+@pytest.mark.parametrize(
+    ("grid", "image"),
+    [
+        pytest.param(one_tile(CELLS.shape), CELLS, id="one tile"),
+        pytest.param(GRID, CELLS * 0, id="nothing"),
+        pytest.param(GRID, (CELLS > 0).astype(int), id="objects that never touch"),
+        pytest.param(Grid((TileAxis(3),) * 2, (1, 1)), np.ones((1, 1), int), id="one pixel"),
+    ],
+)
+def test_no_score_is_given_where_it_has_no_meaning(grid: Grid, image: np.ndarray) -> None:
+    assert measured(grid, image).value() is None
+
+
+def test_the_worst_seam_is_the_one_where_a_tile_was_not_matched() -> None:
+    """One tile's objects get ids of their own: its four borders are the four worst."""
+    image = CELLS.copy()
+    core = GRID.tile(GRID.index((2, 3))).core
+    image[tuple(slice(*c) for c in core)] += np.where(CELLS > 0, CELLS.max(), 0)[
+        tuple(slice(*c) for c in core)
+    ]
+    worst = measured(GRID, image).worst(4)
+    (top, bottom), (left, right) = core
+    assert {(s.axis, s.box) for s in worst} == {
+        (0, ((top - 1, top + 1), (left, right))),
+        (0, ((bottom - 1, bottom + 1), (left, right))),
+        (1, ((top, bottom), (left - 1, left + 1))),
+        (1, ((top, bottom), (right - 1, right + 1))),
+    }
+    assert all(s.excess == s.transitions - s.expected > 10 for s in worst)
+    assert [s.excess for s in worst] == sorted((s.excess for s in worst), reverse=True)
+
+
+# --- counted by hand ----------------------------------------------------------------------------
+
+
+def count(image: np.ndarray, axis: int, plane: int, box: Box) -> int:
+    """Pairs of different objects across one plane, pixel by pixel, for the other axes' box."""
+    ranges = [[plane] if k == axis else range(*b) for k, b in enumerate(box)]
+    found = 0
+    for at in itertools.product(*ranges):
+        before = image[(*at[:axis], plane - 1, *at[axis + 1 :])]
+        found += bool(image[at] and before and image[at] != before)
+    return found
+
+
+@st.composite
+def labelled_in_boxes(draw: st.DrawFn) -> tuple[np.ndarray, Grid, list[Box]]:
+    """A small image, tiles for it, and boxes of another size that cover it, in any order."""
+    axes = draw(st.integers(2, 3))
+    shape = tuple(draw(st.integers(1, 12 if axes == 2 else 6)) for _ in range(axes))
+    band = draw(st.integers(0, 2))
+    sides = tuple(TileAxis(draw(st.integers(1, 4)) + 2 * band, band) for _ in range(axes))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    cuts = []
+    for n in shape:
+        side = draw(st.integers(1, 13))
+        cuts.append([(lo, min(lo + side, n)) for lo in range(0, n, side)])
+    boxes = draw(st.permutations(list(itertools.product(*cuts))))
+    return rng.integers(0, 3, shape).astype(np.uint8), Grid(sides, shape), boxes
+
+
+@settings(max_examples=150, deadline=None)
+@given(scene=labelled_in_boxes())
+def test_score_and_seams_are_those_counted_pixel_by_pixel(
+    scene: tuple[np.ndarray, Grid, list[Box]],
+) -> None:
+    image, grid, boxes = scene
+    meters = [SeamMeter(grid), SeamMeter(grid)]
+    for i, box in enumerate(boxes):
+        meters[i % 2].add(box, image[tuple(slice(*b) for b in grown(box, grid))])
+    meters[0].include(meters[1])
+
+    everything = whole(grid)
+    found = expected = 0.0
+    for k, n in enumerate(grid.shape):
+        seams = sorted({t.core[k][0] for t in grid} - {0})
+        planes = [count(image, k, p, everything) for p in range(1, n)]
+        found += sum(planes[p - 1] for p in seams)
+        expected += len(seams) * float(np.median(planes)) if planes else 0
+    assert meters[0].value() == (pytest.approx(found / expected) if expected else None)
+
+    listed = meters[0].worst(10**6)
+    assert sum(s.transitions for s in listed) == found
+    assert sum(s.expected for s in listed) == pytest.approx(expected)
+    for seam in listed:
+        assert seam.transitions == count(image, seam.axis, seam.box[seam.axis][0] + 1, seam.box)
+
+
+def test_planes_of_the_same_grid_add_up() -> None:
+    twice = measured(GRID, CELLS)
+    twice.add(whole(GRID), CELLS)
+    once = measured(GRID, CELLS)
+    assert twice.value() == once.value()
+    assert twice.worst()[0].transitions == 2 * once.worst()[0].transitions
