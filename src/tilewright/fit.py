@@ -92,11 +92,14 @@ def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
             ref=ref,
             grid=cells,
             planes=planes,
-            decode_factor=image.decode_factor([a.size for a in cells.axes])
-            if len(cells) > 1
-            else 1.0,
+            decode_factor=_decode_factor(image, cells) if level == 0 else 1.0,
             counted=math.prod(image.shape),
         )
+
+
+def _decode_factor(image: Image, cells: Grid) -> float:
+    """How many times the file is decoded when its tiles are read one by one."""
+    return image.decode_factor(tuple(a.size for a in cells.axes)) if len(cells) > 1 else 1.0
 
 
 def channels(image: Image, said: str | None, spec: ModelSpec) -> tuple[int, ...]:

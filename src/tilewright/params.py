@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 
-from .errors import USAGE, ProblemsError, TilewrightError
+from .errors import USAGE, TilewrightError
 
 
 def _text(value: Any) -> Any:
@@ -77,19 +77,21 @@ class Params(BaseModel):
     """Folder of downloaded weights (default: in Tilewright's cache)."""
 
 
-def check_params(given: dict[str, Any]) -> Params:
-    """The parameters, checked.
+def check_params(given: dict[str, Any]) -> tuple[Params | None, list[TilewrightError]]:
+    """The parameters, and a problem for every unknown, missing or unfit one.
 
-    Raises
-    ------
-    ProblemsError
-        Naming every unknown, missing or unfit parameter.
+    Unfit ones are left out, so that all else can be checked in the same look; without `input`
+    there are no parameters.
     """
     stated = {k: v for k, v in given.items() if v is not None}
     try:
-        return Params.model_validate(stated)
+        return Params.model_validate(stated), []
     except ValidationError as error:
-        raise ProblemsError([_problem(e) for e in error.errors()]) from None
+        faults = error.errors()
+    unfit = {str(fault["loc"][0]) for fault in faults}
+    fit = {k: v for k, v in stated.items() if k not in unfit}
+    params = Params.model_validate(fit) if "input" in fit else None
+    return params, [_problem(fault) for fault in faults]
 
 
 def _problem(error: Any) -> TilewrightError:

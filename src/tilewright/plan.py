@@ -119,8 +119,10 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
     ProblemsError
         Every wrong parameter; or every bad image, with ``--strict`` or when no good one is left.
     """
-    params = defaults(given, here)
-    problems: list[TilewrightError] = []
+    params, problems = check_params(given)
+    if params is None:
+        raise ProblemsError(problems)
+    params = with_places(params, here)
     found: list[Row] = []
     try:
         choice, spec, values = resolve(params, here)
@@ -155,15 +157,12 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
     )
 
 
-def defaults(given: dict[str, Any], here: Path) -> Params:
-    """The parameters, checked, with this machine's folders filled in."""
-    params = check_params(given)
-    home = environments.home()
+def with_places(params: Params, here: Path) -> Params:
+    """The parameters with this machine's folders filled in."""
+    weights_dir = params.weights_dir or environments.home() / "weights"
+    env_root = params.env_root or environments.default_root()
     return params.model_copy(
-        update={
-            "env_root": str(here / params.env_root) if params.env_root else str(home / "envs"),
-            "weights_dir": str(here / (params.weights_dir or home / "weights")),
-        }
+        update={"env_root": str(here / env_root), "weights_dir": str(here / weights_dir)}
     )
 
 

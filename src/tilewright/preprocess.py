@@ -64,6 +64,10 @@ COLOURS: dict[str, tuple[tuple[int, ...] | None, Colour]] = {
 """Per colour space how many channels it is made from (any where None), and how."""
 
 
+EMPTY = -1
+"""In place of a channel's number: one of zeros, for a model's channel that the image hasn't."""
+
+
 def _white(dtype: np.dtype[Any]) -> float:
     """The value of white: the dtype's greatest, or 1 for real numbers."""
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
@@ -100,6 +104,8 @@ class TileReader:
         Its tiles.
     planes : tuple of dict
         What is looped, T and then Z where the model takes none: ``{"T": 0, "Z": 3}``.
+    looped : dict
+        How many there are of each looped axis: ``{"T": 5, "Z": 12}``.
 
     Raises
     ------
@@ -129,8 +135,28 @@ class TileReader:
         self.shape = (*depth, *spatial)
         self.grid = grid(spec.tile_spec, self.shape)
         looped = [a for a in ("T", "Z") if a in self._image.axes and not (a == "Z" and depth)]
-        sizes = [range(self._size(a)) for a in looped]
+        self.looped = {a: self._size(a) for a in looped}
+        sizes = [range(n) for n in self.looped.values()]
         self.planes = tuple(dict(zip(looped, at, strict=True)) for at in itertools.product(*sizes))
+
+    @property
+    def channels(self) -> int:
+        """Channels of the source: what `raw` gives."""
+        return self._image.size("C")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The source's dtype: what `raw` gives."""
+        return self._image.dtype
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Model pixels per level-0 pixel, ``(y, x)``."""
+        y, x = (
+            self._size(a) / self._image.size(a) * f
+            for a, f in zip("YX", self._ref.factor, strict=True)
+        )
+        return y, x
 
     def read(self, plane: int, window: Box) -> Array:
         """What the model sees in a window of the plane, filled up where the image ends.
@@ -226,7 +252,7 @@ class TileReader:
     def _channel_problem(self) -> str | None:
         chosen, spec = self._ref.channels, self._spec
         there = self._image.size("C")
-        if not all(0 <= c < there for c in chosen):
+        if not all(EMPTY <= c < there for c in chosen):
             return f"channel {max(chosen)} is wanted, counted from 0, and it has {there}"
         takes, _ = COLOURS[spec.color_space]
         if takes is not None and len(chosen) not in takes:
@@ -302,8 +328,12 @@ class TileReader:
         run = range(channels[0], channels[-1] + 1)
         if tuple(run) == channels:
             return self._ordered(level, {**index, "C": slice(run.start, run.stop)})
-        parts = [self._ordered(level, {**index, "C": slice(c, c + 1)}) for c in channels]
-        return np.concatenate(parts)
+        there = {
+            c: self._ordered(level, {**index, "C": slice(c, c + 1)})
+            for c in set(channels) - {EMPTY}
+        }
+        empty = np.zeros_like(next(iter(there.values())))
+        return np.concatenate([there.get(c, empty) for c in channels])
 
     def _ordered(self, level: int, index: Index) -> Array:
         pixels = self._image.read(level, index)

@@ -111,7 +111,8 @@ class Choice:
             Naming each of the user's values that is unknown, of another type or out of range.
         """
         known = {p.arg_name: p for p in self.params}
-        base = read_config(self._config_path()) if self._config_path() else {}
+        config_path = self._config_path()
+        base = read_config(config_path) if config_path else {}
         values = {name: p.start for name, p in known.items()} | base
         problems = []
         for name, given in config.items():

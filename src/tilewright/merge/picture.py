@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import imagecodecs
+import imagecodecs  # type: ignore[import-untyped]
 import numpy as np
 from skimage.segmentation import find_boundaries  # type: ignore[import-untyped]
 
@@ -24,19 +24,19 @@ OUTLINE = (255, 214, 10)
 CORE = (90, 200, 250)
 
 
-def overview(merged: Merged, path: Path) -> str:
+def overview(merged: Merged, path: Path) -> Path:
     """Write the first plane's overlay: whole if small, else a crop from its middle.
 
     Returns
     -------
-    The file's name.
+    The file.
     """
     shape = merged.grid.shape[-2:]
     side = WHOLE if max(shape) <= WHOLE else CROP
     return _write(merged, _around([n // 2 for n in shape], side, shape), path)
 
 
-def seam_picture(merged: Merged, seam: Seam, path: Path) -> str:
+def seam_picture(merged: Merged, seam: Seam, path: Path) -> Path:
     """Write the surroundings of a seam's middle, enlarged."""
     middle = [(start + stop) // 2 for start, stop in seam.box[-2:]]
     return _write(merged, _around(middle, NEAR, merged.grid.shape[-2:]), path, zoom=3)
@@ -63,11 +63,12 @@ def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) ->
         line = picture[tuple(index)]
         tint = np.array(CORE).reshape(3, 1, 1)
         picture[tuple(index)] = 0.6 * line + 0.4 * tint
-    picture[:, find_boundaries(labels, mode="inner")] = np.array(OUTLINE)[:, None]
+    outline = find_boundaries(labels, mode="inner")  # type: ignore[no-untyped-call]
+    picture[:, outline] = np.array(OUTLINE)[:, None]
     return np.ascontiguousarray(np.moveaxis(picture, 0, -1).astype(np.uint8))
 
 
-def _write(merged: Merged, box: Box, path: Path, zoom: int = 1) -> str:
+def _write(merged: Merged, box: Box, path: Path, zoom: int = 1) -> Path:
     cores = ([], [])  # type: tuple[list[int], list[int]]
     for axis, (found, (start, stop)) in enumerate(zip(cores, box, strict=True)):
         side, extent = merged.grid.axes[axis - 2], merged.grid.shape[axis - 2]
@@ -76,7 +77,7 @@ def _write(merged: Merged, box: Box, path: Path, zoom: int = 1) -> str:
     picture = overlay(merged.reader.raw(0, box), merged.labels(0, box), cores)
     picture = np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1)
     path.write_bytes(imagecodecs.png_encode(picture, level=6))
-    return path.name
+    return path
 
 
 def _around(middle: list[int], side: int, shape: tuple[int, ...]) -> Box:
@@ -91,4 +92,4 @@ def _stretched(channel: Array) -> Array:
     if channel.dtype == np.uint8 and high - low > 128:
         low, high = 0.0, 255.0  # a picture that fills its range is shown as it is
     scaled = (channel.astype(np.float32) - low) / max(high - low, 1e-6)
-    return np.clip(scaled, 0, 1) * 255
+    return np.asarray(np.clip(scaled, 0, 1) * 255)

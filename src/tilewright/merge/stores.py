@@ -7,6 +7,7 @@ it, and some dozens of bytes per object.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -129,7 +130,7 @@ def merge_image(
     with TileReader(ref, recipe.spec) as reader:
         banked = Banked(ref.key, len(reader.grid), banks)
         merged = Merged(reader, banked, group.merge)
-        place = placement(ref)
+        place = placement(ref, reader)
         with StoreWriter(out / ref.id / group.store) as store:
             merged.write(store, f"labels/{group.task}", place)
             if group.save_image or (group.save_image is None and _small(reader)):
@@ -151,10 +152,11 @@ def merge_image(
                 channels=_channel_names(ref, reader),
                 rgb=_is_rgb(ref, reader),
             )
+        picture = overview(merged, out / ref.id / Path(group.store).with_suffix(".png"))
         return (
             facts
             | {"store": f"{ref.id}/{group.store}", "area_px": _quantiles(table.obs["area_px"])}
-            | pictures(merged, ref, shown)
+            | pictures(merged, ref, picture, shown)
         )
 
 
@@ -171,7 +173,7 @@ class Merged:
         self.count = sum(counts)
         self.dtype = label_dtype(self.count)
         self.meter = SeamMeter(self.grid)
-        self.measure = Measure(self.count, channels=reader.raw_channels, dtype=reader.raw_dtype)
+        self.measure = Measure(self.count, channels=reader.channels, dtype=reader.dtype)
 
     def _link(self, plane: int, min_iou: float) -> Resolved:
         tables = [self.banked.get(plane, t, "objects") for t in range(len(self.grid))]
@@ -211,7 +213,7 @@ def write_image(store: StoreWriter, reader: TileReader, ref: ImageRef, place: Pl
     """Write the image's own pyramid at the store's root, at the resolution of its labels."""
     axes, shape = stack_axes(reader, channels=True)
     pyramid = store.pyramid(
-        "", shape, reader.raw_dtype, axes=axes, method="mean", placement=place, name=ref.id
+        "", shape, reader.dtype, axes=axes, method="mean", placement=place, name=ref.id
     )
     for slices in pyramid.shards():
         for plane, _, box in plane_boxes(reader, axes, slices):
@@ -223,9 +225,9 @@ def write_image(store: StoreWriter, reader: TileReader, ref: ImageRef, place: Pl
 
 def stack_axes(reader: TileReader, *, channels: bool = False) -> tuple[str, list[int]]:
     """Axes and shape of a result: looped axes, channels if asked for, then y and x."""
-    sizes = reader.looped_sizes
-    if channels and reader.raw_channels > 1:
-        sizes = {**sizes, "C": reader.raw_channels}
+    sizes = reader.looped
+    if channels and reader.channels > 1:
+        sizes = {**sizes, "C": reader.channels}
     axes = "".join(a for a in "TCZ" if a in sizes)
     return axes.lower() + "yx", [*(sizes[a] for a in axes), *reader.shape]
 
@@ -236,22 +238,22 @@ def plane_boxes(
     """The one plane that a shard is of: its number, its (t, z) and the box in it."""
     at = {a: s.start for a, s in zip(axes, slices, strict=True)}
     position = (at.get("t", 0), at.get("z", 0))
-    plane = position[0] * reader.looped_sizes.get("Z", 1) + position[1]
+    plane = position[0] * reader.looped.get("Z", 1) + position[1]
     yield plane, position, tuple((s.start, s.stop) for s in slices[-2:])
 
 
-def placement(ref: ImageRef) -> Placement:
+def placement(ref: ImageRef, reader: TileReader) -> Placement:
     """Where model pixels lie on the image."""
     origin = ref.region[:2] if ref.region else (0, 0)
-    return Placement(origin, ref.level_factor, ref.mpp, ref.z_um)
+    return Placement(origin, reader.scale, ref.mpp, ref.z_um)
 
 
-def pictures(merged: Merged, ref: ImageRef, shown: Path) -> dict[str, str]:
-    """Write the report's pictures; their names by role."""
-    made = {"overview": overview(merged, shown / f"{ref.key}.png")}
+def pictures(merged: Merged, ref: ImageRef, picture: Path, shown: Path) -> dict[str, str]:
+    """Put the report's pictures into `shown`; their names by role."""
+    made = {"overview": shutil.copyfile(picture, shown / f"{ref.key}.png").name}
     worst = merged.meter.worst()
     if worst and worst[0].transitions:
-        made["seam"] = seam_picture(merged, worst[0], shown / f"{ref.key}-seam.png")
+        made["seam"] = seam_picture(merged, worst[0], shown / f"{ref.key}-seam.png").name
     return made
 
 
@@ -260,16 +262,16 @@ def _small(reader: TileReader) -> bool:
 
 
 def _is_rgb(ref: ImageRef, reader: TileReader) -> bool:
-    return reader.raw_channels in (3, 4) and ref.dtype == "uint8" and ref.axes.endswith("C")
+    return reader.channels in (3, 4) and ref.dtype == "uint8" and ref.axes.endswith("C")
 
 
 def _channel_names(ref: ImageRef, reader: TileReader) -> list[str]:
     names = list(ref.channel_names or ())
-    if len(names) == reader.raw_channels:
+    if len(names) == reader.channels:
         return names
     if _is_rgb(ref, reader):
-        return ["red", "green", "blue", "alpha"][: reader.raw_channels]
-    return [f"channel {i}" for i in range(reader.raw_channels)]
+        return ["red", "green", "blue", "alpha"][: reader.channels]
+    return [f"channel {i}" for i in range(reader.channels)]
 
 
 def _quantiles(areas: Array) -> list[float]:
