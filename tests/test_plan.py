@@ -1,0 +1,204 @@
+"""From parameters and headers to jobs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from tilewright.errors import TilewrightError
+from tilewright.fit import Planned
+from tilewright.jobs import ImageRef, Job
+from tilewright.params import Params, check_params
+from tilewright.plan import Plan, make_plan, packs, write_plan
+from tilewright.registry import ROOT, Registry
+from tilewright.tiling import Grid, TileAxis
+
+
+def grey(path: Path, shape: tuple[int, ...] = (32, 40)) -> Path:
+    """A grey TIFF with a gradient."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, np.arange(np.prod(shape), dtype=np.uint16).reshape(shape))
+    return path
+
+
+def planned(tmp_path: Path, **params: object) -> Plan:
+    """A plan over `tmp_path`/in."""
+    given = {"input": str(tmp_path / "in"), "outdir": str(tmp_path / "out")}
+    given["weights_dir"] = str(tmp_path / "weights")
+    return make_plan(given | params, tmp_path)
+
+
+def small(number: int) -> Planned:
+    """An image of one tile with a fingerprint that its number decides."""
+    import hashlib
+
+    ref = ImageRef(
+        key="",
+        id=f"{number:04d}",
+        path=f"{number}.tif",
+        fingerprint=hashlib.sha256(str(number).encode()).hexdigest(),
+        axes="YX",
+        shape=(64, 64),
+        dtype="uint8",
+    )
+    return Planned(ref, Grid((TileAxis(64), TileAxis(64)), (64, 64)), 1, 1.0, 64 * 64)
+
+
+def test_small_images_share_one_job(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        grey(tmp_path / "in" / f"{name}.tif")
+    plan = planned(tmp_path)
+    assert [[i.id for i in j.images] for j in plan.jobs] == [["a", "b", "c"]]
+    assert plan.tiles == 3
+
+
+def test_a_big_image_is_cut_into_jobs_that_hold_every_tile_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tilewright.plan.JOB_PIXELS", 3 * 256 * 256)
+    grey(tmp_path / "in" / "a.tif", (300, 300))
+    plan = planned(tmp_path, tile_size=256)
+    tiles = [n for job in plan.jobs for _, a, b in job.parts for n in range(a, b)]
+    assert len(plan.jobs) > 1
+    assert tiles == list(range(plan.tiles))
+
+
+def test_jobs_come_back_from_their_files(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    plan = planned(tmp_path)
+    write_plan(plan, tmp_path / "plan")
+    (file,) = (tmp_path / "plan" / "jobs").iterdir()
+    assert Job.load(file) == plan.jobs[0]
+    assert json.loads((tmp_path / "plan" / "plan.json").read_text())["tiles"] == plan.tiles
+
+
+def test_packs_hold_48_to_64_images_in_order() -> None:
+    spec = Registry.load().choose("nuclei").spec()
+    found = list(packs([small(n) for n in range(500)], 64, spec))
+    assert [i.ref.id for p in found for i in p] == [f"{n:04d}" for n in range(500)]
+    assert all(48 <= len(p) <= 64 for p in found[:-1])
+    assert len(found) <= 11
+
+
+def test_one_more_image_changes_one_or_two_packs() -> None:
+    spec = Registry.load().choose("nuclei").spec()
+    images = [small(n) for n in range(500)]
+    before = {tuple(i.ref.id for i in p) for p in packs(images, 64, spec)}
+    changed = []
+    for place in range(0, 500, 25):
+        extra = replace(
+            small(10_000 + place), ref=replace(small(10_000 + place).ref, id=f"{place:04d}b")
+        )
+        more = sorted([*images, extra], key=lambda i: i.ref.id)
+        after = {tuple(i.ref.id for i in p) for p in packs(more, 64, spec)}
+        changed.append(len(after - before))
+    assert np.median(changed) <= 2
+    assert np.percentile(changed, 90) <= 3
+
+
+def test_the_plan_depends_on_content_and_not_on_when(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    for name in ("one", "two"):
+        write_plan(planned(tmp_path), tmp_path / name)
+    for kind in ("jobs", "groups"):
+        (one,), (two,) = ((tmp_path / n / kind).iterdir() for n in ("one", "two"))
+        assert (one.name, one.read_bytes()) == (two.name, two.read_bytes())
+
+
+def test_a_merge_option_changes_the_group_but_neither_job_nor_recipe(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    one, two = planned(tmp_path), planned(tmp_path, match_iou=0.5, save_image=False)
+    assert one.jobs == two.jobs
+    assert one.recipe.digest == two.recipe.digest
+    assert one.groups != two.groups
+
+
+def test_a_bad_image_is_named_and_left_out(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "good.tif")
+    (tmp_path / "in" / "bad.tif").write_bytes(b"II*\0 nothing of a TIFF")
+    plan = planned(tmp_path)
+    assert [i.ref.id for i in plan.images] == ["good"]
+    assert [row.id for row, _ in plan.bad] == ["bad"]
+    with pytest.raises(TilewrightError, match=r"bad\.tif"):
+        planned(tmp_path, strict=True)
+
+
+def test_equal_ids_are_an_error_that_names_both(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    grey(tmp_path / "in" / "a.ome.tif")
+    with pytest.raises(TilewrightError, match=r"a\.ome\.tif and .*a\.tif have the same id 'a'"):
+        planned(tmp_path)
+
+
+def test_a_csv_says_ids_sizes_and_channels(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "x.tif", (2, 32, 40))
+    sheet = tmp_path / "list.csv"
+    sheet.write_text("image,id,mpp,axes,channels\nin/x.tif,mine,0.25,CYX,1\n")
+    (image,) = planned(tmp_path, input=str(sheet)).images
+    assert (image.ref.id, image.ref.mpp, image.ref.channels) == ("mine", (0.25, 0.25), (1,))
+
+
+BAD_PARAMS = [
+    pytest.param({"model": "nope"}, "no model called 'nope'", id="model"),
+    pytest.param({"modle": "nuclei"}, "no parameter --modle", id="unknown"),
+    pytest.param({"mpp": "small"}, "--mpp 'small'", id="type"),
+    pytest.param({"mpp": -1}, "--mpp -1: input should be greater than 0", id="range"),
+    pytest.param({"tile_size": 100}, "--tile_size 100: nuclei takes multiples of 8", id="multiple"),
+    pytest.param({"tile_size": 64}, "--tile_size 64: nuclei needs 224 px", id="too-small"),
+    pytest.param({"region": "1,2,3"}, "--region", id="region"),
+    pytest.param(
+        {"region": "900,0,5,5"}, "is 32 x 40 px, and --region starts at 900,0", id="outside"
+    ),
+    pytest.param({"channels": "DAPI"}, "has no channel 'DAPI'", id="channel"),
+    pytest.param({"manifests": "nowhere"}, "no such folder", id="manifests"),
+    pytest.param(
+        {"outdir": "/proc/nothing"}, "--outdir /proc/nothing: can't be written", id="outdir"
+    ),
+]
+
+
+@pytest.mark.parametrize(("params", "says"), BAD_PARAMS)
+def test_a_wrong_parameter_stops_with_one_sentence(
+    tmp_path: Path, params: dict[str, object], says: str
+) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    with pytest.raises(TilewrightError) as caught:
+        planned(tmp_path, **params)
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
+    with pytest.raises(TilewrightError) as caught:
+        planned(tmp_path, model="nope", mpp=-1, outdir="/proc/nothing")
+    for word in ("nope", "--mpp", "/proc/nothing", "in"):
+        assert word in str(caught.value)
+
+
+def test_nextflows_config_has_every_parameter_and_its_default() -> None:
+    text = (ROOT / "nextflow.config").read_text()
+    block = text[text.index("params {") : text.index("includeConfig")]
+    stated = {
+        line.split("=")[0].strip(): line.split("=", 1)[1].split("//")[0].strip()
+        for line in block.splitlines()
+        if "=" in line and not line.strip().startswith("//")
+    }
+    ours = {f.alias or n: f for n, f in Params.model_fields.items()}
+    assert set(stated) == set(ours)
+    for name, value in stated.items():
+        if name not in ("env_root", "weights_dir", "input"):
+            words = {"null": None, "true": True, "false": False}
+            told = words[value] if value in words else json.loads(value.replace("'", '"'))
+            assert told == ours[name].default, name
+
+
+def test_a_number_as_a_name_stays_a_name() -> None:
+    params, problems = check_params({"input": 7, "model_type": 2.5})
+    assert not problems
+    assert params is not None
+    assert (params.input, params.model_type) == ("7", "2.5")

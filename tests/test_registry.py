@@ -1,0 +1,162 @@
+"""Manifests, choices and what they come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tilewright.errors import TilewrightError
+from tilewright.manifest import Manifest, Param
+from tilewright.registry import ROOT, Choice, Registry, deep_merge
+
+MANIFESTS = sorted((ROOT / "manifests").glob("*.yml"))
+MINIMAL = {
+    "name": "Toy",
+    "short_name": "toy",
+    "metadata": {"description": "A toy."},
+    "versions": {"v1": {"tasks": {"nuclei": {"locations": "weights.bin"}}}},
+}
+
+
+def choice(**changes: object) -> Choice:
+    """The only choice of the minimal manifest, changed."""
+    manifest = Manifest.model_validate(deep_merge(MINIMAL, changes))
+    version = next(iter(manifest.versions))
+    return Choice(manifest, version, next(iter(manifest.versions[version].tasks)))
+
+
+def written(folder: Path, data: dict[str, object]) -> Path:
+    """A folder with one manifest."""
+    folder.mkdir(exist_ok=True)
+    (folder / "toy.yml").write_text(yaml.safe_dump(data))
+    return folder
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda p: p.stem)
+def test_every_manifest_names_a_script_and_an_environment_that_exist(path: Path) -> None:
+    manifest = Manifest.model_validate(yaml.safe_load(path.read_text()))
+    assert manifest.short_name == path.stem
+    assert (ROOT / "bin" / manifest.script).is_file()
+    assert (ROOT / "envs" / f"{manifest.environment_name}.yml").is_file()
+
+
+@pytest.mark.parametrize("found", list(Registry.load()), ids=lambda c: c.store_name)
+def test_every_choice_has_a_spec_and_a_recipe(found: Choice) -> None:
+    recipe = found.recipe(found.spec(), found.values({}))
+    assert recipe.model["model_name"] == found.model_name
+    assert {"worker.py", "preprocess.py", "serve.py", "tiling.py"} <= set(recipe.code)
+
+
+def test_model_names_are_unique() -> None:
+    names = [(c.model_name, c.task_name) for c in Registry.load()]
+    assert len(names) == len(set(names))
+
+
+def test_the_first_version_and_task_are_the_default() -> None:
+    assert Registry.load().choose("cellpose").model_name == "cellpose-cyto3"
+    assert Registry.load().choose("cellpose-nuclei").task_name == "nuclei"
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        pytest.param(("celpose",), "no model called 'celpose'.*cellpose", id="model"),
+        pytest.param(("cellpose", "cyto9"), "no version of cellpose.*cyto3", id="version"),
+        pytest.param(("nuclei", None, "mito"), "no task of nuclei.*nuclei", id="task"),
+    ],
+)
+def test_an_unknown_choice_is_answered_with_what_there_is(
+    asked: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(TilewrightError, match=says) as caught:
+        Registry.load().choose(*asked)
+    assert caught.value.code == 2
+
+
+def test_specs_are_inherited_from_root_to_version_to_task() -> None:
+    spec = choice(
+        spec={"tile_spec": {"size": 256, "band": 16, "context": 8}, "num_channels": 1},
+        versions={
+            "v1": {
+                "spec": {"num_channels": 2},
+                "tasks": {"nuclei": {"spec": {"tile_spec": {"band": 32}}}},
+            }
+        },
+    ).spec()
+    assert (spec.num_channels, spec.tile_spec.size["y"]) == (2, 256)
+    assert (spec.tile_spec.band["x"], spec.tile_spec.context["x"]) == (32, 8)
+
+
+def test_stride_and_band_say_the_same() -> None:
+    tile = choice(spec={"tile_spec": {"size": 256, "stride": 192, "context": 8}}).spec().tile_spec
+    assert tile.band == {"y": 24, "x": 24}
+    assert tile.stride("y") == 192
+
+
+BAD = [
+    pytest.param({"spec": {"tile_spec": {"sise": 3}}}, "sise", id="tile-key"),
+    pytest.param({"spec": {"num_chanels": 3}}, "num_chanels", id="spec-key"),
+    pytest.param({"spec": {"precision": "fp8"}}, "precision.*'fp32'", id="precision"),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), BAD)
+def test_a_wrong_spec_names_its_field(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(TilewrightError, match=says):
+        choice(**changes).spec()
+
+
+def test_an_overlay_replaces_a_manifest_whole(tmp_path: Path) -> None:
+    over = {**MINIMAL, "short_name": "nuclei", "name": "Mine"}
+    registry = Registry.load(written(tmp_path / "site", over))
+    assert registry.manifests["nuclei"].name == "Mine"
+
+
+def test_an_overlay_that_extends_puts_its_locations_first(tmp_path: Path) -> None:
+    over = {
+        "short_name": "nuclei",
+        "extends": True,
+        "versions": {"v1": {"tasks": {"nuclei": {"locations": "/site/nuclei.onnx"}}}},
+    }
+    found = Registry.load(written(tmp_path / "site", over)).choose("nuclei")
+    assert [w.location for w in found.task.locations] == [
+        "/site/nuclei.onnx",
+        "models/nuclei/nuclei.onnx",
+    ]
+
+
+def test_all_wrong_manifests_are_named_at_once(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "a.yml").write_text("name: A\nshort_name: a\n")
+    (site / "b.yml").write_text(
+        "name: B\nshort_name: b\nversions: {}\nmetadata: {description: x}\n"
+    )
+    with pytest.raises(TilewrightError) as caught:
+        Registry.load(site)
+    assert "a.yml" in str(caught.value)
+    assert "b.yml" in str(caught.value)
+
+
+PARAMS = [
+    pytest.param({"value": 30.0, "min": 0}, -1, "at least 0", id="range"),
+    pytest.param({"value": ["a", "b"]}, "c", "one of a, b", id="choice"),
+    pytest.param({"value": 3}, "many", "of type int", id="type"),
+]
+
+
+@pytest.mark.parametrize(("param", "given", "says"), PARAMS)
+def test_a_bad_value_is_refused_with_what_it_takes(
+    param: dict[str, object], given: object, says: str
+) -> None:
+    with pytest.raises(TilewrightError, match=says):
+        Param(name="P", **param).check(given)
+
+
+def test_all_bad_values_of_a_config_are_named_at_once() -> None:
+    with pytest.raises(TilewrightError) as caught:
+        Registry.load().choose("nuclei").values({"min_area": -1, "colour": "red"})
+    assert "min_area" in str(caught.value)
+    assert "no parameter 'colour'" in str(caught.value)
