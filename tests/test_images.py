@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import SIZES, boxes, numbered, speckles, write_ome_zarr
+from PIL import Image as Pillow
 
 from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.images import find_images, fingerprint, image_id, open_image
@@ -39,6 +42,11 @@ def test_a_folder_gives_its_images_sorted_and_not_those_below(folder: Path) -> N
 def test_recursive_goes_below_but_not_into_an_ome_zarr(folder: Path) -> None:
     found = find_images(str(folder), recursive=True)
     assert {p.name for p in found} == {"a.PNG", "b.tif", "d.zarr", "c.ome.tiff"}
+
+
+def test_a_link_back_up_is_not_followed(folder: Path) -> None:
+    (folder / "below" / "up").symlink_to(folder)
+    assert len(find_images(str(folder), recursive=True)) == 4
 
 
 def test_an_ome_zarr_folder_is_one_image(folder: Path) -> None:
@@ -107,6 +115,16 @@ def test_a_folders_fingerprint_changes_with_its_metadata_and_files(tmp_path: Pat
     seen.add(fingerprint(path))
     assert len(seen) == 3
 
+
+TWO_FILES = (
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+    '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="53" SizeY="37" '
+    'SizeZ="2" SizeC="1" SizeT="1"><Channel ID="Channel:0" SamplesPerPixel="1"/>'
+    '<TiffData FirstZ="0" IFD="0"><UUID FileName="bad one">urn:uuid:1</UUID></TiffData>'
+    '<TiffData FirstZ="1" IFD="0"><UUID FileName="other.ome.tif">urn:uuid:2</UUID></TiffData>'
+    "</Pixels></Image></OME>"
+)
+"""Two slices, one in the file `bad one` and one in `other.ome.tif`."""
 
 # Reading ---------------------------------------------------------------------------------------
 
@@ -223,6 +241,37 @@ def test_a_jpeg_is_read_as_its_library_decodes_it(tmp_path: Path, samples: tuple
         assert image.shape == (37, 53, *samples)
         got = image.read(0, {"Y": slice(9, 30)})
     np.testing.assert_array_equal(got, imagecodecs.jpeg8_decode(data)[9:30])
+
+
+def test_a_pngs_palette_is_applied(tmp_path: Path) -> None:
+    picture = Pillow.fromarray(speckles((37, 53, 3), "uint8")).quantize(17)
+    picture.save(tmp_path / "a.png")
+    with open_image(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(image.read(0, {}), np.asarray(picture.convert("RGB")))
+
+
+def test_twelve_bits_come_as_sixteen(tmp_path: Path) -> None:
+    pixels = speckles((37, 54)) // 16
+    high, low = pixels[:, ::2], pixels[:, 1::2]  # three bytes hold two pixels
+    rows = np.stack([high >> 4, (high & 15) << 4 | low >> 8, low & 255], axis=-1).astype("uint8")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(
+            iter([rows.tobytes()]), shape=(37, 54), dtype="uint16", bitspersample=12,
+            rowsperstrip=37,
+        )  # fmt: skip
+    with open_image(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(image.read(0, {"Y": slice(5, 9)}), pixels[5:9])
+
+
+def test_an_ome_tiff_in_several_files_is_one_image(tmp_path: Path) -> None:
+    for name, pixels in (("bad one", numbered("YX")), ("other.ome.tif", numbered("YX") + 5)):
+        tifffile.imwrite(tmp_path / name, pixels, description=TWO_FILES, metadata=None)
+    with open_image(tmp_path / "bad one") as image:
+        assert image.axes == "ZYX"
+        got = image.read(0, {"Y": slice(5, 9)})
+        again = image.read(0, {"Y": slice(5, 9)})
+    np.testing.assert_array_equal(got, np.stack([numbered("YX"), numbered("YX") + 5])[:, 5:9])
+    np.testing.assert_array_equal(got, again)
 
 
 def test_jpeg_compressed_tiles_are_read_as_tifffile_reads_them(tmp_path: Path) -> None:
@@ -668,16 +717,8 @@ def _broken_png(path: Path) -> None:
 
 def _plane_missing(path: Path) -> None:
     other = path.with_name("other.ome.tif")
-    xml = (
-        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
-        '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="53" SizeY="37" '
-        'SizeZ="2" SizeC="1" SizeT="1"><Channel ID="Channel:0" SamplesPerPixel="1"/>'
-        '<TiffData FirstZ="0" IFD="0"><UUID FileName="bad one">urn:uuid:1</UUID></TiffData>'
-        '<TiffData FirstZ="1" IFD="0"><UUID FileName="other.ome.tif">urn:uuid:2</UUID></TiffData>'
-        "</Pixels></Image></OME>"
-    )
     for at in (path, other):
-        tifffile.imwrite(at, numbered("YX"), description=xml, metadata=None)
+        tifffile.imwrite(at, numbered("YX"), description=TWO_FILES, metadata=None)
     other.unlink()
 
 
@@ -702,5 +743,38 @@ def test_damage_found_when_reading_is_named_with_where_it_is(
     assert not caplog.records
 
 
+def test_too_little_memory_is_said_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    tifffile.imwrite(tmp_path / "a.tif", numbered("YX"), tile=(16, 16), compression="zlib")
+    with open_image(tmp_path / "a.tif") as image:
+        monkeypatch.setattr(np, "empty", full)
+        with pytest.raises(TilewrightError, match=r"a\.tif: .*more memory .*tiled TIFF"):
+            image.read(0, {})
+
+
 def test_all_sizes_differ_so_that_swapped_axes_show() -> None:
     assert len(set(SIZES.values())) == len(SIZES)
+
+
+@pytest.mark.parametrize("how", ["tiled", "striped", "plain", "ome-tiff", "png", "jpeg"])
+@given(at=st.integers(8, 2000), value=st.integers(0, 255), keep=st.floats(0.02, 1))
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_damaged_ends_in_pixels_or_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, how: str, at: int, value: int, keep: float
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"damaged-{how}"
+    pixels = speckles((37, 53), "uint8")
+    if how == "png":
+        _png(path, pixels, "YX")
+    elif how == "jpeg":
+        path.write_bytes(imagecodecs.jpeg8_encode(pixels))
+    else:
+        WRITERS[how](path, pixels, "YX")
+    data = bytearray(path.read_bytes())
+    data[at : at + 4] = bytes([value] * 4)
+    path.write_bytes(data[: int(len(data) * keep)])
+    with contextlib.suppress(TilewrightError), open_image(path) as image:
+        if math.prod(image.shape) < 10**6:  # a damaged header may claim any size
+            image.read(0, {})

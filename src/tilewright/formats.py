@@ -147,6 +147,7 @@ class _TiffLevel:
         self._key = series.keyframe
         self._offset = None if series.is_multifile else series.dataoffset
         self._cache: OrderedDict[tuple[int, int], Array] = OrderedDict()
+        self._cached = 0  # bytes
         self.shape = tuple(series.shape)
 
     @property
@@ -259,12 +260,14 @@ class _TiffLevel:
 
     def _segment(self, number: int, page: Any, index: int) -> Array:
         """One decoded strip or tile, (planar sample, depth, y, x, sample)."""
-        found = self._cache.pop((number, index), None)
-        if found is None:
-            found = self._decode(page, index)
-        self._cache[number, index] = found
-        while len(self._cache) > 1 and sum(a.nbytes for a in self._cache.values()) > CACHE_BYTES:
-            self._cache.popitem(last=False)
+        key = (number, index)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        found = self._cache[key] = self._decode(page, index)
+        self._cached += found.nbytes
+        while self._cached > CACHE_BYTES and len(self._cache) > 1:  # the newest stays, any size
+            self._cached -= self._cache.popitem(last=False)[1].nbytes
         return found
 
     def _decode(self, page: Any, index: int) -> Array:

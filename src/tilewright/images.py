@@ -56,14 +56,10 @@ def find_images(source: str, *, recursive: bool = False) -> list[Path]:
     TilewrightError
         When there is none.
     """
-    path = Path(source)
-    if path.is_dir() and not _is_image(path):
-        found = [p for p in _inside(path, recursive) if _is_image(p)]
-    elif path.exists():
-        found = [path]
-    else:
-        matches = glob.glob(source, recursive=recursive)  # noqa: PTH207 - absolute patterns too
-        found = [p for p in map(Path, matches) if _is_image(p)]
+    try:
+        found = _found(source, recursive)
+    except OSError as error:
+        raise _failed(Path(source), "it can't be searched", error) from error
     if not found:
         raise TilewrightError(
             f"{source}: no image found there.",
@@ -71,6 +67,16 @@ def find_images(source: str, *, recursive: bool = False) -> list[Path]:
             + ("." if recursive else ", and below the folder only with --recursive."),
         )
     return sorted(found)
+
+
+def _found(source: str, recursive: bool) -> list[Path]:
+    path = Path(source)
+    if path.is_dir() and not _is_image(path):
+        return [p for p in _inside(path, recursive) if _is_image(p)]
+    if path.exists():
+        return [path]
+    matches = glob.glob(source, recursive=recursive)  # noqa: PTH207 - absolute patterns too
+    return [p for p in map(Path, matches) if _is_image(p)]
 
 
 def _is_image(path: Path) -> bool:
@@ -86,7 +92,8 @@ def _inside(folder: Path, recursive: bool) -> list[Path]:
     entries = [p for p in folder.iterdir() if not p.name.startswith(".")]
     if recursive:
         for entry in [p for p in entries if p.is_dir() and not _is_image(p)]:
-            entries += _inside(entry, recursive)
+            if not folder.resolve().is_relative_to(entry.resolve()):  # a link back up
+                entries += _inside(entry, recursive)
     return entries
 
 
@@ -155,7 +162,7 @@ def open_image(path: Path | str, *, axes: str | None = None, scene: int = 0) -> 
     opener = _opener(path)
     try:
         source = opener(path, scene)
-    except (TilewrightError, MemoryError):
+    except TilewrightError:
         raise
     except Exception as error:  # each library raises its own, and a bad file any of them
         raise _failed(path, "it can't be read as an image", error) from error
@@ -195,6 +202,12 @@ def _opener(path: Path) -> Any:
 
 
 def _failed(path: Path, what: str, error: Exception) -> TilewrightError:
+    if isinstance(error, MemoryError):
+        return unreadable(
+            path,
+            f"{what} (it needs more memory than there is, or its header is damaged)",
+            "Save it as a tiled TIFF or OME-Zarr.",
+        )
     reason = " ".join(str(error).split()) or type(error).__name__
     return unreadable(path, f"{what} ({reason[:200]})", "Copy or export it again.")
 
@@ -290,7 +303,7 @@ class Image:
         try:
             with self._lock:
                 pixels = np.array(found.read(window), self.dtype, order="C", subok=False)
-        except (TilewrightError, MemoryError):
+        except TilewrightError:
             raise
         except Exception as error:  # each codec raises its own
             at = ", ".join(
