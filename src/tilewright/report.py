@@ -1,0 +1,468 @@
+"""What a run came to: run.json for programs and report.html, one file by itself, for people.
+
+Works with whatever is there: nothing merged, no trace, a trace that lacks its last lines. How the
+page looks is in `report.html.j2`; the pictures are MERGE's.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import math
+import os
+import re
+import shlex
+import statistics
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from . import __version__
+from .environments import home
+from .errors import TilewrightError
+from .jobs import Recipe
+from .manifest import TASK_NAMES
+from .params import Params
+from .registry import Registry
+
+Facts = dict[str, Any]
+"""Part of run.json."""
+
+PICTURES = 24  # images shown by a picture; the others are in the table
+PICTURE_BYTES = 48 << 20  # of all pictures together, so that a browser opens the page at once
+SEAM_ZOOM = 3  # picture pixels per model pixel in MERGE's pictures of seams
+STEPS = {
+    "ENV_BASE": "builds the environment of every step",
+    "PLAN": "checks parameters and image headers, cuts jobs",
+    "ENV_MODEL": "builds the model's environment",
+    "FETCH": "downloads the model's weights",
+    "SCAN": "reads a big image's statistics",
+    "PREDICT": "runs the model on tiles",
+    "MERGE": "joins tiles, measures objects, writes stores",
+    "EXPORT": "writes other formats",
+}
+"""Every step before this one, in the order they run in."""
+FOR_ALL = ("ENV_BASE", "ENV_MODEL", "FETCH")  # no image has a result when one of them fails
+FAILED = ("FAILED", "ABORTED")
+TAIL = 1 << 16  # bytes of a task's messages that are searched for its sentence
+
+
+def write_report(plan: Path, recipe: Path, merged: Path, context: Facts, out: Path) -> None:
+    """Write report.html and run.json, whether or not anything was merged.
+
+    Parameters
+    ----------
+    plan, recipe
+        What PLAN wrote.
+    merged
+        Folder of ``merged-<group>/`` folders, each a merged.json and its pictures; may be missing.
+    context
+        ``params, launch_dir, work_dir, trace, nextflow`` of the run, as the workflow gives them.
+    out
+        The folder both files go into.
+    """
+    planned = json.loads(plan.read_text(encoding="utf-8"))
+    made_by = Recipe.load(recipe)
+    results = read_merged(merged)
+    run = describe(planned, made_by, results, context)
+    text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
+    (out / "run.json").write_text(text, encoding="utf-8")
+    page = render(run, made_by, cards(run, results), publications(planned))
+    (out / "report.html").write_text(page, encoding="utf-8")
+
+
+# What every group came to
+
+
+@dataclass(frozen=True)
+class Result:
+    """What MERGE says of one image, and the folder its pictures are in."""
+
+    facts: Facts
+    folder: Path
+
+
+def read_merged(folder: Path) -> dict[str, Result]:
+    """Every merged image, by its id."""
+    return {
+        facts["id"]: Result(facts, path.parent)
+        for path in sorted(folder.glob("*/merged.json"))
+        for facts in json.loads(path.read_text(encoding="utf-8"))["images"]
+    }
+
+
+# The trace: what every task came to
+
+
+@dataclass(frozen=True)
+class Task:
+    """One line of Nextflow's trace.
+
+    Parameters
+    ----------
+    step, tag
+        The process, and what it was working on.
+    status, exit
+        As Nextflow writes them, e.g. ``FAILED`` and ``65``.
+    seconds
+        How long its command ran, or None.
+    hash, workdir
+        The start of its work folder's name and, if the trace has it, the whole path.
+    """
+
+    step: str
+    tag: str
+    status: str
+    exit: str
+    seconds: float | None
+    hash: str
+    workdir: str
+
+    @property
+    def group(self) -> str:
+        """The group it works on: a tag is ``<group>`` or ``<group>_<jobs>_<job>``."""
+        return self.tag.split("_")[0]
+
+
+def read_trace(path: Path) -> list[Task]:
+    """Every task of a trace that is still being written, in the order they ended; [] without it."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return [_task(row) for row in rows if row.get("name") and row.get("status")]
+
+
+def _task(row: dict[str, str | None]) -> Task:
+    name = re.fullmatch(r"(?:.*:)?(\w+)(?: \((.*)\))?", row["name"] or "", re.DOTALL)
+    step, tag = name.groups() if name else (row["name"], "")
+    return Task(
+        step=step or "",
+        tag=tag or "",
+        status=row["status"] or "",
+        exit=row.get("exit") or "-",
+        seconds=_seconds(row.get("realtime") or "-"),
+        hash=row.get("hash") or "",
+        workdir=row.get("workdir") or "",
+    )
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds of ``1m 2.5s`` or, in a raw trace, of milliseconds; None of ``-``."""
+    if re.fullmatch(r"\d+", text):
+        return int(text) / 1000
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    parts = re.findall(r"([\d.]+) ?(ms|[smhd])", text)
+    return sum(float(n) * units[unit] for n, unit in parts) if parts else None
+
+
+def times(tasks: list[Task]) -> Facts:
+    """Per step: tasks, how many were cached or failed, and the seconds of those that ran now."""
+    known = list(STEPS)
+    order = sorted({t.step for t in tasks}, key=lambda s: (known.index(s) if s in known else 99, s))
+    return {step: _step_times([t for t in tasks if t.step == step]) for step in order}
+
+
+def _step_times(tasks: list[Task]) -> Facts:
+    ran = [t.seconds for t in tasks if t.status != "CACHED" and t.seconds is not None]
+    return {
+        "tasks": len(tasks),
+        "cached": sum(t.status == "CACHED" for t in tasks),
+        "failed": sum(t.status in FAILED for t in tasks),
+        "seconds_total": round(sum(ran), 3),
+        "seconds_median": round(statistics.median(ran), 3) if ran else None,
+    }
+
+
+def why_missing(group: str, tasks: list[Task], work_dir: Path) -> str:
+    """Why a group has no result: the last sentence of its failed task, or where to look."""
+    last = {(t.step, t.tag): t for t in tasks if t.group == group or t.step in FOR_ALL}
+    failed = [t for t in last.values() if t.status in FAILED]
+    if not failed:
+        return "its tasks failed; the trace doesn't say which, see .nextflow.log"
+    folders = [_folder(t, work_dir) for t in failed]
+    sentences = [s for f in folders if (s := _sentence(f / ".command.err"))]
+    task = failed[0]
+    return (
+        sentences[0]
+        if sentences
+        else f"its tasks failed; see {folders[0]} ({task.step}, exit code {task.exit})"
+    )
+
+
+def _folder(task: Task, work_dir: Path) -> Path:
+    """A task's work folder."""
+    if task.workdir:
+        return Path(task.workdir)
+    found = sorted(work_dir.glob(f"{task.hash}*")) if task.hash else []
+    return found[0] if found else work_dir / task.hash
+
+
+def _sentence(path: Path) -> str | None:
+    """The last of a task's messages that is ours."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    ours = [line for line in lines if line.startswith("tilewright: ")]
+    return ours[-1].removeprefix("tilewright: ") if ours else None
+
+
+# run.json
+
+
+def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: Facts) -> Facts:
+    """Everything run.json says, in its order."""
+    here = Path(context["launch_dir"])
+    tasks = read_trace(here / context["trace"])
+    images = describe_images(plan, results, tasks, here / context["work_dir"])
+    failed = [_line(f"{i['id']}: {i['why']}") for i in images if i["why"]]
+    return {
+        "tilewright": __version__,
+        "nextflow": context["nextflow"],
+        "model": recipe.model,
+        "recipe": recipe.digest,
+        "weights": recipe.weights or plan["weights"],
+        "environment": recipe.environment,
+        "launch_dir": str(here),
+        "params": describe_params(plan["params"], context["params"]),
+        "model_params": recipe.params,
+        "counts": {
+            "images": len(images),
+            "failed": len(failed),
+            "objects": sum(i["objects"] or 0 for i in images),
+            "tiles": plan["tiles"],
+        },
+        "failed": failed,
+        "images": images,
+        "times": times(tasks),
+    }
+
+
+def describe_params(values: Facts, given: Facts) -> Facts:
+    """Each parameter's value, and whether it is the user's or the default.
+
+    Nextflow hands over its defaults among what the user gave, so a stated default is a default.
+    """
+    defaults = {f.alias or name: f.get_default() for name, f in Params.model_fields.items()}
+    defaults |= {"env_root": str(home() / "envs"), "weights_dir": str(home() / "weights")}
+    return {
+        name: {
+            "value": value,
+            "from": "default" if given.get(name) is None or value == defaults.get(name) else "user",
+        }
+        for name, value in values.items()
+    }
+
+
+def describe_images(
+    plan: Facts, results: dict[str, Result], tasks: list[Task], work_dir: Path
+) -> list[Facts]:
+    """Every image of the run: those in the plan, then those that PLAN left out."""
+    images = []
+    reasons: dict[str, str] = {}  # one look per group: a pack's images share its tasks
+    for planned in plan["images"]:
+        result, group = results.get(planned["id"]), planned["group"]
+        if result is None and group not in reasons:
+            reasons[group] = why_missing(group, tasks, work_dir)
+        images.append(_image(planned, result.facts if result else {"why": reasons[group]}))
+    return images + [_image(bad, {"why": bad["why"]}) for bad in plan["bad"]]
+
+
+def _image(planned: Facts, merged: Facts) -> Facts:
+    from_plan = ("axes", "shape", "dtype", "mpp", "model_shape", "planes", "tiles", "grid")
+    return {
+        "id": planned["id"],
+        "path": planned["path"],
+        "why": _line(merged["why"]) if "why" in merged else None,
+        "store": merged.get("store"),
+        "objects": merged.get("objects"),
+        "area_px": merged.get("area_px") or None,
+        "sbe": merged.get("sbe"),
+        **{name: planned.get(name) for name in from_plan},
+    }
+
+
+def _line(text: str) -> str:
+    """Text on one line, whatever is in a file's name."""
+    return " ".join(text.split())
+
+
+# report.html
+
+
+def cards(run: Facts, results: dict[str, Result]) -> list[Facts]:
+    """What is shown of the first images that have a result: their pictures with scale bars."""
+    shown: list[Facts] = []
+    size = 0
+    for image in [i for i in run["images"] if i["why"] is None][:PICTURES]:
+        result = results[image["id"]]
+        um = um_per_model_px(image, run["params"]["region"]["value"])
+        card = {
+            "image": image,
+            "overview": _picture(result, "overview", um, 1),
+            "seam": _picture(result, "seam", um, SEAM_ZOOM),
+        }
+        size += sum(len(p["uri"]) for p in (card["overview"], card["seam"]) if p)
+        if shown and size > PICTURE_BYTES:
+            break
+        shown.append(card)
+    return shown
+
+
+def _picture(result: Result, role: str, um: float | None, zoom: int) -> Facts | None:
+    name = result.facts.get(role)
+    if not name or not (result.folder / name).is_file():
+        return None
+    data = (result.folder / name).read_bytes()
+    width, height = (n // zoom for n in struct.unpack(">II", data[16:24]))  # PNG: the IHDR chunk
+    return {
+        "uri": "data:image/png;base64," + base64.b64encode(data).decode(),
+        "shape": [height, width],
+        "bar": scale_bar(width, um),
+    }
+
+
+def um_per_model_px(image: Facts, region: list[int] | None) -> float | None:
+    """µm along x of one pixel of the model's resolution, or None where the image doesn't say."""
+    if not image["mpp"]:
+        return None
+    read = image["shape"][image["axes"].index("X")]
+    if region:
+        read = min(region[3], read - region[1])  # the region, cut to the image
+    return float(image["mpp"][1] * read / image["model_shape"][-1])
+
+
+def scale_bar(width: int, um: float | None) -> Facts:
+    """A bar of 1, 2 or 5 times a power of ten, at most a quarter of a picture's width.
+
+    Parameters
+    ----------
+    width
+        Of the picture, in pixels.
+    um
+        µm per pixel; None gives a bar in pixels.
+    """
+    whole = width * (um or 1)
+    power = 10.0 ** math.floor(math.log10(whole / 4))
+    length = max(n * power for n in (1, 2, 5) if n * power <= whole / 4)
+    unit = "µm" if um else "px"
+    return {"percent": round(100 * length / whole, 2), "text": f"{length:g} {unit}"}
+
+
+def seam_sentence(image: Facts) -> str:
+    """What an image's SBE means."""
+    sbe = image["sbe"]
+    if math.prod(image["grid"]) == 1:
+        return "One tile, so there is no seam."
+    if sbe is None:
+        return "Too few objects touch each other to tell."
+    if sbe < 0.5:
+        return "Objects meet at seams less often than elsewhere: some may be joined across them."
+    if sbe <= 2:
+        return "The seams can't be seen."
+    if sbe <= 5:
+        return "Objects meet at seams a little more often than elsewhere: look at the picture."
+    return "Objects are cut at seams: look at the picture, and try a larger tile."
+
+
+def publications(plan: Facts) -> list[Facts]:
+    """What the model's manifest asks to cite; none if it can't be read any more."""
+    overlay = plan["params"].get("manifests")
+    folders = [Path(plan["launch_dir"]) / overlay] if overlay else []
+    try:
+        manifest = Registry.load(*folders).manifests[plan["model"]["short_name"]]
+    except (TilewrightError, KeyError):
+        return []
+    return [{"title": p.title, "url": p.url} for p in manifest.metadata.pubs or []]
+
+
+def command(params: Facts) -> str:
+    """The command that gives the same results, with what the user chose."""
+    words = ["./tilewright", "run"]
+    for name, param in params.items():
+        if param["from"] == "user":
+            words += [f"--{name}", _word(param["value"])]
+    return shlex.join([*words, "-resume"])
+
+
+def _word(value: Any) -> str:
+    """A parameter's value as one writes it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def number(value: float | None) -> str:
+    """A number for people: thousands apart, three digits that count; a dash of None."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for people; a dash of None."""
+    if seconds is None:
+        return "-"
+    if seconds < 99.5:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def areas(image: Facts) -> Facts | None:
+    """An image's 5th, 50th and 95th percentile of areas for people: in px and, if known, µm²."""
+    if not image["area_px"]:
+        return None
+    mpp = image["mpp"]
+    um2 = [number(a * mpp[0] * mpp[1]) for a in image["area_px"]] if mpp else None
+    return {"px": [number(a) for a in image["area_px"]], "um2": um2}
+
+
+def height_width(image: Facts) -> list[int]:
+    """Of level 0, in pixels."""
+    return [image["shape"][image["axes"].index(axis)] for axis in "YX"]
+
+
+def shell_path(path: str) -> str:
+    """A relative path as one argument of a command, never an option."""
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
+
+
+def render(run: Facts, recipe: Recipe, shown: list[Facts], pubs: list[Facts]) -> str:
+    """The page: everything that users wrote is escaped."""
+    pages = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {
+        "number": number,
+        "duration": duration,
+        "areas": areas,
+        "seam_sentence": seam_sentence,
+        "height_width": height_width,
+        "shell_path": shell_path,
+        "quoted": repr,
+        "word": _word,
+    }
+    return pages.get_template("report.html.j2").render(
+        run=run,
+        spec=recipe.spec,
+        recipe=recipe,
+        cards=shown,
+        linked={card["image"]["id"]: n for n, card in enumerate(shown, 1)},
+        task=TASK_NAMES.get(recipe.model["task"], recipe.model["task"]),
+        steps=STEPS,
+        command=command(run["params"]),
+        publications=pubs,
+    )

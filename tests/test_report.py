@@ -1,0 +1,478 @@
+"""The report tells what a run came to, whatever is missing, and trusts nothing users wrote."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tilewright import report
+from tilewright.jobs import Recipe, save
+from tilewright.merge import picture
+from tilewright.merge.seam import Seam
+from tilewright.params import Params
+from tilewright.spec import ModelSpec, TileSpec
+from tilewright.tiling import grid
+
+STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
+EVIL = "<script>alert(1)</script>"
+HEADER = "task_id\thash\tname\tstatus\texit\trealtime\tworkdir"
+TILE = TileSpec(size={"y": 64, "x": 64}, band={"y": 4, "x": 4}, context={"y": 4, "x": 4})
+
+
+class Run:
+    """A run's folder as REPORT finds it; `write` makes the report and reads it back."""
+
+    def __init__(self, here: Path) -> None:
+        self.here = here
+        self.images: list[dict[str, Any]] = []
+        self.bad: list[dict[str, Any]] = []
+        self.merged: dict[str, list[dict[str, Any]]] = {}
+        self.trace: list[str] | None = [HEADER]
+        self.given: dict[str, Any] = {"input": "/data/plate 7"}
+
+    def planned(self, name: str, group: str = "g", **more: Any) -> None:
+        """An image of 96 x 128 px: 2 x 3 tiles."""
+        self.images.append(
+            {"id": name, "path": f"/data/{name}.tif", "group": group, "axes": "YX"}
+            | {"shape": [96, 128], "dtype": "uint8", "mpp": None, "model_shape": [96, 128]}
+            | {"planes": 1, "tiles": 6, "grid": [2, 3], "read_factor": 1.5}
+            | more
+        )
+
+    def result(self, name: str, group: str = "g", *, objects: int = 3, **more: Any) -> None:
+        """The same image, merged, with a picture of its whole and of a seam."""
+        self.planned(name, group, **{k: more.pop(k) for k in ("mpp", "grid") if k in more})
+        folder = self.here / "merged" / f"merged-{group}"
+        folder.mkdir(parents=True, exist_ok=True)
+        facts: dict[str, Any] = {"overview": f"i{len(self.images)}.png", "seam": "seam.png"}
+        grey(folder / facts["overview"], 96, 128)
+        grey(folder / facts["seam"], 288, 384)
+        facts |= {"id": name, "path": "x", "store": f"{name}/{STORE}", "objects": objects}
+        facts |= {"sbe": 1.02, "area_px": [10.0, 20.5, 1234.0]} | more
+        self.merged.setdefault(group, []).append(facts)
+
+    def refused(self, name: str, why: str, group: str = "g") -> None:
+        """An image that failed inside its group."""
+        self.planned(name, group)
+        (self.here / "merged" / f"merged-{group}").mkdir(parents=True, exist_ok=True)
+        self.merged.setdefault(group, []).append({"id": name, "path": "x", "why": why})
+
+    def task(
+        self,
+        name: str,
+        status: str = "COMPLETED",
+        exit_code: int = 0,
+        took: str = "1s",
+        err: str = "",
+    ) -> Path:
+        """A line of the trace and, for its messages, a work folder."""
+        assert self.trace is not None
+        number = len(self.trace)
+        folder = self.here / "work" / "ab" / f"{number:06x}rest"
+        folder.mkdir(parents=True)
+        if err:
+            (folder / ".command.err").write_text(err)
+        cells = (number, f"ab/{number:06x}", name, status, exit_code, took, folder)
+        self.trace.append("\t".join(map(str, cells)))
+        return folder
+
+    def write(self) -> tuple[dict[str, Any], str]:
+        """run.json and the page."""
+        for group, images in self.merged.items():
+            path = self.here / "merged" / f"merged-{group}" / "merged.json"
+            save(path, {"group": group, "images": images})
+        if self.trace is not None:
+            (self.here / "trace.txt").write_text("\n".join(self.trace) + "\n")
+        save(self.here / "recipe.json", recipe())
+        save(self.here / "plan.json", self.plan())
+        out = self.here / "out"
+        out.mkdir(exist_ok=True)
+        plan, made_by, merged = (self.here / n for n in ("plan.json", "recipe.json", "merged"))
+        report.write_report(plan, made_by, merged, self.context(), out)
+        return json.loads((out / "run.json").read_text()), (out / "report.html").read_text()
+
+    def plan(self) -> dict[str, Any]:
+        params = Params.model_validate({k: v for k, v in self.given.items() if v is not None})
+        return {
+            "model": recipe().model,
+            "recipe": recipe().digest,
+            "params": params.model_dump(by_alias=True),
+            "launch_dir": str(self.here),
+            "weights": None,
+            "tiles": sum(i["tiles"] for i in self.images),
+            "images": self.images,
+            "bad": self.bad,
+        }
+
+    def context(self) -> dict[str, Any]:
+        here = {"launch_dir": str(self.here), "work_dir": str(self.here / "work")}
+        return {**here, "params": self.given, "trace": "trace.txt", "nextflow": "25.04.3"}
+
+
+def recipe() -> Recipe:
+    return Recipe(
+        model={"short_name": "nuclei", "model_name": "nuclei-dsb", "variant": "dsb"}
+        | {"release": "1.0.0", "task": "nuclei"},
+        spec=ModelSpec("nuclei-dsb", "1.0.0", TILE, license="CC0-1.0"),
+        params={"threshold": 0.5},
+        weights="c0ffee" * 10 + "abcd",
+        environment={"name": "base", "digest": "0123456789ab"},
+        script={"name": "run_onnx.py", "digest": "feed" * 16},
+        code={"spec.py": "f" * 64},
+    )
+
+
+def grey(path: Path, height: int, width: int) -> None:
+    """A grey RGB picture."""
+    path.write_bytes(imagecodecs.png_encode(np.full((height, width, 3), 128, np.uint8)))
+
+
+class Page(HTMLParser):
+    """A page's tags with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def every(self, attribute: str) -> list[str]:
+        """All values of an attribute."""
+        return [v for _, attrs in self.tags if (v := attrs.get(attribute)) is not None]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def test_run_json_counts_what_the_images_came_to(run: Run) -> None:
+    run.result("a", objects=3)
+    run.result("b", objects=4)
+    run.refused("c", "c.tif: tile 2 can't be read. Copy it again.")
+    facts, _ = run.write()
+    assert facts["counts"] == {"images": 3, "failed": 1, "objects": 7, "tiles": 18}
+    a, _, c = facts["images"]
+    assert (a["store"], a["objects"], a["sbe"], a["why"]) == (f"a/{STORE}", 3, 1.02, None)
+    assert (c["store"], c["objects"], c["sbe"]) == (None, None, None)
+    assert (a["tiles"], a["grid"], a["axes"], a["shape"]) == (6, [2, 3], "YX", [96, 128])
+    assert facts["recipe"] == recipe().digest
+    assert facts["model"]["model_name"] == "nuclei-dsb"
+    assert facts["weights"] == recipe().weights
+
+
+def test_the_page_says_the_same_counts(run: Run) -> None:
+    run.result("a", objects=1200)
+    run.result("b", objects=34)
+    _, html = run.write()
+    text = Page(html).text
+    assert "Nuclei: 1,234 objects in 2 images" in text
+    assert "nuclei-dsb" in text
+    assert "The seams can't be seen." in text
+
+
+def test_parameters_say_whether_the_user_chose_them(run: Run) -> None:
+    """Nextflow hands over its defaults as if they were given."""
+    run.given |= {"mpp": 0.5, "pack": 64, "tile_size": None, "region": "0,0,64,64"}
+    run.result("a")
+    params = run.write()[0]["params"]
+    assert params["mpp"] == {"value": 0.5, "from": "user"}
+    assert params["region"] == {"value": [0, 0, 64, 64], "from": "user"}
+    assert params["pack"] == {"value": 64, "from": "default"}
+    assert params["tile_size"] == {"value": None, "from": "default"}
+    assert params["input"]["from"] == "user"
+
+
+def test_the_command_to_run_again_is_safe_to_paste(run: Run) -> None:
+    run.given = {"input": "/data/it's; $(rm) here", "region": "0,0,64,64", "strict": True}
+    run.result("a")
+    facts, html = run.write()
+    command = report.command(facts["params"])
+    assert shlex.split(command) == [
+        *("./tilewright", "run", "--input", "/data/it's; $(rm) here"),
+        *("--region", "0,0,64,64", "--strict", "true", "-resume"),
+    ]
+    assert command in Page(html).text
+
+
+def test_an_image_that_plan_left_out_is_named_with_its_sentence(run: Run) -> None:
+    run.result("a")
+    run.bad = [{"id": "b", "path": "/data/b.tif", "why": "b.tif: is empty. Copy it again."}]
+    facts, html = run.write()
+    assert facts["failed"] == ["b: b.tif: is empty. Copy it again."]
+    text = Page(html).text
+    assert "1 image has no result" in text
+    assert text.index("b.tif: is empty. Copy it again.") < text.index("Median size")
+
+
+def test_every_failure_is_one_line(run: Run) -> None:
+    run.refused("a\nb", "the file 'a\nb.tif' is empty.\nCopy it again.")
+    assert run.write()[0]["failed"] == ["a b: the file 'a b.tif' is empty. Copy it again."]
+
+
+FAILED_TASKS = [
+    pytest.param(
+        ("PREDICT (g_1_00000)", "FAILED", 65, "1s", "noise\ntilewright: Too dark.\nmore noise\n"),
+        "Too dark.",
+        id="its last sentence",
+    ),
+    pytest.param(
+        ("MERGE (g)", "FAILED", 70, "1s", "tilewright: First.\ntilewright: Second.\n"),
+        "Second.",
+        id="the last of several",
+    ),
+    pytest.param(
+        ("FETCH", "FAILED", 69, "1s", "tilewright: No weights.\n"), "No weights.", id="fetch"
+    ),
+    pytest.param(
+        ("ENV_MODEL (cellpose)", "FAILED", 69, "1s", "tilewright: No conda.\n"),
+        "No conda.",
+        id="the model's environment",
+    ),
+    pytest.param(
+        ("PREDICT (g_1_00000)", "FAILED", 137, "1s", "Killed\n"),
+        "its tasks failed; see {folder} (PREDICT, exit code 137)",
+        id="no sentence",
+    ),
+    pytest.param(
+        ("SCAN (g)", "FAILED", 1, "1s", ""),
+        "its tasks failed; see {folder} (SCAN, exit code 1)",
+        id="no messages",
+    ),
+    pytest.param(
+        ("PREDICT (other_1_00000)", "FAILED", 65, "1s", "tilewright: Not mine.\n"),
+        "its tasks failed; the trace doesn't say which, see .nextflow.log",
+        id="another group's task",
+    ),
+    pytest.param(
+        ("PREDICT (g_1_00000)", "FAILED", 65, "1s", "tilewright: Gone.\n" + "x" * 70_000),
+        "its tasks failed; see {folder} (PREDICT, exit code 65)",
+        id="messages without end",
+    ),
+]
+
+
+@pytest.mark.parametrize("has_workdir", [True, False])
+@pytest.mark.parametrize(("task", "why"), FAILED_TASKS)
+def test_a_group_without_a_result_is_explained_by_its_failed_task(
+    run: Run, task: tuple[str, str, int, str, str], why: str, has_workdir: bool
+) -> None:
+    """The trace may give the work folder, or only the start of its name."""
+    run.planned("a")
+    folder = run.task(*task)
+    if not has_workdir:
+        assert run.trace is not None
+        run.trace = [line.rsplit("\t", 1)[0] for line in run.trace]
+    facts, html = run.write()
+    assert facts["failed"] == [f"a: {why.format(folder=folder)}"]
+    assert why.format(folder=folder) in Page(html).text
+
+
+def test_a_task_that_passed_when_tried_again_explains_nothing(run: Run) -> None:
+    run.planned("a")
+    run.task("PREDICT (g_1_00000)", "FAILED", 137, err="tilewright: Passing trouble.\n")
+    run.task("PREDICT (g_1_00000)")
+    run.task("MERGE (g)", "FAILED", 70, err="tilewright: The real trouble.\n")
+    assert run.write()[0]["failed"] == ["a: The real trouble."]
+
+
+@pytest.mark.parametrize("trace", [None, [], [HEADER], [HEADER, "7\tab/00"]])
+def test_a_missing_or_unfinished_trace_leaves_a_report(run: Run, trace: list[str] | None) -> None:
+    run.result("a", "g1")
+    run.planned("b", "g2")
+    run.trace = trace
+    facts, html = run.write()
+    assert facts["times"] == {}
+    assert facts["failed"] == [
+        "b: its tasks failed; the trace doesn't say which, see .nextflow.log"
+    ]
+    assert "times aren't known" in Page(html).text
+
+
+def test_nothing_merged_leaves_a_report_of_failures(run: Run) -> None:
+    run.planned("a")
+    run.bad = [{"id": "b", "path": "/data/b.tif", "why": "b.tif: is empty."}]
+    facts, html = run.write()
+    assert not (run.here / "merged").exists()
+    assert [line.split(":")[0] for line in facts["failed"]] == ["a", "b"]
+    page = Page(html)
+    assert "no image has a result" in page.text
+    assert "img" not in dict(page.tags)
+
+
+TIMES = [("1.5s", 1.5), ("250ms", 0.25), ("2m 3s", 123.0), ("1h 1m 1s", 3661.0), ("1500", 1.5)]
+
+
+@pytest.mark.parametrize(("took", "seconds"), TIMES)
+def test_a_traces_durations_are_seconds(run: Run, took: str, seconds: float) -> None:
+    run.result("a")
+    run.task("PLAN", took=took)
+    assert run.write()[0]["times"]["PLAN"]["seconds_total"] == seconds
+
+
+def test_times_add_up_what_ran_now_per_step_in_the_order_of_steps(run: Run) -> None:
+    run.result("a")
+    run.task("MERGE (g)", took="4s")
+    for n, (status, took) in enumerate(
+        [("COMPLETED", "1s"), ("COMPLETED", "9s"), ("CACHED", "50s"), ("FAILED", "2s")]
+    ):
+        run.task(f"PREDICT (g_4_{n})", status, took=took)
+    run.task("PLAN", took="-")
+    times = run.write()[0]["times"]
+    assert list(times) == ["PLAN", "PREDICT", "MERGE"]
+    assert times["PREDICT"] == {
+        "tasks": 4,
+        "cached": 1,
+        "failed": 1,
+        "seconds_total": 12.0,
+        "seconds_median": 2.0,
+    }
+    assert times["PLAN"]["seconds_median"] is None
+
+
+def test_what_users_wrote_is_never_markup(run: Run) -> None:
+    run.given = {"input": f"/data/{EVIL}"}
+    run.result(EVIL, group="g1")
+    run.refused(f"{EVIL}2", f"{EVIL}: is empty.", group="g2")
+    run.bad = [{"id": f'"><img src=x onerror={EVIL}', "path": EVIL, "why": EVIL}]
+    _, html = run.write()
+    page = Page(html)
+    assert EVIL not in html
+    assert EVIL in page.text
+    assert not [t for t, _ in page.tags if t == "script"]
+    assert not [a for _, attrs in page.tags for a in attrs if a.startswith("on")]
+
+
+def test_the_page_needs_nothing_from_elsewhere(run: Run) -> None:
+    run.result("a")
+    page = Page(run.write()[1])
+    assert not {t for t, _ in page.tags} & {"script", "link", "iframe", "object"}
+    assert page.every("src")
+    assert all(src.startswith("data:image/png;base64,") for src in page.every("src"))
+
+
+def test_pictures_in_the_page_are_those_that_merge_made(run: Run) -> None:
+    run.result("a")
+    shown = [base64.b64decode(src.split(",")[1]) for src in Page(run.write()[1]).every("src")]
+    assert [imagecodecs.png_decode(p).shape for p in shown] == [(96, 128, 3), (288, 384, 3)]
+
+
+def test_an_image_without_pictures_is_still_told_of(run: Run) -> None:
+    run.result("a", overview=None, seam="gone.png", area_px=[], objects=0)
+    page = Page(run.write()[1])
+    assert page.every("src") == []
+    assert f"a/{STORE}" in page.text
+
+
+def test_only_the_first_images_have_pictures_and_all_are_in_the_table(run: Run) -> None:
+    for n in range(30):
+        run.result(f"image-{n:02d}")
+    page = Page(run.write()[1])
+    assert len(page.every("src")) == 2 * report.PICTURES
+    assert "first 24 of 30 images" in page.text
+    assert sum(tag == "tr" for tag, _ in page.tags) == 1 + 30  # no trace, so no second table
+    assert "image-29" in page.text
+    ids = page.every("id")
+    assert [h[1:] in ids for h in page.every("href") if h.startswith("#")] == [True] * 25
+
+
+def test_pictures_stop_at_a_size_but_the_first_is_shown(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "PICTURE_BYTES", 1)
+    for n in range(3):
+        run.result(f"image-{n}")
+    page = Page(run.write()[1])
+    assert len(page.every("src")) == 2
+    assert "first 1 of 3 images" in page.text
+
+
+def test_sizes_are_given_in_pixels_and_where_known_in_square_micrometres(run: Run) -> None:
+    run.result("a", mpp=[0.5, 0.25])  # 0.125 µm² per pixel
+    text = " ".join(Page(run.write()[1]).text.split())
+    assert "20.5 px = 2.56 µm² 5 to 95 %: 10 to 1,234 px (1.25 to 154 µm²)" in text
+
+
+def test_sizes_of_an_image_without_a_pixel_size_are_in_pixels_only(run: Run) -> None:
+    run.result("a")
+    text = " ".join(Page(run.write()[1]).text.split())
+    assert "20.5 px 5 to 95 %: 10 to 1,234 px Image" in text
+
+
+@pytest.mark.parametrize(
+    ("sbe", "cells", "says"),
+    [
+        (1.0, [2, 3], "can't be seen"),
+        (36.0, [2, 3], "cut at seams"),
+        (3.0, [2, 3], "a little more often"),
+        (0.0, [2, 3], "joined across"),
+        (None, [2, 3], "Too few objects touch"),
+        (None, [1, 1], "One tile"),
+    ],
+)
+def test_the_seam_score_is_explained(
+    run: Run, sbe: float | None, cells: list[int], says: str
+) -> None:
+    run.result("a", sbe=sbe, grid=cells)
+    assert says in Page(run.write()[1]).text
+
+
+def test_the_lines_to_open_a_store_survive_odd_names(run: Run) -> None:
+    name = "-it's $(a) 核"
+    run.result(name)
+    text = Page(run.write()[1]).text
+    napari = next(line for line in text.splitlines() if "napari --plugin" in line)
+    assert shlex.split(napari.split("napari --plugin")[1])[-1] == f"./{name}/{STORE}"
+    assert f"anndata.read_zarr({f'{name}/{STORE}/tables/nuclei'!r})" in text
+
+
+@given(width=st.integers(1, 5000), um=st.none() | st.floats(0.001, 100))
+def test_a_scale_bar_is_as_long_as_it_says(width: int, um: float | None) -> None:
+    bar = report.scale_bar(width, um)
+    length, unit = bar["text"].split()
+    assert unit == ("px" if um is None else "µm")
+    assert float(length) == pytest.approx(bar["percent"] / 100 * width * (um or 1), rel=1e-2)
+    assert 10 - 0.01 <= bar["percent"] <= 25
+    assert f"{float(length):.0e}"[0] in "125"
+
+
+def test_a_resampled_region_has_its_own_micrometres_per_pixel() -> None:
+    """100 px of 0.5 µm, from column 20 to the end at 100, read as 160 px: 0.25 µm each."""
+    image = {"mpp": [9, 0.5], "axes": "CYX", "shape": [3, 50, 100], "model_shape": [50, 160]}
+    assert report.um_per_model_px(image, [0, 20, 50, 999]) == pytest.approx(0.25)
+
+
+def test_seams_are_enlarged_as_much_as_the_report_believes(tmp_path: Path) -> None:
+    cells = grid(TILE, (96, 128))
+    merged: Any = SimpleNamespace(
+        grid=cells,
+        reader=SimpleNamespace(raw=lambda _, box: np.zeros((1, *(b - a for a, b in box)))),
+        labels=lambda _, box: np.zeros([b - a for a, b in box], np.uint32),
+    )
+    seam = Seam(axis=0, box=((55, 57), (0, 56)), transitions=1, expected=0.0)
+    picture.seam_picture(merged, seam, tmp_path / "seam.png")
+    shown = imagecodecs.png_decode((tmp_path / "seam.png").read_bytes())
+    assert shown.shape[:2] == (96 * report.SEAM_ZOOM, 128 * report.SEAM_ZOOM)
+
+
+def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
+    run.result("a")
+    run.task("PLAN")
+    assert run.write() == run.write()
