@@ -11,24 +11,21 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SWITCHES = {  # marker: what it is
-    "slow": "model environments, downloads and runs of minutes",
-    "slurm": "a SLURM cluster started for the test (needs root)",
-}
+SWITCHES = ("slow", "slurm")  # pytest's markers that need asking for; pyproject.toml says why
 CODE = ["src", "tests", "tools", "bin", "benchmarks", "tilewright"]
 
 
 def main(args: list[str]) -> int:
     """Run all checks; the exit code."""
-    chosen = {name for name in SWITCHES if f"--{name}" in args}
-    rest = [arg for arg in args if arg.removeprefix("--") not in SWITCHES]
+    rest = [arg for arg in args if arg not in {f"--{name}" for name in SWITCHES}]
     failed = [name for name, command in checks() if not passes(name, command)]
-    left_out = [name for name in SWITCHES if name not in chosen]
-    for name in left_out:
-        print(f"left out: {name} ({SWITCHES[name]}): ./tilewright test --{name}")
+    left_out = {name: why for name, why in markers().items() if f"--{name}" not in args}
+    for name, why in left_out.items():
+        print(f"left out: {name} ({why}): ./tilewright test --{name}")
     if failed:
         print(f"failed so far: {', '.join(failed)}")
     marks = " and ".join(f"not {name}" for name in left_out)
@@ -36,6 +33,14 @@ def main(args: list[str]) -> int:
     if not passes("pytest", [sys.executable, "-m", "pytest", *only, *rest]):
         failed.append("pytest")
     return 1 if failed else 0
+
+
+def markers() -> dict[str, str]:
+    """What each switch adds, as pytest's markers say it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = project["tool"]["pytest"]["ini_options"]["markers"]
+    known = dict(line.split(": ", 1) for line in lines)
+    return {name: known[name] for name in SWITCHES if name in known}
 
 
 def checks() -> list[tuple[str, list[str]]]:
