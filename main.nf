@@ -1,19 +1,16 @@
 // Tilewright: any image model over images of any size. docs/how-it-works.md tells the story.
-include { ENV as ENV_BASE  } from './modules/env'
-include { ENV as ENV_MODEL } from './modules/env'
-include { PLAN             } from './modules/plan'
-include { FETCH            } from './modules/fetch'
-include { SCAN             } from './modules/scan'
-include { PREDICT          } from './modules/predict'
-include { MERGE            } from './modules/merge'
-include { REPORT           } from './modules/report'
+include { ENV     } from './modules/env'
+include { PLAN    } from './modules/plan'
+include { FETCH   } from './modules/fetch'
+include { SCAN    } from './modules/scan'
+include { PREDICT } from './modules/predict'
+include { MERGE   } from './modules/merge'
+include { REPORT  } from './modules/report'
 
-// Whether an environment is there: an administrator's <name>, or ours with its marker.
-def ready(name) {
-    def digest = java.security.MessageDigest.getInstance('SHA-256')
-        .digest(file("${projectDir}/envs/${name}.yml").bytes).encodeHex().toString().take(12)
-    file("${params.env_root}/${name}").exists() || file("${params.env_root}/${name}-${digest}/.tilewright-ready").exists()
-}
+params.outdir          = 'results'  // folder for the results
+params.env_root        = null       // folder of environments; null: in Tilewright's cache
+params.weights_dir     = null       // folder of downloaded weights; null: in Tilewright's cache
+params.predict_timeout = 600        // seconds a model may be silent before it is stopped
 
 // What a step needs to know of this run, as JSON: it reaches the step by standard input.
 def context() {
@@ -31,17 +28,14 @@ def keyed(job) {
 
 workflow {
     main:
-    // true, once the environment that every step runs in is there
-    base = ready('base') ? channel.value(true) : ENV_BASE('base').map { _name -> true }
-    PLAN(base, context())
+    PLAN(context())
     recipe = PLAN.out.recipe
     plan   = PLAN.out.plan.map { p -> new groovy.json.JsonSlurper().parse(p) }
 
-    // true, once the model's own environment is there too
-    model = ENV_MODEL(plan.filter { p -> !p.environment.ready }.map { p -> p.environment.name })
+    // true, once the model's own environment is there
+    model = ENV(plan.filter { p -> !p.environment.ready }.map { p -> p.environment.name })
         .map { _name -> true }
         .ifEmpty(true)
-        .first()
 
     // the digest of the weights, e.g. 'c0ffee…'
     missing = PLAN.out.plan.filter { p -> new groovy.json.JsonSlurper().parse(p).weights == null }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +151,7 @@ BAD_PARAMS = [
     pytest.param({"mpp": -1}, "--mpp -1: input should be greater than 0", id="range"),
     pytest.param({"tile_size": 100}, "--tile_size 100: nuclei takes multiples of 8", id="multiple"),
     pytest.param({"tile_size": 64}, "--tile_size 64: nuclei needs 224 px", id="too-small"),
+    pytest.param({"env_root": "envs"}, "should be an absolute path", id="relative"),
     pytest.param({"region": "1,2,3"}, "--region", id="region"),
     pytest.param(
         {"region": "900,0,5,5"}, "is 32 x 40 px, and --region starts at 900,0", id="outside"
@@ -181,17 +183,19 @@ def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
 
 
 def test_nextflows_config_has_every_parameter_and_its_default() -> None:
-    text = (ROOT / "nextflow.config").read_text()
-    block = text[text.index("params {") : text.index("includeConfig")]
+    config = (ROOT / "nextflow.config").read_text()
+    block = config[config.index("params {") : config.index("includeConfig")]
+    main = (ROOT / "main.nf").read_text()
+    lines = [*block.splitlines(), *re.findall(r"^params\.(.*)", main, re.MULTILINE)]
     stated = {
         line.split("=")[0].strip(): line.split("=", 1)[1].split("//")[0].strip()
-        for line in block.splitlines()
+        for line in lines
         if "=" in line and not line.strip().startswith("//")
     }
     ours = {f.alias or n: f for n, f in Params.model_fields.items()}
     assert set(stated) == set(ours)
     for name, value in stated.items():
-        if name not in ("env_root", "weights_dir", "input"):
+        if name != "input":
             words = {"null": None, "true": True, "false": False}
             told = words[value] if value in words else json.loads(value.replace("'", '"'))
             assert told == ours[name].default, name

@@ -5,7 +5,6 @@ process PLAN {
     publishDir { params.outdir }, mode: 'copy', pattern: 'plan.json'
 
     input:
-    val ready
     stdin
 
     output:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import BAD_DATA, USAGE, ProblemsError, TilewrightError
+from .errors import USAGE, ProblemsError, TilewrightError
 from .images import find_images, image_id
 from .params import Params
 
@@ -98,16 +98,14 @@ def _from_csv(sheet: Path, params: Params) -> list[Row]:
 
 def _check_ids(found: list[Row]) -> None:
     """Ids name folders: they must differ, and be names."""
-    problems = []
-    for row in found:
-        if not row.id or row.id in (".", "..") or UNSAFE & set(row.id) or len(row.id) > 200:
-            problems.append(
-                TilewrightError(
-                    f"{str(row.path)!r}: its id {row.id!r} can't name a folder.",
-                    fix="Rename the image, or give an id in a CSV.",
-                    code=BAD_DATA,
-                )
-            )
+    problems = [
+        TilewrightError(
+            f"{str(row.path)!r}: its id {row.id!r} can't name a folder.",
+            fix="Rename the image, or give an id in a CSV.",
+        )
+        for row in found
+        if not row.id or row.id in (".", "..") or UNSAFE & set(row.id) or len(row.id) > 200
+    ]
     for name, count in Counter(r.id for r in found).items():
         if count > 1:
             both = " and ".join(str(r.path) for r in found if r.id == name)

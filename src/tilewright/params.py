@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+)
 
 from .errors import USAGE, TilewrightError
 
@@ -19,7 +27,15 @@ def _box(value: Any) -> Any:
     return [int(n) for n in value.split(",")] if isinstance(value, str) else value
 
 
+def _absolute(value: str) -> str:
+    """Tasks run elsewhere: a relative folder would be another one."""
+    if not value.startswith("/"):
+        raise ValueError("should be an absolute path")
+    return value
+
+
 Text = Annotated[str, BeforeValidator(_text)]
+Folder = Annotated[Text, AfterValidator(_absolute)]
 Pixels = Annotated[int, Field(ge=0)]
 Region = Annotated[tuple[Pixels, Pixels, PositiveInt, PositiveInt], BeforeValidator(_box)]
 
@@ -71,9 +87,9 @@ class Params(BaseModel):
     """How results reach the output folder; `link` saves space on one file system."""
     envs: Literal["auto", "uv", "conda", "mamba", "micromamba"] = "auto"
     """What builds model environments."""
-    env_root: Text | None = None
+    env_root: Folder | None = None
     """Folder of environments (default: in Tilewright's cache)."""
-    weights_dir: Text | None = None
+    weights_dir: Folder | None = None
     """Folder of downloaded weights (default: in Tilewright's cache)."""
 
 
@@ -101,7 +117,8 @@ def _problem(error: Any) -> TilewrightError:
     elif error["type"] == "missing":
         what, fix = f"--{name} is missing.", "Say which images: --input FOLDER."
     else:
-        message = error["msg"][0].lower() + error["msg"][1:]
+        message = error["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
         what, fix = (
             f"--{name} {error['input']!r}: {message}.",
             "`./tilewright run --help` explains it.",

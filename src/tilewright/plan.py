@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -32,15 +33,18 @@ MERGE_CODE = (
     "bank.py",
     "images.py",
     "formats.py",
+    "resample.py",
     "preprocess.py",
     "store.py",
     "merge/objects.py",
     "merge/labels.py",
     "merge/seam.py",
     "merge/tables.py",
-    "merge/group.py",
+    "merge/picture.py",
+    "merge/groups.py",
+    "merge/stores.py",
 )
-SCAN_CODE = ("images.py", "formats.py", "preprocess.py", "scan.py")
+SCAN_CODE = ("images.py", "formats.py", "normalise.py", "resample.py", "preprocess.py", "scan.py")
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
 
 def with_places(params: Params, here: Path) -> Params:
     """The parameters with this machine's folders filled in."""
-    weights_dir = params.weights_dir or environments.home() / "weights"
+    cached = os.environ.get("TILEWRIGHT_WEIGHTS") or environments.home() / "weights"
+    weights_dir = params.weights_dir or cached
     env_root = params.env_root or environments.default_root()
     return params.model_copy(
         update={"env_root": str(here / env_root), "weights_dir": str(here / weights_dir)}

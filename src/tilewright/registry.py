@@ -32,6 +32,8 @@ TILE_CODE = (
     "bank.py",
     "images.py",
     "formats.py",
+    "resample.py",
+    "normalise.py",
     "preprocess.py",
     "merge/objects.py",
     "serve.py",

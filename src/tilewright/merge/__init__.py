@@ -1,0 +1,1 @@
+"""How a group's banks become its stores."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import imagecodecs  # type: ignore[import-untyped]
+import imagecodecs
 import numpy as np
-from skimage.segmentation import find_boundaries  # type: ignore[import-untyped]
+from skimage.segmentation import find_boundaries
 
 from tilewright.tiling import Box
 

@@ -30,6 +30,7 @@ from .seam import SeamMeter, grown
 from .tables import Measure
 
 Array = np.ndarray[Any, Any]
+KEPT = 16  # tiles: those that meet a shard, and its neighbour's
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
 
 
@@ -54,7 +55,7 @@ class Banked:
 
     def labels_of(self, plane: int) -> Callable[[int], Array]:
         """A plane's labels by tile number; the last few are kept, since boxes share tiles."""
-        return lru_cache(maxsize=16)(lambda tile: self.get(plane, tile, "labels"))
+        return lru_cache(maxsize=KEPT)(lambda tile: self.get(plane, tile, "labels"))
 
 
 def merge_group(
@@ -167,6 +168,7 @@ class Merged:
         self.reader = reader
         self.grid = reader.grid
         self.banked = banked
+        self.read = [banked.labels_of(p) for p in range(len(reader.planes))]
         self.planes = [self._link(p, merge["min_iou"]) for p in range(len(reader.planes))]
         counts = [p.count for p in self.planes]
         self.offsets = [sum(counts[:i]) for i in range(len(counts))]
@@ -177,11 +179,11 @@ class Merged:
 
     def _link(self, plane: int, min_iou: float) -> Resolved:
         tables = [self.banked.get(plane, t, "objects") for t in range(len(self.grid))]
-        return link(self.grid, self.banked.labels_of(plane), tables, min_iou)
+        return link(self.grid, self.read[plane], tables, min_iou)
 
     def labels(self, plane: int, box: Box) -> Array:
         """Global labels of a box of a plane."""
-        local = self.planes[plane].compose(box, self.banked.labels_of(plane)).astype(self.dtype)
+        local = self.planes[plane].compose(box, self.read[plane]).astype(self.dtype)
         return np.where(local > 0, local + self.dtype.type(self.offsets[plane]), 0).astype(
             self.dtype
         )
