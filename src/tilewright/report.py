@@ -174,7 +174,7 @@ def _step_times(tasks: list[Task]) -> Facts:
         "tasks": len(tasks),
         "cached": sum(t.status == "CACHED" for t in tasks),
         "failed": sum(t.status in FAILED for t in tasks),
-        "seconds_total": round(sum(ran), 3),
+        "seconds_total": round(sum(ran, 0.0), 3),
         "seconds_median": round(statistics.median(ran), 3) if ran else None,
     }
 
@@ -363,7 +363,7 @@ def seam_sentence(image: Facts) -> str:
     if math.prod(image["grid"]) == 1:
         return "One tile, so there is no seam."
     if sbe is None:
-        return "Too few objects touch each other to tell."
+        return "Too few objects touch each other for a score."
     if sbe < 0.5:
         return "Objects meet at seams less often than elsewhere: some may be joined across them."
     if sbe <= 2:
