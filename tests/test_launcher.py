@@ -290,10 +290,22 @@ def test_a_step_finds_base_where_it_was_built(checkout: Path, tmp_path: Path) ->
 
 
 def test_a_step_without_base_says_how_to_build_it(checkout: Path, tmp_path: Path) -> None:
-    done = step(checkout, "plan", TILEWRIGHT_ENVS=str(tmp_path / "none"))
+    done = step(checkout, "merge", TILEWRIGHT_ENVS=str(tmp_path / "none"))
     assert done.returncode == 69
     assert done.stderr.count("\n") == 1
     assert "tilewright' environments build base" in done.stderr
+
+
+def test_the_first_step_builds_base_itself(checkout: Path, tmp_path: Path) -> None:
+    python = script(tmp_path / "python", f'exec {shlex.quote(sys.executable)} "$@"')
+    last = f'for last; do :; done; mkdir -p "$last/bin"; cp {python} "$last/bin/python"'
+    script(tmp_path / "bin" / "uv", f"echo uv 1; case $1 in venv) {last} ;; esac")
+    script(tmp_path / "bin" / "python3", f'exec {shlex.quote(sys.executable)} "$@"')
+    more = {"TILEWRIGHT_ENVS": str(tmp_path / "none"), "PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+    done = step(checkout, "plan", "x", **more)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["args"] == ["x"]
+    assert step(checkout, "plan", **more).stderr == ""  # built once
 
 
 @pytest.mark.slow

@@ -6,9 +6,9 @@ base=$envs/base
 if [ ! -e "$base" ]; then
     sum=$(sha256sum < "$root/envs/base.yml" 2>/dev/null || shasum -a 256 < "$root/envs/base.yml")
     base=$base-$(printf %.12s "$sum")
-    if [ ! -e "$base/.tilewright-ready" ] && [ "$1" = plan ]; then  # the first step, on the head node
-        PYTHONPATH="$root/src" python3 -m tilewright.environments build base --env-root "$envs" >&2 || exit
-    fi
+    # The first step runs where there is a network; the launcher finds a Python that is new enough.
+    [ -e "$base/.tilewright-ready" ] || [ "$1" != plan ] ||
+        "$root/tilewright" environments build base --env-root "$envs" >&2 || exit
     [ -e "$base/.tilewright-ready" ] || base=
 fi
 [ -n "$base" ] && [ -x "$base/bin/python" ] || { # one sentence, as the package would say it
