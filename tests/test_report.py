@@ -207,7 +207,7 @@ def test_the_command_to_run_again_is_safe_to_paste(run: Run) -> None:
     command = report.command(facts["params"])
     assert shlex.split(command) == [
         *("./tilewright", "run", "--input", "/data/it's; $(rm) here"),
-        *("--region", "0,0,64,64", "--strict", "true", "-resume"),
+        *("--region", "0,0,64,64", "--strict", "true"),
     ]
     assert command in Page(html).text
 
@@ -258,7 +258,7 @@ FAILED_TASKS = [
     ),
     pytest.param(
         ("PREDICT (other_1_00000)", "FAILED", 65, "1s", "tilewright: Not mine.\n"),
-        "its tasks failed; the trace doesn't say which, see .nextflow.log",
+        "its tasks failed; the trace doesn't say which, see Nextflow's log",
         id="another group's task",
     ),
     pytest.param(
@@ -301,7 +301,7 @@ def test_a_missing_or_unfinished_trace_leaves_a_report(run: Run, trace: list[str
     facts, html = run.write()
     assert facts["times"] == {}
     assert facts["failed"] == [
-        "b: its tasks failed; the trace doesn't say which, see .nextflow.log"
+        "b: its tasks failed; the trace doesn't say which, see Nextflow's log"
     ]
     assert "times aren't known" in Page(html).text
 

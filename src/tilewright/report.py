@@ -184,7 +184,7 @@ def why_missing(group: str, tasks: list[Task], work_dir: Path) -> str:
     last = {(t.step, t.tag): t for t in tasks if t.group == group or t.step in FOR_ALL}
     failed = [t for t in last.values() if t.status in FAILED]
     if not failed:
-        return "its tasks failed; the trace doesn't say which, see .nextflow.log"
+        return "its tasks failed; the trace doesn't say which, see Nextflow's log"
     folders = [_folder(t, work_dir) for t in failed]
     sentences = [s for f in folders if (s := _sentence(f / ".command.err"))]
     task = failed[0]
@@ -390,7 +390,7 @@ def command(params: Facts) -> str:
     for name, param in params.items():
         if param["from"] == "user":
             words += [f"--{name}", _word(param["value"])]
-    return shlex.join([*words, "-resume"])
+    return shlex.join(words)
 
 
 def _word(value: Any) -> str:
