@@ -12,6 +12,7 @@ from .errors import BAD_DATA, USAGE, TilewrightError
 from .images import Image, fingerprint, open_image
 from .inputs import Row
 from .jobs import ImageRef
+from .mask import Mask, stamped
 from .params import Params
 from .preprocess import TileReader
 from .spec import ModelSpec
@@ -80,6 +81,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
             z_um=image.z_um,
             factor=factor,
             region=region(image, params.region),
+            mask=stamped(row.mask) if row.mask else None,
         )
         if "z" in spec.tile_spec.axes and "Z" not in image.axes:
             raise TilewrightError(
@@ -88,6 +90,8 @@ def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
             )
         with TileReader(ref, spec) as reader:
             cells, planes = reader.grid, len(reader.planes)
+            if ref.mask:
+                Mask(ref, reader.scale)
         return Planned(
             ref=ref,
             grid=cells,

@@ -11,7 +11,7 @@ from .errors import USAGE, ProblemsError, TilewrightError
 from .images import find_images, image_id
 from .params import Params
 
-COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels")
+COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask")
 UNSAFE = set("/\\\0\n\r\t")
 
 
@@ -25,6 +25,7 @@ class Row:
     mpp: float | None = None
     axes: str | None = None
     channels: str | None = None
+    mask: Path | None = None
 
 
 def rows(params: Params, here: Path) -> list[Row]:
@@ -60,6 +61,7 @@ def _row(path: Path, said: dict[str, str], params: Params) -> Row:
         mpp=float(said["mpp"]) if said.get("mpp") else params.mpp,
         axes=said.get("axes") or params.axes,
         channels=said.get("channels") or params.channels,
+        mask=Path(said["mask"]) if said.get("mask") else None,
     )
 
 
@@ -84,6 +86,8 @@ def _from_csv(sheet: Path, params: Params) -> list[Row]:
     for number, line in enumerate(lines, start=2):
         said = {k: (v or "").strip() for k, v in line.items() if k}
         try:
+            if said.get("mask"):
+                said["mask"] = str(sheet.parent / said["mask"])
             found.append(_row(sheet.parent / said["image"], said, params))
         except ValueError as error:
             problems.append(

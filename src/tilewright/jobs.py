@@ -58,6 +58,8 @@ class ImageRef:
         ``(y, x, height, width)`` in level-0 pixels, or None for all.
     statistics
         What `preprocess.statistics` found, where it was computed ahead.
+    mask
+        Path and digest of the image or GeoJSON that says where to look, or None: everywhere.
     copy
         A tiled copy (OME-Zarr) to read instead of `path`.
     """
@@ -78,6 +80,7 @@ class ImageRef:
     factor: tuple[float, float] = (1.0, 1.0)
     region: tuple[int, int, int, int] | None = None
     statistics: dict[str, Any] | None = None
+    mask: tuple[str, str] | None = None
     copy: str | None = None
 
     @classmethod

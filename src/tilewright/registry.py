@@ -35,6 +35,7 @@ TILE_CODE = (
     "resample.py",
     "normalise.py",
     "preprocess.py",
+    "mask.py",
     "merge/objects.py",
     "serve.py",
     "pipe.py",

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from . import environments
 from .bank import BankWriter, tile_name
 from .errors import TilewrightError
 from .jobs import Job, Recipe
+from .mask import Mask
 from .merge.objects import prepare
 from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
@@ -36,13 +37,22 @@ PROGRESS_EVERY = 0.5  # seconds between two looks of the progress file
 
 @dataclass(frozen=True)
 class Work:
-    """One tile on its way: whose it is, where it is and what the model sees."""
+    """One tile on its way: whose it is, where it is, what the model sees and where it counts."""
 
     image: str
     plane: int
     grid: Grid
     tile: Tile
     pixels: Array
+    inside: Array | None
+
+
+@dataclass
+class Notes:
+    """What a job didn't predict: images that can't be read, and tiles outside a mask."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, list[int]] = field(default_factory=dict)
 
 
 def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
@@ -110,20 +120,20 @@ def run_job(
     TilewrightError
         When the model fails; nothing is left at `out`.
     """
-    failures: dict[str, str] = {}
+    notes = Notes()
     with BankWriter(out) as bank, start() as model:
-        batches = read_ahead(batched(tiles_of(job, recipe, failures), recipe.spec.batch_size))
+        batches = read_ahead(batched(tiles_of(job, recipe, notes), recipe.spec.batch_size))
         done = 0
         for works, results in model.map((works, stack(works)) for works in batches):
             for work, result in zip(works, results, strict=True):
-                put(bank, work, result, recipe)
+                put(bank, work, result)
             done += len(works)
             if progress:
-                progress(done)
-        bank.close(header(job, recipe, weights, failures))
+                progress(done + sum(map(len, notes.skipped.values())))
+        bank.close(header(job, recipe, weights, notes))
 
 
-def header(job: Job, recipe: Recipe, weights: str, failures: dict[str, str]) -> dict[str, Any]:
+def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> dict[str, Any]:
     """What a bank says of itself; `merge` refuses one that doesn't fit."""
     return {
         "group": job.group,
@@ -132,22 +142,29 @@ def header(job: Job, recipe: Recipe, weights: str, failures: dict[str, str]) -> 
         "weights": weights,
         "images": [asdict(i) for i in job.images],
         "parts": job.parts,
-        "failures": failures,
+        "failures": notes.failures,
+        "skipped": notes.skipped,
     }
 
 
-def tiles_of(job: Job, recipe: Recipe, failures: dict[str, str]) -> Iterator[Work]:
-    """A job's tiles, read one by one; an unreadable image's sentence goes into `failures`."""
+def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
+    """A job's tiles, read one by one; what isn't predicted, and why, goes into `notes`."""
     images = {i.key: i for i in job.images}
     for key, start, stop in job.parts:
         try:
             with TileReader(images[key], recipe.spec) as reader:
+                mask = Mask(images[key], reader.scale) if images[key].mask else None
                 for number in range(start, stop):
                     plane, index = divmod(number, len(reader.grid))
                     tile = reader.grid.tile(index)
-                    yield Work(key, plane, reader.grid, tile, reader.read(plane, tile.window))
+                    inside = mask.inside(tile.window) if mask else None
+                    if inside is not None and not inside.any():
+                        notes.skipped.setdefault(key, []).append(number)
+                        continue
+                    pixels = reader.read(plane, tile.window)
+                    yield Work(key, plane, reader.grid, tile, pixels, inside)
         except TilewrightError as error:
-            failures[key] = str(error)
+            notes.failures[key] = str(error)
 
 
 def batched(works: Iterable[Work], size: int) -> Iterator[list[Work]]:
@@ -167,10 +184,12 @@ def stack(works: list[Work]) -> Array:
     return np.stack([w.pixels for w in works])
 
 
-def put(bank: BankWriter, work: Work, result: Array, recipe: Recipe) -> None:
+def put(bank: BankWriter, work: Work, result: Array) -> None:
     """Bank one tile's result on its valid region: labels and their object table."""
     window = tuple(stop - start for start, stop in work.tile.window)
-    result = np.asarray(result)[tuple(slice(n) for n in window)]
+    result = np.asarray(result)[tuple(slice(n) for n in window)]  # less what filled the tile up
+    if work.inside is not None:
+        result = np.where(work.inside, result, 0)
     labels, objects = prepare(result, work.tile, work.grid)
     bank.put(tile_name(work.image, work.plane, work.tile.index, "labels"), labels)
     bank.put(tile_name(work.image, work.plane, work.tile.index, "objects"), objects)

@@ -55,6 +55,11 @@ def prepare(labels: Array, tile: Tile, grid: Grid) -> tuple[Array, Array]:
     return dense, _table(dense, n, tile, grid)
 
 
+def empty_table(axes: int) -> Array:
+    """The object table of a tile without objects."""
+    return np.zeros((0, BOX + 2 * axes), np.int64)
+
+
 def crop(array: Array, box: Box, part: Box) -> Array:
     """The pixels of `part` out of an array that covers `box`; a view."""
     return array[tuple(slice(p - o, q - o) for (o, _), (p, q) in zip(box, part, strict=True))]

@@ -22,9 +22,10 @@ from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.jobs import Group, ImageRef, Recipe, save
 from tilewright.preprocess import TileReader
 from tilewright.store import Placement, Pyramid, Slices, StoreWriter, label_dtype
-from tilewright.tiling import Box
+from tilewright.tiling import Box, Grid
 
 from .labels import Resolved, link
+from .objects import empty_table
 from .picture import overview, seam_picture
 from .seam import SeamMeter, grown
 from .tables import Measure
@@ -39,23 +40,37 @@ class Banked:
     """One image's tiles, wherever they are among a group's banks."""
 
     key: str
-    tiles_per_plane: int
+    grid: Grid
     banks: Sequence[Bank]
 
-    def get(self, plane: int, tile: int, what: str) -> Array:
-        """The array `what` of a tile."""
-        number = plane * self.tiles_per_plane + tile
+    def labels(self, plane: int, tile: int) -> Array:
+        """A tile's labels on its valid region; none where it was outside the mask."""
+        shape = [stop - start for start, stop in self.grid.tile(tile).valid]
+        return self._get(plane, tile, "labels", np.zeros(shape, np.uint8))
+
+    def objects(self, plane: int, tile: int) -> Array:
+        """A tile's object table."""
+        return self._get(plane, tile, "objects", empty_table(len(self.grid.shape)))
+
+    @property
+    def skipped(self) -> int:
+        """Tiles outside the mask."""
+        return sum(len(b.header["skipped"].get(self.key, [])) for b in self.banks)
+
+    def _get(self, plane: int, tile: int, what: str, otherwise: Array) -> Array:
+        number = plane * len(self.grid) + tile
         name = tile_name(self.key, plane, tile, what)
         for bank in self.banks:
             if any(k == self.key and a <= number < b for k, a, b in bank.header["parts"]):
-                return bank.get(name)
+                skipped = number in bank.header["skipped"].get(self.key, [])
+                return otherwise if skipped else bank.get(name)
         raise TilewrightError(
             f"Tile {tile} of plane {plane} is in no bank.", fix="Run again.", code=INTERNAL
         )
 
     def labels_of(self, plane: int) -> Callable[[int], Array]:
         """A plane's labels by tile number; the last few are kept, since boxes share tiles."""
-        return lru_cache(maxsize=KEPT)(lambda tile: self.get(plane, tile, "labels"))
+        return lru_cache(maxsize=KEPT)(lambda tile: self.labels(plane, tile))
 
 
 def merge_group(
@@ -129,7 +144,7 @@ def merge_image(
 ) -> dict[str, Any]:
     """Write one image's store; what the report says of it comes back."""
     with TileReader(ref, recipe.spec) as reader:
-        banked = Banked(ref.key, len(reader.grid), banks)
+        banked = Banked(ref.key, reader.grid, banks)
         merged = Merged(reader, banked, group.merge)
         place = placement(ref, reader)
         with StoreWriter(out / ref.id / group.store) as store:
@@ -147,7 +162,7 @@ def merge_image(
                     "weights": banks[0].header["weights"],
                     "image": {"id": ref.id, "file": Path(ref.path).name, "region": ref.region},
                     "merge": {k: v for k, v in group.merge.items() if k != "code"},
-                    "tiles": {"grid": reader.grid.counts, "visited": "all"},
+                    "tiles": visited(reader, banked),
                     **facts,
                 },
                 channels=_channel_names(ref, reader),
@@ -178,7 +193,7 @@ class Merged:
         self.measure = Measure(self.count, channels=reader.channels, dtype=reader.dtype)
 
     def _link(self, plane: int, min_iou: float) -> Resolved:
-        tables = [self.banked.get(plane, t, "objects") for t in range(len(self.grid))]
+        tables = [self.banked.objects(plane, t) for t in range(len(self.grid))]
         return link(self.grid, self.read[plane], tables, min_iou)
 
     def labels(self, plane: int, box: Box) -> Array:
@@ -248,6 +263,12 @@ def placement(ref: ImageRef, reader: TileReader) -> Placement:
     """Where model pixels lie on the image."""
     origin = ref.region[:2] if ref.region else (0, 0)
     return Placement(origin, reader.scale, ref.mpp, ref.z_um)
+
+
+def visited(reader: TileReader, banked: Banked) -> dict[str, Any]:
+    """How many tiles there are along each axis, in all, and how many were predicted."""
+    total = len(reader.planes) * len(reader.grid)
+    return {"grid": reader.grid.counts, "total": total, "visited": total - banked.skipped}
 
 
 def pictures(merged: Merged, ref: ImageRef, picture: Path, shown: Path) -> dict[str, str]:
