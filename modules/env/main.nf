@@ -12,7 +12,7 @@ process ENV {
 
     script:
     """
-    python3 -m tilewright.environments build "${name}" --env-root "\$TILEWRIGHT_ENVS" --tool ${params.envs}
+    "${projectDir}/tilewright" environments build "${name}" --env-root "\$TILEWRIGHT_ENVS" --tool ${params.envs}
     """
 
     stub:

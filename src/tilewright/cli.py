@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sys
 import types
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from .progress import Watch, explain, run_nextflow
 from .registry import ROOT
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
+BENCHMARKS = ROOT / "benchmarks"
 PATHS = ("input", "outdir", "model_config", "manifests", "env_root", "weights_dir")
 DEMO = {"tile_size": 448}  # so that even a small picture takes ten tiles
 
@@ -148,6 +151,18 @@ def models(manifests: str | None) -> None:
     Console().print(table)
 
 
+@main.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    epilog="example: tilewright bench overhead",
+)
+@click.argument("name", type=click.Choice(sorted(p.stem for p in BENCHMARKS.glob("*.py"))))
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def bench(name: str, words: tuple[str, ...]) -> None:
+    """Measure what the docs claim: benchmarks/NAME.py with its own options."""
+    script = str(BENCHMARKS / f"{name}.py")
+    os.execv(sys.executable, [sys.executable, script, *words])  # noqa: S606
+
+
 def pipeline(
     given: dict[str, Any],
     *,
@@ -217,7 +232,7 @@ def finish(code: int, watch: Watch, log: Path) -> None:
             click.echo(f"tilewright: {line}", err=True)
         sys.exit(BAD_DATA)
     sentences, found = explain(watch, log)
-    for line in sentences:
+    for line in [line for sentence in sentences for line in sentence.splitlines()]:
         click.echo(f"tilewright: {line}" if found != INTERNAL else line, err=True)
     click.echo(f"Nextflow's own words are in {log}", err=True)
     sys.exit(found or INTERNAL)
@@ -246,6 +261,7 @@ def _tell(result: dict[str, Any], outdir: Path) -> None:
 
 def entry() -> None:
     """Run the command line; a problem becomes one sentence and its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Nextflow is ended as well
     try:
         main.main(standalone_mode=True)
     except TilewrightError as error:
