@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = ("base", "nextflow", "test")
 # Imported once at the end: proof that base works, and its bytecode is there for every task.
 PROOF = (
-    "anndata, cc3d, fastremap, imagecodecs, jinja2, onnxruntime, pydantic, rich, scipy.ndimage, "
+    "cc3d, click, fastremap, imagecodecs, jinja2, onnxruntime, pydantic, rich, scipy.ndimage, "
     "skimage.measure, tifffile, typer, yaml, zarr"
 )
 
