@@ -30,7 +30,7 @@ OURS = ("base", "nextflow", "test")
 # Imported once at the end: proof that base works, and its bytecode is there for every task.
 PROOF = (
     "cc3d, click, fastremap, imagecodecs, jinja2, onnxruntime, pydantic, rich, scipy.ndimage, "
-    "skimage.measure, tifffile, typer, yaml, zarr"
+    "skimage.color, skimage.segmentation, tifffile, yaml, zarr"
 )
 
 
