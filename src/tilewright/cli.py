@@ -133,17 +133,21 @@ def models(manifests: str | None) -> None:
     from .registry import Registry
     from .weights import find
 
-    table = Table("model", "version", "task", "takes", "licence", "weights")
+    table = Table("model", "version", "task", "model name", "takes", "licence", "weights")
+    for column in table.columns:
+        column.overflow = "fold"
     folder = environments.home() / "weights"
     for choice in Registry.load(*([Path(manifests)] if manifests else [])):
         spec = choice.spec()
         sha = find(choice, folder)
-        state = "its own" if sha == "" else "ready" if sha else "fetched on first use"
-        takes = f"{spec.num_channels} channels, {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
+        state = "its own" if sha == "" else "ready" if sha else "to fetch"
+        takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
+        takes += f", {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
         table.add_row(
             choice.manifest.short_name,
-            f"{choice.variant} ({choice.model_name})",
+            choice.variant,
             choice.task_name,
+            choice.model_name,
             takes,
             spec.license,
             state,
@@ -161,6 +165,21 @@ def bench(name: str, words: tuple[str, ...]) -> None:
     """Measure what the docs claim: benchmarks/NAME.py with its own options."""
     script = str(BENCHMARKS / f"{name}.py")
     os.execv(sys.executable, [sys.executable, script, *words])  # noqa: S606
+
+
+@main.command()
+def doctor() -> None:
+    """Say what is found, missing or wrong on this machine, and how to mend it."""
+    from .doctor import main as look
+
+    sys.exit(look())
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def test(words: tuple[str, ...]) -> None:
+    """Run every check and test; --slow adds model environments, other words go to pytest."""
+    os.execv(sys.executable, [sys.executable, str(ROOT / "tools" / "check.py"), *words])  # noqa: S606
 
 
 def pipeline(
@@ -263,7 +282,7 @@ def entry() -> None:
     """Run the command line; a problem becomes one sentence and its exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Nextflow is ended as well
     try:
-        main.main(standalone_mode=True)
+        main.main(prog_name="tilewright")
     except TilewrightError as error:
         for line in str(error).strip().splitlines():
             click.echo(f"tilewright: {line}", err=True)
