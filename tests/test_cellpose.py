@@ -141,9 +141,10 @@ def test_the_environment_pins_every_package() -> None:
     assert "torch" in pins
 
 
-def test_the_benchmark_cuts_the_tiles_that_the_manifest_cuts() -> None:
+def test_the_benchmarks_peer_gets_the_tiles_that_the_pipeline_cuts(tmp_path: Path) -> None:
     bench = benchmark()
-    spec = choice("cyto3").spec(tile_size=bench.TILE)
+    (tmp_path / "cellpose.json").write_text(json.dumps(bench.overlay(Path("/weights"))))
+    spec = Registry.load(tmp_path).choose("cellpose").spec(tile_size=bench.TILE)
     tiles = grid(spec.tile_spec, (bench.SIDE, bench.SIDE))
     ours = [tuple(slice(*side) for side in tile.window) for tile in tiles]
     assert ours == bench.windows()
