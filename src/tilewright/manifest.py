@@ -108,6 +108,8 @@ class Param(Strict):
         TilewrightError
             When its type, choice or range doesn't fit.
         """
+        if given is None and self.start is None:
+            return None
         kind = self.dtype or type(self.start).__name__
         value: Any
         try:
