@@ -175,6 +175,27 @@ def test_a_wrong_parameter_stops_with_one_sentence(
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"output_kind": "map"}, "gives maps"),
+        ({"merge": {"policy": "keep"}}, "asks for the merge policy keep"),
+        ({"tile_spec": {"size": {"z": 8, "y": 64, "x": 64}}}, "takes volumes"),
+    ],
+)
+def test_what_cannot_be_merged_yet_is_refused_before_it_runs(
+    tmp_path: Path, spec: dict[str, object], says: str
+) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "nuclei.json").write_text(
+        json.dumps({"short_name": "nuclei", "extends": True, "spec": spec})
+    )
+    with pytest.raises(TilewrightError, match=f"nuclei {says}, which can't be merged yet"):
+        planned(tmp_path, manifests=str(site))
+
+
 def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(TilewrightError) as caught:
         planned(tmp_path, model="nope", mpp=-1, outdir="/proc/nothing")

@@ -181,7 +181,26 @@ def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, An
             )
     choice = Registry.load(*extra).choose(params.model, params.model_type, params.task)
     config = read_config(here / params.model_config_file) if params.model_config_file else {}
-    return choice, choice.spec(params.tile_size), choice.values(config)
+    spec = choice.spec(params.tile_size)
+    check_mergeable(spec)
+    return choice, spec, choice.values(config)
+
+
+def check_mergeable(spec: ModelSpec) -> None:
+    """Refuse what MERGE can't do yet, before a model is run in vain."""
+    policy = (spec.merge or {}).get("policy", "match")
+    unknown = {
+        f"gives {spec.output_kind}s": spec.output_kind != "labels",
+        "takes volumes": "z" in spec.tile_spec.axes,
+        f"asks for the merge policy {policy}": policy != "match",
+    }
+    for what, is_so in unknown.items():
+        if is_so:
+            raise TilewrightError(
+                f"{spec.model_name} {what}, which can't be merged yet.",
+                fix="Choose a 2D model that gives labels: ./tilewright models.",
+                code=USAGE,
+            )
 
 
 def changed(params: Params) -> list[str]:
