@@ -26,8 +26,18 @@ def keyed(job) {
     tuple(groupKey(group, size as int), job)
 }
 
+// Stores that run.json promises and the output folder hasn't: links across file systems are lost silently
+def unpublished() {
+    def run = file("${params.outdir}/run.json")
+    def stores = run.exists() ? new groovy.json.JsonSlurper().parse(run).images.findResults { i -> i.store } : []
+    stores.findAll { s -> !file("${params.outdir}/${s}/zarr.json").exists() }
+}
+
 workflow {
     main:
+    if ("${projectDir}" =~ /["`$\\:]/) {  // Nextflow itself puts bin/ on each task's PATH, unquoted
+        error "Tilewright's own folder, ${projectDir}, has one of \" ` \$ \\ : in its path. Move it."
+    }
     PLAN(context())
     recipe = PLAN.out.recipe
     plan   = PLAN.out.plan.map { p -> new groovy.json.JsonSlurper().parse(p) }
@@ -59,6 +69,13 @@ workflow {
         def failed = new groovy.json.JsonSlurper().parse(run).failed
         if (failed) {
             error "${failed.size()} image(s) have no result: ${failed.join('; ')}"
+        }
+    }
+
+    workflow.onComplete = {
+        def lost = unpublished()
+        if (lost) {
+            log.error "Not in ${params.outdir}: ${lost.join(', ')}. Run again with --publish copy -resume."
         }
     }
 }
