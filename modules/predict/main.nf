@@ -12,6 +12,7 @@ process PREDICT {
 
     script:
     """
+    export OMP_NUM_THREADS=${task.cpus}
     "\$TILEWRIGHT_STEP" predict ${job} recipe.json "${weights}" ${job.baseName}.bank
     """
 
