@@ -36,7 +36,7 @@ COLOURS = 256  # of the PNG's palette: keeps the file small
 def main(results: str) -> None:
     """Draw the first store of a results folder."""
     store = zarr.open_group(sorted(Path(results).glob("*/*.zarr"))[0], mode="r")
-    about: dict[str, Any] = store.attrs["tilewright"]
+    about: Any = store.attrs["tilewright"]
     spec = ModelSpec.from_dict(about["recipe"]["spec"])
     labels = np.asarray(store[f"labels/{about['recipe']['model']['task']}/0"])
     image = rgb(np.asarray(store["0"]))
@@ -69,7 +69,7 @@ def paint(image: Array, labels: Array) -> Array:
     colours = hsv2rgb(hsv)[labels] * 255
     inside = (labels > 0)[..., None]
     mixed = np.where(inside, 0.45 * image + 0.55 * colours, image)
-    mixed[find_boundaries(labels, mode="inner")] *= 0.75
+    mixed[find_boundaries(labels, mode="inner")] *= 0.75  # type: ignore[no-untyped-call]
     return np.asarray(mixed, np.uint8)
 
 
