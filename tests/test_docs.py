@@ -1,0 +1,293 @@
+"""The words users read: complete, linked, and true where a program can tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from tilewright import __version__, cli, environments
+from tilewright.inputs import COLUMNS
+from tilewright.jobs import Recipe
+from tilewright.manifest import (
+    TASK_NAMES,
+    Author,
+    Location,
+    Manifest,
+    Metadata,
+    Param,
+    Publication,
+    Task,
+    Version,
+)
+from tilewright.merge.tables import COLUMNS as TABLE_COLUMNS
+from tilewright.params import Params
+from tilewright.pipe import ModelProcess
+from tilewright.registry import ROOT, Registry
+from tilewright.report import describe
+from tilewright.spec import ModelSpec, Resolution, TileSpec
+
+DOCS = ROOT / "docs"
+PAGES = [
+    *sorted(DOCS.rglob("*.md")),
+    *(ROOT / n for n in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ROOT / "examples" / "nuclei" / "README.md",
+]
+TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
+BY_LAUNCHER = {"doctor", "environments", "test"}  # in `tilewright`, before there is a base
+PASSED_ON = {"bench", "test"}  # what follows is another program's
+BLOCKS = (Manifest, Version, Task, Location, Param, Metadata, Publication, Author)
+SPECS = (ModelSpec, TileSpec, Resolution)
+
+
+def named(page: Path) -> str:
+    """A test's id: the page's path in the repository."""
+    return str(page.relative_to(ROOT))
+
+
+def section(page: Path, heading: str) -> str:
+    """What stands under a heading, up to the next of any level."""
+    text = TEXT[page]
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"{named(page)} has no heading {heading}"
+    return found[1]
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """A table's cells by each of the names in backticks in its first one."""
+    table = [line.strip("| ").split(" | ") for line in text.splitlines() if line[:3] == "| `"]
+    return {name: cells for cells in table for name in re.findall(r"`([^`]+)`", cells[0])}
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", TEXT[page], re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def fenced(page: Path, language: str, holds: str) -> str:
+    """The one code block of a language that holds some words."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", TEXT[page], re.MULTILINE | re.DOTALL)
+    (found,) = [block for block in blocks if holds in block]
+    return str(found)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The launcher's command lines on a page, as words; a backslash goes on on the next line."""
+    text = TEXT[page].replace("\\\n", " ")
+    found = re.findall(r"(?:^ {4}|`|\()\"?(?:\$\()?\./tilewright ([^`\n)]*)", text, re.MULTILINE)
+    return [re.sub(r"\s#.*", "", line).split() for line in found]
+
+
+def options(command: str) -> set[str]:
+    """Every option a command takes, `--help` aside."""
+    return {o for p in cli.main.commands[command].params for o in p.opts if o.startswith("--")}
+
+
+# Nothing is missing
+
+
+@pytest.mark.parametrize("command", sorted({*cli.main.commands, *BY_LAUNCHER}))
+def test_every_command_is_explained(command: str) -> None:
+    assert any([command] == words[:1] for page in PAGES for words in commands(page))
+
+
+@pytest.mark.parametrize("command", sorted(cli.main.commands))
+def test_every_option_is_explained(command: str) -> None:
+    text = "".join(TEXT.values())
+    assert {o for o in options(command) if f"`{o}`" not in text} == set()
+
+
+def test_every_parameter_is_explained_with_its_default() -> None:
+    table = rows(section(DOCS / "run.md", "Parameters"))
+    for name, field in Params.model_fields.items():
+        cells = table[f"--{field.alias or name}"]
+        default = "required" if field.is_required() else str(field.default).lower()
+        assert cells[1] == default, cells
+
+
+def test_no_parameter_is_explained_that_there_is_not() -> None:
+    named_there = {n for n in rows(section(DOCS / "run.md", "Parameters")) if n.startswith("--")}
+    assert named_there == options("run")
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda b: b.__name__)
+def test_every_manifest_field_is_explained_and_no_other(block: Any) -> None:
+    table = rows(section(DOCS / "manifest.md", block.__name__))
+    assert set(table) == set(block.model_fields)
+
+
+@pytest.mark.parametrize("block", SPECS, ids=lambda b: b.__name__)
+def test_every_spec_field_is_explained_and_no_other(block: Any) -> None:
+    table = rows(section(DOCS / "manifest.md", block.__name__))
+    assert set(table) == {f.name for f in dataclasses.fields(block)}
+
+
+def test_every_spec_default_is_the_one_explained() -> None:
+    for block in (ModelSpec, Resolution):
+        table = rows(section(DOCS / "manifest.md", block.__name__))
+        for field in dataclasses.fields(block):
+            told = table[field.name][1]
+            if isinstance(field.default, (bool, int, float)):
+                assert told == str(field.default).lower(), field.name
+            elif isinstance(field.default, str) and field.default and field.name != "on_failure":
+                assert told == field.default, field.name
+
+
+def test_every_task_is_named() -> None:
+    assert [t for t in TASK_NAMES if f"`{t}`" not in section(DOCS / "manifest.md", "Task")] == []
+
+
+def test_every_column_of_a_csv_is_explained_and_no_other() -> None:
+    assert set(rows(section(DOCS / "run.md", "A CSV"))) == set(COLUMNS)
+
+
+def test_every_column_of_a_table_is_explained_and_no_other() -> None:
+    assert set(rows(section(DOCS / "output.md", "The table"))) == {*TABLE_COLUMNS, "region"}
+
+
+def test_every_key_of_run_json_is_explained_and_no_other() -> None:
+    spec = ModelSpec("toy", "1", TileSpec({"y": 64, "x": 64}))
+    recipe = Recipe({}, spec, {}, None, {}, {}, {})
+    plan = {"images": [], "bad": [], "params": {}, "weights": "", "tiles": 0}
+    context = {"launch_dir": ".", "trace": "none", "work_dir": ".", "nextflow": "", "params": {}}
+    assert set(rows(section(DOCS / "output.md", "run.json"))) == set(
+        describe(plan, recipe, {}, context)
+    )
+
+
+# What is there is true
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT[page]):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_line_is_one_the_launcher_takes(page: Path) -> None:
+    for words in commands(page):
+        command, given = words[0], {w.partition("=")[0] for w in words[1:] if w.startswith("--")}
+        assert command in {*cli.main.commands, *BY_LAUNCHER}, words
+        if command in cli.main.commands and command not in PASSED_ON:
+            assert given <= options(command), words
+
+
+def test_every_environment_that_is_built_in_the_docs_exists() -> None:
+    built = [w[2:] for page in PAGES for w in commands(page) if w[:2] == ["environments", "build"]]
+    names = {n for words in built for n in takewhile(lambda w: w[0] != "-", words)} - {"NAME"}
+    assert names
+    assert all(environments.definition(n) for n in names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_file_of_ours_that_is_named_exists(page: Path) -> None:
+    paths = re.findall(
+        r"`((?:bin|src|docs|tests|modules|manifests|envs)/[\w./-]+\.\w+)`", TEXT[page]
+    )
+    made_by_reader = {"manifests/blobs.yml", "bin/run_blobs.py"}
+    assert [p for p in paths if p not in made_by_reader and not (ROOT / p).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_lines_are_short_enough_to_read_in_a_terminal(page: Path) -> None:
+    prose = [
+        s
+        for s in TEXT[page].splitlines()
+        if not s.startswith(("|", "!", "- [")) and "http" not in s
+    ]
+    assert [line for line in prose if len(line) > 110] == []
+
+
+def test_the_readme_shows_the_picture_then_two_sentences_then_two_commands() -> None:
+    blocks = TEXT[ROOT / "README.md"].split("\n\n")
+    assert blocks[0].startswith("![")
+    assert len(re.findall(r"\.(?:\s|$)", blocks[2])) == 2
+    assert blocks[3] == "    ./tilewright demo\n    ./tilewright test"
+
+
+def test_the_pictures_are_small_and_whole() -> None:
+    overview = DOCS / "img" / "overview.png"
+    assert overview.stat().st_size <= 500_000
+    with Image.open(overview) as picture:
+        picture.verify()
+    ElementTree.parse(DOCS / "img" / "tiles.svg")  # noqa: S314 - our own file
+
+
+def test_every_demo_image_has_its_origin_and_licence() -> None:
+    page = ROOT / "examples" / "nuclei" / "README.md"
+    table = rows(TEXT[page])
+    images = {p.name for p in page.parent.iterdir() if p.suffix in (".tif", ".png")}
+    assert {name for name in table if name in images} == images
+    assert all(table[name][-1] == "CC0" for name in images)
+
+
+def test_the_citation_and_the_changes_are_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == __version__
+    assert citation["license"] == "BSD-3-Clause"
+    assert "BSD 3-Clause" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+# The example of docs/manifest.md works
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Path:
+    """A folder with the example's manifest and script, as the page prints them."""
+    page = DOCS / "manifest.md"
+    (tmp_path / "blobs.yml").write_text(fenced(page, "yaml", "name: Blobs"))
+    (tmp_path / "run_blobs.py").write_text(fenced(page, "python", "serve(load, predict)"))
+    return tmp_path
+
+
+def test_the_example_manifest_is_one_the_registry_takes(blobs: Path) -> None:
+    choice = Registry.load(blobs).choose("blobs")
+    assert choice.store_name == "blobs-v1-1.0.0-everything.zarr"
+    assert choice.spec(448).tile_spec.stride("y") == 448 - 2 * (64 + 32)
+
+
+def test_the_example_script_finds_drawn_blobs_through_the_pipe(blobs: Path) -> None:
+    choice = Registry.load(blobs).choose("blobs")
+    picture = np.zeros((2, 1, 64, 64), np.float32)
+    picture[0, 0, 10:20, 10:20] = picture[0, 0, 40:50, 30:45] = 1
+    picture[1, 0, 30:40, 5:60] = 1
+    with ModelProcess(
+        Path(sys.executable),
+        blobs / "run_blobs.py",
+        weights="",
+        device="cpu",
+        spec=choice.spec().to_dict(),
+        params=choice.values({"sigma": 1.0}),
+        timeout=20,
+    ) as model:
+        found = model.predict(picture)
+    assert [len(np.unique(labels)) - 1 for labels in found] == [2, 1]
+    assert ndimage.label(found[0] > 0)[1] == 2
+
+
+def test_the_other_manifests_in_the_docs_are_taken_too(tmp_path: Path) -> None:
+    page = DOCS / "manifest.md"
+    (tmp_path / "site.yml").write_text(fenced(page, "yaml", "extends: true"))
+    locations = Registry.load(tmp_path).choose("cellpose", "cyto3").task.locations
+    assert locations[0].location == "/shared/models/cyto3"
+    assert len(locations) == 2
+    digest = yaml.safe_load(fenced(page, "yaml", "example.org"))
+    assert Version.model_validate(digest["versions"]["v1"]).tasks["nuclei"].locations[0].sha256
