@@ -6,6 +6,7 @@ is named and left out.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -214,8 +215,9 @@ def changed(params: Params) -> list[str]:
 
 
 def writable(folder: Path) -> list[TilewrightError]:
-    """A problem when results can't be written to `folder` (it is made if need be)."""
+    """A problem when results can't be written to `folder`; what is made to find out is removed."""
     probe = folder / ".tilewright-probe"
+    made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_text("")
@@ -228,6 +230,10 @@ def writable(folder: Path) -> list[TilewrightError]:
                 code=USAGE,
             )
         ]
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
     return []
 
 
@@ -269,7 +275,8 @@ def cut(
 
 def group_name(first: str) -> str:
     """A group's name, safe as a file name and without `_`: its first image's id, and a digest."""
-    return f"{re.sub('[^A-Za-z0-9.-]+', '-', first).strip('-.')[:40]}-{digest(first)[:8]}"
+    plain = re.sub("[^A-Za-z0-9.-]+", "-", first).strip("-.")[:40]
+    return f"{plain or 'image'}-{digest(first)[:8]}"  # never a leading `-`: an option to `ln`
 
 
 def job_pixels(spec: ModelSpec, image: Planned) -> int:
