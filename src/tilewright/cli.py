@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import __version__, environments
-from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
+from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .params import Params
 from .progress import Watch, explain, run_nextflow
 from .registry import ROOT
@@ -43,7 +43,6 @@ def with_params(command: Callable[..., None]) -> Callable[..., None]:
         command = click.option(
             option,
             field.alias or name,
-            default=None,
             required=field.is_required(),
             help=f"{field.description}{default if kind is not bool else ''}",
             **_option(kind),
@@ -202,6 +201,7 @@ def pipeline(
     inside = outdir / ".tilewright"
     work = Path(work_dir).absolute() if work_dir else inside / "work"
     notes = inside / "progress"
+    command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
     try:
         shutil.rmtree(notes, ignore_errors=True)
         notes.mkdir(parents=True)
@@ -210,9 +210,8 @@ def pipeline(
         raise TilewrightError(
             f"--outdir {outdir}: can't be written ({error.strerror}).",
             fix="Choose another folder.",
-            code=UNAVAILABLE,
+            code=USAGE,
         ) from None
-    command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
     command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
     command += ["-profile", profile, "-work-dir", str(work), *extra]
     command += ["-resume"] if resume else []
@@ -223,7 +222,20 @@ def pipeline(
 
 
 def nextflow() -> str:
-    """The Nextflow that the launcher put on the PATH."""
+    """The Nextflow that the launcher put on the PATH.
+
+    Raises
+    ------
+    TilewrightError
+        When there is none, or it can't take our own folder's name: it finds no module under a
+        name that isn't ASCII, and puts `bin/` on each task's PATH without escaping it.
+    """
+    if not str(ROOT).isascii() or set('"`$\\:\n') & set(str(ROOT)):
+        raise TilewrightError(
+            f"Nextflow can't run Tilewright from the folder {str(ROOT)!r}.",
+            fix='Move it to a path of plain letters, without " ` $ \\ or a colon.',
+            code=UNAVAILABLE,
+        )
     found = shutil.which("nextflow")
     if found is None:
         raise TilewrightError(
