@@ -110,6 +110,8 @@ def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> 
     Its exit code.
     """
     environment = os.environ | {"TILEWRIGHT_PROGRESS": str(watch.notes)}
+    if environment.get("LC_ALL") in ("C", "POSIX"):
+        environment["LC_ALL"] = "C.UTF-8"  # or Java can't write names that aren't ASCII
     with log.open("wb") as out:
         process = subprocess.Popen(
             command,
