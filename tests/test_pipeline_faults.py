@@ -1,0 +1,169 @@
+"""What goes wrong ends in a sentence and an exit code, and costs nobody else his results."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from running import (
+    Checkout,
+    are_the_same_objects,
+    discs,
+    labels,
+    pieces,
+    run_json,
+    tasks,
+    write_discs,
+)
+
+pytestmark = pytest.mark.nextflow
+
+Done = subprocess.CompletedProcess[str]
+DEADLY, DEADLY_ONCE = 251, 252  # pixel values that kill the model `toy`
+GOOD = [f"good-{n:02d}" for n in range(19)]
+
+
+@pytest.fixture(scope="module")
+def twenty_one(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
+    """Nineteen good images, one that isn't a TIFF, and one whose pixels are cut off."""
+    here = tmp_path_factory.mktemp("bad")
+    for seed, name in enumerate(GOOD):
+        write_discs(here / "in" / f"{name}.tif", (16 + seed, 40), seed=seed)
+    (here / "in" / "broken-header.tif").write_bytes(b"II*\0 nothing of a TIFF")
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64), dtype="uint8")
+    cut = here / "in" / "broken-pixels.tif"
+    tifffile.imwrite(cut, noise, compression="zlib", rowsperstrip=8)
+    damage(cut)
+    return checkout.run(here / "in", here / "out"), here / "out"
+
+
+def damage(path: Path) -> None:
+    """Overwrite a TIFF's compressed pixels, not its header."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    data = bytearray(path.read_bytes())
+    for start, length in places:
+        data[start : start + length] = bytes(length)
+    path.write_bytes(data)
+
+
+def test_one_bad_image_costs_the_others_nothing(twenty_one: tuple[Done, Path]) -> None:
+    _, outdir = twenty_one
+    for seed, name in enumerate(GOOD):
+        wanted = pieces(discs((16 + seed, 40), seed=seed))
+        assert are_the_same_objects(labels(outdir, name), wanted), name
+
+
+def test_bad_images_leave_no_store(twenty_one: tuple[Done, Path]) -> None:
+    _, outdir = twenty_one
+    assert {p.parent.name for p in outdir.glob("*/*.zarr")} == set(GOOD)
+
+
+@pytest.mark.parametrize("name", ["broken-header", "broken-pixels"])
+def test_a_bad_image_is_named_by_stderr_report_and_run_json(
+    twenty_one: tuple[Done, Path], name: str
+) -> None:
+    done, outdir = twenty_one
+    (line,) = [line for line in run_json(outdir)["failed"] if name in line]
+    assert f"tilewright: {line}" in done.stderr.splitlines()
+    assert name in (outdir / "report.html").read_text()
+    (image,) = [i for i in run_json(outdir)["images"] if i["id"] == name]
+    assert image["why"]
+    assert not image.get("store")
+
+
+def test_a_run_with_a_bad_image_exits_with_65(twenty_one: tuple[Done, Path]) -> None:
+    done, outdir = twenty_one
+    assert done.returncode == 65
+    assert f"19 of {len(GOOD) + 2} images" in done.stdout
+    assert {t[2] for t in tasks(outdir)} == {"COMPLETED"}
+
+
+@pytest.fixture(scope="module")
+def killed(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
+    """A good image, one that kills the model once and one that always does; a task each."""
+    here = tmp_path_factory.mktemp("killed")
+    write_discs(here / "in" / "good.tif", seed=1)
+    write_discs(here / "in" / "once.tif", seed=2, value=DEADLY_ONCE)
+    write_discs(here / "in" / "always.tif", seed=3, value=DEADLY)
+    flag = str(here / "flag")
+    return checkout.run(here / "in", here / "out", "--pack", "1", TOY_FLAG=flag), here / "out"
+
+
+def test_a_model_that_dies_once_is_started_again(killed: tuple[Done, Path]) -> None:
+    _, outdir = killed
+    assert statuses(outdir, "once") == ["COMPLETED", "FAILED"]
+    assert are_the_same_objects(labels(outdir, "once"), pieces(discs((64, 64), seed=2)))
+
+
+def test_a_model_that_always_dies_is_given_up_after_three_times(killed: tuple[Done, Path]) -> None:
+    done, outdir = killed
+    assert statuses(outdir, "always") == ["FAILED"] * 3
+    (line,) = run_json(outdir)["failed"]
+    assert line.startswith("always: ")
+    assert "signal 9" in line
+    assert f"tilewright: {line}" in done.stderr
+    assert done.returncode not in (0, 2)
+
+
+def test_the_other_images_have_their_results(killed: tuple[Done, Path]) -> None:
+    _, outdir = killed
+    assert statuses(outdir, "good") == ["COMPLETED"]
+    assert are_the_same_objects(labels(outdir, "good"), pieces(discs((64, 64), seed=1)))
+    assert {p.parent.name for p in outdir.glob("*/*.zarr")} == {"good", "once"}
+
+
+def statuses(outdir: Path, name: str) -> list[str]:
+    """How the attempts at predicting an image ended, sorted."""
+    return sorted(s for p, tag, s in tasks(outdir) if p == "PREDICT" and tag.startswith(name))
+
+
+def test_wrong_parameters_stop_the_run_with_all_their_sentences(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    write_discs(tmp_path / "in" / "a.tif")
+    wrong = ("--mpp", "-1", "--region", "1,2", "--model", "nope", "--match_iou", "7")
+    words = ("run", "--input", tmp_path / "in", "--outdir", tmp_path / "out", *wrong)
+    done = checkout.cli(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    for word in ("--mpp", "--region", "'nope'", "--match_iou"):
+        assert [
+            line for line in done.stderr.splitlines() if "tilewright: " in line and word in line
+        ]
+    assert {p.name for p in (tmp_path / "out").iterdir()} <= {".tilewright", "trace.txt"}
+    assert [t[0] for t in tasks(tmp_path / "out")] == ["PLAN"]
+
+
+WRONG_WORDS = [
+    pytest.param("plan --input nowhere", 65, "nowhere", id="missing"),
+    pytest.param("plan --input in --scene 7", 65, "scene", id="scene"),
+    pytest.param("plan --input in --axes CYX", 65, "a.tif", id="axes"),
+    pytest.param("run --input in --modle nuclei", 2, "No such option", id="unknown"),
+    pytest.param("run --input in --publish move", 2, "'move' is not one of", id="choice"),
+    pytest.param("run --input in --outdir in/a.tif", 2, "can't be written", id="outdir"),
+    pytest.param("run --outdir out", 2, "--input", id="no-input"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "says"), WRONG_WORDS)
+def test_a_wrong_word_is_named_before_anything_runs(
+    checkout: Checkout, tmp_path: Path, words: str, code: int, says: str
+) -> None:
+    write_discs(tmp_path / "in" / "a.tif")
+    done = checkout.cli(*words.split(), cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_name_with_a_line_break_is_refused_by_name(checkout: Checkout, tmp_path: Path) -> None:
+    write_discs(tmp_path / "in" / "a\nb.tif")
+    done = checkout.cli("plan", "--input", "in", cwd=tmp_path)
+    assert done.returncode == 65
+    assert "'a\\nb'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
