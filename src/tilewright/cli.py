@@ -19,7 +19,7 @@ from rich.table import Table
 from . import __version__, environments
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .params import Params
-from .progress import Watch, explain, run_nextflow
+from .progress import Watch, explain, failures, run_nextflow
 from .registry import ROOT
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
@@ -70,18 +70,24 @@ def _option(kind: Any) -> dict[str, Any]:
     + EXIT_CODES
 )
 @with_params
-@click.option("--profile", default="local", show_default=True, help="Where it runs.")
+@click.option("--profile", default=None, help="Where it runs  [local; with --config, as that says]")
 @click.option("--work_dir", default=None, help="Nextflow's work folder  [OUTDIR/.tilewright/work]")
 @click.option("--no_resume", is_flag=True, help="Do everything again, whatever was done before.")
 @click.option("--config", "configs", multiple=True, help="A Nextflow config file of your site.")
 def run(
-    profile: str, work_dir: str | None, no_resume: bool, configs: tuple[str, ...], **given: Any
+    profile: str | None,
+    work_dir: str | None,
+    no_resume: bool,
+    configs: tuple[str, ...],
+    **given: Any,
 ) -> None:
     """Segment, map or embed images: PLAN, PREDICT, MERGE and REPORT through Nextflow.
 
     What an earlier run into the same OUTDIR has done already is not done again.
     """
     extra = [word for path in configs for word in ("-c", str(Path(path).absolute()))]
+    # Nextflow looks for a profile in every config file, and ours would keep all work here.
+    profile = profile or (None if configs else "local")
     pipeline(given, profile=profile, work_dir=work_dir, resume=not no_resume, extra=extra)
 
 
@@ -184,7 +190,7 @@ def test(words: tuple[str, ...]) -> None:
 def pipeline(
     given: dict[str, Any],
     *,
-    profile: str,
+    profile: str | None,
     work_dir: str | None,
     resume: bool,
     extra: list[str],
@@ -213,7 +219,8 @@ def pipeline(
             code=USAGE,
         ) from None
     command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
-    command += ["-profile", profile, "-work-dir", str(work), *extra]
+    command += ["-work-dir", str(work), *extra]
+    command += ["-profile", profile] if profile else []
     command += ["-resume"] if resume else []
     watch = Watch(outdir, notes)
     log = inside / "nextflow.out"
@@ -261,7 +268,7 @@ def finish(code: int, watch: Watch, log: Path) -> None:
     if result is not None and result["failed"]:
         for line in result["failed"]:
             click.echo(f"tilewright: {line}", err=True)
-        sys.exit(BAD_DATA)
+        sys.exit(failures(watch)[1] or BAD_DATA)
     sentences, found = explain(watch, log)
     for line in [line for sentence in sentences for line in sentence.splitlines()]:
         click.echo(f"tilewright: {line}" if found != INTERNAL else line, err=True)
@@ -294,12 +301,15 @@ def entry() -> None:
     """Run the command line; a problem becomes one sentence and its exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Nextflow is ended as well
     try:
-        main.main(prog_name="tilewright")
+        sys.exit(main.main(prog_name="tilewright", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except TilewrightError as error:
         for line in str(error).strip().splitlines():
             click.echo(f"tilewright: {line}", err=True)
         sys.exit(error.code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         click.echo("tilewright: stopped; run it again to go on from here.", err=True)
         sys.exit(130)
 

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .errors import INTERNAL
+from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE
 
 LOOK_EVERY = 0.3  # seconds
 SAY_EVERY = 30.0  # seconds between plain lines
@@ -204,18 +204,22 @@ def explain(watch: Watch, log: Path) -> tuple[list[str], int]:
 
     The sentences are the failed tasks' own; without any, the end of Nextflow's log.
     """
-    sentences: list[str] = []
-    code = 0
-    for row in watch.rows():
-        if row["status"] in ("FAILED", "ABORTED") and row.get("exit", "-").isdigit():
-            said = sentence_of(Path(row["workdir"]))
-            if said and said not in sentences:
-                sentences.append(said)
-                code = code or int(row["exit"])
+    sentences, code = failures(watch)
     if sentences:
         return sentences, code
     lines = log.read_text(errors="replace").splitlines()
     return [line for line in lines if line.strip()][-15:], INTERNAL
+
+
+def failures(watch: Watch) -> tuple[list[str], int]:
+    """What each task said that failed for good, and the first one's exit code, or 0."""
+    last = {row["name"]: row for row in watch.rows()}
+    failed = [r for r in last.values() if r["status"] in ("FAILED", "ABORTED")]
+    failed = [r for r in failed if r.get("exit", "-").isdigit()]
+    said = [sentence_of(Path(r["workdir"])) for r in failed]
+    codes = [int(r["exit"]) for r in failed]
+    code = next((c if c in (USAGE, BAD_DATA, UNAVAILABLE) else INTERNAL for c in codes), 0)
+    return list(dict.fromkeys(filter(None, said))), code
 
 
 def sentence_of(workdir: Path) -> str:

@@ -93,9 +93,10 @@ class Choice:
         TilewrightError
             When the merged fields don't make a ModelSpec, or the size can't be changed.
         """
-        fields: dict[str, Any] = {"tile_spec": DEFAULT_TILE}
+        fields: dict[str, Any] = {}
         for part in (self.manifest.spec, self.version.spec, self.task.spec):
             fields = deep_merge(fields, part)
+        fields.setdefault("tile_spec", DEFAULT_TILE)
         fields["model_name"] = self.model_name
         fields["version"] = self.version.release
         fields.setdefault("license", self.version.license or self.manifest.license)
