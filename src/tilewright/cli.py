@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from . import __version__, environments
+from . import __version__, environments, inplace
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .params import Params
 from .progress import Watch, explain, failures, run_nextflow
@@ -222,6 +222,7 @@ def pipeline(
     command += ["-work-dir", str(work), *extra]
     command += ["-profile", profile] if profile else []
     command += ["-resume"] if resume else []
+    inplace.stop_on_sigterm()  # then Nextflow is stopped, too
     watch = Watch(outdir, notes)
     log = inside / "nextflow.out"
     code = run_nextflow(command, here=inside, watch=watch, log=log)

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE
+from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 
 LOOK_EVERY = 0.3  # seconds
 SAY_EVERY = 30.0  # seconds between plain lines
@@ -108,6 +108,11 @@ def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> 
     Returns
     -------
     Its exit code.
+
+    Raises
+    ------
+    TilewrightError
+        130, when the user stops it: Nextflow has been stopped too.
     """
     environment = os.environ | {"TILEWRIGHT_PROGRESS": str(watch.notes)}
     if environment.get("LC_ALL") in ("C", "POSIX"):
@@ -128,9 +133,11 @@ def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> 
                     _look(watch, tell)
                     time.sleep(LOOK_EVERY)
                 _look(watch, tell)
-        except BaseException:
+        except BaseException as why:
             process.terminate()  # Nextflow ends its tasks itself
             process.wait()
+            if isinstance(why, KeyboardInterrupt):
+                raise TilewrightError("Stopped;", fix="run it again to go on.", code=130) from None
             raise
     return process.returncode
 
@@ -155,14 +162,17 @@ def _bar() -> Iterator[Any]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %  {task.completed:.0f}/{task.total:.0f} tiles"),
+        TextColumn("{task.fields[tiles]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("planning", total=None)
+        task = progress.add_task("planning", total=None, tiles="")
 
         def tell(step: str, done: int, total: int, cached: int) -> None:
-            progress.update(task, description=step, total=total or None, completed=done)
+            tiles = f"{100 * done // total:3} %  {done}/{total} tiles" if total else ""
+            progress.update(
+                task, description=step, total=total or None, completed=done, tiles=tiles
+            )
 
         yield tell
 
