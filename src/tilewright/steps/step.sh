@@ -12,6 +12,6 @@ if [ ! -e "$base" ]; then
     [ -e "$base/.tilewright-ready" ] || base=
 fi
 [ -n "$base" ] && [ -x "$base/bin/python" ] || { # one sentence, as the package would say it
-    echo "The base environment isn't in $envs. Build it: '$root/tilewright' environments build base" >&2; exit 69; }
+    echo "tilewright: The base environment isn't in $envs. Build it: '$root/tilewright' environments build base" >&2; exit 69; }
 export PYTHONPATH="$root/src" PYTHONNOUSERSITE=1; unset PYTHONHOME VIRTUAL_ENV
 exec "$base/bin/python" -P -m tilewright.steps."$@"
