@@ -32,7 +32,6 @@ NASTY = [
     "`touch pwned`",
     "a & touch pwned &",
     "${workDir}",
-    "back\\nslash".replace("\\", "%5C"),
     "細胞-ядро-é",
     "-rf",
     "--outdir=x",
