@@ -200,18 +200,19 @@ def read_ahead(items: Iterable[Any]) -> Iterator[Any]:
     ready: queue.Queue[tuple[str, Any]] = queue.Queue(QUEUE)
     stop = threading.Event()
 
-    def give(kind: str, value: Any) -> None:
+    def give(kind: str, value: Any) -> bool:
+        """Whether somebody still wants it."""
         while not stop.is_set():
             try:
-                return ready.put((kind, value), timeout=0.2)
+                ready.put((kind, value), timeout=0.2)
             except queue.Full:
                 continue
-        return None
+            return True
+        return False
 
     def read() -> None:
         try:
-            for item in items:
-                give("item", item)
+            all(give("item", item) for item in items)  # until nobody does
         except BaseException as error:  # noqa: BLE001  # raised again in the reader's place
             give("error", error)
         give("end", None)
