@@ -17,9 +17,11 @@ def run(main: Callable[..., None]) -> None:
     except TilewrightError as error:
         sys.exit(_say(str(error).strip(), error.code))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        sys.exit(_say(f"{error.filename or 'the work folder'}: the disk is full.", UNAVAILABLE))
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            traceback.print_exc()
+            sys.exit(_say(f"{error}. Please report this.", INTERNAL))
+        where = error.filename or "The work folder"
+        sys.exit(_say(f"{where}: the disk is full ({error.strerror}).", UNAVAILABLE))
     except Exception as error:  # noqa: BLE001  # a bug: its trace is what we need
         traceback.print_exc()
         sys.exit(_say(f"{type(error).__name__}: {error}. Please report this.", INTERNAL))
