@@ -217,8 +217,9 @@ def changed(params: Params) -> list[str]:
 def writable(folder: Path) -> list[TilewrightError]:
     """A problem when results can't be written to `folder`; what is made to find out is removed."""
     probe = folder / ".tilewright-probe"
-    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    made: list[Path] = []
     try:
+        made = [p for p in (folder, *folder.parents) if not p.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_text("")
         probe.unlink()
