@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,8 @@ from running import (
     tasks,
     write_discs,
 )
+
+from tilewright.plan import writable
 
 pytestmark = pytest.mark.nextflow
 
@@ -170,3 +175,45 @@ def test_a_name_that_cannot_be_a_folders_is_refused_by_name(
     assert done.returncode == 65
     assert repr(name) in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_output_folder_that_may_not_be_written_is_named(
+    tmp_path: Path,
+) -> None:
+    """Also to root, who may write everywhere: for a moment it is nobody."""
+    (tmp_path / "theirs").mkdir(mode=0o555)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        (problem,) = writable(tmp_path / "theirs" / "out")
+    finally:
+        os.seteuid(user)
+    assert "theirs/out: can't be written (Permission denied)" in str(problem)
+    assert problem.code == 2
+
+
+def test_a_disk_that_fills_while_merging_is_named_and_not_tried_again(
+    twenty_one: tuple[Done, Path], checkout: Checkout, tmp_path: Path
+) -> None:
+    """MERGE as the run had it, where no file may be larger than 300 bytes."""
+    _, outdir = twenty_one
+    (work,) = {p.parent.parent for p in outdir.glob(".tilewright/work/*/*/merged-*/merged.json")}
+    words = ("group.json", "recipe.json", "banks", tmp_path / "stores", tmp_path / "shown")
+    done = subprocess.run(
+        [sys.executable, "-m", "tilewright.steps.merge", *map(str, words)],
+        cwd=work,
+        env={**checkout.env, "PYTHONPATH": str(checkout.root / "src")},
+        preexec_fn=no_large_files,  # the test has no other thread
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 69, done.stderr
+    assert "can't be written (File too large). Free some space" in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.glob("stores/*/*.zarr"))
+
+
+def no_large_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))

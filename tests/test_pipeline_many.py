@@ -1,0 +1,40 @@
+"""Five hundred small images cost a few tasks, not thousands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from running import Checkout, run_json, tasks, write_discs
+
+from tilewright.plan import make_plan
+
+FEW = 25  # tasks
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 500 images of 20 x 20 px."""
+    here = tmp_path_factory.mktemp("many")
+    for number in range(500):
+        write_discs(here / "in" / f"{number:03d}.tif", (20, 20), seed=number)
+    return here
+
+
+def test_five_hundred_small_images_are_under_25_tasks(many: Path) -> None:
+    plan = make_plan({"input": "in", "weights_dir": str(many / "weights")}, many)
+    assert len(plan.images) == 500
+    assert len({i.id for job in plan.jobs for i in job.images}) == 500
+    assert len(plan.jobs) + len(plan.groups) + len(["PLAN", "REPORT"]) < FEW
+
+
+@pytest.mark.nextflow
+@pytest.mark.slow
+def test_five_hundred_small_images_give_five_hundred_stores(checkout: Checkout, many: Path) -> None:
+    done = checkout.run(many / "in", many / "out")
+    assert done.returncode == 0, done.stderr
+    ran = Counter(process for process, _, _ in tasks(many / "out"))
+    assert sum(ran.values()) < FEW
+    assert len(list((many / "out").glob("*/*.zarr/zarr.json"))) == 500
+    assert [i["objects"] for i in run_json(many / "out")["images"]] == [1] * 500

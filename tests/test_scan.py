@@ -1,0 +1,131 @@
+"""A big image is looked at once, ahead: its statistics, and a copy where tiles cost too much."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from running import (
+    Checkout,
+    are_the_same_objects,
+    discs,
+    labels,
+    pieces,
+    tasks,
+)
+
+from tilewright.images import open_image
+from tilewright.jobs import Job
+from tilewright.plan import Plan, make_plan, write_plan
+from tilewright.preprocess import TileReader
+from tilewright.scan import scan
+from tilewright.spec import ModelSpec
+
+Array = np.ndarray[Any, Any]
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "striped": {"rowsperstrip": 300, "compression": "zlib"},
+    "tiled": {"tile": (64, 64), "compression": "zlib"},
+}
+
+
+def picture() -> Array:
+    """(600, 1300) uint16: noise in which no two regions have the same percentiles."""
+    rng = np.random.default_rng(1)
+    return (rng.random((600, 1300)) * np.linspace(100, 60_000, 1300)).astype("uint16")
+
+
+@pytest.fixture
+def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A plan of the picture in each layout, for a machine on which it is big."""
+    monkeypatch.setattr("tilewright.plan.SCAN_PIXELS", 1000)
+    (tmp_path / "in").mkdir()
+    for name, layout in LAYOUTS.items():
+        tifffile.imwrite(tmp_path / "in" / f"{name}.tif", picture(), **layout)
+    given = {"input": "in", "tile_size": 256, "weights_dir": str(tmp_path / "weights")}
+    plan = make_plan(given, tmp_path)
+    write_plan(plan, tmp_path / "plan")
+    return plan
+
+
+def scanned(folder: Path, name: str) -> tuple[list[Job], Path]:
+    """The jobs that SCAN writes for an image, and where its copy would be."""
+    (asked,) = (folder / "plan" / "scans").glob(f"{name}-*.json")
+    here = folder / name
+    here.mkdir()
+    scan(asked, here / "jobs", here / "copy.zarr")
+    return [Job.load(p) for p in sorted((here / "jobs").iterdir())], here / "copy.zarr"
+
+
+def test_the_workflow_gets_jobs_of_big_images_from_scan_only(planned: Plan, tmp_path: Path) -> None:
+    assert len(planned.scans) == 2
+    assert list((tmp_path / "plan" / "jobs").iterdir()) == []
+    written = [json.loads(p.read_text()) for p in (tmp_path / "plan" / "scans").iterdir()]
+    assert sorted(s["image"]["id"] for s in written) == sorted(LAYOUTS)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_statistics_are_those_of_all_pixels_whatever_the_layout(
+    planned: Plan, tmp_path: Path, name: str
+) -> None:
+    (first, *_), _ = scanned(tmp_path, name)
+    figures = first.images[0].statistics
+    assert figures is not None
+    ((low, high),) = figures["values"][0]
+    assert low == pytest.approx(np.percentile(picture(), 1), abs=1)
+    assert high == pytest.approx(np.percentile(picture(), 99.8), abs=1)
+
+
+def test_only_a_file_that_tiles_would_decode_again_and_again_is_copied(
+    planned: Plan, tmp_path: Path
+) -> None:
+    striped, copy = scanned(tmp_path, "striped")
+    assert striped[0].images[0].copy == str(copy)
+    with open_image(copy) as image:
+        found = image.read(0, {"Y": slice(0, 600), "X": slice(0, 1300)})
+    assert np.array_equal(np.squeeze(found), picture())
+    tiled, nothing = scanned(tmp_path, "tiled")
+    assert tiled[0].images[0].copy is None
+    assert not nothing.exists()
+
+
+def test_a_model_sees_the_same_of_a_copy_as_of_the_file(planned: Plan, tmp_path: Path) -> None:
+    spec: ModelSpec = planned.recipe.spec
+    seen = []
+    for name in LAYOUTS:
+        (first, *_), _ = scanned(tmp_path, name)
+        with TileReader(first.images[0], spec) as reader:
+            seen.append([reader.read(0, t.window) for t in list(reader.grid)[::30]])
+    assert len(seen[0]) > 10
+    assert all(np.array_equal(a, b) for a, b in zip(*seen, strict=True))
+
+
+def test_scanned_jobs_hold_every_tile_once(planned: Plan, tmp_path: Path) -> None:
+    jobs, _ = scanned(tmp_path, "tiled")
+    tiles = [n for job in jobs for _, a, b in job.parts for n in range(a, b)]
+    (image,) = [i for i in planned.images if i.ref.id == "tiled"]
+    assert tiles == list(range(image.tiles))
+
+
+@pytest.mark.nextflow
+@pytest.mark.slow
+def test_an_image_over_the_limit_has_the_same_labels_striped_and_tiled(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """8,400 x 8,400 px are more than 2^26; one strip of the file is 600 rows."""
+    pixels = np.tile(discs((420, 420)), (20, 20))
+    (tmp_path / "in").mkdir()
+    for name, layout in LAYOUTS.items():
+        wide = {"tile": (512, 512)} if name == "tiled" else {"rowsperstrip": 600}
+        tifffile.imwrite(tmp_path / "in" / f"{name}.tif", pixels, **layout | wide)
+    words = ("--model_type", "scaled", "--tile_size", "1024", "--save_image", "false")
+    done = checkout.run(tmp_path / "in", tmp_path / "out", *words)
+    assert done.returncode == 0, done.stderr
+    names = [process for process, _, _ in tasks(tmp_path / "out")]
+    assert names.count("SCAN") == 2
+    striped, tiled = (labels(tmp_path / "out", name) for name in ("striped", "tiled"))
+    assert np.array_equal(striped, tiled)
+    assert are_the_same_objects(striped, pieces(pixels))

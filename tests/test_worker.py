@@ -1,0 +1,211 @@
+"""The loop around a model: what is in a bank, and how trouble ends."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import tifffile
+from pictures import reference
+from running import discs
+from skimage.measure import label
+
+from tilewright import steps
+from tilewright.bank import Bank, tile_name
+from tilewright.errors import TilewrightError
+from tilewright.jobs import ImageRef, Job, Recipe
+from tilewright.pipe import ModelProcess
+from tilewright.preprocess import TileReader
+from tilewright.registry import Registry
+from tilewright.worker import QUEUE, batched, read_ahead, run_job
+
+HERE = Path(__file__).parent
+SPEC = Registry.load(HERE / "models").choose("toy").spec()
+
+
+def recipe(**params: Any) -> Recipe:
+    return Recipe({}, SPEC, params, None, {}, {}, {})
+
+
+def image(folder: Path, key: str = "i000", shape: tuple[int, int] = (200, 240)) -> ImageRef:
+    """An image of nine tiles or, if it is smaller, of one."""
+    pixels = discs(shape, seed=int(key[1:]))
+    tifffile.imwrite(folder / f"{key}.tif", pixels)
+    ref = reference(folder / f"{key}.tif", pixels, "YX")
+    return ImageRef(**{**vars(ref), "key": key})
+
+
+def job(*images: ImageRef) -> Job:
+    """All tiles of the images."""
+    parts = []
+    for ref in images:
+        with TileReader(ref, SPEC) as reader:
+            parts.append((ref.key, 0, len(reader.grid)))
+    return Job("group", 0, images, tuple(parts))
+
+
+def start(script: str, timeout: float = 20, **params: Any) -> Callable[[], ModelProcess]:
+    """What starts one of the tests' model scripts."""
+    options: dict[str, Any] = {"weights": "", "device": "cpu", "params": params}
+    python = Path(sys.executable)
+    return lambda: ModelProcess(
+        python, HERE / script, spec=SPEC.to_dict(), timeout=timeout, **options
+    )
+
+
+def predicted(tmp_path: Path, name: str = "a.bank", *images: ImageRef, **params: Any) -> Path:
+    """A bank of a well-behaved model, or of one that misbehaves as `params` say."""
+    script = "scripts/run_trouble.py" if params else "models/run_toy.py"
+    made = job(*(images or (image(tmp_path),)))
+    out = tmp_path / name
+    run_job(made, recipe(), out, start=start(script, **params), weights="w")
+    return out
+
+
+def test_a_bank_holds_what_the_model_finds_on_each_tiles_valid_region(tmp_path: Path) -> None:
+    ref = image(tmp_path)
+    bank = Bank(predicted(tmp_path, "a.bank", ref))
+    whole = discs((200, 240), seed=0)
+    with TileReader(ref, SPEC) as reader:
+        tiles = list(reader.grid)
+    assert len(tiles) == 9
+    for tile in tiles:
+        found = bank.get(tile_name("i000", 0, tile.index, "labels"))
+        (y0, y1), (x0, x1) = tile.valid
+        assert np.array_equal(found > 0, whole[y0:y1, x0:x1] > 0)
+        pieces = label(whole[y0:y1, x0:x1] > 0, connectivity=1)  # type: ignore[no-untyped-call]
+        assert len(bank.get(tile_name("i000", 0, tile.index, "objects"))) == pieces.max()
+
+
+def test_a_bank_says_which_job_recipe_and_weights_it_is_of(tmp_path: Path) -> None:
+    header = Bank(predicted(tmp_path)).header
+    assert header["group"] == "group"
+    assert header["job"] == 0
+    assert header["recipe"] == recipe().digest
+    assert header["weights"] == "w"
+    assert header["failures"] == {}
+
+
+def test_the_same_job_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, two = predicted(tmp_path, "one.bank"), predicted(tmp_path, "two.bank")
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_an_image_that_cannot_be_read_is_marked_and_the_next_one_is_not(tmp_path: Path) -> None:
+    bad, good = image(tmp_path, "i000", (60, 60)), image(tmp_path, "i001", (60, 60))
+    made = job(bad, good)
+    Path(bad.path).write_bytes(b"II*\0 nothing of a TIFF")
+    run_job(made, recipe(), tmp_path / "a.bank", start=start("models/run_toy.py"), weights="")
+    bank = Bank(tmp_path / "a.bank")
+    assert list(bank.header["failures"]) == ["i000"]
+    assert "i000.tif" in bank.header["failures"]["i000"]
+    assert tile_name("i001", 0, 0, "labels") in bank
+    assert tile_name("i000", 0, 0, "labels") not in bank
+
+
+def test_a_model_that_runs_out_of_memory_gives_the_same_bank(tmp_path: Path) -> None:
+    fits = predicted(tmp_path, "fits.bank", predict="runs_out_of_memory", holds=4)
+    halved = predicted(tmp_path, "halved.bank", predict="runs_out_of_memory", holds=1)
+    assert fits.read_bytes() == halved.read_bytes()
+
+
+TROUBLE = [
+    pytest.param({"predict": "raises"}, "ValueError", id="raises"),
+    pytest.param({"predict": "is_killed"}, "killed by signal 9", id="killed"),
+    pytest.param({"predict": "exits"}, "exit code 3", id="exits"),
+    pytest.param({"load": "exits"}, "exit code 3", id="exits-on-load"),
+    pytest.param({"predict": "hangs", "timeout": 2}, "no sign of life for 2 s", id="hangs"),
+    pytest.param({"predict": "gives_none"}, "predict returned NoneType", id="none"),
+    pytest.param({"predict": "gives_tokens", "tokens": 3}, "predict gave", id="wrong-shape"),
+    pytest.param({"predict": "runs_out_of_memory", "holds": 0}, "memory of cpu ran out", id="oom"),
+]
+
+
+@pytest.mark.parametrize(("params", "says"), TROUBLE)
+def test_a_model_in_trouble_ends_the_job_in_one_sentence_and_leaves_no_bank(
+    tmp_path: Path, params: dict[str, Any], says: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(TilewrightError) as caught:
+        predicted(tmp_path, "out/a.bank", image(tmp_path), **params)
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_ends_a_step_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`/dev/full` is where a bank is written to at first."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    (tmp_path / "a.bank.part").symlink_to("/dev/full")
+    made = job(image(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["predict"])
+    go = start("models/run_toy.py")
+    with pytest.raises(SystemExit) as caught:
+        steps.run(lambda: run_job(made, recipe(), tmp_path / "a.bank", start=go, weights=""))
+    assert caught.value.code == 69
+    (line,) = [s for s in capsys.readouterr().err.splitlines() if "tilewright: " in s]
+    assert "disk is full" in line
+    assert not (tmp_path / "a.bank").exists()
+
+
+def test_progress_counts_up_to_all_tiles(tmp_path: Path) -> None:
+    told: list[int] = []
+    made = job(image(tmp_path))
+    go = start("models/run_toy.py")
+    run_job(made, recipe(), tmp_path / "a.bank", start=go, weights="", progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 9
+
+
+def test_a_batch_has_tiles_of_one_shape_in_their_order() -> None:
+    shapes = [(1, 4, 4)] * 5 + [(1, 4, 2)] + [(1, 4, 4)] * 2
+    works: Any = [SimpleNamespace(n=n, pixels=np.zeros(s)) for n, s in enumerate(shapes)]
+    found = [[w.n for w in batch] for batch in cast(Any, batched(works, 3))]
+    assert found == [[0, 1, 2], [3, 4], [5], [6, 7]]
+
+
+def test_reading_ahead_stays_a_few_items_ahead() -> None:
+    given: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in itertools.count(1):
+            given.append(number)
+            yield number
+
+    ahead = read_ahead(items())
+    most = 0
+    for taken in itertools.islice(ahead, 50):
+        most = max(most, len(given) - taken)
+    ahead.close()  # type: ignore[attr-defined]
+    assert most <= QUEUE + 1
+
+
+def test_reading_ahead_ends_with_its_reader() -> None:
+    before = set(threading.enumerate())
+    ahead = read_ahead(itertools.count())
+    next(ahead)
+    (thread,) = set(threading.enumerate()) - before
+    ahead.close()  # type: ignore[attr-defined]
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_an_error_while_reading_ahead_is_raised_where_the_item_was_due() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise KeyError("of the reader")
+
+    ahead = read_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(KeyError, match="of the reader"):
+        next(ahead)
