@@ -5,59 +5,23 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
-import tifffile
-from pictures import reference
 from running import discs
 from skimage.measure import label
+from toy import SPEC, image, job, recipe, start
 
 from tilewright import steps
 from tilewright.bank import Bank, tile_name
 from tilewright.errors import TilewrightError
-from tilewright.jobs import ImageRef, Job, Recipe
-from tilewright.pipe import ModelProcess
+from tilewright.jobs import ImageRef
 from tilewright.preprocess import TileReader
-from tilewright.registry import Registry
 from tilewright.worker import QUEUE, batched, read_ahead, run_job
-
-HERE = Path(__file__).parent
-SPEC = Registry.load(HERE / "models").choose("toy").spec()
-
-
-def recipe(**params: Any) -> Recipe:
-    return Recipe({}, SPEC, params, None, {}, {}, {})
-
-
-def image(folder: Path, key: str = "i000", shape: tuple[int, int] = (200, 240)) -> ImageRef:
-    """An image of nine tiles or, if it is smaller, of one."""
-    pixels = discs(shape, seed=int(key[1:]))
-    tifffile.imwrite(folder / f"{key}.tif", pixels)
-    ref = reference(folder / f"{key}.tif", pixels, "YX")
-    return ImageRef(**{**vars(ref), "key": key})
-
-
-def job(*images: ImageRef) -> Job:
-    """All tiles of the images."""
-    parts = []
-    for ref in images:
-        with TileReader(ref, SPEC) as reader:
-            parts.append((ref.key, 0, len(reader.grid)))
-    return Job("group", 0, images, tuple(parts))
-
-
-def start(script: str, timeout: float = 20, **params: Any) -> Callable[[], ModelProcess]:
-    """What starts one of the tests' model scripts."""
-    options: dict[str, Any] = {"weights": "", "device": "cpu", "params": params}
-    python = Path(sys.executable)
-    return lambda: ModelProcess(
-        python, HERE / script, spec=SPEC.to_dict(), timeout=timeout, **options
-    )
 
 
 def predicted(tmp_path: Path, name: str = "a.bank", *images: ImageRef, **params: Any) -> Path:

@@ -1,0 +1,88 @@
+"""A group's banks become its stores: the same ones in any order, and no others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import are_the_same_objects, digests, discs, labels, pieces
+from toy import image, job, recipe, start
+
+from tilewright.errors import TilewrightError
+from tilewright.jobs import Group
+from tilewright.merge.stores import merge_group
+from tilewright.worker import run_job
+
+MERGE = {"policy": "match", "min_iou": 0.25}
+GROUP = Group("group", 3, MERGE, "toy.zarr", "everything")
+
+
+@pytest.fixture(scope="module")
+def banks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """One image's nine tiles, by three jobs."""
+    here = tmp_path_factory.mktemp("banks")
+    whole = job(image(here))
+    ((key, _, tiles),) = whole.parts
+    assert tiles == 9
+    for number in range(3):
+        part = replace(whole, job=number, parts=((key, 3 * number, 3 * number + 3),))
+        out = here / f"{number}.bank"
+        run_job(part, recipe(), out, start=start("models/run_toy.py"), weights="w")
+    return sorted(here.glob("*.bank"))
+
+
+def merged(banks: list[Path], out: Path, group: Group = GROUP, **params: Any) -> Path:
+    merge_group(group, recipe(**params), banks, out, out / ".shown")
+    return out
+
+
+def test_labels_of_three_jobs_are_those_of_the_whole_image(
+    banks: list[Path], tmp_path: Path
+) -> None:
+    found = labels(merged(banks, tmp_path), "picture")
+    assert are_the_same_objects(found, pieces(discs((200, 240), seed=0)))
+
+
+def test_the_same_banks_give_the_same_bytes_in_any_order(banks: list[Path], tmp_path: Path) -> None:
+    one, two = merged(banks, tmp_path / "one"), merged(banks[::-1], tmp_path / "two")
+    assert len(digests(one)) > 10
+    assert digests(one) == digests(two)
+
+
+def test_a_missing_bank_is_refused_by_its_number(banks: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(TilewrightError, match="has 2 banks and needs 3; job 1 is wrong"):
+        merged([banks[0], banks[2]], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bank_that_is_there_twice_is_refused(banks: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(TilewrightError, match="has 4 banks and needs 3"):
+        merged([*banks, banks[1]], tmp_path)
+
+
+def test_a_bank_of_another_recipe_is_refused_by_name(banks: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(TilewrightError, match=r"0\.bank: was made by another recipe"):
+        merged(banks, tmp_path, threshold=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_banks_of_different_weights_are_refused(banks: list[Path], tmp_path: Path) -> None:
+    whole = job(image(tmp_path))
+    other = replace(whole, job=1, parts=((whole.parts[0][0], 3, 6),))
+    run_job(other, recipe(), tmp_path / "1.bank", start=start("models/run_toy.py"), weights="v")
+    with pytest.raises(TilewrightError, match="made with different weights"):
+        merged([banks[0], tmp_path / "1.bank", banks[2]], tmp_path / "out")
+
+
+def test_an_image_that_is_gone_is_named_and_leaves_no_store(tmp_path: Path) -> None:
+    """Between PREDICT and MERGE somebody removed it."""
+    whole = job(image(tmp_path))
+    run_job(whole, recipe(), tmp_path / "0.bank", start=start("models/run_toy.py"), weights="w")
+    Path(whole.images[0].path).unlink()
+    merged([tmp_path / "0.bank"], tmp_path / "out", replace(GROUP, jobs=1))
+    (result,) = json.loads((tmp_path / "out" / ".shown" / "merged.json").read_text())["images"]
+    assert "i000.tif" in result["why"]
+    assert not list((tmp_path / "out").glob("*/*.zarr"))
