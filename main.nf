@@ -28,9 +28,9 @@ def keyed(job) {
 
 // Stores that run.json promises and the output folder hasn't: links across file systems are lost silently
 def unpublished() {
-    def run = file("${params.outdir}/run.json")
+    def run = file("${params.outdir}/run.json", glob: false)
     def stores = run.exists() ? new groovy.json.JsonSlurper().parse(run).images.findResults { i -> i.store } : []
-    stores.findAll { s -> !file("${params.outdir}/${s}/zarr.json").exists() }
+    stores.findAll { s -> !file("${params.outdir}/${s}/zarr.json", glob: false).exists() }
 }
 
 workflow {
@@ -73,7 +73,7 @@ workflow {
     }
 
     workflow.onComplete = {
-        def lost = unpublished()
+        def lost = workflow.success ? unpublished() : []
         if (lost) {
             log.error "Not in ${params.outdir}: ${lost.join(', ')}. Run again with --publish copy -resume."
         }

@@ -13,9 +13,11 @@ import tifffile
 
 from tilewright.errors import TilewrightError
 from tilewright.fit import Planned
+from tilewright.inputs import Row, check_ids
 from tilewright.jobs import ImageRef, Job
 from tilewright.params import Params, check_params
 from tilewright.plan import Plan, make_plan, packs, write_plan
+from tilewright.preprocess import TileReader
 from tilewright.registry import ROOT, Registry
 from tilewright.tiling import Grid, TileAxis
 
@@ -34,8 +36,8 @@ def planned(tmp_path: Path, **params: object) -> Plan:
     return make_plan(given | params, tmp_path)
 
 
-def small(number: int) -> Planned:
-    """An image of one tile with a fingerprint that its number decides."""
+def small(number: int, side: int = 64) -> Planned:
+    """A square image of one tile with a fingerprint that its number decides."""
     import hashlib
 
     ref = ImageRef(
@@ -44,10 +46,10 @@ def small(number: int) -> Planned:
         path=f"{number}.tif",
         fingerprint=hashlib.sha256(str(number).encode()).hexdigest(),
         axes="YX",
-        shape=(64, 64),
+        shape=(side, side),
         dtype="uint8",
     )
-    return Planned(ref, Grid((TileAxis(64), TileAxis(64)), (64, 64)), 1, 1.0, 64 * 64)
+    return Planned(ref, Grid((TileAxis(side),) * 2, (side, side)), 1, 1.0, side * side)
 
 
 def test_small_images_share_one_job(tmp_path: Path) -> None:
@@ -86,9 +88,11 @@ def test_packs_hold_48_to_64_images_in_order() -> None:
     assert len(found) <= 11
 
 
-def test_one_more_image_changes_one_or_two_packs() -> None:
+@pytest.mark.parametrize("side", [64, 2048, 3000])
+def test_one_more_image_changes_one_or_two_packs(side: int) -> None:
+    """Packs of small images end by number, of bigger ones by pixels: content decides both."""
     spec = Registry.load().choose("nuclei").spec()
-    images = [small(n) for n in range(500)]
+    images = [small(n, side) for n in range(500)]
     before = {tuple(i.ref.id for i in p) for p in packs(images, 64, spec)}
     changed = []
     for place in range(0, 500, 25):
@@ -136,6 +140,39 @@ def test_equal_ids_are_an_error_that_names_both(tmp_path: Path) -> None:
         planned(tmp_path)
 
 
+@pytest.mark.parametrize("bad", ["-0.5", "nan", "inf", "wide"])
+def test_a_csvs_pixel_size_is_checked_line_by_line(tmp_path: Path, bad: str) -> None:
+    grey(tmp_path / "in" / "x.tif")
+    sheet = tmp_path / "list.csv"
+    sheet.write_text(f"image,mpp\nin/x.tif,{bad}\n")
+    with pytest.raises(TilewrightError, match=rf"list\.csv, line 2: '{bad}': input should be"):
+        planned(tmp_path, input=str(sheet))
+
+
+@pytest.mark.parametrize("name", ["report.html", "..", "a/b", "n\nl", "漢" * 100, "\udcff"])
+def test_an_id_that_cannot_name_a_folder_is_refused(tmp_path: Path, name: str) -> None:
+    row = Row(tmp_path / "a.tif", name)
+    with pytest.raises(TilewrightError, match="can't name a folder"):
+        check_ids([row])
+
+
+def test_results_below_the_input_folder_are_not_inputs(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    grey(tmp_path / "in" / "out" / "a" / "picture.tif")
+    plan = planned(tmp_path, outdir=str(tmp_path / "in" / "out"), recursive=True)
+    assert [i.ref.id for i in plan.images] == ["a"]
+
+
+def test_one_named_channel_leaves_the_others_empty(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif", (2, 32, 40))
+    (image,) = planned(tmp_path, model="cellpose", axes="CYX", channels="nucleus=0").images
+    assert image.ref.channels == (-1, 0)
+    with TileReader(image.ref, Registry.load().choose("cellpose").spec()) as reader:
+        pixels = reader.read(0, ((0, 32), (0, 40)))
+    assert not pixels[0].any()
+    assert pixels[1].any()
+
+
 def test_a_csv_says_ids_sizes_and_channels(tmp_path: Path) -> None:
     grey(tmp_path / "in" / "x.tif", (2, 32, 40))
     sheet = tmp_path / "list.csv"
@@ -156,6 +193,9 @@ BAD_PARAMS = [
     pytest.param(
         {"region": "900,0,5,5"}, "is 32 x 40 px, and --region starts at 900,0", id="outside"
     ),
+    pytest.param({"channels": ","}, "names no channel", id="no-channel"),
+    pytest.param({"mpp": float("inf")}, "--mpp inf: input should be a finite number", id="inf"),
+    pytest.param({"region": "0,0,3"}, "--region", id="short-region"),
     pytest.param({"channels": "DAPI"}, "has no channel 'DAPI'", id="channel"),
     pytest.param({"manifests": "nowhere"}, "no such folder", id="manifests"),
     pytest.param(
@@ -180,7 +220,10 @@ def test_a_wrong_parameter_stops_with_one_sentence(
     [
         ({"output_kind": "map"}, "gives maps"),
         ({"merge": {"policy": "keep"}}, "asks for the merge policy keep"),
-        ({"tile_spec": {"size": {"z": 8, "y": 64, "x": 64}}}, "takes volumes"),
+        (
+            {"tile_spec": {"size": {"z": 8, "y": 64, "x": 64}, "band": 0, "context": 0}},
+            "takes volumes",
+        ),
     ],
 )
 def test_what_cannot_be_merged_yet_is_refused_before_it_runs(

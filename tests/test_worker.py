@@ -87,7 +87,6 @@ TROUBLE = [
     pytest.param({"load": "exits"}, "exit code 3", id="exits-on-load"),
     pytest.param({"predict": "hangs", "timeout": 2}, "no sign of life for 2 s", id="hangs"),
     pytest.param({"predict": "gives_none"}, "predict returned NoneType", id="none"),
-    pytest.param({"predict": "gives_tokens", "tokens": 3}, "predict gave", id="wrong-shape"),
     pytest.param({"predict": "runs_out_of_memory", "holds": 0}, "memory of cpu ran out", id="oom"),
 ]
 
@@ -102,6 +101,22 @@ def test_a_model_in_trouble_ends_the_job_in_one_sentence_and_leaves_no_bank(
     assert says in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "forgive", "says"),
+    [
+        pytest.param({"predict": "gives_tokens", "tokens": 3}, False, "predict gave", id="shape"),
+        pytest.param({"predict": "raises"}, True, "ValueError", id="raises-at-the-last-try"),
+    ],
+)
+def test_an_image_whose_results_do_not_fit_is_marked_in_the_bank(
+    tmp_path: Path, params: dict[str, Any], forgive: bool, says: str
+) -> None:
+    made = job(image(tmp_path))
+    go = start("scripts/run_trouble.py", **params)
+    run_job(made, recipe(), tmp_path / "a.bank", start=go, weights="", forgive=forgive)
+    assert says in Bank(tmp_path / "a.bank").header["failures"]["i000"]
 
 
 def test_a_full_disk_ends_a_step_in_one_sentence(

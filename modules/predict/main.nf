@@ -12,7 +12,7 @@ process PREDICT {
 
     script:
     """
-    export OMP_NUM_THREADS=${task.cpus}
+    export OMP_NUM_THREADS=${task.cpus} TILEWRIGHT_LAST_TRY=${task.attempt > 2}
     "\$TILEWRIGHT_STEP" predict ${job} recipe.json "${weights}" ${job.baseName}.bank
     """
 

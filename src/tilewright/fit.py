@@ -96,13 +96,14 @@ def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
             ref=ref,
             grid=cells,
             planes=planes,
-            decode_factor=_decode_factor(image, cells) if level == 0 else 1.0,
+            # A copy is of the whole of level 0: it never pays for a crop.
+            decode_factor=1.0 if level or ref.region else _decode_factor(image, cells),
             counted=math.prod(image.shape),
         )
 
 
 def _decode_factor(image: Image, cells: Grid) -> float:
-    """How many times the file is decoded when its tiles are read one by one."""
+    """How many times the file is decoded when all its tiles are read one by one."""
     return image.decode_factor(tuple(a.size for a in cells.axes)) if len(cells) > 1 else 1.0
 
 
@@ -150,6 +151,12 @@ def _said_channels(image: Image, said: str, spec: ModelSpec, there: int) -> tupl
                 code=USAGE,
             )
         picked[target] = _source_channel(image, right.strip(), there)
+    if not picked:
+        raise TilewrightError(
+            f"--channels {said!r}: names no channel.",
+            fix=f"For example --channels {_example(spec)}.",
+            code=USAGE,
+        )
     if len(picked) == 1 and spec.color_space in ("RGB", "BGR", "HED"):
         return tuple(picked.values())
     return tuple(picked.get(n, -1) for n in names)

@@ -6,13 +6,22 @@ import csv
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from .errors import USAGE, ProblemsError, TilewrightError
 from .images import find_images, image_id
-from .params import Params
+from .params import Micrometres, Params
 
 COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask")
 UNSAFE = set("/\\\0\n\r\t")
+OURS = ("report.html", "run.json", "plan.json", "trace.txt", ".tilewright")
+LONGEST = 200  # bytes of an id: file systems allow 255
+
+
+MPP: TypeAdapter[Any] = TypeAdapter(Micrometres)
+SCENE: TypeAdapter[Any] = TypeAdapter(Annotated[int, Field(ge=0)])
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,9 @@ def rows(params: Params, here: Path) -> list[Row]:
         found = _from_csv(source, params)
     else:
         paths = find_images(str(source), recursive=params.recursive)
-        found = [_row(p, {}, params) for p in paths]
-    _check_ids(found)
+        results = (here / params.outdir).resolve()
+        found = [_row(p, {}, params) for p in paths if results not in p.resolve().parents]
+    check_ids(found)
     return sorted(found, key=lambda r: r.id)
 
 
@@ -57,12 +67,21 @@ def _row(path: Path, said: dict[str, str], params: Params) -> Row:
     return Row(
         path=path,
         id=said.get("id") or image_id(path),
-        scene=int(said.get("scene") or params.scene),
-        mpp=float(said["mpp"]) if said.get("mpp") else params.mpp,
+        scene=_fit(SCENE, said["scene"]) if said.get("scene") else params.scene,
+        mpp=_fit(MPP, said["mpp"]) if said.get("mpp") else params.mpp,
         axes=said.get("axes") or params.axes,
         channels=said.get("channels") or params.channels,
         mask=Path(said["mask"]) if said.get("mask") else None,
     )
+
+
+def _fit(kind: TypeAdapter[Any], said: str) -> Any:
+    """A CSV's number, checked as the parameter of its name is."""
+    try:
+        return kind.validate_python(said)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ValueError(f"{said!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}") from None
 
 
 def _from_csv(sheet: Path, params: Params) -> list[Row]:
@@ -100,15 +119,21 @@ def _from_csv(sheet: Path, params: Params) -> list[Row]:
     return found
 
 
-def _check_ids(found: list[Row]) -> None:
-    """Ids name folders: they must differ, and be names."""
+def check_ids(found: list[Row]) -> None:
+    """Ids name folders: they must differ, and be names.
+
+    Raises
+    ------
+    ProblemsError
+        Naming each that doesn't.
+    """
     problems = [
         TilewrightError(
             f"{str(row.path)!r}: its id {row.id!r} can't name a folder.",
             fix="Rename the image, or give an id in a CSV.",
         )
         for row in found
-        if not row.id or row.id in (".", "..") or UNSAFE & set(row.id) or len(row.id) > 200
+        if not _names_a_folder(row.id)
     ]
     for name, count in Counter(r.id for r in found).items():
         if count > 1:
@@ -122,3 +147,12 @@ def _check_ids(found: list[Row]) -> None:
             )
     if problems:
         raise ProblemsError(problems)
+
+
+def _names_a_folder(name: str) -> bool:
+    """Whether an id can be a folder's name beside our own files; lone surrogates can't."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return False
+    return 0 < size <= LONGEST and name not in (".", "..", *OURS) and not UNSAFE & set(name)

@@ -82,6 +82,8 @@ class Param(Strict):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         self.arg_name = self.arg_name or self.name
+        if self.value == []:
+            raise ValueError(f"parameter {self.name} has no choices")
         if self.value is None and self.dtype is None:
             raise ValueError(f"parameter {self.name} needs a dtype because its value is null")
         if self.default is not None and self.default not in self.choices:

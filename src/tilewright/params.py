@@ -37,6 +37,7 @@ def _absolute(value: str) -> str:
 Text = Annotated[str, BeforeValidator(_text)]
 Folder = Annotated[Text, AfterValidator(_absolute)]
 Pixels = Annotated[int, Field(ge=0)]
+Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Region = Annotated[tuple[Pixels, Pixels, PositiveInt, PositiveInt], BeforeValidator(_box)]
 
 
@@ -63,7 +64,7 @@ class Params(BaseModel):
     """Which image channel is which, e.g. `nucleus=DAPI,segment=1`, by name or number from 0."""
     axes: Text | None = None
     """The axes of images that don't say, e.g. `CYX`."""
-    mpp: Annotated[float, Field(gt=0)] | None = None
+    mpp: Micrometres | None = None
     """µm per level-0 pixel, for images that don't say or say it wrong."""
     scene: Annotated[int, Field(ge=0)] = 0
     """Which image of a file that holds several, from 0."""
@@ -114,7 +115,7 @@ def _problem(error: Any) -> TilewrightError:
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         what, fix = f"There is no parameter --{name}.", "`./tilewright run --help` lists them."
-    elif error["type"] == "missing":
+    elif error["type"] == "missing" and len(error["loc"]) == 1:
         what, fix = f"--{name} is missing.", "Say which images: --input FOLDER."
     else:
         message = error["msg"].removeprefix("Value error, ")

@@ -59,6 +59,10 @@ def child_env(prefix: Path, base: Mapping[str, str] = os.environ) -> dict[str, s
     }
 
 
+class ScriptError(TilewrightError):
+    """What a model script raised in `predict`; its process goes on."""
+
+
 class ModelProcess:
     """A model script running in its own environment; a context manager.
 
@@ -170,35 +174,50 @@ class ModelProcess:
         """
         return self._finish(tiles, self._begin(tiles))
 
-    def map(self, batches: Iterable[tuple[Key, Array]]) -> Iterator[tuple[Key, Array]]:
+    def map(
+        self, batches: Iterable[tuple[Key, Array]], *, forgive: bool = False
+    ) -> Iterator[tuple[Key, Array | TilewrightError]]:
         """Predict many batches; the next is sent while the model works on one.
 
         Parameters
         ----------
         batches
             Any key, and tiles as in `predict`; two are held at a time.
+        forgive
+            What the script raised is given back, too, and not raised: nothing else will be tried.
 
         Yields
         ------
         tuple
-            The key and its results, in the order given.
+            The key and its results, in the order given; or why they don't fit the spec.
         """
         sent: deque[tuple[Key, Array, int | None]] = deque()
         try:
             for key, tiles in batches:
                 sent.append((key, tiles, self._begin(tiles)))
                 if len(sent) == UNDER_WAY:
-                    yield self._finish_first(sent)
+                    yield self._finish_first(sent, forgive)
             while sent:
-                yield self._finish_first(sent)
+                yield self._finish_first(sent, forgive)
         finally:
             for *_, number in sent:
                 if number is not None:
                     self._waiting.pop(number, None)  # nobody wants the answer any more
 
-    def _finish_first(self, sent: deque[tuple[Key, Array, int | None]]) -> tuple[Key, Array]:
+    def _finish_first(
+        self, sent: deque[tuple[Key, Array, int | None]], forgive: bool
+    ) -> tuple[Key, Array | TilewrightError]:
         key, tiles, number = sent.popleft()
-        return key, self._finish(tiles, number)
+        try:
+            return key, self._finish(tiles, number)
+        except ScriptError as error:
+            if not forgive:
+                raise
+            return key, error
+        except TilewrightError as error:
+            if error.code != BAD_DATA:
+                raise
+            return key, error
 
     def _begin(self, tiles: Array) -> int | None:
         """Send a batch that can be expected to fit in memory: its number, or None."""
@@ -255,8 +274,8 @@ class ModelProcess:
             )
         self.batch_limit = min(self.batch_limit or len(tiles), len(tiles) // 2)
 
-    def _failed(self, error: str) -> TilewrightError:
-        return TilewrightError(
+    def _failed(self, error: str) -> ScriptError:
+        return ScriptError(
             f"{self.script.name} failed while {self._child.doing}: {error}.",
             fix="The traceback is above.",
             code=INTERNAL,

@@ -300,17 +300,17 @@ def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Pl
     pack: list[Planned] = []
     pixels = 0
     for image in images:
-        size = image.tiles * image.tile_pixels
-        if needs_scan(image, spec) or size > job_pixels(spec, image):
+        size, room = image.tiles * image.tile_pixels, job_pixels(spec, image)
+        if needs_scan(image, spec) or size > room:
             yield [image]
             continue
-        if pack and (len(pack) == most or pixels + size > job_pixels(spec, image)):
+        if pack and (len(pack) == most or pixels + size > room):
             yield pack
             pack, pixels = [], 0
         pack.append(image)
         pixels += size
-        ends_here = int(image.ref.fingerprint[:8], 16) % 8 == 0
-        if len(pack) >= most * 3 // 4 and ends_here:
+        nearly_full = 4 * len(pack) >= 3 * most or 4 * pixels >= 3 * room
+        if nearly_full and int(image.ref.fingerprint[:8], 16) % 8 == 0:
             yield pack
             pack, pixels = [], 0
     if pack:

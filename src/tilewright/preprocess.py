@@ -326,7 +326,7 @@ class TileReader:
     def _pixels(self, level: int, index: Index, channels: tuple[int, ...]) -> Array:
         """The file's pixels in the order (C, z, y, x), less the axes `index` gives a number."""
         run = range(channels[0], channels[-1] + 1)
-        if tuple(run) == channels:
+        if EMPTY not in channels and tuple(run) == channels:
             return self._ordered(level, {**index, "C": slice(run.start, run.stop)})
         there = {
             c: self._ordered(level, {**index, "C": slice(c, c + 1)})

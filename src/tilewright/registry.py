@@ -22,6 +22,7 @@ from .errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 from .jobs import Recipe
 from .manifest import Location, Manifest, Param, Task, Version, model_spec
 from .spec import ModelSpec
+from .tiling import grid
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: manifests, scripts, environments and bundled weights are found from here."""
@@ -102,8 +103,11 @@ class Choice:
         fields.setdefault("license", self.version.license or self.manifest.license)
         try:
             spec = model_spec(fields)
+            grid(spec.tile_spec, (1,) * len(spec.tile_spec.axes))
         except ValidationError as error:
             raise _unfit(f"The spec of {self.model_name}", error) from None
+        except (ValueError, KeyError) as error:
+            raise _wrong(f"The spec of {self.model_name}", str(error)) from None
         return _with_tile_size(spec, tile_size) if tile_size is not None else spec
 
     def values(self, config: dict[str, Any]) -> dict[str, Any]:
@@ -186,9 +190,13 @@ class Registry:
             ):
                 data = read_config(path)
                 name = str(data.get("short_name") or path.stem)
-                raw[name] = overlay(raw[name], data) if _extends(raw, name, data) else data
                 try:
+                    raw[name] = overlay(raw[name], data) if _extends(raw, name, data) else data
                     manifests[name] = Manifest.model_validate(raw[name])
+                except (AttributeError, TypeError, KeyError) as error:
+                    problems.append(
+                        _wrong(f"The manifest {path.name}", f"a block is empty: {error}")
+                    )
                 except ValidationError as error:
                     problems.append(_unfit(f"The manifest {path.name}", error))
         if problems:
@@ -288,7 +296,7 @@ def file_digest(path: Path) -> str:
 def code_digests(names: tuple[str, ...]) -> dict[str, str]:
     """SHA-256 of our own modules, by their name under `tilewright/`."""
     here = Path(__file__).parent
-    return {n: file_digest(here / n) for n in names if (here / n).is_file()}
+    return {n: file_digest(here / n) for n in names}
 
 
 def local_path(where: Location) -> Path | None:
@@ -336,10 +344,12 @@ def _unfit(where: str, error: ValidationError) -> TilewrightError:
         f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg'][0].lower()}{e['msg'][1:]}"
         for e in error.errors()
     ]
+    return _wrong(where, "; ".join(faults))
+
+
+def _wrong(where: str, why: str) -> TilewrightError:
     return TilewrightError(
-        f"{where} isn't right: {'; '.join(faults)}.",
-        fix="docs/manifest.md lists every field.",
-        code=BAD_DATA,
+        f"{where} isn't right: {why}.", fix="docs/manifest.md lists every field.", code=BAD_DATA
     )
 
 

@@ -189,6 +189,11 @@ class ModelSpec:
     tiles_per_task: int | None = None
     min_vram_gb: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that count nothing."""
+        if self.batch_size < 1 or (self.tiles_per_task is not None and self.tiles_per_task < 1):
+            raise ValueError("batch_size and tiles_per_task are at least 1")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)

@@ -30,15 +30,22 @@ def find(choice: Choice, folder: Path) -> str | None:
     locations = choice.task.locations
     if not locations:
         return ""
-    return next((sha for where in locations if (sha := _here(where, folder))), None)
+    try:
+        return next((sha for where in locations if (sha := _here(where, folder))), None)
+    except OSError as error:
+        raise TilewrightError(
+            f"{error.filename or folder}: can't be used ({error.strerror}).",
+            fix="Choose a folder for weights that can be written: --weights_dir.",
+            code=UNAVAILABLE,
+        ) from None
 
 
 def path_of(sha256: str, folder: Path) -> Path | None:
     """The one file kept under a digest, or None for a model that brings its own."""
     if not sha256:
         return None
-    found = sorted(p for p in (folder / sha256).glob("*") if not p.name.endswith(".part"))
-    if not found or not found[0].exists():
+    found = sorted(p for p in (folder / sha256).glob("*") if p.exists())
+    if not found:
         raise TilewrightError(
             f"The weights {sha256[:12]}… are not in {folder} any more.",
             fix="Run again: they are fetched anew.",
@@ -94,8 +101,9 @@ def _link(local: Path, sha: str, folder: Path) -> str:
     link = folder / sha / local.name
     if not link.exists():
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(local.resolve())
+        part = link.with_name(f".{os.getpid()}")
+        part.symlink_to(local.resolve())
+        part.replace(link)  # two runs may make the same link
     return sha
 
 
@@ -111,7 +119,9 @@ def _download(where: Location, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as part:
         file = Path(part) / (Path(url).name or "weights")
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310  # _request: https only
+        request = urllib.request.Request(url)  # noqa: S310  # _request: https only
+        for name, value in headers.items():
+            request.add_unredirected_header(name, value)  # a token is the hub's, not its mirrors'
         with urllib.request.urlopen(request, timeout=60) as source, file.open("wb") as target:  # noqa: S310
             shutil.copyfileobj(source, target, BLOCK)
         sha = file_digest(file)

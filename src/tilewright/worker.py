@@ -79,7 +79,8 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
         )
 
     progress = ProgressFile(Path(folder) / name) if folder else None
-    run_job(job, recipe, out, start=start, weights=weights, progress=progress)
+    last_try = os.environ.get("TILEWRIGHT_LAST_TRY") == "true"
+    run_job(job, recipe, out, start=start, weights=weights, progress=progress, forgive=last_try)
 
 
 def device() -> str:
@@ -99,8 +100,9 @@ def run_job(
     start: Callable[[], ModelProcess],
     weights: str,
     progress: Callable[[int], None] | None = None,
+    forgive: bool = False,
 ) -> None:
-    """Predict a job's tiles into one bank.
+    """Predict a job's tiles into one bank; images whose results don't fit are marked in it.
 
     Parameters
     ----------
@@ -114,6 +116,8 @@ def run_job(
         SHA-256 of the weights that are used.
     progress
         Called with the number of tiles done so far.
+    forgive
+        This won't be tried again: images on which the script raised are marked, too.
 
     Raises
     ------
@@ -124,9 +128,13 @@ def run_job(
     with BankWriter(out) as bank, start() as model:
         batches = read_ahead(batched(tiles_of(job, recipe, notes), recipe.spec.batch_size))
         done = 0
-        for works, results in model.map((works, stack(works)) for works in batches):
-            for work, result in zip(works, results, strict=True):
-                put(bank, work, result)
+        stacks = ((works, stack(works)) for works in batches)
+        for works, results in model.map(stacks, forgive=forgive):
+            if isinstance(results, TilewrightError):
+                notes.failures.update((work.image, str(results)) for work in works)
+            else:
+                for work, result in zip(works, results, strict=True):
+                    put(bank, work, result)
             done += len(works)
             if progress:
                 progress(done + sum(map(len, notes.skipped.values())))
@@ -155,6 +163,8 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
             with TileReader(images[key], recipe.spec) as reader:
                 mask = Mask(images[key], reader.scale) if images[key].mask else None
                 for number in range(start, stop):
+                    if key in notes.failures:  # by what the model made of an earlier tile
+                        break
                     plane, index = divmod(number, len(reader.grid))
                     tile = reader.grid.tile(index)
                     inside = mask.inside(tile.window) if mask else None

@@ -106,6 +106,7 @@ def _admitted(ends: Array, tile: Array, uncut: Array) -> list[bool]:
 
     def find(n: int) -> int:
         while n in parent:
+            parent[n] = parent.get(parent[n], parent[n])  # halve the path
             n = parent[n]
         return n
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,6 @@ class Banked:
         raise TilewrightError(
             f"Tile {tile} of plane {plane} is in no bank.", fix="Run again.", code=INTERNAL
         )
-
-    def labels_of(self, plane: int) -> Callable[[int], Array]:
-        """A plane's labels by tile number; the last few are kept, since boxes share tiles."""
-        return lru_cache(maxsize=KEPT)(lambda tile: self.labels(plane, tile))
 
 
 def merge_group(
@@ -183,7 +179,7 @@ class Merged:
         self.reader = reader
         self.grid = reader.grid
         self.banked = banked
-        self.read = [banked.labels_of(p) for p in range(len(reader.planes))]
+        self._labels = lru_cache(maxsize=KEPT)(banked.labels)  # boxes share tiles
         self.planes = [self._link(p, merge["min_iou"]) for p in range(len(reader.planes))]
         counts = [p.count for p in self.planes]
         self.offsets = [sum(counts[:i]) for i in range(len(counts))]
@@ -194,11 +190,11 @@ class Merged:
 
     def _link(self, plane: int, min_iou: float) -> Resolved:
         tables = [self.banked.objects(plane, t) for t in range(len(self.grid))]
-        return link(self.grid, self.read[plane], tables, min_iou)
+        return link(self.grid, partial(self._labels, plane), tables, min_iou)
 
     def labels(self, plane: int, box: Box) -> Array:
         """Global labels of a box of a plane."""
-        local = self.planes[plane].compose(box, self.read[plane]).astype(self.dtype)
+        local = self.planes[plane].compose(box, partial(self._labels, plane)).astype(self.dtype)
         return np.where(local > 0, local + self.dtype.type(self.offsets[plane]), 0).astype(
             self.dtype
         )
