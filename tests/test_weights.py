@@ -6,8 +6,9 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -114,6 +115,33 @@ def test_a_hubs_file_is_asked_for_with_the_users_token(monkeypatch: pytest.Monke
     url, headers = weights._request(Location(location="hf:owner/name@abc123/sub/model.bin"))
     assert url == "https://huggingface.co/owner/name/resolve/abc123/sub/model.bin"
     assert headers == {"Authorization": "Bearer secret"}
+
+
+class Mirror(BaseHTTPRequestHandler):
+    """Sends `/hub` on to `/cdn`; remembers who showed which token."""
+
+    seen: ClassVar[dict[str, str | None]] = {}
+
+    def do_GET(self) -> None:
+        self.seen[self.path] = self.headers.get("Authorization")
+        self.send_response(302 if self.path == "/hub" else 200)
+        if self.path == "/hub":
+            self.send_header("Location", "/cdn")
+        self.end_headers()
+        if self.path != "/hub":
+            self.wfile.write(CONTENT)
+
+
+def test_the_token_stays_with_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hubs send downloads on to storage hosts, which have no business with it."""
+    web = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{web.server_port}/hub"
+    monkeypatch.setattr(weights, "_request", lambda where: (url, {"Authorization": "secret"}))
+    assert weights.fetch(choice(url), tmp_path / "cache") == SHA
+    web.shutdown()
+    web.server_close()
+    assert Mirror.seen == {"/hub": "secret", "/cdn": None}
 
 
 @pytest.mark.parametrize("where", ["http://x.org/a", "file:///etc/passwd", "hf:owner", "ftp://x/a"])
