@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilewright import report
+from tilewright import report, trace
 from tilewright.jobs import Recipe, save
 from tilewright.merge import picture
 from tilewright.merge.seam import Seam
 from tilewright.params import Params
+from tilewright.registry import ROOT
 from tilewright.spec import ModelSpec, TileSpec
 from tilewright.tiling import grid
 
@@ -242,7 +243,7 @@ FAILED_TASKS = [
         ("FETCH", "FAILED", 69, "1s", "tilewright: No weights.\n"), "No weights.", id="fetch"
     ),
     pytest.param(
-        ("ENV_MODEL (cellpose)", "FAILED", 69, "1s", "tilewright: No conda.\n"),
+        ("ENV (cellpose)", "FAILED", 69, "1s", "tilewright: No conda.\n"),
         "No conda.",
         id="the model's environment",
     ),
@@ -262,7 +263,7 @@ FAILED_TASKS = [
         id="another group's task",
     ),
     pytest.param(
-        ("PREDICT (g_1_00000)", "FAILED", 65, "1s", "tilewright: Gone.\n" + "x" * 70_000),
+        ("PREDICT (g_1_00000)", "FAILED", 65, "1s", "tilewright: Gone.\n" + "x" * trace.TAIL),
         "its tasks failed; see {folder} (PREDICT, exit code 65)",
         id="messages without end",
     ),
@@ -315,6 +316,16 @@ def test_nothing_merged_leaves_a_report_of_failures(run: Run) -> None:
     page = Page(html)
     assert "no image has a result" in page.text
     assert "img" not in dict(page.tags)
+
+
+def test_every_step_of_the_pipeline_is_told_of_in_its_order(run: Run) -> None:
+    """REPORT itself isn't done yet when it writes."""
+    run.result("a")
+    steps = sorted(p.parent.name.upper() for p in (ROOT / "modules").glob("*/main.nf"))
+    assert sorted([*report.STEPS, "REPORT"]) == steps
+    for step in steps:
+        run.task(f"{step} (g)")
+    assert [s for s in run.write()[0]["times"] if s != "REPORT"] == list(report.STEPS)
 
 
 TIMES = [("1.5s", 1.5), ("250ms", 0.25), ("2m 3s", 123.0), ("1h 1m 1s", 3661.0), ("1500", 1.5)]

@@ -7,11 +7,8 @@ page looks is in `report.html.j2`; the pictures are MERGE's.
 from __future__ import annotations
 
 import base64
-import csv
 import json
 import math
-import os
-import re
 import shlex
 import statistics
 import struct
@@ -28,6 +25,7 @@ from .jobs import Recipe
 from .manifest import TASK_NAMES
 from .params import Params
 from .registry import Registry
+from .trace import FAILED, Task, read_trace, sentence
 
 Facts = dict[str, Any]
 """Part of run.json."""
@@ -36,19 +34,15 @@ PICTURES = 24  # images shown by a picture; the others are in the table
 PICTURE_BYTES = 48 << 20  # of all pictures together, so that a browser opens the page at once
 SEAM_ZOOM = 3  # picture pixels per model pixel in MERGE's pictures of seams
 STEPS = {
-    "ENV_BASE": "builds the environment of every step",
     "PLAN": "checks parameters and image headers, cuts jobs",
-    "ENV_MODEL": "builds the model's environment",
+    "ENV": "builds the model's environment",
     "FETCH": "downloads the model's weights",
     "SCAN": "reads a big image's statistics",
     "PREDICT": "runs the model on tiles",
     "MERGE": "joins tiles, measures objects, writes stores",
-    "EXPORT": "writes other formats",
 }
 """Every step before this one, in the order they run in."""
-FOR_ALL = ("ENV_BASE", "ENV_MODEL", "FETCH")  # no image has a result when one of them fails
-FAILED = ("FAILED", "ABORTED")
-TAIL = 1 << 16  # bytes of a task's messages that are searched for its sentence
+FOR_ALL = ("ENV", "FETCH")  # no image has a result when one of them fails
 
 
 def write_report(plan: Path, recipe: Path, merged: Path, context: Facts, out: Path) -> None:
@@ -95,70 +89,7 @@ def read_merged(folder: Path) -> dict[str, Result]:
     }
 
 
-# The trace: what every task came to
-
-
-@dataclass(frozen=True)
-class Task:
-    """One line of Nextflow's trace.
-
-    Parameters
-    ----------
-    step, tag
-        The process, and what it was working on.
-    status, exit
-        As Nextflow writes them, e.g. ``FAILED`` and ``65``.
-    seconds
-        How long its command ran, or None.
-    hash, workdir
-        The start of its work folder's name and, if the trace has it, the whole path.
-    """
-
-    step: str
-    tag: str
-    status: str
-    exit: str
-    seconds: float | None
-    hash: str
-    workdir: str
-
-    @property
-    def group(self) -> str:
-        """The group it works on: a tag is ``<group>`` or ``<group>_<jobs>_<job>``."""
-        return self.tag.split("_")[0]
-
-
-def read_trace(path: Path) -> list[Task]:
-    """Every task of a trace that is still being written, in the order they ended; [] without it."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    return [_task(row) for row in rows if row.get("name") and row.get("status")]
-
-
-def _task(row: dict[str, str | None]) -> Task:
-    name = re.fullmatch(r"(?:.*:)?(\w+)(?: \((.*)\))?", row["name"] or "", re.DOTALL)
-    step, tag = name.groups() if name else (row["name"], "")
-    return Task(
-        step=step or "",
-        tag=tag or "",
-        status=row["status"] or "",
-        exit=row.get("exit") or "-",
-        seconds=_seconds(row.get("realtime") or "-"),
-        hash=row.get("hash") or "",
-        workdir=row.get("workdir") or "",
-    )
-
-
-def _seconds(text: str) -> float | None:
-    """Seconds of ``1m 2.5s`` or, in a raw trace, of milliseconds; None of ``-``."""
-    if re.fullmatch(r"\d+", text):
-        return int(text) / 1000
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-    parts = re.findall(r"([\d.]+) ?(ms|[smhd])", text)
-    return sum(float(n) * units[unit] for n, unit in parts) if parts else None
+# What every task came to
 
 
 def times(tasks: list[Task]) -> Facts:
@@ -186,7 +117,7 @@ def why_missing(group: str, tasks: list[Task], work_dir: Path) -> str:
     if not failed:
         return "its tasks failed; the trace doesn't say which, see Nextflow's log"
     folders = [_folder(t, work_dir) for t in failed]
-    sentences = [s for f in folders if (s := _sentence(f / ".command.err"))]
+    sentences = [s.splitlines()[0] for f in folders if (s := sentence(f))]
     task = failed[0]
     return (
         sentences[0]
@@ -201,18 +132,6 @@ def _folder(task: Task, work_dir: Path) -> Path:
         return Path(task.workdir)
     found = sorted(work_dir.glob(f"{task.hash}*")) if task.hash else []
     return found[0] if found else work_dir / task.hash
-
-
-def _sentence(path: Path) -> str | None:
-    """The last of a task's messages that is ours."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return None
-    ours = [line for line in lines if line.startswith("tilewright: ")]
-    return ours[-1].removeprefix("tilewright: ") if ours else None
 
 
 # run.json
