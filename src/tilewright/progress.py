@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -18,20 +17,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from .trace import DONE, FAILED, Task, read_trace, sentence
 
 LOOK_EVERY = 0.3  # seconds
 SAY_EVERY = 30.0  # seconds between plain lines
-DONE = ("COMPLETED", "CACHED")
 STEPS = {
-    "ENV_BASE": "building the base environment",
-    "ENV_MODEL": "building the model's environment (the first time takes minutes)",
     "PLAN": "planning",
+    "ENV": "building the model's environment (the first time takes minutes)",
     "FETCH": "fetching the weights",
     "SCAN": "scanning big images",
     "PREDICT": "predicting",
     "MERGE": "merging",
     "REPORT": "writing the report",
 }
+COUNTED = ("PREDICT", "MERGE", "REPORT")  # steps at which the tiles done say how far it is
 
 
 @dataclass
@@ -50,13 +49,9 @@ class Watch:
     notes: Path
     started: float = field(default_factory=time.time)
 
-    def rows(self) -> list[dict[str, str]]:
-        """The trace so far, one dict a task; empty while it isn't written."""
-        try:
-            with (self.outdir / "trace.txt").open(newline="") as file:
-                return list(csv.DictReader(file, delimiter="\t"))
-        except OSError:
-            return []
+    def tasks(self) -> list[Task]:
+        """The tasks of this run that ended; empty while there is no trace of it."""
+        return read_trace(self.outdir / "trace.txt", self.started)
 
     def plan(self) -> dict[str, Any] | None:
         """The plan of this run, once PLAN has published it."""
@@ -68,9 +63,9 @@ class Watch:
         except (OSError, ValueError):
             return None
 
-    def tiles_done(self, plan: dict[str, Any]) -> tuple[int, int]:
+    def tiles_done(self, plan: dict[str, Any], tasks: list[Task]) -> tuple[int, int]:
         """Tiles that are done, and how many of them were so before this run."""
-        status = {r["name"].partition("(")[2][:-1]: r["status"] for r in self.rows()}
+        status = {t.tag: t.status for t in tasks if t.step == "PREDICT"}
         sizes: dict[str, int] = {}
         for job in plan["jobs"]:
             sizes[job["group"]] = sizes.get(job["group"], 0) + 1
@@ -143,17 +138,38 @@ def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> 
 
 
 def _look(watch: Watch, tell: Any) -> None:
-    rows = watch.rows()
+    tasks = watch.tasks()
     plan = watch.plan()
     if plan is None:
-        tell("planning", 0, 0, 0)
+        tell(STEPS["PLAN"], 0, 0, 0)
         return
-    done, cached = watch.tiles_done(plan)
-    finished = {r["name"].split(" ")[0] for r in rows if r["status"] in DONE}
-    step = "MERGE" if done >= plan["tiles"] else "PREDICT"
-    if "MERGE" in finished and step == "MERGE":
-        step = "REPORT"
-    tell(STEPS[step], done, plan["tiles"], cached)
+    done, cached = watch.tiles_done(plan, tasks)
+    step = step_now(plan, tasks, done)
+    tell(STEPS[step], done, plan["tiles"] if step in COUNTED else 0, cached)
+
+
+def step_now(plan: dict[str, Any], tasks: list[Task], done: int) -> str:
+    """The step that the others wait for.
+
+    Parameters
+    ----------
+    plan
+        What plan.json says.
+    tasks
+        Those that ended.
+    done
+        Tiles that are predicted.
+    """
+    ended = {(t.step, t.tag) for t in tasks if t.status in DONE}
+    steps = {step for step, _ in ended}
+    waiting = {
+        "ENV": not plan["environment"]["ready"] and "ENV" not in steps,
+        "FETCH": plan["weights"] is None and "FETCH" not in steps,
+        "SCAN": done == 0 and any(("SCAN", group) not in ended for group in plan["scans"]),
+        "PREDICT": done < plan["tiles"],
+        "MERGE": any(("MERGE", job["group"]) not in ended for job in plan["jobs"]),
+    }
+    return next((step for step, waits in waiting.items() if waits), "REPORT")
 
 
 @contextmanager
@@ -210,32 +226,21 @@ def _left(state: dict[str, Any], done: int, rest: int, now: float) -> str:
 
 
 def explain(watch: Watch, log: Path) -> tuple[list[str], int]:
-    """Why a run failed, as sentences, and the exit code that says so.
+    """Why a run failed, as lines for the user, and the exit code that says so.
 
-    The sentences are the failed tasks' own; without any, the end of Nextflow's log.
+    The lines are the failed tasks' own sentences; without any, the end of Nextflow's log.
     """
     sentences, code = failures(watch)
-    if sentences:
-        return sentences, code
-    lines = log.read_text(errors="replace").splitlines()
-    return [line for line in lines if line.strip()][-15:], INTERNAL
+    said = [f"tilewright: {line}" for text in sentences for line in text.splitlines()]
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return said or [line for line in lines if line.strip()][-15:], code or INTERNAL
 
 
 def failures(watch: Watch) -> tuple[list[str], int]:
     """What each task said that failed for good, and the first one's exit code, or 0."""
-    last = {row["name"]: row for row in watch.rows()}
-    failed = [r for r in last.values() if r["status"] in ("FAILED", "ABORTED")]
-    failed = [r for r in failed if r.get("exit", "-").isdigit()]
-    said = [sentence_of(Path(r["workdir"])) for r in failed]
-    codes = [int(r["exit"]) for r in failed]
+    last = {(t.step, t.tag): t for t in watch.tasks()}
+    failed = [t for t in last.values() if t.status in FAILED and t.exit.isdigit()]
+    said = [sentence(Path(t.workdir)) for t in failed]
+    codes = [int(t.exit) for t in failed]
     code = next((c if c in (USAGE, BAD_DATA, UNAVAILABLE) else INTERNAL for c in codes), 0)
     return list(dict.fromkeys(filter(None, said))), code
-
-
-def sentence_of(workdir: Path) -> str:
-    """What a failed task said last: all that follows its `tilewright: `."""
-    try:
-        text = (workdir / ".command.err").read_text(errors="replace")
-    except OSError:
-        return ""
-    return text.rpartition("tilewright: ")[2].strip() if "tilewright: " in text else ""

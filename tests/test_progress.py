@@ -1,0 +1,226 @@
+"""How far a run is and why it failed, read from what Nextflow has written so far."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tilewright import trace
+from tilewright.errors import TilewrightError
+from tilewright.progress import STEPS, Watch, explain, failures, run_nextflow, step_now
+from tilewright.registry import ROOT
+from tilewright.trace import Task, read_trace
+
+HEADER = "task_id\thash\tname\tstatus\texit\tattempt\trealtime\tworkdir\n"
+BEGAN = 1_700_000_000.0  # seconds since 1970
+
+
+class Run:
+    """A run that began at `BEGAN`: its output folder, and a task's work folder for each line."""
+
+    def __init__(self, here: Path) -> None:
+        self.here = here
+        self.watch = Watch(here / "out", here / "notes", BEGAN)
+        self.log = here / "nextflow.out"
+        for path in (self.watch.outdir, self.watch.notes):
+            path.mkdir()
+        self.log.write_text("N E X T F L O W\n\nSession aborted\n")
+        self.lines = [HEADER]
+
+    def task(self, name: str, status: str = "COMPLETED", code: object = 0, err: str = "") -> None:
+        """One more line in the trace."""
+        folder = self.here / "work" / str(len(self.lines))
+        folder.mkdir(parents=True)
+        (folder / ".command.err").write_text(err)
+        cells = (len(self.lines), "ab/cd", name, status, code, 1, "1s", folder)
+        self.lines.append("\t".join(map(str, cells)) + "\n")
+        self.save("".join(self.lines))
+
+    def save(self, text: str, age: float = 0.0) -> None:
+        """Write the trace, `age` seconds before the run began."""
+        path = self.watch.outdir / "trace.txt"
+        path.write_text(text)
+        os.utime(path, (BEGAN - age, BEGAN - age))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def plan(**more: Any) -> dict[str, Any]:
+    """A plan of two groups: `big` has a scan and two jobs of ten tiles, `pack` one job of five."""
+    jobs = [("big", 0, 10), ("big", 1, 10), ("pack", 0, 5)]
+    return {
+        "environment": {"name": "base", "ready": True},
+        "weights": "c0ffee",
+        "tiles": 25,
+        "jobs": [dict(zip(("group", "job", "tiles"), job, strict=True)) for job in jobs],
+        "scans": ["big"],
+        **more,
+    }
+
+
+def test_a_task_that_failed_is_explained_by_its_sentence(run: Run) -> None:
+    run.task("PLAN", "FAILED", 2, "noise\ntilewright: --mpp is -1.\n--pack is 0.\n")
+    assert explain(run.watch, run.log) == (
+        ["tilewright: --mpp is -1.", "tilewright: --pack is 0."],
+        2,
+    )
+
+
+def test_the_trace_of_an_earlier_run_explains_nothing(run: Run) -> None:
+    """Nextflow may end before it writes one, for example when its configuration is wrong."""
+    run.task("PLAN", "FAILED", 2, "tilewright: Wrong, then.\n")
+    run.save("".join(run.lines), age=60)
+    assert run.watch.tasks() == []
+    assert failures(run.watch) == ([], 0)
+    assert explain(run.watch, run.log) == (["N E X T F L O W", "Session aborted"], 70)
+
+
+def test_a_failure_without_a_sentence_keeps_its_exit_code(run: Run) -> None:
+    run.task("ENV (toy)", "FAILED", 69, "pip stopped with 1\n")
+    assert explain(run.watch, run.log) == (["N E X T F L O W", "Session aborted"], 69)
+
+
+def test_a_task_that_passed_when_tried_again_did_not_fail(run: Run) -> None:
+    run.task("PREDICT (big_2_00000)", "FAILED", 137, "tilewright: Killed.\n")
+    run.task("PREDICT (big_2_00000)")
+    assert failures(run.watch) == ([], 0)
+
+
+@pytest.mark.parametrize(("code", "ours"), [(2, 2), (65, 65), (69, 69), (1, 70), (137, 70)])
+def test_a_tasks_exit_code_is_the_runs_or_means_a_bug(run: Run, code: int, ours: int) -> None:
+    run.task("MERGE (big)", "FAILED", code, "tilewright: It broke.\n")
+    assert failures(run.watch) == (["It broke."], ours)
+
+
+def test_a_half_written_last_line_is_left_for_later(run: Run) -> None:
+    run.task("PLAN")
+    whole = len("".join(run.lines))
+    run.task("MERGE (big)", "FAILED", 65, "tilewright: Too dark.\n")
+    text = "".join(run.lines)
+    for end in range(whole, len(text)):
+        run.save(text[:end])
+        assert [t.step for t in run.watch.tasks()] == ["PLAN"]
+        assert failures(run.watch) == ([], 0)
+    run.save(text)
+    assert failures(run.watch) == (["Too dark."], 65)
+
+
+@pytest.mark.parametrize("text", ["", "task_id", HEADER, HEADER + "7\tab/cd\n", "\n\n"])
+def test_a_trace_that_just_began_has_no_tasks(run: Run, text: str) -> None:
+    run.save(text)
+    assert run.watch.tasks() == []
+
+
+def test_a_missing_trace_has_no_tasks(run: Run) -> None:
+    assert run.watch.tasks() == []
+
+
+def test_a_line_of_the_trace_is_read_as_it_stands(tmp_path: Path) -> None:
+    """Nextflow quotes nothing; a folder may have quotes and odd line ends in its name."""
+    folder = 'it\'s "here"\u2028\r核'
+    line = f'3\tab/cd\tMERGE (a-1)\tCACHED\t0\t2\t1m 2.5s\t"{folder}\n'
+    (tmp_path / "trace.txt").write_bytes((HEADER + line).encode())
+    (task,) = read_trace(tmp_path / "trace.txt")
+    assert task == Task("MERGE", "a-1", "CACHED", "0", 62.5, "ab/cd", f'"{folder}')
+
+
+def test_only_the_end_of_a_tasks_messages_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".command.err").write_text("tilewright: First.\n" + "x" * trace.TAIL)
+    assert trace.sentence(tmp_path) == ""
+    with (tmp_path / ".command.err").open("a") as file:
+        file.write("\ntilewright: Second.\n")
+    assert trace.sentence(tmp_path) == "Second."
+
+
+def test_tiles_are_counted_from_ended_jobs_and_notes_of_the_others(run: Run) -> None:
+    run.task("PREDICT (big_2_00000)", "CACHED")
+    run.task("PREDICT (pack_1_00000)", "FAILED", 70)
+    run.task("MERGE (big_2_00001)")  # no job of this name was predicted
+    (run.watch.notes / "big_00000").write_text("3")
+    (run.watch.notes / "big_00001").write_text("4")
+    (run.watch.notes / "pack_00000").write_text("")
+    assert run.watch.tiles_done(plan(), run.watch.tasks()) == (14, 10)
+
+
+def tasks(*names: str) -> list[Task]:
+    """Tasks that were completed, e.g. `SCAN big`, and those that failed, e.g. `!ENV toy`."""
+    words = [name.lstrip("!").partition(" ") for name in names]
+    status = ["FAILED" if name.startswith("!") else "COMPLETED" for name in names]
+    return [Task(w[0], w[2], s, "0", 1.0, "", "") for w, s in zip(words, status, strict=True)]
+
+
+NO_ENV = {"environment": {"name": "toy", "ready": False}}
+NO_WEIGHTS: dict[str, Any] = {"weights": None}
+NOW = [
+    pytest.param(NO_ENV, [], 0, "ENV", id="environment first"),
+    pytest.param(NO_ENV, ["!ENV toy"], 0, "ENV", id="environment again"),
+    pytest.param(NO_ENV | NO_WEIGHTS, ["ENV toy"], 0, "FETCH", id="then weights"),
+    pytest.param(NO_WEIGHTS, [], 0, "FETCH", id="only weights"),
+    pytest.param(NO_WEIGHTS, ["FETCH"], 0, "SCAN", id="then scans"),
+    pytest.param({}, [], 0, "SCAN", id="only scans"),
+    pytest.param({"weights": ""}, [], 0, "SCAN", id="a model with its own weights"),
+    pytest.param({}, [], 1, "PREDICT", id="a small image is predicted meanwhile"),
+    pytest.param({}, ["SCAN big"], 0, "PREDICT", id="scanned"),
+    pytest.param({}, ["SCAN big", "MERGE pack"], 24, "PREDICT", id="one tile is left"),
+    pytest.param({}, ["SCAN big", "MERGE pack"], 25, "MERGE", id="one group is left"),
+    pytest.param({}, ["SCAN big", "MERGE pack", "MERGE big"], 25, "REPORT", id="all merged"),
+]
+
+
+@pytest.mark.parametrize(("more", "names", "done", "step"), NOW)
+def test_the_step_shown_is_what_the_others_wait_for(
+    more: dict[str, Any], names: list[str], done: int, step: str
+) -> None:
+    assert step_now(plan(**more), tasks("PLAN", *names), done) == step
+
+
+def test_every_process_of_the_pipeline_has_its_words() -> None:
+    assert set(STEPS) == {p.parent.name.upper() for p in (ROOT / "modules").glob("*/main.nf")}
+
+
+def test_a_run_says_its_step_and_how_many_tiles_are_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In place of Nextflow: a program that writes what it would, and ends with 3."""
+    script = f"""
+import json, pathlib, sys, time
+out = pathlib.Path({str(tmp_path)!r})
+(out / "plan.json").write_text({json.dumps(plan())!r})
+time.sleep(1)
+(out / "trace.txt").write_text({HEADER!r} + "1\\tab/cd\\tPREDICT (big_2_00000)\\tCACHED\\n2\\tab")
+sys.exit(3)
+"""
+    watch = Watch(tmp_path, tmp_path / "notes")
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", script]
+    assert run_nextflow(command, here=tmp_path, watch=watch, log=log) == 3
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "scanning big images",
+        "predicting: 40 % (10 of 25 tiles)",
+    ]
+
+
+def test_ctrl_c_stops_the_program_that_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(io.StringIO):
+        def write(self, text: str) -> int:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stderr", Interrupted())
+    script = "import time; time.sleep(60)"
+    watch = Watch(tmp_path, tmp_path / "notes")
+    with pytest.raises(TilewrightError, match="Stopped; run it again") as stopped:
+        run_nextflow(
+            [sys.executable, "-c", script], here=tmp_path, watch=watch, log=tmp_path / "log"
+        )
+    assert stopped.value.code == 130
