@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from . import __version__, environments, inplace
+from . import __version__, inplace
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .params import Params
 from .progress import Watch, explain, failures, run_nextflow
@@ -106,11 +108,11 @@ def plan(as_json: bool, **given: Any) -> None:
     """Show tiles, jobs, read factor and bytes before anything runs."""
     from .plan import make_plan
 
-    made = make_plan({k: v for k, v in given.items() if v is not None}, Path.cwd())
+    made = make_plan(absolute(given), Path.cwd())
     if as_json:
         click.echo(json.dumps(made.to_dict(), indent=2))
         return
-    console = Console()
+    console = _console()
     table = Table(
         "image", "size (px)", "planes", "tiles", "read factor", title=made.choice.model_name
     )
@@ -121,28 +123,48 @@ def plan(as_json: bool, **given: Any) -> None:
         )
     console.print(table)
     gigabytes = sum(i.read_pixels for i in made.images) * made.recipe.spec.num_channels * 4 / 1e9
-    console.print(
-        f"{len(made.images)} images, {made.tiles} tiles, {len(made.jobs)} jobs, "
-        f"{len(made.groups)} merges; the model sees {gigabytes:.2f} GB of float32."
-    )
+    counts = {
+        "image": len(made.images),
+        "tile": made.tiles,
+        "job": len(made.jobs),
+        "merge": len(made.groups),
+    }
+    told = ", ".join(_count(n, word) for word, n in counts.items())
+    console.print(f"{told}; the model sees {gigabytes:.2f} GB of float32.", soft_wrap=True)
     for row, why in made.bad:
-        console.print(f"[red]left out[/red] {row.id}: {why}", highlight=False)
+        console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
     if made.bad:
         sys.exit(BAD_DATA)
+
+
+def _console() -> Console:
+    """A console that prints users' names as they are: `[x]` is no style, `:x:` no emoji."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 @main.command(epilog="example: tilewright models")
 @click.option("--manifests", default=None, help="A folder with more manifests.")
 def models(manifests: str | None) -> None:
     """List every model, version and task, and whether its weights are here."""
+    from .plan import with_places
     from .registry import Registry
     from .weights import find
 
+    extra = [Path(absolute({"manifests": manifests})["manifests"])] if manifests else []
+    for path in extra:
+        if not path.is_dir():
+            raise TilewrightError(
+                f"--manifests {path}: there is no such folder.", fix="Check it.", code=USAGE
+            )
+    folder = Path(str(with_places(Params(input="."), Path.cwd()).weights_dir))
     table = Table("model", "version", "task", "model name", "takes", "licence", "weights")
     for column in table.columns:
         column.overflow = "fold"
-    folder = environments.home() / "weights"
-    for choice in Registry.load(*([Path(manifests)] if manifests else [])):
+    for choice in Registry.load(*extra):
         spec = choice.spec()
         sha = find(choice, folder)
         state = "its own" if sha == "" else "ready" if sha else "to fetch"
@@ -157,7 +179,7 @@ def models(manifests: str | None) -> None:
             spec.license,
             state,
         )
-    Console().print(table)
+    _console().print(table)
 
 
 @main.command(
@@ -199,10 +221,7 @@ def pipeline(
 
     Nextflow is launched in ``OUTDIR/.tilewright``, so that its cache belongs to these results.
     """
-    stated = {k: v for k, v in given.items() if v is not None}
-    for name in PATHS:
-        if stated.get(name):
-            stated[name] = str(Path(stated[name]).expanduser().absolute())
+    stated = absolute(given)
     outdir = Path(stated.setdefault("outdir", str(Path("results").absolute())))
     inside = outdir / ".tilewright"
     work = Path(work_dir).absolute() if work_dir else inside / "work"
@@ -227,6 +246,16 @@ def pipeline(
     log = inside / "nextflow.out"
     code = run_nextflow(command, here=inside, watch=watch, log=log)
     finish(code, watch, log)
+
+
+def absolute(given: dict[str, Any]) -> dict[str, Any]:
+    """What the user gave, its paths absolute: Nextflow is launched in a folder of its own."""
+    stated = {k: v for k, v in given.items() if v is not None}
+    for name in PATHS:
+        if stated.get(name):
+            path = os.path.expanduser(stated[name])  # noqa: PTH111  # pathlib's raises
+            stated[name] = str(Path(path).absolute())
+    return stated
 
 
 def nextflow() -> str:
@@ -270,11 +299,11 @@ def finish(code: int, watch: Watch, log: Path) -> None:
         for line in result["failed"]:
             click.echo(f"tilewright: {line}", err=True)
         sys.exit(failures(watch)[1] or BAD_DATA)
-    sentences, found = explain(watch, log)
-    for line in [line for sentence in sentences for line in sentence.splitlines()]:
-        click.echo(f"tilewright: {line}" if found != INTERNAL else line, err=True)
+    lines, found = explain(watch, log)
+    for line in lines:
+        click.echo(line, err=True)
     click.echo(f"Nextflow's own words are in {log}", err=True)
-    sys.exit(found or INTERNAL)
+    sys.exit(found)
 
 
 def _result(watch: Watch) -> dict[str, Any] | None:
@@ -313,6 +342,10 @@ def entry() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("tilewright: stopped; run it again to go on from here.", err=True)
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001  # a bug: its trace is what we need
+        traceback.print_exc()
+        click.echo(f"tilewright: {type(error).__name__}: {error}. Please report this.", err=True)
+        sys.exit(INTERNAL)
 
 
 if __name__ == "__main__":
