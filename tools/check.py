@@ -1,7 +1,8 @@
 """Every check of the project, one after the other: what ``./tilewright test`` runs.
 
-Options: ``--slow`` adds model environments, ``--slurm`` a SLURM of the test's own; all others go
-to pytest. Standard library only. Ends with pytest's own summary; exit 1 if anything failed.
+Options: ``--slow`` adds model environments; ``--slurm`` will add a SLURM of its own; all others go
+to pytest. Standard library only. Ends with pytest's own summary; exit 1 if anything failed, 2 if a
+switch has no tests yet.
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SWITCHES = ("slow", "slurm")  # pytest's markers that need asking for; pyproject.toml says why
-CODE = ["src", "tests", "tools", "bin", "benchmarks", "tilewright"]
+CODE = ["src", "tests", "tools", "bin", "benchmarks", "docs/img", "tilewright"]
 
 
 def main(args: list[str]) -> int:
     """Run all checks; the exit code."""
+    known = markers()
+    for name in SWITCHES:
+        if f"--{name}" in args and name not in known:
+            print(f"There is no switch --{name} yet: no test is marked so.", file=sys.stderr)
+            return 2
     rest = [arg for arg in args if arg not in {f"--{name}" for name in SWITCHES}]
     failed = [name for name, command in checks() if not passes(name, command)]
-    left_out = {name: why for name, why in markers().items() if f"--{name}" not in args}
+    left_out = {name: why for name, why in known.items() if f"--{name}" not in args}
     for name, why in left_out.items():
         print(f"left out: {name} ({why}): ./tilewright test --{name}")
     if failed:
