@@ -1,0 +1,244 @@
+"""The command line's own part: what it makes of words, names and errors."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner, Result
+
+from tilewright import cli
+from tilewright.errors import TilewrightError
+from tilewright.registry import ROOT
+
+NAMES = ["cells[dapi]", "[red]a", ":smile:"]
+
+
+def call(*words: object) -> Result:
+    """What a command printed, on a wide screen."""
+    return CliRunner().invoke(cli.main, [*map(str, words)], env={"COLUMNS": "200"})
+
+
+def written(folder: Path, *names: str) -> Path:
+    """Small grey images of these names."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        tifffile.imwrite(folder / f"{name}.tif", np.arange(600, dtype=np.uint8).reshape(20, 30))
+    return folder
+
+
+def plan(*words: object) -> dict[str, Any]:
+    """What `plan --json` printed."""
+    done = call("plan", "--json", *words)
+    assert done.exit_code == 0, done.output
+    return dict(json.loads(done.stdout))
+
+
+def run_params(monkeypatch: pytest.MonkeyPatch, outdir: Path, *words: object) -> dict[str, Any]:
+    """The parameters that `run` hands to Nextflow, which isn't started."""
+    monkeypatch.setattr(cli, "nextflow", lambda: "nextflow")
+    monkeypatch.setattr(cli, "run_nextflow", lambda *_, **__: 0)
+    monkeypatch.setattr(cli, "finish", lambda *_: None)
+    assert call("run", "--outdir", outdir, *words).exit_code == 0
+    inside = (outdir if outdir.is_absolute() else Path.cwd() / outdir) / ".tilewright"
+    return dict(json.loads((inside / "params.json").read_text()))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder one is in; it is the home folder, too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("TILEWRIGHT_ENVS", "TILEWRIGHT_WEIGHTS", "TILEWRIGHT_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_plan_and_run_take_the_same_paths_for_the_same_words(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(here / "in", "a")
+    words = ("--input", "~/in", "--env_root", "envs", "--weights_dir", "~/weights")
+    places = {"input": "in", "outdir": "out", "env_root": "envs", "weights_dir": "weights"}
+    wanted = {name: str(here / place) for name, place in places.items()}
+    planned = plan("--outdir", "out", *words)["params"]
+    assert {name: planned[name] for name in places} == wanted
+    assert run_params(monkeypatch, Path("out"), *words) == wanted
+
+
+def test_a_home_folder_of_nobody_is_a_folder_that_is_missing(here: Path) -> None:
+    done = call("plan", "--input", "~nobody-of-this-name/in")
+    assert isinstance(done.exception, TilewrightError)
+    assert f"{here}/~nobody-of-this-name/in" in str(done.exception)
+
+
+def test_names_are_printed_as_they_are(here: Path) -> None:
+    """A bad image's sentence has the path of its file: `in[/x].tif` ends a style unopened."""
+    written(here / "in[", *NAMES)
+    (here / "in[" / "x].tif").touch()
+    done = call("plan", "--input", "in[")
+    assert done.exit_code == 65, done.output
+    for name in NAMES:
+        assert f" {name} " in done.stdout
+    *_, last = done.stdout.splitlines()
+    assert last.startswith("left out x]: ")
+    assert "/in[/x].tif" in last
+
+
+def test_what_manifests_say_is_printed_as_it_is(here: Path) -> None:
+    done = call("models", "--manifests", toy(here / "more", "  v1:", '  "v[/x]":'))
+    assert done.exit_code == 0, done.output
+    assert " v[/x] " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("images", "words", "says"),
+    [
+        (["a"], [], "1 image, 1 tile, 1 job, 1 merge; the model sees"),
+        (["a", "b"], ["--pack", "1"], "2 images, 2 tiles, 2 jobs, 2 merges; the model sees"),
+        (["a", "b"], [], "2 images, 2 tiles, 1 job, 1 merge; the model sees"),
+    ],
+)
+def test_plan_counts_in_words(here: Path, images: list[str], words: list[str], says: str) -> None:
+    written(here / "in", *images)
+    assert call("plan", "--input", "in", *words).stdout.splitlines()[-1].startswith(says)
+
+
+def test_a_folder_of_manifests_that_is_missing_is_named(here: Path) -> None:
+    done = call("models", "--manifests", "~/nowhere")
+    assert isinstance(done.exception, TilewrightError)
+    assert str(done.exception) == (
+        f"--manifests {here}/nowhere: there is no such folder. Check it."
+    )
+    assert done.exception.code == 2
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "cache/weights"])
+def test_models_looks_for_weights_where_a_run_does(
+    here: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    sha = "c0ffee" * 10 + "abcd"
+    location = f'{{location: "https://example.org/toy", sha256: {sha}}}'
+    more = toy(here / "more", "locations: []", f"locations: [{location}]")
+    monkeypatch.setenv("TILEWRIGHT_HOME", str(here / "cache"))
+    if place == "elsewhere":
+        monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(here / place))
+    assert state("toy", more) == "to fetch"
+    (here / place / sha).mkdir(parents=True)
+    (here / place / sha / "toy").touch()
+    assert state("toy", more) == "ready"
+
+
+def toy(folder: Path, old: str, new: str) -> Path:
+    """A folder with the manifest of the model `toy`, its first `old` made `new`."""
+    folder.mkdir()
+    text = (ROOT / "tests" / "models" / "toy.yml").read_text()
+    assert old in text
+    (folder / "toy.yml").write_text(text.replace(old, new, 1))
+    return folder
+
+
+def state(model_name: str, manifests: Path) -> str:
+    """What `models` says of a model's weights, in its last column."""
+    lines = call("models", "--manifests", manifests).stdout.splitlines()
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+    return next(row[-1] for row in rows if row and row[3] == model_name)
+
+
+def entered(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int | str | None:
+    """The exit code of a command that ends in an error."""
+
+    def fails(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.main, "main", fails)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as left:
+        cli.entry()
+    return left.value.code
+
+
+def test_a_bug_is_a_trace_and_a_sentence_that_asks_to_report_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert entered(monkeypatch, KeyError("tiles")) == 70
+    *before, last = capsys.readouterr().err.splitlines()
+    assert before[0].startswith("Traceback")
+    assert last == "tilewright: KeyError: 'tiles'. Please report this."
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (TilewrightError("a.tif: is empty.", fix="Copy it again."), 65, "tilewright: a.tif: is"),
+        (KeyboardInterrupt(), 130, "tilewright: stopped; run it again"),
+    ],
+)
+def test_what_is_no_bug_has_no_trace(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    says: str,
+) -> None:
+    assert entered(monkeypatch, error) == code
+    assert capsys.readouterr().err.startswith(says)
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What `./tilewright test` runs, with one marker; each check only says its name."""
+    spec = importlib.util.spec_from_file_location("check", ROOT / "tools" / "check.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "markers", lambda: {"slow": "takes long"})
+    monkeypatch.setattr(module, "passes", says_its_name)
+    return module
+
+
+def says_its_name(name: str, command: list[str]) -> bool:
+    """A check that passes."""
+    sys.stdout.write(" ".join([name, *command]) + "\n")
+    return True
+
+
+def test_a_switch_without_tests_is_refused_before_any_check(
+    check: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check.main(["--slurm"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "no switch --slurm" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "last"),
+    [
+        (["-k", "seam"], "-m pytest -m not slow -k seam"),
+        (["--slow"], "-m pytest"),
+    ],
+)
+def test_pytest_is_the_last_check_and_gets_the_other_words(
+    check: ModuleType, capsys: pytest.CaptureFixture[str], words: list[str], last: str
+) -> None:
+    assert check.main(words) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(last)
+
+
+def test_every_python_file_of_the_project_is_linted(
+    check: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [p for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    files = [p.relative_to(ROOT) for folder in folders for p in folder.rglob("*.py")]
+    linted = dict(check.checks())["ruff check"]
+    assert [str(p) for p in files if not any(p.is_relative_to(path) for path in linted)] == []
