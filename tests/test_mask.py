@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from pictures import boxes, speckles, write_ome_zarr
+from skimage.draw import polygon
 
 from tilewright.errors import TilewrightError
+from tilewright.images import Image
 from tilewright.jobs import ImageRef
-from tilewright.mask import Mask, stamped
+from tilewright.mask import Mask, polygons, stamped
 
-SQUARE = {"type": "Polygon", "coordinates": [[[2, 4], [10, 4], [10, 8], [2, 8], [2, 4]]]}
+SQUARE: dict[str, Any] = {
+    "type": "Polygon",
+    "coordinates": [[[2, 4], [10, 4], [10, 8], [2, 8], [2, 4]]],
+}
 """x 2 to 10, y 4 to 8, in level-0 pixels."""
 
 
@@ -66,11 +74,136 @@ def test_a_coarse_picture_is_laid_over_the_image(tmp_path: Path) -> None:
     assert np.array_equal(np.argwhere(inside), [[4, 6], [4, 7], [5, 6], [5, 7]])
 
 
+@pytest.mark.parametrize("side", [7, 20, 40, 91])
+def test_a_window_of_a_picture_is_the_wholes(tmp_path: Path, side: int) -> None:
+    tifffile.imwrite(tmp_path / "mask.tif", speckles((side, 2 * side), "bool").astype("uint8"))
+    with Mask(masked(tmp_path / "mask.tif"), (1, 1)) as mask:
+        whole = mask.inside(((0, 20), (0, 40)))
+        assert 0 < whole.sum() < whole.size
+        for y, x in boxes((20, 40), 9):
+            window = ((y.start, y.stop), (x.start, x.stop))
+            assert np.array_equal(mask.inside(window), whole[y, x])
+
+
+def test_of_a_picture_only_what_a_window_meets_is_read(tmp_path: Path) -> None:
+    """The tile at the bottom right can't be decoded."""
+    path = tmp_path / "mask.tif"
+    tifffile.imwrite(path, np.ones((32, 64), "uint8"), tile=(16, 32), compression="zlib")
+    with tifffile.TiffFile(path) as file:
+        at, size = file.pages.first.dataoffsets[3], file.pages.first.databytecounts[3]
+    data = bytearray(path.read_bytes())
+    data[at : at + size] = b"\xff" * size
+    path.write_bytes(data)
+    with Mask(masked(path), (1, 1)) as mask:
+        assert mask.inside(((0, 20), (0, 20))).all()
+        with pytest.raises(TilewrightError, match=r"mask\.tif: its pixels at Y 16 to 32"):
+            mask.inside(((10, 20), (20, 40)))
+
+
+@pytest.mark.parametrize("shape", [(20, 40), (40, 20)])
+def test_a_picture_is_closed_with_its_mask_and_if_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    tifffile.imwrite(tmp_path / "mask.tif", np.ones(shape, "uint8"), compression="zlib")
+    closed: list[Path] = []
+    monkeypatch.setattr(Image, "close", lambda image: closed.append(image.path))
+    with contextlib.suppress(TilewrightError), Mask(masked(tmp_path / "mask.tif"), (1, 1)) as mask:
+        assert mask.inside(((0, 20), (0, 40))).all()
+        assert not closed
+    assert closed == [tmp_path / "mask.tif"]
+
+
+def test_a_picture_whose_columns_come_first_is_turned(tmp_path: Path) -> None:
+    small = speckles((10, 20), "bool").astype("uint8")
+    write_ome_zarr(tmp_path / "mask.zarr", [small.T], "XY")
+    with Mask(masked(tmp_path / "mask.zarr"), (1, 1)) as mask:
+        inside = mask.inside(((4, 20), (0, 40)))
+    assert np.array_equal(inside, np.kron(small, np.ones((2, 2)))[4:].astype(bool))
+
+
+SQUARES = {
+    "type": "MultiPolygon",
+    "coordinates": [
+        [[[x, y], [x + 4, y], [x + 4, y + 4], [x, y + 4]]]
+        for y in range(0, 20, 5)
+        for x in range(0, 40, 5)
+    ],
+}
+"""32 squares of 4 px, a pixel apart."""
+
+
+def test_only_polygons_that_a_window_meets_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = np.tile(np.pad(np.ones((4, 4), bool), ((0, 1), (0, 1))), (4, 8))
+    drawn: list[object] = []
+
+    def counting(*given: Any) -> Any:
+        drawn.append(given)
+        return polygon(*given)
+
+    monkeypatch.setattr("tilewright.mask.polygon", counting)
+    mask = Mask(masked(geojson(tmp_path, SQUARES)), (1, 1))
+    for y, x in boxes((20, 40), 3):
+        assert np.array_equal(mask.inside(((y.start, y.stop), (x.start, x.stop))), wanted[y, x])
+    drawn.clear()
+    assert mask.inside(((6, 8), (11, 13))).all()
+    assert len(drawn) == 1
+
+
+NOWHERE = {"type": "Feature", "geometry": None}
+HELD = [
+    pytest.param([NOWHERE, {"type": "Feature", "geometry": SQUARE}], id="a-feature-without"),
+    pytest.param({"type": "GeometryCollection", "geometries": [SQUARE]}, id="collection"),
+    pytest.param(
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "GeometryCollection",
+                "geometries": [
+                    {"type": "Point", "coordinates": [1, 2]},
+                    {"type": "GeometryCollection", "geometries": [SQUARE]},
+                ],
+            },
+        },
+        id="collection-in-a-collection",
+    ),
+    pytest.param([{"type": "Polygon", "coordinates": []}, SQUARE], id="empty-polygon"),
+    pytest.param(
+        {"type": "Polygon", "coordinates": [[[*p, 7.5] for p in SQUARE["coordinates"][0]]]},
+        id="with-heights",
+    ),
+]
+
+
+@pytest.mark.parametrize("data", HELD)
+def test_a_polygon_is_found_wherever_geojson_may_hold_it(tmp_path: Path, data: object) -> None:
+    (found,) = polygons(geojson(tmp_path, data))
+    assert np.array_equal(found[0][:, ::-1], SQUARE["coordinates"][0])
+
+
 BAD = [
     pytest.param("no json", "can't be read as GeoJSON", id="garbage"),
     pytest.param('{"type": "FeatureCollection", "features": []}', "has no polygon", id="empty"),
     pytest.param('{"type": "Point", "coordinates": [1, 2]}', "has no polygon", id="point"),
-    pytest.param('{"type": "Polygon", "coordinates": [[1]]}', "can't be read", id="not-rings"),
+    pytest.param('{"type": "Feature", "geometry": null}', "has no polygon", id="nowhere"),
+    pytest.param('{"type": "Feature"}', "can't be read as GeoJSON", id="no-geometry"),
+    pytest.param("[" * 100_000, "can't be read as GeoJSON", id="deep"),
+    *[
+        pytest.param(f'{{"type": "Polygon", "coordinates": {c}}}', "can't be read", id=name)
+        for name, c in {
+            "not-rings": "[[1]]",
+            "no-points": "[[]]",
+            "two-points": "[[[1, 2], [3, 4]]]",
+            "numbers": "[[1, 2, 3]]",
+            "one-coordinate": "[[[1], [2], [3]]]",
+            "words": '[[["a", "b"], ["c", "d"], ["e", "f"]]]',
+            "null": "[[[1, 2], [3, null], [5, 6]]]",
+            "infinite": "[[[1, 2], [3, Infinity], [5, 6]]]",
+            "uneven": "[[[1, 2], [3], [5, 6]]]",
+            "too-deep": "[[[[1, 2], [3, 4], [5, 6]]]]",
+        }.items()
+    ],
 ]
 
 

@@ -91,7 +91,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
         with TileReader(ref, spec) as reader:
             cells, planes = reader.grid, len(reader.planes)
             if ref.mask:
-                Mask(ref, reader.scale)
+                Mask(ref, reader.scale).close()
         return Planned(
             ref=ref,
             grid=cells,

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 from skimage.draw import polygon
 
 from .errors import TilewrightError
-from .images import fingerprint, open_image
+from .images import Image, fingerprint, open_image
 from .jobs import ImageRef
 from .tiling import Box
 
@@ -21,6 +22,12 @@ Array = np.ndarray[Any, Any]
 Rings = list[Array]
 """A polygon: its outline and its holes, each ``(n, 2)`` (y, x) in level-0 pixels."""
 GEOJSON = (".geojson", ".json")
+HOLDERS = {
+    "FeatureCollection": "features",
+    "Feature": "geometry",
+    "GeometryCollection": "geometries",
+}
+"""Where the GeoJSON objects that aren't geometries themselves have theirs."""
 ASPECT = 0.02  # by how much a mask's shape may differ from its image's
 
 
@@ -38,7 +45,7 @@ def stamped(path: Path) -> tuple[str, str]:
 
 
 class Mask:
-    """Which pixels of an image count.
+    """Which pixels of an image count; a context manager, since it reads them when asked.
 
     Parameters
     ----------
@@ -59,8 +66,14 @@ class Mask:
         self._origin = ref.region[:2] if ref.region else (0, 0)
         self._scale = scale
         self._extent = (size["Y"], size["X"])
-        self._polygons = polygons(path) if path.suffix.lower() in GEOJSON else None
-        self._pixels = None if self._polygons is not None else picture(path, self._extent)
+        self._polygons: list[Rings] = []
+        self._picture: Image | None = None
+        if path.suffix.lower() in GEOJSON:
+            self._polygons = polygons(path)
+        else:
+            self._picture = picture(path, self._extent)
+        # (polygon, first and last, y and x)
+        self._bounds = np.array([(p[0].min(0), p[0].max(0)) for p in self._polygons])
 
     def inside(self, window: Box) -> Array:
         """Which pixels of a window count.
@@ -73,24 +86,41 @@ class Mask:
         Returns
         -------
             ``(y, x)`` bool.
+
+        Raises
+        ------
+        TilewrightError
+            When a mask image is damaged there.
         """
+        if self._picture is None:
+            return self._filled(window)
         centres = [
             origin + (np.arange(start, stop) + 0.5) / s
             for (start, stop), origin, s in zip(window[-2:], self._origin, self._scale, strict=True)
         ]
-        if self._pixels is not None:
-            at = [
-                np.minimum((c * n / extent).astype(int), n - 1)
-                for c, n, extent in zip(centres, self._pixels.shape, self._extent, strict=True)
-            ]
-            return np.asarray(self._pixels[np.ix_(*at)])
-        return self._filled(window)
+        sizes = [self._picture.size(a) for a in "YX"]
+        y, x = (
+            np.minimum((c * n / extent).astype(int), n - 1)
+            for c, n, extent in zip(centres, sizes, self._extent, strict=True)
+        )
+        return self._looked_up(self._picture, y, x)
+
+    def _looked_up(self, image: Image, y: Array, x: Array) -> Array:
+        """The mask's own pixels at ascending rows `y` and columns `x`: not zero is inside."""
+        index: dict[str, int | slice] = dict.fromkeys(image.axes, 0)
+        index |= {a: slice(int(at[0]), int(at[-1]) + 1) for a, at in (("Y", y), ("X", x))}
+        pixels = image.read(0, index)
+        if image.axes.index("X") < image.axes.index("Y"):
+            pixels = pixels.T
+        return np.asarray(pixels[np.ix_(y - y[0], x - x[0])] != 0)
 
     def _filled(self, window: Box) -> Array:
         starts = np.array([start for start, _ in window[-2:]])
         shape = tuple(stop - start for start, stop in window[-2:])
         found = np.zeros(shape, bool)
-        for outline, *holes in self._polygons or []:
+        first, last = ((self._bounds - self._origin) * self._scale - 0.5 - starts).swapaxes(0, 1)
+        for number in np.flatnonzero(((first <= shape) & (last >= -1)).all(1)):
+            outline, *holes = self._polygons[number]
             one = np.zeros(shape, bool)
             for ring, value in [(outline, True), *((h, False) for h in holes)]:
                 at = (ring - self._origin) * self._scale - 0.5 - starts
@@ -99,20 +129,36 @@ class Mask:
             found |= one
         return found
 
+    def close(self) -> None:
+        """Close the mask's file."""
+        if self._picture is not None:
+            self._picture.close()
 
-def picture(path: Path, extent: tuple[int, int]) -> Array:
-    """A mask image as ``(y, x)`` bool: not zero is inside."""
-    with open_image(path) as image:
-        index: dict[str, int | slice] = {a: 0 for a in image.axes if a not in "YX"}
-        shape = (image.size("Y"), image.size("X"))
-        ratio = (shape[0] / shape[1]) / (extent[0] / extent[1])
-        if abs(ratio - 1) > ASPECT:
-            raise TilewrightError(
-                f"{path}: is {shape[0]} x {shape[1]} px, another shape than its image's "
-                f"{extent[0]} x {extent[1]} px.",
-                fix="Give the mask of this image, at any scale.",
-            )
-        return np.asarray(image.read(0, index) != 0)
+    def __enter__(self) -> Mask:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def picture(path: Path, extent: tuple[int, int]) -> Image:
+    """A mask image, open; its shape is checked by its header."""
+    image = open_image(path)
+    shape = (image.size("Y"), image.size("X"))
+    ratio = (shape[0] / shape[1]) / (extent[0] / extent[1])
+    if abs(ratio - 1) > ASPECT:
+        image.close()
+        raise TilewrightError(
+            f"{path}: is {shape[0]} x {shape[1]} px, another shape than its image's "
+            f"{extent[0]} x {extent[1]} px.",
+            fix="Give the mask of this image, at any scale.",
+        )
+    return image
 
 
 def polygons(path: Path) -> list[Rings]:
@@ -120,11 +166,12 @@ def polygons(path: Path) -> list[Rings]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         found = [
-            [np.asarray(ring, float)[:, 1::-1] for ring in rings]
+            [_ring(ring) for ring in rings]
             for geometry in _geometries(data)
             for rings in _rings(geometry)
+            if rings  # empty coordinates are allowed, and are nothing
         ]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TilewrightError(
             f"{path}: can't be read as GeoJSON ({type(error).__name__}: {error}).",
             fix="Export the annotation again, as polygons.",
@@ -135,11 +182,13 @@ def polygons(path: Path) -> list[Rings]:
 
 
 def _geometries(data: Any) -> list[Any]:
+    """The geometries of whatever GeoJSON holds, less features that are nowhere."""
+    if data is None:
+        return []
     if isinstance(data, list):  # as QuPath writes without a collection
         return [g for part in data for g in _geometries(part)]
-    if data["type"] == "FeatureCollection":
-        return [g for part in data["features"] for g in _geometries(part)]
-    return [data["geometry"] if data["type"] == "Feature" else data]
+    kind = data["type"]
+    return _geometries(data[HOLDERS[kind]]) if kind in HOLDERS else [data]
 
 
 def _rings(geometry: Any) -> list[Any]:
@@ -147,3 +196,11 @@ def _rings(geometry: Any) -> list[Any]:
     if kind == "Polygon":
         return [geometry["coordinates"]]
     return list(geometry["coordinates"]) if kind == "MultiPolygon" else []
+
+
+def _ring(points: Any) -> Array:
+    """A ring ``(n, 2)`` (y, x); a third coordinate, a height, is dropped."""
+    ring = np.asarray(points, float)
+    if ring.ndim != 2 or len(ring) < 3 or ring.shape[1] < 2 or not np.isfinite(ring).all():
+        raise ValueError("a ring isn't three or more points x, y")
+    return ring[:, 1::-1]

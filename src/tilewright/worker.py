@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,10 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
     images = {i.key: i for i in job.images}
     for key, start, stop in job.parts:
         try:
-            with TileReader(images[key], recipe.spec) as reader:
-                mask = Mask(images[key], reader.scale) if images[key].mask else None
+            with (
+                TileReader(images[key], recipe.spec) as reader,
+                Mask(images[key], reader.scale) if images[key].mask else nullcontext() as mask,
+            ):
                 for number in range(start, stop):
                     if key in notes.failures:  # by what the model made of an earlier tile
                         break
