@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,7 @@ def test_a_number_drops_its_axis_and_a_missing_axis_is_all(tmp_path: Path) -> No
     x=st.tuples(st.integers(0, 52), st.integers(1, 53)),
     how=st.sampled_from(["tiled", "striped", "ome-zarr-0.5"]),
 )
+@settings(deadline=None)
 def test_any_region_is_that_of_the_whole(
     tmp_path_factory: pytest.TempPathFactory,
     y: tuple[int, int],
@@ -524,12 +526,75 @@ def test_opening_a_png_or_jpeg_decodes_nothing(
         pytest.param({"rowsperstrip": 160}, (16, 16), 1, id="not-compressed"),
     ],
 )
-def test_the_decode_factor_says_how_often_a_byte_is_decoded(
-    tmp_path: Path, how: dict[str, Any], tile: tuple[int, int], expected: float
+def test_the_decode_factor_says_how_often_a_byte_is_decoded_when_none_is_kept(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: dict[str, Any],
+    tile: tuple[int, int],
+    expected: float,
 ) -> None:
+    monkeypatch.setattr("tilewright.formats.CACHE_BYTES", 0)
     tifffile.imwrite(tmp_path / "a.tif", speckles((160, 160)), **how)
     with open_image(tmp_path / "a.tif") as image:
         assert image.decode_factor(tile) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("axes", ["YX", "CYX", "ZYX"])
+def test_strips_of_a_row_of_tiles_that_are_kept_are_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[int], axes: str
+) -> None:
+    """20 rows meet 3 strips of 8, or 4 if they begin elsewhere; half as many aren't enough."""
+    shape = dict(zip("CZYX", (3, 2, 160, 160), strict=True))
+    row = 4 * 8 * 160 * 2 * (3 if axes == "CYX" else 1)
+    pixels = speckles(tuple(shape[a] for a in axes))
+    layout = {"rowsperstrip": 8, "compression": "zlib", "metadata": {"axes": axes}}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", **layout)
+    planes: list[dict[str, Any]] = [{"Z": 0}, {"Z": 1}] if axes == "ZYX" else [{}]
+    for kept in (row, row // 2):
+        monkeypatch.setattr("tilewright.formats.CACHE_BYTES", kept)
+        decoded.clear()
+        with open_image(tmp_path / "a.tif") as image:
+            for plane in planes:
+                for y, x in boxes((160, 160), 20):
+                    image.read(0, {**plane, "Y": y, "X": x})
+            assert (image.decode_factor((20, 20)) == 1) == (kept == row)
+        assert (len(decoded) == 20 * math.prod(pixels.shape[:-2])) == (kept == row)
+
+
+def test_a_png_or_jpeg_is_decoded_once_whatever_the_tiles(tmp_path: Path) -> None:
+    _png(tmp_path / "a.png", speckles((160, 160), "uint8"), "YX")
+    (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg8_encode(speckles((160, 160), "uint8")))
+    for name in ("a.png", "a.jpg"):
+        with open_image(tmp_path / name) as image:
+            assert image.decode_factor((16, 16)) == 1
+
+
+@pytest.mark.parametrize("how", ["tiled", "striped", "plain", "plain-tiled", "big-endian-bigtiff"])
+def test_a_region_is_in_memory_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("tilewright.formats.CACHE_BYTES", 0)
+    pixels = speckles((500, 2000))
+    WRITERS[how](tmp_path / "a.tif", pixels, "YX")
+    with open_image(tmp_path / "a.tif") as image:
+        image.read(0, {"Y": slice(0, 5)})
+        tracemalloc.start()
+        found = image.read(0, {})
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found, pixels)
+    assert peak < 1.3 * pixels.nbytes
+
+
+@pytest.mark.parametrize("name", ["plain.tif", "tiled.tif", "a.zarr", "a.png"])
+def test_what_is_read_belongs_to_who_reads_it(tmp_path: Path, name: str) -> None:
+    writers = {"plain.tif": _tiff, "tiled.tif": WRITERS["tiled"], "a.zarr": _zarr_v3, "a.png": _png}
+    writers[name](tmp_path / name, numbered("YX"), "YX")
+    with open_image(tmp_path / name) as image:
+        found = image.read(0, {})
+        assert not isinstance(found, np.memmap)
+        found[...] = 0
+        np.testing.assert_array_equal(image.read(0, {}), numbered("YX"))
 
 
 def test_the_decode_factor_counts_reads_across_slices(tmp_path: Path) -> None:
@@ -631,6 +696,13 @@ def _huge_png(path: Path) -> None:
     path.write_bytes(data)
 
 
+def _one_huge_strip(path: Path) -> None:
+    side = 2**15 + 1
+    with tifffile.TiffWriter(path) as file:
+        strips = iter([b"x"])
+        file.write(strips, shape=(side, side), dtype="u1", rowsperstrip=side, compression="zlib")
+
+
 def _pickled(path: Path) -> None:
     write_ome_zarr(path, [numbered("YX")], "YX", version="0.4")
     about = path / "s0" / ".zarray"
@@ -655,6 +727,7 @@ BAD_FILES = [
     pytest.param(_cut_png, "can't be read as an image", id="cut-png"),
     pytest.param(_cut_jpeg, "can't be read as an image", id="cut-jpeg"),
     pytest.param(_huge_png, "GiB of pixels.*tiled TIFF", id="huge-png"),
+    pytest.param(_one_huge_strip, "1.0 GiB .* as one piece.*in tiles or strips", id="huge-strip"),
     pytest.param(_pickled, "pickle", id="pickled"),
 ]
 

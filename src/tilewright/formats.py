@@ -30,7 +30,7 @@ Window = tuple[slice, ...]
 """One slice per axis of the level, start and stop given, step 1."""
 
 CACHE_BYTES = 2**26  # decoded strips and tiles kept for the next window, which often meets them
-WHOLE_BYTES = 2**30  # the largest PNG or JPEG that is decoded, which can only be done whole
+WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole
 MICRONS = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
            "micrometre": 1.0, "nm": 1e-3, "nanometer": 1e-3, "å": 1e-4, "angstrom": 1e-4,
            "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6,
@@ -49,14 +49,17 @@ class Level:
     shape
         Pixels, in the order of the source's axes.
     chunks
-        What is decoded together, in the same order; None where nothing is decoded.
+        What is decoded together, in the same order; None where nothing is, or all of it once.
     read
-        A window's pixels, in a new array or a view of the file.
+        A window's pixels, in a new array that nothing else holds.
+    kept
+        Bytes of decoded chunks that are kept for the next windows.
     """
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...] | None
     read: Callable[[Window], Array]
+    kept: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def open_tiff(path: Path, scene: int) -> Source:
     return Source(
         axes=series.axes.replace("S", "C"),
         dtype=series.dtype,
-        levels=tuple(Level(s.shape, s.chunks, s.read) for s in levels),
+        levels=tuple(Level(s.shape, s.chunks, s.read, CACHE_BYTES) for s in levels),
         close=file.close,
         channel_names=names,
         mpp=mpp,
@@ -164,7 +167,8 @@ class _TiffLevel:
         return (1,) * lead + tuple(inner[i] for i in self._places())
 
     def check(self) -> None:
-        """Raise where the file ends before its pixels do, or its pages are too few."""
+        """Raise where the file ends before its pixels do, its pages are too few or too big."""
+        self._check_segment()
         if self._offset is not None:
             end = self._offset + math.prod(self.shape) * self._series.dtype.itemsize
             return self._check_end(self._path, end)
@@ -178,6 +182,18 @@ class _TiffLevel:
                 self._check_end(where, max((a + b for a, b in ends), default=0))
         return None
 
+    def _check_segment(self) -> None:
+        if self.chunks is None:
+            return
+        pixels = math.prod(self._segment_shape()) * self._key.shaped[4]
+        size = pixels * self._series.dtype.itemsize
+        if size > WHOLE_BYTES:
+            raise unreadable(
+                self._path,
+                f"{size / 2**30:.1f} GiB of pixels are compressed as one piece",
+                "Save it as a TIFF in tiles or strips, or as OME-Zarr.",
+            )
+
     def _check_end(self, path: Path, end: int) -> None:
         size = path.stat().st_size
         if size < end:
@@ -189,14 +205,15 @@ class _TiffLevel:
 
     def read(self, window: Window) -> Array:
         if self._offset is not None:
-            return self._mapped(self._path, self._offset, self.shape)[window]
+            pixels = self._mapped(self._path, self._offset, self.shape)[window]
+            return np.array(pixels, self._series.dtype, order="C", subok=False)
         lead = window[: len(self.shape) - self._paged]
         inner = window[len(lead) :]
         out = np.empty([s.stop - s.start for s in window], self._series.dtype)
         for position in itertools.product(*(range(s.start, s.stop) for s in lead)):
             number = int(np.ravel_multi_index(position, self.shape[: len(lead)])) if lead else 0
             target = tuple(p - s.start for p, s in zip(position, lead, strict=True))
-            out[target] = self._read_page(number, inner)
+            self._read_page(number, inner, out[target])
         return out
 
     def _mapped(self, path: Path, offset: int, shape: tuple[int, ...]) -> Array:
@@ -209,7 +226,7 @@ class _TiffLevel:
         sample = 0 if self._key.planarconfig == 2 else 4
         return [{"Z": 1, "Y": 2, "X": 3}.get(a, sample) for a in self._key.axes]
 
-    def _read_page(self, number: int, window: Window) -> Array:
+    def _read_page(self, number: int, window: Window, out: Array) -> None:
         page = self._series[number]
         if page is None:
             raise unreadable(
@@ -220,25 +237,25 @@ class _TiffLevel:
         box = [slice(0, n) for n in self._key.shaped]
         for place, part in zip(self._places(), window, strict=True):
             box[place] = part
-        shape = [s.stop - s.start for s in window]
+        out = out.reshape([s.stop - s.start for s in box])  # a view: `out` is contiguous
         handle = page.parent.filehandle
         if page.is_final and page.is_memmappable:
             mapped = self._mapped(Path(handle.path), page.dataoffsets[0], self._key.shaped)
-            return mapped[tuple(box)].reshape(shape)
+            out[...] = mapped[tuple(box)]
+            return
         was_closed = handle.closed  # a companion file: don't keep thousands open
         if was_closed:
             handle.open()
         try:
-            return self._assemble(number, page, box).reshape(shape)
+            self._assemble(number, page, box, out)
         finally:
             if was_closed:
                 handle.close()
 
-    def _assemble(self, number: int, page: Any, box: Sequence[slice]) -> Array:
-        """A box (planar sample, depth, y, x, sample) out of the strips or tiles that it meets."""
+    def _assemble(self, number: int, page: Any, box: Sequence[slice], out: Array) -> None:
+        """Fill a box (planar sample, depth, y, x, sample) from the strips or tiles it meets."""
         sides = (1, *self._segment_shape())
         counts = [math.ceil(n / side) for n, side in zip(self._key.shaped, sides, strict=False)]
-        out = np.empty([s.stop - s.start for s in box], self._series.dtype)
         met = [range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(box, sides, strict=False)]
         for position in itertools.product(*met):
             segment = self._segment(number, page, int(np.ravel_multi_index(position, counts)))
@@ -249,7 +266,6 @@ class _TiffLevel:
                 into.append(slice(lo - part.start, hi - part.start))
                 out_of.append(slice(lo - at, hi - at))
             out[tuple(into)] = segment[tuple(out_of)][..., box[4]]
-        return out
 
     def _segment_shape(self) -> tuple[int, int, int]:
         """Depth, rows and columns of a strip or tile."""
@@ -479,5 +495,5 @@ def _whole(
             raise ValueError(f"its header says {full} and its pixels are {pixels.shape}")
         return pixels
 
-    level = Level(full, full, lambda window: decoded()[window])
+    level = Level(full, None, lambda window: decoded()[window].copy())
     return Source("YXC"[: len(full)], dtype, (level,), close=lambda: None)

@@ -255,6 +255,8 @@ class Image:
         µm per slice.
     levels : list of tuple of int
         Shape of each pyramid level, the finest first.
+    chunks : list of tuple of int or None
+        Of each level what is decoded together; None where nothing is, or all of it once.
     scenes : int
         How many the file holds.
     """
@@ -265,6 +267,7 @@ class Image:
         self.path = path
         self.axes = axes
         self.levels = [level.shape for level in source.levels]
+        self.chunks = [level.chunks for level in source.levels]
         self.shape = self.levels[0]
         self.dtype = source.dtype.newbyteorder("=")
         self.mpp = source.mpp
@@ -302,7 +305,7 @@ class Image:
         )
         try:
             with self._lock:
-                pixels = np.array(found.read(window), self.dtype, order="C", subok=False)
+                pixels = np.asarray(found.read(window), self.dtype, order="C")
         except TilewrightError:
             raise
         except Exception as error:  # each codec raises its own
@@ -316,7 +319,8 @@ class Image:
     def decode_factor(self, tile: tuple[int, ...]) -> float:
         """How many times each byte of level 0 is decoded when it is read tile by tile.
 
-        Tiles that overlap come on top, and what a reader remembers comes off.
+        Once, where the chunks that a row of tiles meets are kept until the row is done. Otherwise
+        as if none were kept; tiles that overlap come on top.
 
         Parameters
         ----------
@@ -326,12 +330,16 @@ class Image:
         level = self._source.levels[0]
         if level.chunks is None:
             return 1.0
-        steps = dict(zip("ZYX"[-len(tile) :], tile, strict=True))
-        return math.prod(
-            _repeats(n, chunk, steps.get(axis, 1))
+        steps = {"C": self.size("C"), **dict(zip("ZYX"[-len(tile) :], tile, strict=True))}
+        axes = [
+            (axis, n, chunk, steps.get(axis, 1))
             for axis, n, chunk in zip(self.axes, level.shape, level.chunks, strict=True)
-            if axis != "C"  # channels are read together
-        )
+        ]
+        row = [n if axis == "X" else _met(n, chunk, step) for axis, n, chunk, step in axes]
+        kept = math.prod(row) * self.dtype.itemsize <= level.kept
+        again = "TZ" if kept else "TZYX"  # channels are read together
+        repeats = [_repeats(n, chunk, step) for axis, n, chunk, step in axes if axis in again]
+        return math.prod(repeats, start=1.0)
 
     def close(self) -> None:
         """Close the file."""
@@ -356,6 +364,11 @@ def _span(index: int | slice, n: int) -> slice:
     if not 0 <= index < n:
         raise IndexError(f"{index} of {n}")
     return slice(index, index + 1)
+
+
+def _met(n: int, chunk: int, step: int) -> int:
+    """How many of `n` pixels the chunks hold that a read of `step` pixels can meet."""
+    return min(n, (math.ceil((step - 1) / chunk) + 1) * chunk)
 
 
 def _repeats(n: int, chunk: int, step: int) -> float:
