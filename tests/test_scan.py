@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from pictures import reference, speckles
 from running import (
     Checkout,
     are_the_same_objects,
@@ -18,11 +19,11 @@ from running import (
     tasks,
 )
 
-from tilewright.images import open_image
+from tilewright.images import Image, open_image
 from tilewright.jobs import Job
 from tilewright.plan import Plan, make_plan, write_plan
 from tilewright.preprocess import TileReader
-from tilewright.scan import scan
+from tilewright.scan import copy_tiled, scan
 from tilewright.spec import ModelSpec
 
 Array = np.ndarray[Any, Any]
@@ -42,6 +43,7 @@ def picture() -> Array:
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """A plan of the picture in each layout, for a machine on which it is big."""
     monkeypatch.setattr("tilewright.plan.SCAN_PIXELS", 1000)
+    monkeypatch.setattr("tilewright.formats.CACHE_BYTES", 0)
     (tmp_path / "in").mkdir()
     for name, layout in LAYOUTS.items():
         tifffile.imwrite(tmp_path / "in" / f"{name}.tif", picture(), **layout)
@@ -110,16 +112,44 @@ def test_scanned_jobs_hold_every_tile_once(planned: Plan, tmp_path: Path) -> Non
     assert tiles == list(range(image.tiles))
 
 
+@pytest.mark.parametrize(
+    ("layout", "widths"),
+    [
+        pytest.param({"tile": (64, 64), "compression": "zlib"}, [4096, 904], id="tiled"),
+        pytest.param({"rowsperstrip": 50, "compression": "zlib"}, [5000], id="striped"),
+        pytest.param({}, [4096, 904], id="not-compressed"),
+    ],
+)
+def test_a_copy_is_read_in_pieces_unless_strips_would_be_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: dict[str, Any], widths: list[int]
+) -> None:
+    """4 MB hold two shards of 3 channels, 300 rows and 2048 columns."""
+    pixels = speckles((300, 5000, 3), "uint8")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", **layout)
+    monkeypatch.setattr("tilewright.scan.BAND_BYTES", 4_000_000)
+    read, found = Image.read, []
+
+    def seen(image: Image, level: int, index: Any) -> Array:
+        found.append(read(image, level, index))
+        return found[-1]
+
+    monkeypatch.setattr(Image, "read", seen)
+    copy_tiled(reference(tmp_path / "a.tif", pixels, "YXC"), tmp_path / "copy.zarr")
+    assert [piece.shape for piece in found] == [(300, width, 3) for width in widths]
+    with open_image(tmp_path / "copy.zarr") as image:
+        assert np.array_equal(read(image, 0, {}), pixels.transpose(2, 0, 1))
+
+
 @pytest.mark.nextflow
 @pytest.mark.slow
 def test_an_image_over_the_limit_has_the_same_labels_striped_and_tiled(
     checkout: Checkout, tmp_path: Path
 ) -> None:
-    """8,400 x 8,400 px are more than 2^26; one strip of the file is 600 rows."""
+    """8,400 x 8,400 px are more than 2^26, and one strip holds them all: more than is kept."""
     pixels = np.tile(discs((420, 420)), (20, 20))
     (tmp_path / "in").mkdir()
     for name, layout in LAYOUTS.items():
-        wide = {"tile": (512, 512)} if name == "tiled" else {"rowsperstrip": 600}
+        wide = {"tile": (512, 512)} if name == "tiled" else {"rowsperstrip": 8400}
         tifffile.imwrite(tmp_path / "in" / f"{name}.tif", pixels, **layout | wide)
     words = ("--model_type", "scaled", "--tile_size", "1024", "--save_image", "false")
     done = checkout.run(tmp_path / "in", tmp_path / "out", *words)

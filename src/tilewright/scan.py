@@ -6,6 +6,7 @@ A copy pays where reading tile by tile would decode the file's strips or pages m
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,8 @@ from .jobs import ImageRef, Job, save
 from .preprocess import statistics
 from .spec import ModelSpec
 from .store import Pyramid, Slices, StoreWriter
+
+BAND_BYTES = 2**28  # read at once for the copy, where the file's own chunks allow it
 
 
 def scan(asked: Path, jobs: Path, copy: Path) -> None:
@@ -60,19 +63,34 @@ def copy_tiled(ref: ImageRef, path: Path) -> None:
             method="mean",
             levels=1,
         )
-        for band, shards in bands(pyramid):
+        chunks = image.chunks[ref.level]
+        across = chunks is not None and chunks[image.axes.index("X")] >= sizes["X"]
+        for band, shards in bands(pyramid, None if across else BAND_BYTES):
             index = dict(zip(axes, band, strict=True))
             pixels = image.read(ref.level, index).transpose(_order(image, axes))
             for shard in shards:
-                pyramid.write(shard, np.ascontiguousarray(pixels[..., shard[-1]]))
+                x = slice(shard[-1].start - band[-1].start, shard[-1].stop - band[-1].start)
+                pyramid.write(shard, np.ascontiguousarray(pixels[..., x]))
         store.finish({})
 
 
-def bands(pyramid: Pyramid) -> Iterator[tuple[Slices, list[Slices]]]:
-    """Shards that differ along x only, and the box that holds them: a strip is decoded once."""
+def bands(pyramid: Pyramid, most: int | None) -> Iterator[tuple[Slices, list[Slices]]]:
+    """Boxes to read at once, each with its shards, which differ along x only.
+
+    Parameters
+    ----------
+    most
+        Bytes of a box, though at least a shard; None is the image's whole width, so that a strip
+        is decoded once.
+    """
+    itemsize = pyramid.levels[0].dtype.itemsize
     for rest, group in groupby(pyramid.shards(), key=lambda box: box[:-1]):
         shards = list(group)
-        yield (*rest, slice(0, shards[-1][-1].stop)), shards
+        shard = math.prod(s.stop - s.start for s in shards[0]) * itemsize
+        count = len(shards) if most is None else max(1, most // shard)
+        for first in range(0, len(shards), count):
+            some = shards[first : first + count]
+            yield (*rest, slice(some[0][-1].start, some[-1][-1].stop)), some
 
 
 def _order(image: Image, axes: str) -> list[int]:
