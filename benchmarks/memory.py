@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,10 @@ def main() -> None:
 def write(path: Path, side: int, layout: str) -> None:
     """A compressed TIFF, written piece by piece."""
     shape = (side, side)
-    options: dict[str, Any] = {"compression": "zlib", "shape": shape, "dtype": np.uint8}
-    if layout == "tiled":
-        tifffile.imwrite(path, pieces(side, TILE, TILE), tile=(TILE, TILE), **options)
-    else:
-        tifffile.imwrite(path, pieces(side, STRIP, side), rowsperstrip=STRIP, **options)
+    height, width = (TILE, TILE) if layout == "tiled" else (STRIP, side)
+    cut = {"tile": (TILE, TILE)} if layout == "tiled" else {"rowsperstrip": STRIP}
+    packed = (zlib.compress(p.tobytes(), 1) for p in pieces(side, height, width))
+    tifffile.imwrite(path, packed, shape=shape, dtype=np.uint8, compression="zlib", **cut)
 
 
 def pieces(side: int, height: int, width: int) -> Iterator[Any]:

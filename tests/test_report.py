@@ -235,7 +235,7 @@ FAILED_TASKS = [
         id="its last sentence",
     ),
     pytest.param(
-        ("MERGE (g)", "FAILED", 70, "1s", "tilewright: First.\ntilewright: Second.\n"),
+        ("MERGE (g)", "FAILED", 70, "1s", "tilewright: First.\nnoise\ntilewright: Second.\n"),
         "Second.",
         id="the last of several",
     ),

@@ -154,7 +154,7 @@ def main(args: list[str] | None = None) -> int:
         for name in options.names:
             _act(options, name)
     except TilewrightError as error:
-        say(str(error))
+        say(f"tilewright: {error}")
         return error.code
     except KeyboardInterrupt:
         say("stopped; the same command starts again")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 DONE = ("COMPLETED", "CACHED")
 FAILED = ("FAILED", "ABORTED")
+MARK = "tilewright: "  # before each line that a step has to say to a user
 TAIL = 1 << 20  # bytes of a task's messages that are searched for its sentence
 
 
@@ -89,12 +90,16 @@ def _seconds(text: str) -> float | None:
 
 
 def sentence(workdir: Path) -> str:
-    """What a task said last: all that follows its last ``tilewright: ``; nothing without one."""
+    """What a task said last: its last lines that begin with ``tilewright: ``; or nothing."""
     try:
         with (workdir / ".command.err").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-            text = "\n" + file.read().decode(errors="replace")
+            lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
-    _, ours, said = text.rpartition("\ntilewright: ")
-    return said.strip() if ours else ""
+    ours = [line.startswith(MARK) for line in lines]
+    if True not in ours:
+        return ""
+    stop = len(ours) - ours[::-1].index(True)
+    start = stop - next((i for i, mine in enumerate(ours[stop - 1 :: -1]) if not mine), stop)
+    return "\n".join(line.removeprefix(MARK) for line in lines[start:stop]).strip()

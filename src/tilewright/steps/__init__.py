@@ -28,5 +28,5 @@ def run(main: Callable[..., None]) -> None:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"tilewright: {sentence}", file=sys.stderr)  # noqa: T201
+    print(*(f"tilewright: {line}" for line in sentence.splitlines()), sep="\n", file=sys.stderr)  # noqa: T201
     return code
