@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""Run any ONNX model: the file's first input takes tiles, its first output is the result.
+"""Run any ONNX model: its first input takes tiles, its first output is the result.
 
-For labels, `postprocess` says how maps become objects; every rule here looks at one connected
-piece of foreground at a time, so a tile that holds the whole piece labels it as the whole image
-would. The environment needs numpy, scipy, scikit-image and onnxruntime.
+For labels, `postprocess` says how maps become objects. Every rule looks at one connected piece
+of foreground at a time, so a tile that holds the piece labels it as the whole image would.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Dict
 import numpy as np
 import onnxruntime
 from scipy import ndimage
-from skimage.morphology import local_maxima, reconstruction
+from skimage.morphology import local_maxima
 from skimage.segmentation import watershed as flood
 
 Params = Dict[str, Any]
@@ -23,10 +22,7 @@ FOUR, EIGHT = (ndimage.generate_binary_structure(2, n) for n in (1, 2))
 
 def threads(params: Params) -> int:
     """Threads to use: `threads`, else OMP_NUM_THREADS, else the CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
-    else:
-        allowed = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return int(params.get("threads") or os.environ.get("OMP_NUM_THREADS") or allowed)
 
 
@@ -38,33 +34,49 @@ def providers(device: str) -> list[str]:
 
 
 def watershed(maps: np.ndarray, params: Params) -> np.ndarray:
-    """Objects from maps of foreground, boundary and distance.
+    """Objects, (H, W) int32, from maps (3, H, W) of foreground, boundary (unused) and distance.
 
-    Parameters
-    ----------
-    maps
-        (3, H, W) float32 from 0 to 1: chance of foreground, chance of a boundary between two
-        objects, distance to the object's edge over its greatest (1 at each centre).
-    params
-        ``foreground_threshold``; ``seed_threshold``, the least peak of the distance that starts
-        an object; ``split_ratio``: two peaks are two objects if the saddle between them is under
-        this part of the lower one; ``boundary_weight``, how much a boundary lowers the distance
-        (0 to 1); ``min_area`` and ``max_hole``, both in px.
-
-    Returns
-    -------
-        (H, W) int32, 0 for background.
+    The distance is 1 at each object's centre; its `peaks` over ``seed_threshold``, told apart by
+    ``split_ratio``, are flooded within the foreground. ``min_area`` and ``max_hole`` are px.
     """
     foreground = fill(maps[0] > params["foreground_threshold"], params["max_hole"])
-    height = np.where(foreground, maps[2] * (1 - params["boundary_weight"] * maps[1]), 0)
-    seeds, _ = ndimage.label(peaks(height, params["split_ratio"], params["seed_threshold"]), EIGHT)
+    height = np.where(foreground, maps[2], 0)
+    seeds = peaks(height, params["split_ratio"], params["seed_threshold"])
     return drop_small(flood(-height, seeds, mask=foreground), params["min_area"])
 
 
 def peaks(height: np.ndarray, ratio: float, least: float) -> np.ndarray:
-    """Plateaus left when every peak is lowered to `ratio` of itself, of peaks over `least`."""
-    lowered = reconstruction(height * ratio, height, footprint=EIGHT)
-    return local_maxima(lowered) & (lowered > least * ratio)
+    """Number the peaks of (H, W) `height` over `least` that no saddle joins to a higher one.
+
+    Each is lowered to `ratio` of itself, then raised to what reaches it over the saddles; what
+    nothing raises stays: morphological reconstruction, on the peaks instead of on every pixel.
+    """
+    summits, count = ndimage.label(local_maxima(height) & (height > 0), EIGHT)
+    basins = flood(-height, summits, mask=height > 0, connectivity=2)
+    top = ndimage.maximum(height, summits, np.arange(count + 1))
+    top[0] = 0
+    one, other, saddle = borders(basins, height)
+    # of equal peaks the first is the highest: less than float32 tells apart, so only ties see it
+    own = top.astype(np.float64) * ratio - 1e-9 * np.arange(count + 1) / (count + 1)
+    level, before = own.copy(), None
+    while before is None or (level != before).any():
+        before = level.copy()
+        np.maximum.at(level, one, np.minimum(before[other], saddle))
+    keep = (level == own) & (top > least)
+    return np.where(keep[summits], summits, 0)
+
+
+def borders(basins: np.ndarray, height: np.ndarray) -> list[np.ndarray]:
+    """Per pair of neighbouring pixels in two basins, both ways: the basins, the lower height."""
+    inner, found = slice(1, -1), []
+    wide, high = np.pad(basins, 1), np.pad(height, 1)
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        there = np.s_[1 + down : down - 1 or None, 1 + right : right - 1 or None]
+        a, b = wide[inner, inner], wide[there]
+        meet = (a != b) & (a > 0) & (b > 0)
+        low = np.minimum(high[inner, inner][meet], high[there][meet])
+        found += [(a[meet], b[meet], low), (b[meet], a[meet], low)]
+    return [np.concatenate(parts) for parts in zip(*found)]
 
 
 def components(maps: np.ndarray, params: Params) -> np.ndarray:
@@ -82,9 +94,8 @@ def fill(mask: np.ndarray, most: float) -> np.ndarray:
     """Fill enclosed background of at most `most` px; what reaches the tile's edge is open."""
     holes, _ = ndimage.label(~mask, FOUR)
     closed = np.bincount(holes.ravel()) <= most
-    for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
+    for edge in (0, holes[0], holes[-1], holes[:, 0], holes[:, -1]):
         closed[edge] = False
-    closed[0] = False
     return mask | closed[holes]
 
 
@@ -97,11 +108,10 @@ def drop_small(labels: np.ndarray, least: float) -> np.ndarray:
 
 POSTPROCESS = {"watershed": watershed, "components": components, "argmax": argmax}
 DEFAULTS = {
-    "foreground_threshold": 0.45,
-    "seed_threshold": 0.25,
-    "split_ratio": 0.6,
-    "boundary_weight": 0.0,
-    "min_area": 20,
+    "foreground_threshold": 0.35,
+    "seed_threshold": 0.4,
+    "split_ratio": 0.45,
+    "min_area": 30,
     "max_hole": 100,
 }
 
@@ -116,31 +126,21 @@ def postprocess(maps: np.ndarray, params: Params) -> np.ndarray:
     return np.stack([POSTPROCESS[name](each, settings) for each in maps])
 
 
-class Model:
-    """An ONNX Runtime session and how to read its output."""
-
-    def __init__(self, session: onnxruntime.InferenceSession, spec: Params, params: Params) -> None:
-        self.session, self.spec, self.params = session, spec, params
-        self.input = session.get_inputs()[0].name
-        self.output = session.get_outputs()[0].name
-
-
-def load(weights: str, device: str, spec: Params, params: Params) -> Model:
+def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, Params, Params]:
     """Open the file `weights` on `device` ("cpu" or "cuda")."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads(params)
     options.use_deterministic_compute = True
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(weights, options, providers=providers(device))
-    return Model(session, spec, params)
+    return session, spec, params
 
 
-def predict(model: Model, tiles: np.ndarray) -> np.ndarray:
+def predict(model: tuple[Any, Params, Params], tiles: np.ndarray) -> np.ndarray:
     """Labels, maps or vectors of (batch, C, H, W) float32 tiles, by the spec's `output_kind`."""
-    (result,) = model.session.run([model.output], {model.input: tiles})
-    if model.spec.get("output_kind") == "labels":
-        return postprocess(result, model.params)
-    return result
+    session, spec, params = model
+    result = session.run(None, {session.get_inputs()[0].name: tiles})[0]
+    return postprocess(result, params) if spec.get("output_kind") == "labels" else result
 
 
 if __name__ == "__main__":
