@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train, export and score `nuclei`, the model that comes with Tilewright.
 
-    python tools/train_nuclei.py train --data DATA --out OUT     # hours on a CPU; --resume goes on
+    python tools/train_nuclei.py train --data DATA --out OUT     # an hour on 2 cores; --resume
     python tools/train_nuclei.py export --out OUT MODEL.onnx     # from the newest checkpoint
     python tools/train_nuclei.py tune --data DATA MODEL.onnx     # thresholds, on held-out images
     python tools/train_nuclei.py evaluate DATA/dev MODEL.onnx    # scores
@@ -10,8 +10,8 @@
 DATA holds `train/` with `NAME.tif` and `NAME_labels.tif` (names start with fluo_ or he_).
 The pipeline needs none of this; install it apart:
 
-    pip install torch==2.15.0 onnx==1.23.2 onnxruntime==1.32.0 \\
-        numpy==2.4.6 scipy==1.17.1 scikit-image==0.26.0 tifffile==2026.3.3
+    pip install torch==2.15.0 onnx==1.23.2 onnxruntime==1.32.0
+    pip install numpy==2.4.6 scipy==1.17.1 scikit-image==0.26.0 tifffile==2026.3.3
 """
 
 from __future__ import annotations
@@ -159,7 +159,9 @@ def work(rank: int, args: argparse.Namespace, meeting: str) -> None:
     todo = [i + j for i in first for j in range(share)]
     loader = DataLoader(data.Crops(data.load(paths), SIZE, args.seed), share, sampler=todo)
     if rank == 0:
-        print(f"{len(paths)} images, {len(held)} held out, {network.parameters(run.net)} parameters")
+        print(
+            f"{len(paths)} images, {len(held)} held out, {network.parameters(run.net)} parameters"
+        )
     follow(run, loader, args.steps, rank == 0)
     if rank == 0:
         network.export(run.mean, args.out / "nuclei.onnx")
@@ -228,7 +230,7 @@ def parse(words: list[str]) -> argparse.Namespace:
         return sub
 
     sub = command(train, "--data", "--out")
-    sub.add_argument("--steps", type=int, default=8000, help="of 10 crops (default: 8000)")
+    sub.add_argument("--steps", type=int, default=7600, help="of 10 crops (default: 7600)")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--processes", type=int, default=2, help="a divisor of 10 (default: 2)")
     sub.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")

@@ -21,10 +21,10 @@ Counts = NDArray[np.int64]  # true positives, false positives, false negatives
 Maps = NDArray[np.float32]
 Row = tuple[str, Maps, NDArray[np.int32]]  # kind, maps, true labels
 GRID: dict[str, list[float]] = {
-    "foreground_threshold": [0.35, 0.4, 0.45, 0.5, 0.55],
-    "seed_threshold": [0.2, 0.3, 0.4],
-    "split_ratio": [0.45, 0.5, 0.55, 0.6, 0.65, 0.7],
-    "boundary_weight": [0.0, 0.5],
+    "split_ratio": [0.4, 0.45, 0.5, 0.55, 0.6, 0.65],
+    "seed_threshold": [0.3, 0.4, 0.45, 0.5, 0.55, 0.6],
+    "foreground_threshold": [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6],
+    "min_area": [15, 20, 25, 30, 35],
 }
 
 
@@ -107,15 +107,14 @@ def evaluate(model: Path, paths: list[Path], params: dict[str, Any]) -> None:
 
 
 def tune(model: Path, paths: list[Path]) -> None:
-    """Print the best thresholds of `GRID` and their scores."""
+    """Choose one threshold after the other from `GRID`, twice over; print the choice and scores."""
     rows = all_maps(model, paths)
-    tried = []
-    for values in itertools.product(*GRID.values()):
-        params = dict(zip(GRID, values, strict=True))
-        tried.append((merit(table(rows, params)), params))
-    for value, params in sorted(tried, key=lambda pair: -pair[0])[:10]:
-        print(f"{value:.4f} {params}")
-    print(report(table(rows, max(tried, key=lambda pair: pair[0])[1])))
+    best = {name: SCRIPT["DEFAULTS"][name] for name in GRID}
+    for name in [*GRID, *GRID]:
+        tried = [(merit(table(rows, {**best, name: value})), value) for value in GRID[name]]
+        best[name] = max(tried)[1]
+        print(f"{max(tried)[0]:.4f} {name} {best[name]}", flush=True)
+    print(report(table(rows, best)))
 
 
 def reach(model: Path, size: int = 192) -> int:
