@@ -1,6 +1,6 @@
 """How well the embedded nuclei model does, through the whole pipeline.
 
-    ./tilewright bench nuclei_scores --data DIR [--tile_size 448] [--outdir DIR]
+    ./tilewright bench nuclei_scores --data DIR [--tile_size 352] [--outdir DIR]
 
 DIR holds images `<name>.tif` with hand-made labels `<name>_labels.tif`, as BBBC038's are laid out
 for training (tools/train_nuclei.py). Each kind, the part of the name before `_`, gets its own
@@ -31,7 +31,7 @@ def main() -> None:
     """Segment, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tile_size", type=int, default=448, help="the demo's")
+    parser.add_argument("--tile_size", type=int, default=352, help="the demo's")
     parser.add_argument("--outdir", type=Path)
     asked = parser.parse_args()
     names = sorted(p.name[: -len("_labels.tif")] for p in asked.data.glob("*_labels.tif"))

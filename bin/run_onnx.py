@@ -37,12 +37,14 @@ def watershed(maps: np.ndarray, params: Params) -> np.ndarray:
     """Objects, (H, W) int32, from maps (3, H, W) of foreground, boundary (unused) and distance.
 
     The distance is 1 at each object's centre; its `peaks` over ``seed_threshold``, told apart by
-    ``split_ratio``, are flooded within the foreground. ``min_area`` and ``max_hole`` are px.
+    ``split_ratio``, are flooded within the foreground. ``min_area`` and ``max_hole`` are px;
+    ``min_certainty`` is the least mean chance of foreground of an object.
     """
     foreground = fill(maps[0] > params["foreground_threshold"], params["max_hole"])
     height = np.where(foreground, maps[2], 0)
     seeds = peaks(height, params["split_ratio"], params["seed_threshold"])
-    return drop_small(flood(-height, seeds, mask=foreground), params["min_area"])
+    labels = drop_small(flood(-height, seeds, mask=foreground), params["min_area"])
+    return drop_doubtful(labels, maps[0], params["min_certainty"])
 
 
 def peaks(height: np.ndarray, ratio: float, least: float) -> np.ndarray:
@@ -106,12 +108,21 @@ def drop_small(labels: np.ndarray, least: float) -> np.ndarray:
     return np.where(keep[labels], labels, 0).astype(np.int32)
 
 
+def drop_doubtful(labels: np.ndarray, foreground: np.ndarray, least: float) -> np.ndarray:
+    """Labels without the objects whose mean chance of foreground is under `least`."""
+    area = np.bincount(labels.ravel())
+    keep = np.bincount(labels.ravel(), foreground.ravel()) >= least * area
+    keep[0] = False
+    return np.where(keep[labels], labels, 0).astype(np.int32)
+
+
 POSTPROCESS = {"watershed": watershed, "components": components, "argmax": argmax}
 DEFAULTS = {
     "foreground_threshold": 0.35,
     "seed_threshold": 0.4,
     "split_ratio": 0.45,
     "min_area": 30,
+    "min_certainty": 0.6,
     "max_hole": 100,
 }
 

@@ -168,3 +168,11 @@ def test_components_and_argmax_are_there_for_simpler_models() -> None:
 def test_an_unknown_postprocess_is_named_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"postprocess is 'flows'; it must be one of argmax, comp"):
         objects(np.zeros((3, 8, 8), np.float32), postprocess="flows")
+
+
+def test_an_object_that_is_hardly_foreground_is_dropped() -> None:
+    maps = discs((40, 80), (20, 20, 10), (20, 60, 10))
+    maps[0, :, 40:] *= 0.5
+    labels = objects(maps, min_certainty=0.6)
+    assert labels[20, 20] > 0
+    assert not labels[:, 40:].any()

@@ -242,15 +242,15 @@ def test_plain_nextflow_gives_the_same_bytes(
 
 
 def test_real_nuclei_are_the_same_tiled_and_untiled(checkout: Checkout, tmp_path: Path) -> None:
-    """The demo's image: ten tiles, and one that holds it all."""
+    """The demo's image: twelve tiles, and one that holds it all."""
     found = []
-    for size in (448, 1280):
+    for size in (352, 704):
         outdir = tmp_path / str(size)
         words = ("run", "--input", checkout.root / "examples" / "nuclei", "--outdir", outdir)
         done = checkout.cli(*words, "--tile_size", size, "--save_image", "false", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         found.append(labels(outdir, "fluorescence", "nuclei"))
-    assert run_json(tmp_path / "448")["images"][0]["tiles"] == 10
-    assert run_json(tmp_path / "1280")["images"][0]["tiles"] == 1
+    assert run_json(tmp_path / "352")["images"][0]["tiles"] == 12
+    assert run_json(tmp_path / "704")["images"][0]["tiles"] == 1
     assert found[0].max() > 100
     assert are_the_same_objects(*found)

@@ -27,7 +27,7 @@ from .registry import ROOT
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
 BENCHMARKS = ROOT / "benchmarks"
 PATHS = ("input", "outdir", "model_config", "manifests", "env_root", "weights_dir")
-DEMO = {"tile_size": 448}  # so that even a small picture takes ten tiles
+DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -24,6 +24,7 @@ GRID: dict[str, list[float]] = {
     "split_ratio": [0.4, 0.45, 0.5, 0.55, 0.6, 0.65],
     "seed_threshold": [0.3, 0.4, 0.45, 0.5, 0.55, 0.6],
     "foreground_threshold": [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6],
+    "min_certainty": [0, 0.5, 0.55, 0.6, 0.65, 0.7],
     "min_area": [15, 20, 25, 30, 35],
 }
 
