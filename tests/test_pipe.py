@@ -17,7 +17,8 @@ import pytest
 
 from tilewright import serve
 from tilewright.errors import TilewrightError
-from tilewright.pipe import CLOSE_SECONDS, ModelProcess, check_results, child_env
+from tilewright.pipe import CLOSE_SECONDS, ModelProcess, child_env
+from tilewright.results import check_results
 from tilewright.serve import pool
 
 SCRIPTS = Path(__file__).with_name("scripts")

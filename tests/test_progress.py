@@ -68,7 +68,9 @@ def plan(**more: Any) -> dict[str, Any]:
 
 
 def test_a_task_that_failed_is_explained_by_its_sentence(run: Run) -> None:
-    run.task("PLAN", "FAILED", 2, "noise\ntilewright: --mpp is -1.\ntilewright: --pack is 0.\nnoise\n")
+    run.task(
+        "PLAN", "FAILED", 2, "noise\ntilewright: --mpp is -1.\ntilewright: --pack is 0.\nnoise\n"
+    )
     assert explain(run.watch, run.log) == (
         ["tilewright: --mpp is -1.", "tilewright: --pack is 0."],
         2,

@@ -12,11 +12,11 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from .closing import Closing
 from .errors import TilewrightError
 from .formats import (
     Array,
@@ -234,7 +234,7 @@ def _axes(path: Path, source: Source, given: str | None) -> str:
     raise unreadable(path, found, f"{fix}, out of T, C, Z, Y and X: --axes {example}.")
 
 
-class Image:
+class Image(Closing):
     """One scene of an image file, open; pixels are read when asked for.
 
     Its `read` may be called from several threads, one at a time gets in.
@@ -344,17 +344,6 @@ class Image:
     def close(self) -> None:
         """Close the file."""
         self._source.close()
-
-    def __enter__(self) -> Image:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _span(index: int | slice, n: int) -> slice:

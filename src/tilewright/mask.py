@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from skimage.draw import polygon
 
+from .closing import Closing
 from .errors import TilewrightError
 from .images import Image, fingerprint, open_image
 from .jobs import ImageRef
@@ -44,7 +44,7 @@ def stamped(path: Path) -> tuple[str, str]:
     return str(path.absolute()), fingerprint(path)
 
 
-class Mask:
+class Mask(Closing):
     """Which pixels of an image count; a context manager, since it reads them when asked.
 
     Parameters
@@ -133,17 +133,6 @@ class Mask:
         """Close the mask's file."""
         if self._picture is not None:
             self._picture.close()
-
-    def __enter__(self) -> Mask:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def picture(path: Path, extent: tuple[int, int]) -> Image:

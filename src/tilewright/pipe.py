@@ -25,6 +25,7 @@ from typing import IO, Any, TypeVar, cast
 import numpy as np
 
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
+from .results import check_results, described
 from .serve import END_SECONDS, FD_IN, FD_OUT, encode, receive
 
 Array = np.ndarray[Any, Any]
@@ -244,13 +245,13 @@ class ModelProcess:
         _ = self.versions  # a model that can't be loaded says so before it is sent anything
         self._sent += 1
         self._waiting[self._sent] = None
-        self._child.doing = f"sending {_of(tiles)}"
+        self._child.doing = f"sending {described(tiles)}"
         self._child.write(*encode({"id": self._sent}, tiles))
         return self._sent
 
     def _answer(self, tiles: Array, number: int) -> Array | None:
         """Checked results of the batch sent as `number`, or None if memory ran out."""
-        self._child.doing = f"predicting {_of(tiles)}"  # of two under way, the one waited for
+        self._child.doing = f"predicting {described(tiles)}"  # of two under way, the one waited for
         while (answer := self._waiting[number]) is None:
             header, results = receive(self._child.fill)
             if header["id"] in self._waiting:
@@ -268,7 +269,7 @@ class ModelProcess:
     def _halve(self, tiles: Array) -> None:
         if len(tiles) == 1:
             raise TilewrightError(
-                f"{self.script.name}: memory of {self.device} ran out on {_of(tiles)} alone.",
+                f"{self.script.name}: memory of {self.device} ran out on {described(tiles)} alone.",
                 fix="Give it a device with more memory, or smaller tiles.",
                 code=INTERNAL,
             )
@@ -280,75 +281,6 @@ class ModelProcess:
             fix="The traceback is above.",
             code=INTERNAL,
         )
-
-
-def check_results(results: Array, tiles: Array, spec: Mapping[str, Any], script: str) -> None:
-    """Refuse results that don't fit the spec.
-
-    Parameters
-    ----------
-    results
-        What the model gave for `tiles`.
-    tiles
-        (batch, C, *spatial).
-    spec
-        ModelSpec's fields, of which those on the output are read.
-    script
-        The script's name, for the sentence.
-
-    Raises
-    ------
-    TilewrightError
-        65, with what was found and what was wanted.
-    """
-    kind = spec.get("output_kind", "labels")
-    shape = _expected_shape(kind, tiles, spec)
-    problem = _misfit(results, shape, "iu" if kind == "labels" else "f")
-    if problem is not None:
-        numbers = "whole numbers from 0" if kind == "labels" else "finite floats"
-        wanted = ", ".join("any" if n is None else str(n) for n in shape)
-        raise TilewrightError(
-            f"{script}: predict gave {problem} for {_of(tiles)}; output_kind {kind} in the "
-            f"manifest wants ({wanted}) of {numbers}.",
-            fix="Change predict in the script, or the spec in the manifest.",
-            code=BAD_DATA,
-        )
-
-
-def _expected_shape(kind: str, tiles: Array, spec: Mapping[str, Any]) -> tuple[int | None, ...]:
-    """Lengths per axis; None where any will do."""
-    batch, size = len(tiles), tiles.shape[2:]
-    if kind == "labels":
-        return (batch, *size)
-    if kind == "map":
-        return (batch, len(spec.get("classes") or ()) or None, *size)
-    length = spec.get("embedding_dim")
-    if spec.get("output_type") == "dense":
-        return (batch, length, *(spec.get("output_spatial_dims") or (None, None)))
-    if spec.get("output_type") == "token_sequence":
-        return (batch, None, length)
-    return (batch, length)
-
-
-def _misfit(results: Array, shape: tuple[int | None, ...], kinds: str) -> str | None:
-    """What is wrong with the results, as it continues "predict gave", or None."""
-    fits = len(shape) == results.ndim and all(
-        wanted in (None, found) for wanted, found in zip(shape, results.shape, strict=True)
-    )
-    if not fits or results.dtype.kind not in kinds:
-        return f"{results.shape} {results.dtype}"
-    if results.dtype.kind == "i" and results.min(initial=0) < 0:
-        return f"labels down to {results.min()}"
-    if results.dtype.kind == "f":
-        bad = np.asarray(~np.isfinite(results).reshape(len(results), -1).all(axis=1))
-        return f"NaN or infinity in {bad.sum()} of {len(bad)} results" if bad.any() else None
-    return None
-
-
-def _of(tiles: Array) -> str:
-    """A batch in words: "2 tiles of 1 x 64 x 64"."""
-    count, *size = tiles.shape
-    return f"{count} tile{'s' * (count != 1)} of {' x '.join(map(str, size))}"
 
 
 def _check_is_there(path: Path, what: str, fix: str) -> None:

@@ -12,13 +12,13 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from skimage.color import rgb2hed
 
 from . import normalise, resample
+from .closing import Closing
 from .errors import USAGE, TilewrightError
 from .images import open_image
 from .jobs import ImageRef
@@ -93,7 +93,7 @@ def statistics(ref: ImageRef, spec: ModelSpec) -> dict[str, Any] | None:
         return reader.statistics
 
 
-class TileReader:
+class TileReader(Closing):
     """One image as the tiles a model's spec asks for.
 
     Attributes
@@ -216,17 +216,6 @@ class TileReader:
     def close(self) -> None:
         """Close the file."""
         self._image.close()
-
-    def __enter__(self) -> TileReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # checks
 

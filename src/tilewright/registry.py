@@ -40,6 +40,7 @@ TILE_CODE = (
     "merge/objects.py",
     "serve.py",
     "pipe.py",
+    "results.py",
     "worker.py",
 )
 """The modules that read, prepare and run a tile: a change of one changes the recipe."""
