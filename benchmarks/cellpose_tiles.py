@@ -1,6 +1,6 @@
 """What do tiles cost? Cellpose on 2048 x 2048 px as 64 tiles, by the pipeline and by one process.
 
-    .venv/bin/python benchmarks/cellpose_tiles.py --weights cellpose.pth
+    ./tilewright bench cellpose_tiles --weights cellpose.pth
 
 The peer is one plain process of the library that loads the network once and runs the same 64
 tiles. The bar: the pipeline takes at most 15 s more. Weights that aren't there are first trained
