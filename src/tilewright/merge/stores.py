@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from tilewright.bank import Bank, open_banks, tile_name
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.jobs import Group, ImageRef, Recipe, save
 from tilewright.preprocess import TileReader
-from tilewright.store import Placement, Pyramid, Slices, StoreWriter, label_dtype
+from tilewright.store import Placement, Slices, StoreWriter, label_dtype
 from tilewright.tiling import Box, Grid
 
 from .labels import Resolved, link
@@ -35,38 +34,50 @@ KEPT = 16  # tiles: those that meet a shard, and its neighbour's
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
 
 
-@dataclass(frozen=True)
 class Banked:
-    """One image's tiles, wherever they are among a group's banks."""
+    """One image's tiles, wherever they are among a group's banks.
 
-    key: str
-    grid: Grid
-    banks: Sequence[Bank]
+    Parameters
+    ----------
+    key
+        The image's key in its group.
+    grid
+        The tiles of each of its planes.
+    banks
+        All of the group's.
+    """
 
-    def labels(self, plane: int, tile: int) -> Array:
-        """A tile's labels on its valid region; none where it was outside the mask."""
-        shape = [stop - start for start, stop in self.grid.tile(tile).valid]
-        return self._get(plane, tile, "labels", np.zeros(shape, np.uint8))
-
-    def objects(self, plane: int, tile: int) -> Array:
-        """A tile's object table."""
-        return self._get(plane, tile, "objects", empty_table(len(self.grid.shape)))
+    def __init__(self, key: str, grid: Grid, banks: Sequence[Bank]) -> None:
+        self._key, self._grid = key, grid
+        parts = [(b, part) for b in banks for part in b.header["parts"] if part[0] == key]
+        self._bank = {n: bank for bank, (_, start, stop) in parts for n in range(start, stop)}
+        self._skipped = {n for b in banks for n in b.header["skipped"].get(key, [])}
 
     @property
     def skipped(self) -> int:
         """Tiles outside the mask."""
-        return sum(len(b.header["skipped"].get(self.key, [])) for b in self.banks)
+        return len(self._skipped)
 
-    def _get(self, plane: int, tile: int, what: str, otherwise: Array) -> Array:
-        number = plane * len(self.grid) + tile
-        name = tile_name(self.key, plane, tile, what)
-        for bank in self.banks:
-            if any(k == self.key and a <= number < b for k, a, b in bank.header["parts"]):
-                skipped = number in bank.header["skipped"].get(self.key, [])
-                return otherwise if skipped else bank.get(name)
-        raise TilewrightError(
-            f"Tile {tile} of plane {plane} is in no bank.", fix="Run again.", code=INTERNAL
-        )
+    def labels(self, plane: int, tile: int) -> Array:
+        """A tile's labels on its valid region; none where it was outside the mask."""
+        found = self._get(plane, tile, "labels")
+        shape = [stop - start for start, stop in self._grid.tile(tile).valid]
+        return np.zeros(shape, np.uint8) if found is None else found
+
+    def objects(self, plane: int, tile: int) -> Array:
+        """A tile's object table."""
+        found = self._get(plane, tile, "objects")
+        return empty_table(len(self._grid.shape)) if found is None else found
+
+    def _get(self, plane: int, tile: int, what: str) -> Array | None:
+        number = plane * len(self._grid) + tile
+        if number in self._skipped:
+            return None
+        if number not in self._bank:
+            raise TilewrightError(
+                f"Tile {tile} of plane {plane} is in no bank.", fix="Run again.", code=INTERNAL
+            )
+        return self._bank[number].get(tile_name(self._key, plane, tile, what))
 
 
 def merge_group(
@@ -194,10 +205,9 @@ class Merged:
 
     def labels(self, plane: int, box: Box) -> Array:
         """Global labels of a box of a plane."""
-        local = self.planes[plane].compose(box, partial(self._labels, plane)).astype(self.dtype)
-        return np.where(local > 0, local + self.dtype.type(self.offsets[plane]), 0).astype(
-            self.dtype
-        )
+        labels = self.planes[plane].compose(box, partial(self._labels, plane)).astype(self.dtype)
+        labels[labels > 0] += self.dtype.type(self.offsets[plane])
+        return labels
 
     def write(self, store: StoreWriter, where: str, place: Placement) -> None:
         """Write the label pyramid; the seam meter and the measurements see every box once."""
@@ -206,14 +216,13 @@ class Merged:
             where, shape, self.dtype, axes=axes, method="nearest", placement=place
         )
         for slices in pyramid.shards():
-            for plane, position, box in plane_boxes(self.reader, axes, slices):
-                wide = self.labels(plane, grown(box, self.grid))
-                self.meter.add(box, wide)
-                mine = wide[tuple(slice(b - a) for a, b in box)]
-                self.measure.add(
-                    mine, self.reader.raw(plane, box), (box[0][0], box[1][0]), plane=position
-                )
-                pyramid.write(slices, mine.reshape([s.stop - s.start for s in slices]))
+            plane, position, box = plane_box(self.reader, axes, slices)
+            wide = self.labels(plane, grown(box, self.grid))
+            self.meter.add(box, wide)
+            mine = wide[tuple(slice(b - a) for a, b in box)]
+            pixels = self.reader.raw(plane, box)
+            self.measure.add(mine, pixels, (box[0][0], box[1][0]), plane=position)
+            pyramid.write(slices, mine.reshape([s.stop - s.start for s in slices]))
         pyramid.build()
 
     def facts(self) -> dict[str, Any]:
@@ -222,18 +231,17 @@ class Merged:
         return {"sbe": None if sbe is None else round(sbe, 4)}
 
 
-def write_image(store: StoreWriter, reader: TileReader, ref: ImageRef, place: Placement) -> Pyramid:
+def write_image(store: StoreWriter, reader: TileReader, ref: ImageRef, place: Placement) -> None:
     """Write the image's own pyramid at the store's root, at the resolution of its labels."""
     axes, shape = stack_axes(reader, channels=True)
     pyramid = store.pyramid(
         "", shape, reader.dtype, axes=axes, method="mean", placement=place, name=ref.id
     )
     for slices in pyramid.shards():
-        for plane, _, box in plane_boxes(reader, axes, slices):
-            pixels = reader.raw(plane, box)
-            pyramid.write(slices, pixels.reshape([s.stop - s.start for s in slices]))
+        plane, _, box = plane_box(reader, axes, slices)
+        pixels = reader.raw(plane, box)
+        pyramid.write(slices, pixels.reshape([s.stop - s.start for s in slices]))
     pyramid.build()
-    return pyramid
 
 
 def stack_axes(reader: TileReader, *, channels: bool = False) -> tuple[str, list[int]]:
@@ -245,14 +253,12 @@ def stack_axes(reader: TileReader, *, channels: bool = False) -> tuple[str, list
     return axes.lower() + "yx", [*(sizes[a] for a in axes), *reader.shape]
 
 
-def plane_boxes(
-    reader: TileReader, axes: str, slices: Slices
-) -> Iterator[tuple[int, tuple[int, int], Box]]:
+def plane_box(reader: TileReader, axes: str, slices: Slices) -> tuple[int, tuple[int, int], Box]:
     """The one plane that a shard is of: its number, its (t, z) and the box in it."""
     at = {a: s.start for a, s in zip(axes, slices, strict=True)}
     position = (at.get("t", 0), at.get("z", 0))
     plane = position[0] * reader.looped.get("Z", 1) + position[1]
-    yield plane, position, tuple((s.start, s.stop) for s in slices[-2:])
+    return plane, position, tuple((s.start, s.stop) for s in slices[-2:])
 
 
 def placement(ref: ImageRef, reader: TileReader) -> Placement:
