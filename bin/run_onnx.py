@@ -103,15 +103,17 @@ def fill(mask: np.ndarray, most: float) -> np.ndarray:
 
 def drop_small(labels: np.ndarray, least: float) -> np.ndarray:
     """Labels without the objects under `least` px."""
-    keep = np.bincount(labels.ravel()) >= least
-    keep[0] = False
-    return np.where(keep[labels], labels, 0).astype(np.int32)
+    return only(labels, np.bincount(labels.ravel()) >= least)
 
 
 def drop_doubtful(labels: np.ndarray, foreground: np.ndarray, least: float) -> np.ndarray:
     """Labels without the objects whose mean chance of foreground is under `least`."""
-    area = np.bincount(labels.ravel())
-    keep = np.bincount(labels.ravel(), foreground.ravel()) >= least * area
+    area, total = (np.bincount(labels.ravel(), w) for w in (None, foreground.ravel()))
+    return only(labels, total >= least * area)
+
+
+def only(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Labels of the objects that `keep` says, (H, W) int32."""
     keep[0] = False
     return np.where(keep[labels], labels, 0).astype(np.int32)
 

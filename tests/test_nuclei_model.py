@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, label
+from skimage.morphology import local_maxima, reconstruction
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "models/nuclei/nuclei.onnx"
@@ -176,3 +178,23 @@ def test_an_object_that_is_hardly_foreground_is_dropped() -> None:
     labels = objects(maps, min_certainty=0.6)
     assert labels[20, 20] > 0
     assert not labels[:, 40:].any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("levels", [None, 6])
+def test_peaks_are_those_that_reconstruction_leaves(seed: int, levels: int | None) -> None:
+    """scikit-image raises the lowered heights pixel by pixel; with few `levels` peaks are equal."""
+    rng = np.random.default_rng(seed)
+    height = gaussian_filter(rng.random((60, 80)), 2).astype(np.float32)
+    height = (height - height.min()) / (height.max() - height.min())
+    if levels:
+        height = (np.floor(height * levels) / levels).astype(np.float32)
+    height[height < 0.3] = 0
+    ratio, least = np.float32(0.7), 0.5  # no saddle is just as high as a lowered peak
+    square = np.ones((3, 3))
+    raised = reconstruction(height * ratio, height, footprint=square)
+    plateaus, _ = label(local_maxima(raised) & (raised > least * ratio), square)
+    found = SCRIPT["peaks"](height, ratio, least)
+    mine = {frozenset(np.unique(plateaus[found == n]).tolist()) for n in np.unique(found)[1:]}
+    assert len(mine) == len(np.unique(found)) - 1 == plateaus.max()
+    assert mine == {frozenset({n}) for n in range(1, plateaus.max() + 1)}
