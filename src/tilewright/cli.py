@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 import traceback
 import types
@@ -150,21 +149,15 @@ def _count(number: int, word: str) -> str:
 @click.option("--manifests", default=None, help="A folder with more manifests.")
 def models(manifests: str | None) -> None:
     """List every model, version and task, and whether its weights are here."""
-    from .plan import with_places
-    from .registry import Registry
+    from .plan import registry, with_places
     from .weights import find
 
-    extra = [Path(absolute({"manifests": manifests})["manifests"])] if manifests else []
-    for path in extra:
-        if not path.is_dir():
-            raise TilewrightError(
-                f"--manifests {path}: there is no such folder.", fix="Check it.", code=USAGE
-            )
-    folder = Path(str(with_places(Params(input="."), Path.cwd()).weights_dir))
+    params = Params(input=".", **absolute({"manifests": manifests}))
+    folder = Path(str(with_places(params, Path.cwd()).weights_dir))
     table = Table("model", "version", "task", "model name", "takes", "licence", "weights")
     for column in table.columns:
         column.overflow = "fold"
-    for choice in Registry.load(*extra):
+    for choice in registry(params, Path.cwd()):
         spec = choice.spec()
         sha = find(choice, folder)
         state = "its own" if sha == "" else "ready" if sha else "to fetch"
@@ -241,7 +234,6 @@ def pipeline(
     command += ["-work-dir", str(work), *extra]
     command += ["-profile", profile] if profile else []
     command += ["-resume"] if resume else []
-    inplace.stop_on_sigterm()  # then Nextflow is stopped, too
     watch = Watch(outdir, notes)
     log = inside / "nextflow.out"
     code = run_nextflow(command, here=inside, watch=watch, log=log)
@@ -329,7 +321,7 @@ def _tell(result: dict[str, Any], outdir: Path) -> None:
 
 def entry() -> None:
     """Run the command line; a problem becomes one sentence and its exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Nextflow is ended as well
+    inplace.stop_on_sigterm()  # so that Nextflow is stopped, too
     try:
         sys.exit(main.main(prog_name="tilewright", standalone_mode=False))
     except click.ClickException as error:

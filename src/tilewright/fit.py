@@ -14,7 +14,7 @@ from .inputs import Row
 from .jobs import ImageRef
 from .mask import Mask, stamped
 from .params import Params
-from .preprocess import TileReader
+from .preprocess import EMPTY, TileReader
 from .spec import ModelSpec
 from .tiling import Grid
 
@@ -108,7 +108,7 @@ def _decode_factor(image: Image, cells: Grid) -> float:
 
 
 def channels(image: Image, said: str | None, spec: ModelSpec) -> tuple[int, ...]:
-    """The source channel of each model channel; -1 is an empty one.
+    """The source channel of each model channel; `EMPTY` where there is none.
 
     Without a word from the user: the same number is taken in order, an RGBA's alpha is dropped,
     and a single one is repeated for a model that takes colour or put first for one that doesn't.
@@ -122,7 +122,7 @@ def channels(image: Image, said: str | None, spec: ModelSpec) -> tuple[int, ...]
     if there == 1 and spec.color_space in ("RGB", "BGR", "HED"):
         return (0,)
     if there == 1:
-        return (0,) + (-1,) * (wanted - 1)
+        return (0,) + (EMPTY,) * (wanted - 1)
     if there == 3 and spec.color_space == "GRAY":
         return (0, 1, 2)
     names = ", ".join(image.channel_names or [str(i) for i in range(there)])
@@ -159,7 +159,7 @@ def _said_channels(image: Image, said: str, spec: ModelSpec, there: int) -> tupl
         )
     if len(picked) == 1 and spec.color_space in ("RGB", "BGR", "HED"):
         return tuple(picked.values())
-    return tuple(picked.get(n, -1) for n in names)
+    return tuple(picked.get(n, EMPTY) for n in names)
 
 
 def _source_channel(image: Image, name: str, there: int) -> int:

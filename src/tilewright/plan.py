@@ -77,7 +77,6 @@ class Plan:
             "recipe": self.recipe.digest,
             "store": self.choice.store_name,
             "params": self.params.model_dump(by_alias=True),
-            "changed": changed(self.params),
             "launch_dir": str(self.launch_dir),
             "environment": {**self.recipe.environment, "ready": self.environment_ready},
             "weights": self.weights,
@@ -172,15 +171,14 @@ def with_places(params: Params, here: Path) -> Params:
     )
 
 
+def registry(params: Params, here: Path) -> Registry:
+    """Our manifests and, over them, the user's."""
+    return Registry.load(*([here / params.manifests] if params.manifests else []))
+
+
 def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, Any]]:
     """The chosen model, its spec and its parameters."""
-    extra = [here / params.manifests] if params.manifests else []
-    for folder in extra:
-        if not folder.is_dir():
-            raise TilewrightError(
-                f"--manifests {folder}: there is no such folder.", fix="Check it.", code=USAGE
-            )
-    choice = Registry.load(*extra).choose(params.model, params.model_type, params.task)
+    choice = registry(params, here).choose(params.model, params.model_type, params.task)
     config = read_config(here / params.model_config_file) if params.model_config_file else {}
     spec = choice.spec(params.tile_size)
     check_mergeable(spec)
@@ -202,16 +200,6 @@ def check_mergeable(spec: ModelSpec) -> None:
                 fix="Choose a 2D model that gives labels: ./tilewright models.",
                 code=USAGE,
             )
-
-
-def changed(params: Params) -> list[str]:
-    """Parameters that aren't what a user who says nothing gets."""
-    places = ("env_root", "weights_dir")
-    return [
-        field.alias or name
-        for name, field in Params.model_fields.items()
-        if name not in places and getattr(params, name) != field.default
-    ]
 
 
 def writable(folder: Path) -> list[TilewrightError]:
@@ -340,6 +328,7 @@ def write_plan(plan: Plan, out: Path) -> None:
     for folder in ("groups", "jobs", "scans"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     counts = {g.group: g.jobs for g in plan.groups}
+    factors = {i.ref.id: i.decode_factor for i in plan.images}
     code = digest(code_digests(SCAN_CODE))
     for group in plan.groups:
         save(out / "groups" / f"{group.group}.json", group)
@@ -349,7 +338,7 @@ def write_plan(plan: Plan, out: Path) -> None:
                 "image": asdict(mine[0].images[0]),
                 "parts": [j.parts for j in mine],
                 "spec": plan.recipe.spec.to_dict(),
-                "copy": _decode_factor(plan, mine[0].images[0].id) > DECODE_LIMIT,
+                "copy": factors[mine[0].images[0].id] > DECODE_LIMIT,
                 "code": code,
             }
             save(out / "scans" / f"{group.group}.json", scan)
@@ -360,16 +349,11 @@ def write_plan(plan: Plan, out: Path) -> None:
     save(out / "plan.json", plan.to_dict())
 
 
-def _decode_factor(plan: Plan, name: str) -> float:
-    return next(i.decode_factor for i in plan.images if i.ref.id == name)
-
-
 def load_choice(path: Path) -> tuple[Choice, Path]:
     """The model a plan.json is of, and the folder its weights go into."""
     plan = json.loads(path.read_text())
     params = Params.model_validate(plan["params"])
     here = Path(plan["launch_dir"])
     model = plan["model"]
-    overlays = [here / params.manifests] if params.manifests else []
-    choice = Registry.load(*overlays).choose(model["model_name"], model["variant"], model["task"])
+    choice = registry(params, here).choose(model["model_name"], model["variant"], model["task"])
     return choice, Path(str(params.weights_dir))

@@ -179,27 +179,24 @@ class Registry:
 
         Raises
         ------
-        ProblemsError
-            Naming every file that isn't a manifest and what is wrong in it.
+        TilewrightError
+            When a folder isn't there, or naming every file that isn't a manifest, and why.
         """
         raw: dict[str, dict[str, Any]] = {}
         problems: list[TilewrightError] = []
         manifests = {}
-        for folder in (ROOT / "manifests", *overlays):
-            for path in sorted(
-                p for p in folder.glob("*") if p.suffix in (".yml", ".yaml", ".json")
-            ):
+        for path in _manifest_files(ROOT / "manifests", *overlays):
+            try:
                 data = read_config(path)
                 name = str(data.get("short_name") or path.stem)
-                try:
-                    raw[name] = overlay(raw[name], data) if _extends(raw, name, data) else data
-                    manifests[name] = Manifest.model_validate(raw[name])
-                except (AttributeError, TypeError, KeyError) as error:
-                    problems.append(
-                        _wrong(f"The manifest {path.name}", f"a block is empty: {error}")
-                    )
-                except ValidationError as error:
-                    problems.append(_unfit(f"The manifest {path.name}", error))
+                raw[name] = overlay(raw[name], data) if _extends(raw, name, data) else data
+                manifests[name] = Manifest.model_validate(raw[name])
+            except TilewrightError as error:
+                problems.append(error)
+            except (AttributeError, TypeError, KeyError) as error:
+                problems.append(_wrong(f"The manifest {path.name}", f"a block is empty: {error}"))
+            except ValidationError as error:
+                problems.append(_unfit(f"The manifest {path.name}", error))
         if problems:
             raise ProblemsError(problems)
         return cls(manifests)
@@ -305,6 +302,15 @@ def local_path(where: Location) -> Path | None:
     if "://" in where.location or where.location.startswith("hf:"):
         return None
     return ROOT / where.location
+
+
+def _manifest_files(*folders: Path) -> Iterator[Path]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise TilewrightError(
+                f"--manifests {folder}: there is no such folder.", fix="Check it.", code=USAGE
+            )
+        yield from sorted(p for p in folder.glob("*") if p.suffix in (".yml", ".yaml", ".json"))
 
 
 def _listed(locations: Any) -> list[Any]:

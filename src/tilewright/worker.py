@@ -1,8 +1,8 @@
 """The loop around a model: read ahead, batch, predict, bank.
 
 Runs in the base environment; the model's own interpreter is at the other end of `pipe`. An image
-that can't be read is marked in the bank and the job's other images go on; a model that fails ends
-the job.
+that can't be read, or whose results don't fit, is marked in the bank and the job's other images go
+on; a model that dies, hangs or raises ends the job.
 """
 
 from __future__ import annotations
