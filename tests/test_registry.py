@@ -95,6 +95,31 @@ def test_stride_and_band_say_the_same() -> None:
     assert tile.stride("y") == 192
 
 
+VARIANTS = {
+    "merge": {"policy": "match"},
+    "variants": {"keep": {"merge": {"policy": "keep"}, "classes": ["a", "b"]}},
+}
+
+
+def test_a_variant_is_merged_over_the_spec_and_ends_the_name_of_its_results() -> None:
+    found = choice(spec=VARIANTS)
+    assert (found.spec().merge, found.spec().classes) == ({"policy": "match"}, None)
+    chosen = found.spec(variant="keep")
+    assert (chosen.merge, chosen.classes) == ({"policy": "keep"}, ("a", "b"))
+    assert found.store("keep") == "toy-v1-0-nuclei-keep.zarr"
+    with pytest.raises(TilewrightError, match=r"no variant of toy-v1 called 'kep'.*keep"):
+        found.spec(variant="kep")
+
+
+def test_who_may_use_the_weights_is_the_versions_or_the_roots_to_say() -> None:
+    root = {"gated": True, "access_url": "https://example.org/ask", "license": "MIT"}
+    assert choice(**root).gated
+    assert choice(**root).commercial_use is None
+    open_one = choice(**root, versions={"v1": {"gated": False, "commercial_use": True}})
+    assert (open_one.gated, open_one.commercial_use) == (False, True)
+    assert (open_one.access_url, open_one.license) == ("https://example.org/ask", "MIT")
+
+
 BAD = [
     pytest.param({"spec": {"tile_spec": {"sise": 3}}}, "sise", id="tile-key"),
     pytest.param({"spec": {"num_chanels": 3}}, "num_chanels", id="spec-key"),

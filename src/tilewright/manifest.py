@@ -216,6 +216,9 @@ class Version(Strict):
     """Merged over the root's spec."""
     metadata: Metadata | None = None
     license: str | None = None
+    gated: bool | None = None
+    commercial_use: bool | None = None
+    access_url: str | None = None
 
     @field_validator("tasks")
     @classmethod
@@ -235,6 +238,12 @@ class Manifest(Strict):
     metadata: Metadata
     license: str = ""
     """SPDX id of the weights' licence."""
+    gated: bool = False
+    """Whether the weights' owner must let a user in first."""
+    commercial_use: bool | None = None
+    """Whether the licence allows it; null: not said."""
+    access_url: str | None = None
+    """Where to ask for access."""
     params: list[Param] = []
     spec: dict[str, Any] = {}
     """ModelSpec's fields; versions and tasks merge theirs over it."""

@@ -56,6 +56,8 @@ class Params(BaseModel):
     """A version of the model (default: its first)."""
     task: Text | None = None
     """What to look for (default: the version's first task)."""
+    variant: Text | None = None
+    """One of the variants that the model's spec names, e.g. another form of an embedding."""
     model_config_file: Annotated[Text | None, Field(alias="model_config")] = None
     """A YAML or JSON file with the model's own parameters."""
     manifests: Text | None = None

@@ -75,7 +75,7 @@ class Plan:
         return {
             "model": self.recipe.model,
             "recipe": self.recipe.digest,
-            "store": self.choice.store_name,
+            "store": self.choice.store(self.params.variant),
             "params": self.params.model_dump(by_alias=True),
             "launch_dir": str(self.launch_dir),
             "environment": {**self.recipe.environment, "ready": self.environment_ready},
@@ -180,7 +180,7 @@ def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, An
     """The chosen model, its spec and its parameters."""
     choice = registry(params, here).choose(params.model, params.model_type, params.task)
     config = read_config(here / params.model_config_file) if params.model_config_file else {}
-    spec = choice.spec(params.tile_size)
+    spec = choice.spec(params.tile_size, params.variant)
     check_mergeable(spec)
     return choice, spec, choice.values(config)
 
@@ -248,14 +248,13 @@ def cut(
         "min_iou": params.match_iou,
         "code": digest(code_digests(MERGE_CODE)),
     }
+    store = choice.store(params.variant)
     groups, jobs, scans = [], [], set()
     for members in packs(images, params.pack, spec):
         name = group_name(members[0].ref.id)
         keyed = [replace(p, ref=replace(p.ref, key=f"i{i:03d}")) for i, p in enumerate(members)]
         mine = list(jobs_of(name, keyed, spec))
-        groups.append(
-            Group(name, len(mine), merge, choice.store_name, choice.task_name, params.save_image)
-        )
+        groups.append(Group(name, len(mine), merge, store, choice.task_name, params.save_image))
         jobs += mine
         if needs_scan(keyed[0], spec):
             scans.add(name)

@@ -72,7 +72,12 @@ class Choice:
     @property
     def store_name(self) -> str:
         """What a result of this choice is called."""
-        return f"{self.model_name}-{self.version.release}-{self.task_name}.zarr"
+        return self.store()
+
+    def store(self, variant: str | None = None) -> str:
+        """The same with one of the spec's variants, so that two never meet under one name."""
+        ending = f"-{variant}" if variant else ""
+        return f"{self.model_name}-{self.version.release}-{self.task_name}{ending}.zarr"
 
     @property
     def params(self) -> list[Param]:
@@ -82,26 +87,57 @@ class Choice:
                 return params
         return self.manifest.params
 
-    def spec(self, tile_size: int | None = None) -> ModelSpec:
+    @property
+    def license(self) -> str:
+        """SPDX id of the weights' licence, or `""`."""
+        return self.version.license or self.manifest.license
+
+    @property
+    def gated(self) -> bool:
+        """Whether the weights' owner must let a user in first."""
+        return bool(self._nearest("gated"))
+
+    @property
+    def commercial_use(self) -> bool | None:
+        """Whether the licence allows commercial use; None: not said."""
+        found: bool | None = self._nearest("commercial_use")
+        return found
+
+    @property
+    def access_url(self) -> str | None:
+        """Where to ask for access."""
+        found: str | None = self._nearest("access_url")
+        return found
+
+    def _nearest(self, name: str) -> Any:
+        own = getattr(self.version, name)
+        return getattr(self.manifest, name) if own is None else own
+
+    def spec(self, tile_size: int | None = None, variant: str | None = None) -> ModelSpec:
         """The ModelSpec after inheritance.
 
         Parameters
         ----------
         tile_size
             Pixels along y and x in place of the manifest's, for a model that takes any size.
+        variant
+            A name of the spec's `variants`: its fields are merged over the spec.
 
         Raises
         ------
         TilewrightError
-            When the merged fields don't make a ModelSpec, or the size can't be changed.
+            When the merged fields don't make a ModelSpec, there is no such variant, or the size
+            can't be changed.
         """
         fields: dict[str, Any] = {}
         for part in (self.manifest.spec, self.version.spec, self.task.spec):
             fields = deep_merge(fields, part)
+        if variant is not None:
+            fields = deep_merge(fields, self._differences(fields.get("variants") or {}, variant))
         fields.setdefault("tile_spec", DEFAULT_TILE)
         fields["model_name"] = self.model_name
         fields["version"] = self.version.release
-        fields.setdefault("license", self.version.license or self.manifest.license)
+        fields.setdefault("license", self.license)
         try:
             spec = model_spec(fields)
             grid(spec.tile_spec, (1,) * len(spec.tile_spec.axes))
@@ -110,6 +146,11 @@ class Choice:
         except (ValueError, KeyError) as error:
             raise _wrong(f"The spec of {self.model_name}", str(error)) from None
         return _with_tile_size(spec, tile_size) if tile_size is not None else spec
+
+    def _differences(self, variants: dict[str, Any], name: str) -> dict[str, Any]:
+        if name not in variants:
+            raise _no_such(f"variant of {self.model_name}", name, list(variants) or ["none"])
+        return dict(variants[name] or {})
 
     def values(self, config: dict[str, Any]) -> dict[str, Any]:
         """Every parameter the script gets: the defaults, the manifest's config, the user's.
@@ -158,7 +199,7 @@ class Choice:
                 "release": self.version.release,
                 "task": self.task_name,
             },
-            spec=spec,
+            spec=dataclasses.replace(spec, variants=None),  # the one chosen is in it
             params=params,
             weights=next((where.sha256 for where in self.task.locations if where.sha256), None),
             environment={"name": environment, "digest": environment_digest(environment)},

@@ -179,7 +179,7 @@ class ModelSpec:
     output_type: str | None = None
     embedding_dim: int | None = None
     output_spatial_dims: tuple[int, int] | None = None
-    variants: Mapping[str, Any] | None = None
+    variants: Mapping[str, Mapping[str, Any]] | None = None
     classes: tuple[str, ...] | None = None
     merge: Mapping[str, Any] | None = None
     equivalence: Literal["exact", "approx"] = "approx"
