@@ -129,6 +129,18 @@ class Choice:
             When the merged fields don't make a ModelSpec, there is no such variant, or the size
             can't be changed.
         """
+        fields = self.fields(variant)
+        try:
+            spec = model_spec(fields)
+            grid(spec.tile_spec, (1,) * len(spec.tile_spec.axes))
+        except ValidationError as error:
+            raise _unfit(f"The spec of {self.model_name}", error) from None
+        except (ValueError, KeyError) as error:
+            raise _wrong(f"The spec of {self.model_name}", str(error)) from None
+        return _with_tile_size(spec, tile_size) if tile_size is not None else spec
+
+    def fields(self, variant: str | None = None) -> dict[str, Any]:
+        """ModelSpec's fields after inheritance, as people wrote them; see `spec`."""
         fields: dict[str, Any] = {}
         for part in (self.manifest.spec, self.version.spec, self.task.spec):
             fields = deep_merge(fields, part)
@@ -138,14 +150,7 @@ class Choice:
         fields["model_name"] = self.model_name
         fields["version"] = self.version.release
         fields.setdefault("license", self.license)
-        try:
-            spec = model_spec(fields)
-            grid(spec.tile_spec, (1,) * len(spec.tile_spec.axes))
-        except ValidationError as error:
-            raise _unfit(f"The spec of {self.model_name}", error) from None
-        except (ValueError, KeyError) as error:
-            raise _wrong(f"The spec of {self.model_name}", str(error)) from None
-        return _with_tile_size(spec, tile_size) if tile_size is not None else spec
+        return fields
 
     def _differences(self, variants: dict[str, Any], name: str) -> dict[str, Any]:
         if name not in variants:
