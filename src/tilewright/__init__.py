@@ -8,10 +8,11 @@ from __future__ import annotations
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["ModelSpec", "Registry", "TileSpec", "open_spatialdata"]
+__all__ = ["ModelSpec", "Models", "Registry", "TileSpec", "open_spatialdata"]
 
 _HOMES = {
     "ModelSpec": "spec",
+    "Models": "models",
     "TileSpec": "spec",
     "Registry": "registry",
     "open_spatialdata": "spatial",

@@ -175,6 +175,19 @@ def models(manifests: str | None) -> None:
     _console().print(table)
 
 
+@main.command(epilog="example: tilewright generate --check  |  " + EXIT_CODES)
+@click.option("--check", is_flag=True, help="Write nothing; fail where a file is stale.")
+def generate(check: bool) -> None:
+    """Write what follows from manifests and parameters: schemas, registry.json, docs, configs."""
+    from . import generate as files
+
+    if check:
+        files.check()
+        return
+    for name in files.write():
+        click.echo(name)
+
+
 @main.command(
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
     epilog="example: tilewright bench overhead",

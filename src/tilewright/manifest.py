@@ -138,32 +138,49 @@ class Author(Strict):
     """Somebody to thank."""
 
     name: str
+    """Who it is."""
     affiliation: str | None = None
+    """Where they work."""
     email: str | None = None
+    """How to reach them."""
     url: str | None = None
+    """Their page."""
     github: str | None = None
+    """Their name on GitHub."""
     orcid: str | None = None
+    """Their ORCID."""
 
 
 class Publication(Strict):
     """What to cite."""
 
     title: str
+    """Its title."""
     info: str
+    """A word on what it is."""
     url: str
+    """Where it is."""
     year: int | None = None
+    """When it appeared."""
     doi: str | None = None
+    """Its DOI, without https."""
     authors: list[Author] | None = None
+    """Who wrote it."""
 
 
 class Metadata(Strict):
     """What a reader wants to know about the model."""
 
     description: str
+    """What the model is for, in a sentence."""
     url: str | None = None
+    """Its page."""
     repo: str | None = None
+    """Its code."""
     pubs: list[Publication] | None = None
+    """What to cite."""
     authors: list[Author] | None = None
+    """Whom to thank."""
 
 
 class Location(Strict):
@@ -193,6 +210,7 @@ class Task(Strict):
     spec: dict[str, Any] = {}
     """Merged over the version's spec."""
     metadata: Metadata | None = None
+    """In place of the version's."""
 
     @field_validator("locations", mode="before")
     @classmethod
@@ -209,16 +227,25 @@ class Version(Strict):
     release: str = "0"
     """Immutable number of exactly these weights and settings."""
     slug: str = ""
+    """Another name for --model_type; from its name if left out."""
     axes: str | None = None
+    """The axes it takes, as AI OnDemand's registry has them."""
     tasks: dict[str, Task]
+    """What it can do, with its weights; the first is the default."""
     params: list[Param] | None = None
+    """Replaces the root's list."""
     spec: dict[str, Any] = {}
     """Merged over the root's spec."""
     metadata: Metadata | None = None
+    """In place of the root's."""
     license: str | None = None
+    """In place of the root's."""
     gated: bool | None = None
+    """In place of the root's."""
     commercial_use: bool | None = None
+    """In place of the root's."""
     access_url: str | None = None
+    """In place of the root's."""
 
     @field_validator("tasks")
     @classmethod
@@ -233,9 +260,11 @@ class Manifest(Strict):
     """One base model: everything the pipeline and a UI need to know about it."""
 
     name: str
+    """What people call the model."""
     short_name: ShortName = ""
     """Names bin/run_<short_name>.py and envs/<short_name>.yml."""
     metadata: Metadata
+    """What a reader wants to know about it."""
     license: str = ""
     """SPDX id of the weights' licence."""
     gated: bool = False
@@ -245,6 +274,7 @@ class Manifest(Strict):
     access_url: str | None = None
     """Where to ask for access."""
     params: list[Param] = []
+    """What a user may change."""
     spec: dict[str, Any] = {}
     """ModelSpec's fields; versions and tasks merge theirs over it."""
     versions: Annotated[dict[str, Version], Field(min_length=1)]
@@ -256,6 +286,7 @@ class Manifest(Strict):
     config: str | None = None
     """A config file that reaches the script under `params`."""
     usage_guide: str | None = None
+    """How to use it, for a user interface."""
     extends: bool = False
     """Merge over the manifest of the same short_name, in place of replacing it."""
 

@@ -128,6 +128,8 @@ class ModelSpec:
         RGB, BGR, HED, GRAY or MULTI.
     stain_normalization, stain_target, on_failure
         Method, its fit, and what a tile without tissue does: passthrough, skip or error.
+    resize, crop, supported_mpp
+        The source's own steps before its network, and µm per pixel it was trained at.
     architecture, patch_size, num_prefix_tokens, base_dim
         Family, a ViT's patch side in pixels, its CLS and register tokens, its hidden width.
     output_kind

@@ -1,0 +1,159 @@
+"""JSON Schemas (draft 2020-12) of a manifest and of a run's parameters, for editors and forms.
+
+Both come from the pydantic models that check the same things; `generate` writes them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from .manifest import TASK_NAMES, Manifest
+from .params import Params
+from .spec import SPATIAL_AXES, ModelSpec, Resolution, TileSpec
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+Schema = dict[str, Any]
+FILLED_IN = ("model_name", "version")  # of a spec, by what stands around it
+GROUPS = {
+    "Images and results": ("input", "outdir", "recursive", "scene", "region", "axes", "mpp"),
+    "Model": (
+        *("model", "model_type", "task", "variant", "model_config", "manifests"),
+        *("channels", "tile_size"),
+    ),
+    "Merging": ("match_iou", "save_image", "publish"),
+    "How it runs": ("strict", "pack", "predict_timeout", "envs", "env_root", "weights_dir"),
+}
+"""The run's parameters as a form shows them; those that aren't here come last."""
+
+
+def manifest_schema() -> Schema:
+    """What a manifest may say; `spec` is any part of a ModelSpec."""
+    schema: Schema = tidy(Manifest.model_json_schema())
+    defs = schema["$defs"]
+    defs.update(spec_definitions())
+    for block in (schema, defs["Version"], defs["Task"]):
+        described(block, "spec", {"$ref": "#/$defs/ModelSpec"})
+    one = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Location"}]}
+    many = [*one["anyOf"], {"type": "array", "items": one}]
+    described(defs["Task"], "locations", {"anyOf": many})
+    names = ", ".join(f"{name} ({shown})" for name, shown in TASK_NAMES.items())
+    defs["Version"]["properties"]["tasks"] |= {
+        "propertyNames": {"enum": list(TASK_NAMES)},
+        "description": f"What it can do, with its weights: {names}.",
+    }
+    loosen(schema)
+    return {
+        "$schema": DIALECT,
+        "title": "A Tilewright manifest",
+        "description": schema.pop("description"),
+        **schema,
+    }
+
+
+def loosen(schema: Schema) -> None:
+    """Require a whole manifest only where it doesn't extend another one."""
+    task = {"required": schema["$defs"]["Task"].pop("required")}
+    version = {
+        "required": schema["$defs"]["Version"].pop("required"),
+        "properties": {"tasks": {"additionalProperties": task}},
+    }
+    schema["if"] = {"properties": {"extends": {"const": True}}, "required": ["extends"]}
+    schema["else"] = {
+        "required": schema.pop("required"),
+        "properties": {"versions": {"additionalProperties": version}},
+    }
+
+
+def spec_definitions() -> dict[str, Schema]:
+    """ModelSpec, TileSpec and Resolution as people write them: every field may be left out."""
+    spec: Schema = tidy(TypeAdapter(ModelSpec).json_schema())
+    defs = {**spec.pop("$defs"), "ModelSpec": spec}
+    for kind in (ModelSpec, TileSpec, Resolution):
+        block = defs[kind.__name__]
+        block.pop("required", None)
+        block["description"] = (inspect.getdoc(kind) or "").splitlines()[0]
+        for name, told in explained(kind).items():
+            described(block, name, block["properties"][name], told)
+    for name in FILLED_IN:
+        del spec["properties"][name]
+    alternatives = {"type": "object", "additionalProperties": {"$ref": "#/$defs/ModelSpec"}}
+    described(spec, "variants", alternatives)
+    tile = defs["TileSpec"]["properties"]
+    for name in ("size", "band", "context"):
+        described(defs["TileSpec"], name, per_axis())
+    tile["stride"] = {**per_axis(), "description": "Between two tiles' origins, in place of band."}
+    return defs
+
+
+def explained(kind: type) -> dict[str, str]:
+    """What a class' numpydoc section `Parameters` says of each field."""
+    text = (inspect.getdoc(kind) or "").partition("Parameters\n----------\n")[2]
+    found = {}
+    for names, told in re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?)+)", text, re.MULTILINE):
+        for name in names.split(","):
+            found[name.strip()] = " ".join(told.split())
+    return found
+
+
+def per_axis() -> Schema:
+    """One number for y and x, or one per named axis."""
+    number = {"type": "number"}
+    axes = {"properties": dict.fromkeys(SPATIAL_AXES, number), "additionalProperties": False}
+    return {"anyOf": [number, {"type": "object", **axes}]}
+
+
+def described(block: Schema, name: str, field: Schema, told: str | None = None) -> None:
+    """Put a field into a block; its description stays unless another is given."""
+    told = told or block["properties"][name].get("description")
+    block["properties"][name] = {**field, "description": told} if told else field
+
+
+def tidy(node: Any) -> Any:
+    """A schema without the titles pydantic makes of names, and without defaults of null."""
+    if isinstance(node, list):
+        return [tidy(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: tidy(value)
+        for key, value in node.items()
+        if not (key == "title" and isinstance(value, str)) and (key, value) != ("default", None)
+    }
+
+
+def nextflow_schema() -> Schema:
+    """Every parameter of a run in nf-core's form, which launchers turn into a page."""
+    schema = Params.model_json_schema(by_alias=True)
+    known: dict[str, Schema] = {n: parameter(f) for n, f in tidy(schema["properties"]).items()}
+    listed = {name for names in GROUPS.values() for name in names}
+    groups = {**GROUPS, "More": tuple(n for n in known if n not in listed)}
+    defs = {}
+    for title, names in groups.items():
+        if names:
+            block: Schema = {"title": title, "type": "object"}
+            block["properties"] = {name: known[name] for name in names}
+            needed = [name for name in names if name in schema["required"]]
+            defs[title.lower().replace(" ", "_")] = block | ({"required": needed} if needed else {})
+    return {
+        "$schema": DIALECT,
+        "title": "Tilewright's parameters",
+        "description": "Any image model over images of any size, with seams that can't be seen.",
+        "type": "object",
+        "$defs": defs,
+        "allOf": [{"$ref": f"#/$defs/{name}"} for name in defs],
+    }
+
+
+def parameter(field: Schema) -> Schema:
+    """A field of Params as Nextflow gives it: one type, a box as its text."""
+    kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
+    plain = {**(kinds[0] if kinds else {}), **field}
+    if plain["type"] == "array":
+        count = plain["minItems"]
+        pattern = rf"^\d+(,\d+){{{count - 1}}}$"
+        return {"type": "string", "pattern": pattern, "description": plain["description"]}
+    return plain
