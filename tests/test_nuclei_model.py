@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 from skimage.morphology import local_maxima, reconstruction
 
+from tilewright import postprocess
+
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "models/nuclei/nuclei.onnx"
 SCRIPT = runpy.run_path(str(ROOT / "bin/run_onnx.py"))
@@ -45,7 +47,7 @@ def cells(shape: tuple[int, int]) -> Array:
 
 def objects(maps: Array, **params: Any) -> NDArray[np.int32]:
     """Labels of one tile's maps."""
-    return SCRIPT["postprocess"](maps[None], {"postprocess": "watershed", **params})[0]
+    return postprocess.to_labels(maps[None], {"postprocess": "watershed", **params})[0]
 
 
 def windows(extent: int) -> list[tuple[slice, slice, slice]]:
@@ -106,8 +108,8 @@ def test_an_object_that_fits_in_a_tile_has_the_same_pixels_there(
     truth = objects(whole)
     for rows, _, _ in windows(image.shape[1]):
         labels = objects(np.ascontiguousarray(whole[:, rows]))
-        threshold = SCRIPT["DEFAULTS"]["foreground_threshold"]
-        pieces = SCRIPT["ndimage"].label(whole[0, rows] > threshold)[0]
+        threshold = postprocess.DEFAULTS["foreground_threshold"]
+        pieces = label(whole[0, rows] > threshold)[0]
         cut = np.union1d(pieces[0], pieces[-1])
         inside = ~np.isin(pieces, cut) & (labels > 0)
         pairs = np.unique(np.stack([labels[inside], truth[rows][inside]]), axis=1)
@@ -194,7 +196,7 @@ def test_peaks_are_those_that_reconstruction_leaves(seed: int, levels: int | Non
     square = np.ones((3, 3))
     raised = reconstruction(height * ratio, height, footprint=square)
     plateaus, _ = label(local_maxima(raised) & (raised > least * ratio), square)
-    found = SCRIPT["peaks"](height, ratio, least)
+    found = postprocess.peaks(height, ratio, least)
     mine = {frozenset(np.unique(plateaus[found == n]).tolist()) for n in np.unique(found)[1:]}
     assert len(mine) == len(np.unique(found)) - 1 == plateaus.max()
     assert mine == {frozenset({n}) for n in range(1, plateaus.max() + 1)}

@@ -39,6 +39,8 @@ TILE_CODE = (
     "mask.py",
     "merge/objects.py",
     "serve.py",
+    "tensors.py",
+    "postprocess.py",
     "pipe.py",
     "results.py",
     "worker.py",

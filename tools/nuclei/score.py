@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import runpy
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from numpy.typing import NDArray
 
 from . import data, network
 
-SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "bin/run_onnx.py"))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "src"))
+from tilewright import postprocess  # noqa: E402 - the package isn't installed
+
+SCRIPT = runpy.run_path(str(ROOT / "bin/run_onnx.py"))
 Counts = NDArray[np.int64]  # true positives, false positives, false negatives
 Maps = NDArray[np.float32]
 Row = tuple[str, Maps, NDArray[np.int32]]  # kind, maps, true labels
@@ -83,7 +88,7 @@ def table(rows: list[Row], params: dict[str, Any]) -> dict[str, Counts]:
     """Per kind, (images, 3) counts with these parameters."""
     counts: dict[str, list[Counts]] = {}
     for kind, maps, true in rows:
-        found = SCRIPT["postprocess"](maps[None], params)[0]
+        found = postprocess.to_labels(maps[None], params)[0]
         counts.setdefault(kind, []).append(count(found, true))
     return {kind: np.array(each) for kind, each in sorted(counts.items())}
 
@@ -110,7 +115,7 @@ def evaluate(model: Path, paths: list[Path], params: dict[str, Any]) -> None:
 def tune(model: Path, paths: list[Path]) -> None:
     """Choose one threshold after the other from `GRID`, twice over; print the choice and scores."""
     rows = all_maps(model, paths)
-    best = {name: SCRIPT["DEFAULTS"][name] for name in GRID}
+    best = {name: postprocess.DEFAULTS[name] for name in GRID}
     for name in [*GRID, *GRID]:
         tried = [(merit(table(rows, {**best, name: value})), value) for value in GRID[name]]
         best[name] = max(tried)[1]

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Run any TorchScript model: its input takes tiles, one of its outputs is the result.
+
+An archive holds the network's own code, which runs in torch's interpreter and not in Python's; no
+pickle is loaded. `tilewright.tensors` says how tiles become its input, `tilewright.postprocess`
+how maps become objects.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, Dict
+
+import numpy as np
+import torch
+
+from tilewright import tensors
+from tilewright.postprocess import to_labels
+
+Params = Dict[str, Any]
+
+
+def check_archive(weights: str) -> None:
+    """Refuse what isn't TorchScript, a pickle above all, before anything opens it."""
+    parts = set()
+    if zipfile.is_zipfile(weights):
+        with zipfile.ZipFile(weights) as archive:
+            parts = {name.partition("/")[2].partition("/")[0] for name in archive.namelist()}
+    elif Path(weights).stat().st_size == 0:
+        raise ValueError(f"{weights} is empty")
+    if not {"code", "constants.pkl"} <= parts:
+        raise ValueError(
+            f"{weights} isn't a TorchScript archive but what torch.save writes, or something else; "
+            "such a file isn't opened, since it may run any code. Save the network by "
+            "torch.jit.script(network).save(file)"
+        )
+
+
+def arrays(outputs: Any) -> Any:
+    """A network's outputs as a list of arrays, or a dict of them."""
+    if isinstance(outputs, dict):
+        return {name: array(value) for name, value in outputs.items()}
+    return [array(o) for o in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+
+
+def array(output: Any) -> np.ndarray:
+    """A tensor on the CPU; numpy has no bfloat16."""
+    tensor = output.float() if output.dtype == torch.bfloat16 else output
+    return tensor.cpu().numpy()
+
+
+def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, Params, Params]:
+    """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
+    check_archive(weights)
+    if os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    scripted = torch.jit.load(weights, map_location=device).eval()
+
+    def call(tiles: np.ndarray) -> Any:
+        with torch.inference_mode():
+            return arrays(scripted(torch.from_numpy(tiles).to(device)))
+
+    return tensors.Network(call, dtype=params.get("dtype") or "float32"), spec, params
+
+
+def predict(model: tuple[Any, Params, Params], tiles: np.ndarray) -> np.ndarray:
+    """Labels, maps or vectors of (batch, C, H, W) float32 tiles, by the spec's `output_kind`."""
+    network, spec, params = model
+    kind = spec.get("output_kind", "labels")
+    result = tensors.run(network, tiles, params, kind)
+    return to_labels(result, params) if kind == "labels" else result
+
+
+if __name__ == "__main__":
+    from tilewright.serve import serve
+
+    serve(load, predict)

@@ -1,0 +1,149 @@
+"""How a network's maps become objects: the rules that every runner shares.
+
+Every rule looks at one connected piece of foreground at a time, so a tile that holds the piece
+labels it as the whole image would. It runs in a model's environment: numpy, scipy and
+scikit-image, Python >= 3.8.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+import numpy as np
+from scipy import ndimage  # type: ignore[import-untyped]
+from skimage.morphology import local_maxima
+from skimage.segmentation import watershed as flood
+
+Params = Dict[str, Any]
+FOUR, EIGHT = (ndimage.generate_binary_structure(2, n) for n in (1, 2))
+
+
+def watershed(maps: np.ndarray, params: Params) -> np.ndarray:
+    """Objects, (H, W) int32, from maps (3, H, W) of foreground, boundary (unused) and distance.
+
+    The distance is 1 at each object's centre; its `peaks` over ``seed_threshold``, told apart by
+    ``split_ratio``, are flooded within the foreground. ``min_area`` and ``max_hole`` are px;
+    ``min_certainty`` is the least mean chance of foreground of an object.
+    """
+    foreground = fill(maps[0] > params["foreground_threshold"], params["max_hole"])
+    height = np.where(foreground, maps[2], 0)
+    seeds = peaks(height, params["split_ratio"], params["seed_threshold"])
+    flooded = flood(-height, seeds, mask=foreground)  # type: ignore[no-untyped-call]
+    labels = drop_small(flooded, params["min_area"])
+    return drop_doubtful(labels, maps[0], params["min_certainty"])
+
+
+def peaks(height: np.ndarray, ratio: float, least: float) -> np.ndarray:
+    """Number the peaks of (H, W) `height` over `least` that no saddle joins to a higher one.
+
+    Each is lowered to `ratio` of itself, then raised to what reaches it over the saddles; what
+    nothing raises stays: morphological reconstruction, on the peaks instead of on every pixel.
+    """
+    highest = local_maxima(height)  # type: ignore[no-untyped-call]
+    summits, count = ndimage.label(highest & (height > 0), EIGHT)
+    basins = flood(-height, summits, mask=height > 0, connectivity=2)  # type: ignore[no-untyped-call]
+    top = ndimage.maximum(height, summits, np.arange(count + 1))
+    top[0] = 0
+    one, other, saddle = borders(basins, height)
+    # of equal peaks the first is the highest: less than float32 tells apart, so only ties see it
+    own = top.astype(np.float64) * ratio - 1e-9 * np.arange(count + 1) / (count + 1)
+    level, before = own.copy(), None
+    while before is None or (level != before).any():
+        before = level.copy()
+        np.maximum.at(level, one, np.minimum(before[other], saddle))
+    keep = (level == own) & (top > least)
+    return np.where(keep[summits], summits, 0)
+
+
+def borders(basins: np.ndarray, height: np.ndarray) -> list[np.ndarray]:
+    """Per pair of neighbouring pixels in two basins, both ways: the basins, the lower height."""
+    inner, found = slice(1, -1), []
+    wide, high = np.pad(basins, 1), np.pad(height, 1)
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        there = np.s_[1 + down : down - 1 or None, 1 + right : right - 1 or None]
+        a, b = wide[inner, inner], wide[there]
+        meet = (a != b) & (a > 0) & (b > 0)
+        low = np.minimum(high[inner, inner][meet], high[there][meet])
+        found += [(a[meet], b[meet], low), (b[meet], a[meet], low)]
+    return [np.concatenate(parts) for parts in zip(*found)]
+
+
+def components(maps: np.ndarray, params: Params) -> np.ndarray:
+    """Objects as connected pieces of the first map above ``foreground_threshold``."""
+    foreground = fill(maps[0] > params["foreground_threshold"], params["max_hole"])
+    return drop_small(ndimage.label(foreground)[0], params["min_area"])
+
+
+def argmax(maps: np.ndarray, params: Params) -> np.ndarray:
+    """Each pixel's class: the number of its greatest map, 0 being background."""
+    return np.asarray(maps.argmax(0), np.int32)
+
+
+def fill(mask: np.ndarray, most: float) -> np.ndarray:
+    """Fill enclosed background of at most `most` px; what reaches the tile's edge is open."""
+    holes, _ = ndimage.label(~mask, FOUR)
+    closed = np.bincount(holes.ravel()) <= most
+    for edge in (0, holes[0], holes[-1], holes[:, 0], holes[:, -1]):
+        closed[edge] = False
+    return np.asarray(mask | closed[holes])
+
+
+def drop_small(labels: np.ndarray, least: float) -> np.ndarray:
+    """Labels without the objects under `least` px."""
+    return only(labels, np.bincount(labels.ravel()) >= least)
+
+
+def drop_doubtful(labels: np.ndarray, foreground: np.ndarray, least: float) -> np.ndarray:
+    """Labels without the objects whose mean chance of foreground is under `least`."""
+    area, total = (np.bincount(labels.ravel(), w) for w in (None, foreground.ravel()))
+    return only(labels, total >= least * area)
+
+
+def only(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Labels of the objects that `keep` says, (H, W) int32."""
+    keep[0] = False
+    return np.where(keep[labels], labels, 0).astype(np.int32)
+
+
+def as_labels(maps: np.ndarray, params: Params) -> np.ndarray:
+    """The first map as it is, where a network gives labels itself."""
+    return np.asarray(np.rint(maps[0]), np.int32)
+
+
+POSTPROCESS = {
+    "watershed": (watershed, 3),
+    "components": (components, 1),
+    "argmax": (argmax, 1),
+    "labels": (as_labels, 1),
+}
+"""Each rule, and how many maps it takes at least."""
+DEFAULTS = {
+    "foreground_threshold": 0.35,
+    "seed_threshold": 0.4,
+    "split_ratio": 0.45,
+    "min_area": 30,
+    "min_certainty": 0.6,
+    "max_hole": 100,
+}
+
+
+def to_labels(maps: np.ndarray, params: Params) -> np.ndarray:
+    """(batch, H, W) int32 labels from (batch, class, H, W) maps, by ``params["postprocess"]``.
+
+    Raises
+    ------
+    ValueError
+        When there is no such rule, or it needs other maps.
+    """
+    name = params.get("postprocess", "watershed")
+    if name not in POSTPROCESS:
+        known = ", ".join(sorted(POSTPROCESS))
+        raise ValueError(f"postprocess is {name!r}; it must be one of {known}")
+    rule, least = POSTPROCESS[name]
+    if maps.ndim != 4 or maps.shape[1] < least:
+        sizes = " x ".join(map(str, maps.shape[1:]))
+        raise ValueError(
+            f"postprocess {name} takes at least {least} maps of a 2D tile; it gets {sizes}"
+        )
+    settings = dict(DEFAULTS, **params)
+    return np.stack([rule(each, settings) for each in maps])

@@ -1,0 +1,196 @@
+"""TorchScript: any network of that format, in its real environment, is what torch makes of it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tilewright import environments
+from tilewright.errors import TilewrightError
+from tilewright.pipe import ModelProcess, child_env
+from tilewright.postprocess import to_labels
+
+Array = np.ndarray[Any, Any]
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "bin" / "run_torchscript.py"
+TILES = np.random.default_rng(3).random((2, 2, 40, 48), dtype=np.float32)
+
+MAKE = """
+import sys, torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, kind: str):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(2, 4, 5, padding=2), nn.Conv2d(4, 2, 3, padding=1)
+        self.kind = kind
+
+    def forward(self, tiles):
+        if self.kind == "byte":
+            return 0.5 * tiles.float() if tiles.dtype == torch.uint8 else tiles[:0].float()
+        last = self.last(torch.relu(self.first(tiles)))
+        maps = torch.sigmoid(30 * (last - last.mean((2, 3), keepdim=True)))
+        return maps if self.kind == "maps" else maps.mean((2, 3))
+
+class Two(nn.Module):
+    def forward(self, tiles):
+        return {"same": tiles, "half": tiles * 0.5}
+
+torch.manual_seed(0)
+folder = sys.argv[1]
+net = Net("maps")
+torch.jit.script(net).save(folder + "/maps.pt")
+torch.jit.trace(net, torch.zeros(1, 2, 40, 48)).save(folder + "/traced.pt")
+vectors = Net("vectors")
+vectors.load_state_dict(net.state_dict())
+torch.jit.script(vectors).save(folder + "/vectors.pt")
+torch.jit.script(Net("byte")).save(folder + "/byte.pt")
+torch.jit.script(Two()).save(folder + "/two.pt")
+torch.save(net, folder + "/whole.pt")
+torch.save(net.state_dict(), folder + "/state.pt")
+torch.save(net.state_dict(), folder + "/old.pt", _use_new_zipfile_serialization=False)
+"""
+
+DIRECT = """
+import sys, numpy, torch
+
+folder = sys.argv[1]
+tiles = torch.from_numpy(numpy.load(folder + "/tiles.npy"))
+for name in ("maps", "vectors"):
+    with torch.no_grad():
+        found = torch.jit.load(folder + "/" + name + ".pt")(tiles)
+    numpy.save(folder + "/" + name + ".npy", found.numpy())
+"""
+"""What a user of torch alone would write."""
+
+
+def test_the_script_is_short_and_runs_on_python_3_8() -> None:
+    text = SCRIPT.read_text()
+    ast.parse(text, feature_version=(3, 8))
+    assert len(text.splitlines()) < 100
+    assert os.access(SCRIPT, os.X_OK)
+
+
+def test_post_processing_is_of_the_same_versions_as_for_onnx() -> None:
+    def pins(name: str) -> dict[str, str]:
+        env = yaml.safe_load((ROOT / "envs" / f"{name}.yml").read_text())
+        return dict(p.split("==") for p in env["dependencies"][-1]["pip"])
+
+    base, own = pins("base"), pins("torchscript")
+    for package in ("numpy", "scipy", "scikit-image"):
+        assert own[package] == base[package]
+    assert "torch" in own
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The interpreter of the runner's own environment, built if it isn't there."""
+    return environments.build("torchscript", environments.default_root()) / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def folder(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks, files that are none, and what torch alone makes of `TILES`."""
+    folder = tmp_path_factory.mktemp("torchscript")
+    np.save(folder / "tiles.npy", TILES)
+    (folder / "text.pt").write_text("<html>404</html>\n")
+    (folder / "empty.pt").touch()
+    for number, code in enumerate((MAKE, DIRECT)):  # in a file: torch.jit.script reads its source
+        program = folder / f"{number}.py"
+        program.write_text(code)
+        subprocess.run([str(python), str(program), str(folder)], check=True, timeout=300)
+    return folder
+
+
+def ours(python: Path, file: Path, kind: str, tiles: Array = TILES, **params: Any) -> Array:
+    """The results by the script and the pipe."""
+    spec = {"output_kind": kind, "tile_spec": {"size": {"y": 40, "x": 48}}}
+    with ModelProcess(
+        python,
+        SCRIPT,
+        weights=str(file),
+        device="cpu",
+        spec=spec,
+        params=params,
+        timeout=300,
+        env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
+    ) as model:
+        return model.predict(tiles)
+
+
+@pytest.mark.slow
+def test_maps_vectors_and_labels_are_those_of_torch_alone(python: Path, folder: Path) -> None:
+    maps = np.load(folder / "maps.npy")
+    assert 0.2 < maps[:, 0].mean() < 0.8, "too plain to tell anything"
+    for name in ("maps.pt", "traced.pt"):
+        found = ours(python, folder / name, "map")
+        np.testing.assert_allclose(found, maps, rtol=1e-5, atol=1e-6)
+    vectors = np.load(folder / "vectors.npy")
+    found = ours(python, folder / "vectors.pt", "embedding")
+    np.testing.assert_allclose(found, vectors, rtol=1e-5, atol=1e-6)
+    rule = {"postprocess": "components", "min_area": 3, "max_hole": 0, "foreground_threshold": 0.5}
+    labels = ours(python, folder / "maps.pt", "labels", **rule)
+    assert labels.max() > 3
+    np.testing.assert_array_equal(labels, to_labels(maps, rule))
+
+
+@pytest.mark.slow
+def test_output_dtype_and_order_of_axes_are_as_the_parameters_say(
+    python: Path, folder: Path
+) -> None:
+    half = ours(python, folder / "two.pt", "map", output="half", layout="bxyc")
+    np.testing.assert_array_equal(half, TILES / 2)
+    same = ours(python, folder / "two.pt", "map", output=0)
+    np.testing.assert_array_equal(same, TILES)
+    whole = ours(python, folder / "byte.pt", "map", 200 * TILES, dtype="uint8")
+    np.testing.assert_array_equal(whole, np.round(200 * TILES) / 2)
+
+
+REFUSE = """
+import sys
+
+sys.path.insert(0, sys.argv[1])
+import run_torchscript
+
+for path in sys.argv[2:]:
+    try:
+        run_torchscript.load(path, "cpu", {}, {})
+        print("taken")
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_torchscript_is_refused_unopened(python: Path, folder: Path) -> None:
+    names = ("whole", "state", "old", "text", "empty", "maps")
+    ran = subprocess.run(
+        [str(python), "-c", REFUSE, str(SCRIPT.parent), *(str(folder / f"{n}.pt") for n in names)],
+        check=True,
+        timeout=300,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=child_env(python.parents[1]),
+    )
+    *pickles, empty, good = ran.stdout.splitlines()
+    for name, answer in zip(names, pickles, strict=False):
+        says = f"{name}.pt isn't a TorchScript archive but what torch.save writes"
+        assert answer.startswith("ValueError"), answer
+        assert says in answer
+    assert empty.endswith("empty.pt is empty")
+    assert good == "taken"
+
+
+@pytest.mark.slow
+def test_a_refused_file_ends_in_one_sentence(python: Path, folder: Path) -> None:
+    with pytest.raises(TilewrightError) as refused:
+        ours(python, folder / "whole.pt", "map")
+    assert "Save the network by torch.jit.script(network).save(file)" in str(refused.value)
+    assert "Traceback" not in str(refused.value)
