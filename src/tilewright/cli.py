@@ -10,7 +10,7 @@ import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import click
 from rich.console import Console
@@ -22,6 +22,9 @@ from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .params import Params
 from .progress import Watch, explain, failures, run_nextflow
 from .registry import ROOT
+
+if TYPE_CHECKING:
+    from .validate import Checked
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
 BENCHMARKS = ROOT / "benchmarks"
@@ -186,6 +189,45 @@ def generate(check: bool) -> None:
         return
     for name in files.write():
         click.echo(name)
+
+
+@main.command(
+    epilog="example: tilewright validate manifests/nuclei.yml --level 6  |  " + EXIT_CODES
+)
+@click.argument("files", nargs=-1, metavar="[MANIFEST]...", type=click.Path(path_type=Path))
+@click.option("--level", default=1, show_default=True, help="How far, 0 to 7: docs/validate.md.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON on standard output.")
+@click.option("--manifests", default=None, help="A folder of a site's manifests, checked as well.")
+@click.option("--base", default=None, help="What is published: a folder, or REV/FOLDER of git.")
+@click.option("--offline", is_flag=True, help="Leave out what needs a network.")
+@click.option("--full", is_flag=True, help="Level 2 reads every file whole and checks its digest.")
+@click.option("--write-golden", is_flag=True, help="Make what level 6 compares with.")
+def validate(
+    files: tuple[Path, ...], level: int, as_json: bool, manifests: str | None, **more: Any
+) -> None:
+    """Say what is wrong with manifests (default: all of ours), line by line, and how to mend it."""
+    from .validate import check_files
+
+    sites = (Path(manifests),) if manifests else ()
+    report = check_files(files, level, sites=sites, **more)
+    if as_json:
+        click.echo(report.to_json())
+    else:
+        for checked in report.manifests:
+            _tell_checked(checked)
+    if report.errors:
+        sys.exit(BAD_DATA)
+
+
+def _tell_checked(checked: Checked) -> None:
+    """A manifest's findings and its summary, coloured in a terminal."""
+    colours = {"error": "red", "warning": "yellow"}
+    for found in checked.findings:
+        style = click.style(found.severity, fg=colours[found.severity])
+        click.echo(str(found).replace(f" {found.severity} ", f" {style} ", 1))
+    for note in checked.notes:
+        click.echo(f"  {note}")
+    click.echo(click.style(str(checked), fg="red" if checked.errors else "green"))
 
 
 @main.command(

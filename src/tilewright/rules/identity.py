@@ -1,0 +1,194 @@
+"""Rules on who a model is and where it comes from: names, releases, locations, licence, words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+from tilewright.manifest import Location, Publication
+from tilewright.registry import local_path
+
+from .subject import ERROR, WARNING, Case, Fault, Subject
+
+HINTS = ("weights_source", "license", "batch_size", "tiles_per_task", "min_vram_gb", "variants")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+HUB = re.compile(r"hf:[^/@\s]+/[^/@\s]+(@(?P<revision>[^/]+))?(/.+)?")
+SECRETS = {"token", "access_token", "key", "apikey", "api_key", "password", "signature", "sig"}
+HOMES = ("/home/", "/Users/", "/root/", "~")
+SHORTEST = 20  # characters of a description
+
+
+def unique_names(subject: Subject) -> Iterator[Fault]:
+    """Each `model_name` is one version's, and each version's `slug` is its own in the manifest."""
+    slugs: dict[str, str] = {}
+    for name, version in subject.manifest.versions.items():
+        first = slugs.setdefault(version.slug, name)
+        if first != name:
+            at = ("versions", name, "slug")
+            yield Fault(at, f"{name} has the slug {version.slug!r} of {first}", "give it another")
+        own = f"{subject.document.path}, {name}"
+        for other, short_name in subject.names.get(version.model_name or "", []):
+            replaced = not subject.public and short_name == subject.manifest.short_name
+            if other != own and not replaced:
+                at = ("versions", name, "model_name")
+                message = f"{version.model_name} is also the model_name of {other}"
+                yield Fault(at, message, "choose another")
+
+
+def contract(case: Case) -> dict[str, Any]:
+    """What a release promises: what changes numbers, without hints on how to compute them."""
+    spec = {k: v for k, v in case.spec.to_dict().items() if k not in HINTS}
+    return {
+        **spec,
+        "params": {p.arg_name: p.start for p in case.choice.params},
+        "digests": sorted({w.sha256 for w in case.choice.task.locations if w.sha256}),
+        "locations": [w.location for w in case.choice.task.locations],
+    }
+
+
+def release_is_immutable(subject: Subject) -> Iterator[Fault]:
+    """A published `release` keeps its weights, its spec and its parameters' defaults."""
+    for case in subject.plain():
+        before, now = _published(subject, case), contract(case)
+        if before is None:
+            continue
+        same = not (set(before["digests"]) and set(now["digests"]))
+        changed = [k for k in now if k not in ("digests", "locations") and now[k] != before[k]]
+        if not same and not set(before["digests"]) & set(now["digests"]):
+            changed.append("sha256")
+        if changed:
+            release = case.choice.version.release
+            yield Fault(
+                ("versions", case.choice.variant, "release"),
+                f"{case.choice.model_name} {release} is published, and its "
+                f"{', '.join(sorted(changed))} changed",
+                "give it a new release",
+            )
+
+
+def _published(subject: Subject, case: Case) -> dict[str, Any] | None:
+    key = (case.choice.model_name, case.choice.version.release, case.choice.task_name)
+    return (subject.published or {}).get(key)
+
+
+def digests(subject: Subject) -> Iterator[Fault]:
+    """A location that is downloaded has a `sha256`, and all of a task have the same."""
+    for case in subject.plain():
+        known = {w.sha256 for w in case.choice.task.locations if w.sha256}
+        before = (_published(subject, case) or {}).get("locations", [])
+        for where, location in case.locations():
+            if len(known) > 1 and location.sha256 != sorted(known)[0]:
+                message = f"{location.location} has another sha256 than the task's others"
+                fix = "locations of a task are copies of one file; give others a version"
+                yield Fault(where, message, fix, ERROR)
+            if location.sha256 is None and local_path(location) is None:
+                new = subject.published is not None and location.location not in before
+                yield Fault(
+                    where,
+                    f"{location.location} has no sha256, so a changed file isn't noticed",
+                    "write what `sha256sum FILE` prints",
+                    ERROR if new else WARNING,
+                )
+
+
+def pinned_locations(subject: Subject) -> Iterator[Fault]:
+    """A hub's location names a commit of 40 digits; a URL is https and holds no secret."""
+    for case in subject.plain():
+        for where, location in case.locations():
+            problem = _unpinned(location)
+            if problem:
+                yield Fault(where, f"{location.location}: {problem[0]}", problem[1])
+
+
+def _unpinned(location: Location) -> tuple[str, str] | None:
+    text = location.location
+    if text.startswith("hf:"):
+        found = HUB.fullmatch(text)
+        revision = found and (found["revision"] or location.revision)
+        if not found or not COMMIT.fullmatch(revision or ""):
+            return "no commit is pinned", "write hf:owner/name@<40 hex digits>/file"
+        return None
+    if "://" not in text:
+        return None
+    url = urlsplit(text)
+    if url.username or url.password or SECRETS & {k.lower() for k, _ in parse_qsl(url.query)}:
+        return "there is a credential in it", "take it out; tokens come from the environment"
+    if url.scheme != "https":
+        return f"{url.scheme} can't be trusted", "give an https URL"
+    return None
+
+
+def paths(subject: Subject) -> Iterator[Fault]:
+    """An absolute path names its site in `scope` and comes last; a home folder is nobody else's."""
+    if not subject.public:
+        return
+    for case in subject.plain():
+        several = len(case.choice.task.locations) > 1
+        for number, (where, location) in enumerate(case.locations()):
+            text = location.location
+            if text.startswith(HOMES):
+                yield Fault(where, f"{text} is in somebody's home", "put it where all can read it")
+            elif text.startswith("/") and number == 0 and several:
+                fix = "put places that all can reach before it"
+                yield Fault(where, f"{text} exists at one site and comes first", fix)
+            elif text.startswith("/") and not location.scope:
+                fix = "say which: scope: <site>, or name it in a site's own --manifests"
+                yield Fault(where, f"{text} exists at one site only", fix, WARNING)
+            elif ".." in text.split("/") and local_path(location) is not None:
+                yield Fault(where, f"{text} leads out of the repository", "give a path inside it")
+
+
+def licence(subject: Subject) -> Iterator[Fault]:
+    """The licence is an SPDX id, `LicenseRef-…` or `proprietary`; gated has an `access_url`."""
+    for case in subject.plain():
+        text = case.spec.license
+        where = case.at("license")
+        where = where if where[-1] == "license" else case.said("license")
+        if not text:
+            yield Fault(where, "the weights have no licence", "license: an SPDX id, as CC-BY-4.0")
+        elif text != "proprietary" and not _spdx(text):
+            fix = "see https://spdx.org/licenses, or write LicenseRef-NAME"
+            yield Fault(where, f"the licence {text!r} is no SPDX id", fix)
+        if case.choice.gated and not case.choice.access_url:
+            fix = "access_url: the page where one asks for access"
+            yield Fault(case.said("gated"), "the weights are gated, and nobody says where", fix)
+
+
+def _spdx(text: str) -> bool:
+    try:
+        canonicalize_license_expression(text)
+    except InvalidLicenseExpression:
+        return False
+    return True
+
+
+def never_downloaded(subject: Subject) -> Iterator[Fault]:
+    """A task that brings its own weights says `locations: []` and nothing else."""
+    for case in subject.plain():
+        for where, location in case.locations():
+            if not location.location.strip():
+                yield Fault(where, "a location is empty", "for a model without weights write []")
+        if not case.choice.task.locations and subject.manifest.runner:
+            runner = subject.manifest.runner
+            message = f"the runner {runner} opens a file, and there is no location"
+            yield Fault((*case.task, "locations"), message, "name the weights' location")
+
+
+def words(subject: Subject) -> Iterator[Fault]:
+    """The description says something, and each publication has its `doi`."""
+    description = subject.manifest.metadata.description
+    if len(description.strip()) < SHORTEST:
+        where = ("metadata", "description")
+        yield Fault(where, f"the description {description!r} is short", "say what it is for")
+    publications: list[Publication] = subject.manifest.metadata.pubs or []
+    for number, publication in enumerate(publications):
+        if not publication.doi:
+            yield Fault(
+                ("metadata", "pubs", number),
+                f"the publication {publication.title!r} has no DOI",
+                "add its doi",
+            )

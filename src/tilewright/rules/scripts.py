@@ -1,0 +1,197 @@
+"""Rules on parameters and the script that reads them, whose source is looked at, never run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from tilewright.environments import definition
+from tilewright.errors import TilewrightError
+from tilewright.manifest import Param
+from tilewright.registry import ROOT, read_config
+
+from .subject import WARNING, Case, Fault, Subject
+
+PARAMS = "params"  # the name that `load` and its helpers give them
+DEFAULTS = "DEFAULTS"  # a script's table of those that may be missing
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a script makes of its parameters.
+
+    Parameters
+    ----------
+    needed, asked
+        Names in ``params["x"]``, and in ``params.get("x")``.
+    known
+        Names in its own table DEFAULTS.
+    texts
+        Every text in it.
+    whole
+        It hands all of them on.
+    """
+
+    needed: frozenset[str]
+    asked: frozenset[str]
+    known: frozenset[str]
+    texts: frozenset[str]
+    whole: bool
+
+
+def parameters(subject: Subject) -> Iterator[Fault]:
+    """A parameter's default is in its range and its choices, and no arg_name is there twice."""
+    for case in subject.plain():
+        seen: set[str] = set()
+        for number, param in enumerate(case.choice.params):
+            where = (*_params(case), number)
+            if param.arg_name in seen:
+                message = f"the arg_name {param.arg_name} is there twice"
+                yield Fault(where, message, "give each parameter its own")
+            seen.add(param.arg_name)
+            problem = _problem(param)
+            if problem:
+                yield Fault(where, f"parameter {param.name}: {problem[0]}", problem[1])
+
+
+def _params(case: Case) -> tuple[str | int, ...]:
+    if case.choice.task.params is not None:
+        return (*case.task, PARAMS)
+    return case.said(PARAMS)
+
+
+def _problem(param: Param) -> tuple[str, str] | None:
+    if param.param_type is None and "channel_start" in param.model_fields_set:
+        return "channel_start is for a selector of channels", "add param_type: channel"
+    low, high = param.min, param.max
+    if low is not None and high is not None and low > high:
+        return f"min {low:g} is over max {high:g}", "swap them"
+    if param.start is None:
+        return None
+    try:
+        param.check(param.start)
+    except TilewrightError as error:
+        return (
+            f"its default is {param.start!r}, and it takes {error.what.rpartition('takes ')[2]}",
+            ("change the default"),
+        )
+    return None
+
+
+def script(subject: Subject) -> Iterator[Fault]:
+    """The script and the environment exist, and the script reads the declared parameters alone."""
+    manifest, path = subject.manifest, subject.script
+    if not path.is_file():
+        message = f"there is no script bin/{path.name}"
+        fix = "write it (docs/manifest.md shows how), or name a runner"
+        yield Fault(("runner",) if manifest.runner else ("short_name",), message, fix)
+        return
+    try:
+        definition(manifest.environment_name)
+    except TilewrightError as error:
+        where = ("environment",) if manifest.environment else ("short_name",)
+        yield Fault(where, error.what.rstrip("."), error.fix.rstrip("."))
+    try:
+        found = reads(path, path.stat().st_mtime_ns)
+    except SyntaxError as error:
+        yield Fault(
+            ("short_name",), f"bin/{path.name}, line {error.lineno}: {error.msg}", "mend it"
+        )
+        return
+    for case in subject.plain():
+        yield from _agree(case, found, path.name, shared=manifest.runner is not None)
+
+
+def _agree(case: Case, found: Reads, name: str, *, shared: bool) -> Iterator[Fault]:
+    declared = {p.arg_name for p in case.choice.params}
+    read = found.needed if shared else found.needed | found.asked
+    missing = sorted(read - declared - found.known - _config(case))
+    block = _params(case)
+    if missing:
+        message = f"bin/{name} reads the parameter {', '.join(missing)}, which isn't declared"
+        yield Fault(block, message, "add it to params, or take it out of the script")
+    for number, param in enumerate(case.choice.params):
+        if not found.whole and param.arg_name not in found.texts:
+            message = f"bin/{name} never reads the parameter {param.arg_name}"
+            yield Fault((*block, number), message, "take it out, or read it", WARNING)
+
+
+def _config(case: Case) -> set[str]:
+    """What the manifest's own config file brings."""
+    paths = [w.config_path for w in case.choice.task.locations] + [case.choice.manifest.config]
+    found = next((p for p in paths if p), None)
+    if found is None or not (ROOT / found).is_file():
+        return set()
+    try:
+        return set(read_config(ROOT / found))
+    except TilewrightError:
+        return set()
+
+
+@lru_cache
+def reads(path: Path, changed: int) -> Reads:
+    """What a script's source says of its parameters.
+
+    Parameters
+    ----------
+    path, changed
+        The script, and when it was last written: it is parsed once.
+
+    Raises
+    ------
+    SyntaxError
+        When it isn't Python.
+    """
+    nodes = [n for source in _sources(path) for n in ast.walk(source)]
+    subscripts = [n for n in nodes if isinstance(n, ast.Subscript) and _is_params(n.value)]
+    calls = [n for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+    gets = [n for n in calls if n.func.attr == "get" and _is_params(n.func.value)]  # type: ignore[attr-defined]
+    texts = [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    words = [k.arg for n in nodes if isinstance(n, ast.Call) for k in n.keywords if k.arg]
+    tables = [n for n in nodes if isinstance(n, ast.Assign) and _names(n) == [DEFAULTS]]
+    keys = [k for n in tables if isinstance(n.value, ast.Dict) for k in n.value.keys]
+    return Reads(
+        needed=frozenset(_texts(n.slice for n in subscripts)),
+        asked=frozenset(_texts(n.args[0] for n in gets if n.args)),
+        known=frozenset(_texts(keys)),
+        texts=frozenset(texts) | frozenset(words),
+        whole=any(_hands_on(n) for n in nodes),
+    )
+
+
+def _sources(path: Path) -> Iterator[ast.Module]:
+    """A script, and those of our modules that it takes something from, but for `serve`."""
+    module = ast.parse(path.read_bytes(), str(path))
+    yield module
+    for node in ast.walk(module):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tilewright."):
+            name = str(node.module).partition(".")[2]
+            own = ROOT / "src" / "tilewright" / f"{name.replace('.', '/')}.py"
+            if name != "serve" and own.is_file():
+                yield ast.parse(own.read_bytes(), str(own))
+
+
+def _names(node: ast.Assign) -> list[str]:
+    return [t.id for t in node.targets if isinstance(t, ast.Name)]
+
+
+def _is_params(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == PARAMS
+
+
+def _texts(nodes: Iterator[ast.AST] | list[ast.expr | None]) -> Iterator[str]:
+    return (n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
+
+
+def _hands_on(node: ast.AST) -> bool:
+    """``call(**params)`` and ``params.items()``: whatever is declared is used."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == "items" and _is_params(node.value)
+    if not isinstance(node, ast.Call) or (
+        isinstance(node.func, ast.Name) and node.func.id == "dict"
+    ):
+        return False
+    return any(k.arg is None and _is_params(k.value) for k in node.keywords)

@@ -1,0 +1,169 @@
+"""What a rule looks at, and what it says: a manifest, each model it makes, and faults in it.
+
+A rule is a function of a `Subject` that yields a `Fault` for each thing that is wrong. It never
+raises for what people write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tilewright.documents import Document, Where
+from tilewright.manifest import Location, Manifest
+from tilewright.registry import ROOT, Choice
+from tilewright.spec import ModelSpec
+
+ERROR, WARNING = "error", "warning"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong.
+
+    Parameters
+    ----------
+    where
+        The keys that lead to it in the file.
+    message
+        What was found and what was wanted.
+    fix
+        What to do, as it follows a semicolon.
+    severity
+        Where it isn't the rule's own.
+    """
+
+    where: Where
+    message: str
+    fix: str
+    severity: str | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the validator; its function's docstring says what must hold.
+
+    Parameters
+    ----------
+    id, severity
+        ``S12``; ``error`` or ``warning``.
+    check
+        Takes a `Subject` (S) or a `probe.Probe` (R), gives faults.
+    differs
+        How it differs from the study it comes from, or ``""``.
+    """
+
+    id: str
+    severity: str
+    check: Callable[[Any], Iterator[Fault]]
+    differs: str = ""
+
+    @property
+    def what(self) -> str:
+        """What must hold, in one line."""
+        return (self.check.__doc__ or "").strip().splitlines()[0]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault, with whose it is: what the report lists."""
+
+    id: str
+    severity: str
+    message: str
+    fix: str
+    file: str
+    line: int
+    level: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.severity} {self.id}: {self.message}; {self.fix}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, task and variant of a manifest: what the pipeline would run."""
+
+    document: Document
+    choice: Choice
+    variant: str | None
+    spec: ModelSpec
+    fields: dict[str, Any]
+
+    @property
+    def tile(self) -> dict[str, Any]:
+        """The `tile_spec` as it was written."""
+        return dict(self.fields["tile_spec"])
+
+    @property
+    def task(self) -> Where:
+        """What leads to the task's block."""
+        tasks = self.document.data.get("versions", {}).get(self.choice.variant, {}).get("tasks", {})
+        name = next((t for t in tasks if t.lower() == self.choice.task_name), "")
+        return ("versions", self.choice.variant, "tasks", name)
+
+    def at(self, *names: str) -> Where:
+        """What leads to a field of the spec, in the deepest block that sets it."""
+        version: Where = ("versions", self.choice.variant)
+        blocks: list[Where] = [(*self.task, "spec"), (*version, "spec"), ("spec",)]
+        if self.variant is not None:
+            blocks = [(*b, "variants", self.variant) for b in blocks] + blocks
+        for block in blocks:
+            if (*block, *names) in self.document.lines:
+                return (*block, *names)
+        return self.at(*names[:-1]) if len(names) > 1 else self.task
+
+    def said(self, *names: str) -> Where:
+        """What leads to a key that the version has, or else the root."""
+        own: Where = ("versions", self.choice.variant, *names)
+        return own if own in self.document.lines else names
+
+    def locations(self) -> Iterator[tuple[Where, Location]]:
+        """The task's locations, and what leads to each."""
+        block: Where = (*self.task, "locations")
+        for number, location in enumerate(self.choice.task.locations):
+            one = (*block, number)
+            yield (one if one in self.document.lines else block), location
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A manifest, and what its rules compare it with.
+
+    Parameters
+    ----------
+    document
+        The file.
+    manifest
+        What it comes to, merged over what it extends.
+    public
+        It is one of ours; not a site's, whose paths are its own.
+    names
+        Of every manifest that is known: per model_name, the versions that have it, and their
+        short_name.
+    published
+        The contracts of the branch this one is to be merged into, by model_name, release and
+        task; None where there is nothing to compare with.
+    scripts
+        The folder of model scripts.
+    """
+
+    document: Document
+    manifest: Manifest
+    public: bool = True
+    names: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    published: dict[tuple[str, str, str], dict[str, Any]] | None = None
+    scripts: Path = ROOT / "bin"
+    cases: tuple[Case, ...] = ()
+
+    @cached_property
+    def script(self) -> Path:
+        """The script its models run."""
+        return self.scripts / self.manifest.script
+
+    def plain(self) -> Iterator[Case]:
+        """A case for each version and task, without its variants."""
+        return (case for case in self.cases if case.variant is None)

@@ -1,0 +1,346 @@
+"""Say what is wrong with a manifest, from its words (level 0) to a run of the pipeline (level 7).
+
+Each level does what the ones below it do, and more: it stops at a manifest's first level with an
+error. `rules` says what is wrong; here is what is looked at, in which order, and the report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from . import __version__
+from .documents import Document, read_document
+from .errors import USAGE, TilewrightError
+from .manifest import Manifest
+from .registry import ROOT, overlay
+from .rules import schema
+from .rules.identity import contract
+from .rules.subject import ERROR, Case, Fault, Finding, Subject
+from .rules.table import STATIC
+
+LEVELS = {
+    0: "schema",
+    1: "rules",
+    2: "locations",
+    3: "environment",
+    4: "load",
+    5: "dry run",
+    6: "golden",
+    7: "end to end",
+}
+Names = dict[str, list[tuple[str, str]]]
+SUFFIXES = (".yml", ".yaml", ".json")
+
+
+@dataclass
+class Checked:
+    """What was found in one manifest.
+
+    Parameters
+    ----------
+    file
+        The manifest, as a user would write its path.
+    level
+        The last level that was done.
+    findings
+        In the order of their lines.
+    seconds
+        How long it took.
+    notes
+        What was measured, one line each.
+    """
+
+    file: str
+    level: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(f.severity == ERROR for f in self.findings)
+
+    def __str__(self) -> str:
+        warnings = len(self.findings) - self.errors
+        state = "wrong" if self.errors else "right"
+        counts = f"{self.errors} errors, {warnings} warnings"
+        done = f"level {self.level} ({LEVELS[self.level]})"
+        return f"{self.file}: {state} at {done}, {counts}, {self.seconds:.2f} s"
+
+
+@dataclass
+class Report:
+    """Every manifest's findings, and where they were found."""
+
+    manifests: list[Checked] = field(default_factory=list)
+    device: str = "cpu"
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings."""
+        return [f for m in self.manifests for f in m.findings]
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(m.errors for m in self.manifests)
+
+    def to_json(self) -> str:
+        """The report for programs."""
+        versions = {"tilewright": __version__, "python": platform.python_version()}
+        data = {"versions": versions, "device": self.device, "errors": self.errors}
+        manifests = [asdict(m) for m in self.manifests]
+        return json.dumps({**data, "manifests": manifests}, indent=2, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How far to go, and with what.
+
+    Parameters
+    ----------
+    level
+        0 to 7.
+    base
+        A folder of manifests that are published, or ``REV/FOLDER`` of this repository.
+    sites
+        Folders whose manifests are a site's own.
+    scripts
+        The folder of model scripts.
+    offline
+        Leave out what needs a network.
+    full
+        Read every location's file whole, and check its digest.
+    write_golden
+        Make the golden that level 6 compares with.
+    """
+
+    level: int = 1
+    base: str | None = None
+    sites: tuple[Path, ...] = ()
+    scripts: Path = ROOT / "bin"
+    offline: bool = False
+    full: bool = False
+    write_golden: bool = False
+
+
+def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
+    """Check manifests.
+
+    Parameters
+    ----------
+    paths
+        Files; those of the folders in `sites` are added. None: all of ``manifests/``.
+    level
+        0 to 7: what is checked, each level on top of the ones below.
+    more
+        The other `Options`.
+
+    Raises
+    ------
+    TilewrightError
+        When there is no such level, file or base.
+    """
+    if level not in LEVELS:
+        known = ", ".join(f"{n} {name}" for n, name in LEVELS.items())
+        raise TilewrightError(f"There is no level {level}.", fix=f"Levels: {known}.", code=USAGE)
+    options = Options(level, **more)
+    ours = [p.absolute() for p in paths] or _manifests(ROOT / "manifests")
+    theirs = [p.absolute() for folder in options.sites for p in _manifests(folder)]
+    published = _published(options.base) if options.base else None
+    report = Report()
+    subjects = _subjects(ours, theirs, options, published, report)
+    for checked, subject in zip(report.manifests, subjects, strict=True):
+        begun = time.perf_counter()
+        if subject is not None and level >= 1:
+            checked.level = 1
+            _run(STATIC, subject, checked, 1)
+        checked.findings = _each_once(checked.findings)
+        checked.seconds += time.perf_counter() - begun
+    return report
+
+
+def _run(rules: Any, subject: Subject, checked: Checked, level: int) -> None:
+    for rule in rules:
+        for fault in rule.check(subject):
+            found = finding(subject.document, rule.id, rule.severity, fault, level)
+            checked.findings.append(replace(found, file=checked.file))
+
+
+def _each_once(findings: list[Finding]) -> list[Finding]:
+    """One finding of a rule a line, by line: versions and variants share what they inherit."""
+    first = {(f.id, f.line): f for f in reversed(findings)}
+    return sorted(first.values(), key=lambda f: (f.line, f.id))
+
+
+def finding(document: Document, name: str, severity: str, fault: Fault, level: int) -> Finding:
+    """A fault with its rule's name, its file and line."""
+    line = document.line(fault.where)
+    severity = fault.severity or severity
+    return Finding(name, severity, fault.message, fault.fix, shown(document.path), line, level)
+
+
+def shown(path: Path) -> str:
+    """A path as a user would write it: from the repository or from here, if it is below."""
+    for top in (Path.cwd(), ROOT):
+        if path.absolute().is_relative_to(top):
+            return str(path.absolute().relative_to(top))
+    return str(path)
+
+
+def _manifests(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise TilewrightError(f"{folder}: there is no such folder.", fix="Check it.", code=USAGE)
+    return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES)
+
+
+def _subjects(
+    ours: list[Path],
+    theirs: list[Path],
+    options: Options,
+    published: dict[tuple[str, str, str], dict[str, Any]] | None,
+    report: Report,
+) -> list[Subject | None]:
+    """Level 0 of every file; None where that ends it."""
+    raw: dict[str, dict[str, Any]] = {}
+    names = _names([p for p in _manifests(ROOT / "manifests") if p not in ours])
+    subjects: list[Subject | None] = []
+    if theirs:
+        raw = {n: d for p in _manifests(ROOT / "manifests") for n, d in _plain(p).items()}
+    for path in (*ours, *theirs):
+        begun = time.perf_counter()
+        checked = Checked(shown(path))
+        subject = _level_0(path, path not in theirs, raw, checked, options)
+        report.manifests.append(checked)
+        if subject is not None:
+            subject = replace(subject, names=names, published=published)
+            _add_names(names, path, subject.manifest)
+        subjects.append(subject)
+        checked.seconds = time.perf_counter() - begun
+    return subjects
+
+
+def _names(paths: list[Path]) -> Names:
+    """The model_names of manifests that aren't checked now, but are there."""
+    names: Names = {}
+    for path in paths:
+        with contextlib.suppress(TilewrightError, ValidationError):
+            _add_names(names, path, Manifest.model_validate(read_document(path).data))
+    return names
+
+
+def _add_names(names: Names, path: Path, manifest: Manifest) -> None:
+    for name, version in manifest.versions.items():
+        entry = (f"{path}, {name}", manifest.short_name)
+        names.setdefault(version.model_name or "", []).append(entry)
+
+
+def _plain(path: Path) -> dict[str, dict[str, Any]]:
+    """A manifest's values under its short_name; nothing where it can't be read."""
+    try:
+        data = read_document(path).data
+    except TilewrightError:
+        return {}
+    return {str(data.get("short_name") or path.stem): data}
+
+
+def _level_0(
+    path: Path, public: bool, raw: dict[str, dict[str, Any]], checked: Checked, options: Options
+) -> Subject | None:
+    try:
+        document = read_document(path)
+        data, name = document.data, str(document.data.get("short_name") or path.stem)
+        if data.get("extends") and name in raw:
+            data = overlay(raw[name], data)
+        manifest = Manifest.model_validate(data)
+    except TilewrightError as error:
+        checked.findings.append(_unreadable(path, error))
+        return None
+    except ValidationError as error:
+        faults = list(schema.manifest_faults(error))
+        _keep(document, faults, checked)
+        return None
+    except (AttributeError, TypeError, KeyError):
+        fault = Fault(("versions",), "a block is empty", "write its keys, or leave it out")
+        _keep(document, [(schema.LEVEL_0, fault)], checked)
+        return None
+    cases, faults = schema.cases(document, manifest)
+    if public and manifest.short_name != path.stem and path.parent == ROOT / "manifests":
+        message = f"the short_name is {manifest.short_name}, and the file is {path.name}"
+        fault = Fault(("short_name",), message, f"name it {manifest.short_name}.yml")
+        faults.append((schema.LEVEL_0, fault))
+    _keep(document, faults, checked)
+    if faults:
+        return None
+    return Subject(document, manifest, public, scripts=options.scripts, cases=tuple(cases))
+
+
+def _keep(document: Document, faults: list[tuple[str, Fault]], checked: Checked) -> None:
+    for name, fault in faults:
+        checked.findings.append(finding(document, name, ERROR, fault, 0))
+
+
+def _unreadable(path: Path, error: TilewrightError) -> Finding:
+    """What `read_document` says, with the line it names."""
+    text = error.what.removeprefix(f"{path}, line ")
+    line, _, why = text.partition(": ")
+    number = int(line) if line.isdecimal() else 1
+    fix = error.fix.rstrip(".")
+    return Finding(schema.LEVEL_0, ERROR, why.rstrip(".") or text, fix, shown(path), number, 0)
+
+
+def _published(base: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """The contracts of a published folder, by model_name, release and task."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(base) if Path(base).is_dir() else _checked_out(base, Path(folder))
+        contracts = {}
+        for case in (c for p in _manifests(found) for c in _cases(p)):
+            key = (case.choice.model_name, case.choice.version.release, case.choice.task_name)
+            contracts[key] = contract(case)
+    return contracts
+
+
+def _cases(path: Path) -> Iterator[Case]:
+    try:
+        document = read_document(path)
+        cases, _ = schema.cases(document, Manifest.model_validate(document.data))
+    except (TilewrightError, ValidationError):  # it is published: nothing to be done here
+        return
+    yield from (case for case in cases if case.variant is None)
+
+
+def _checked_out(base: str, out: Path) -> Path:
+    """``REV/FOLDER`` of this repository, its manifests written into `out`."""
+    parts = base.split("/")
+    for cut in range(len(parts) - 1, 0, -1):
+        revision, folder = "/".join(parts[:cut]), "/".join(parts[cut:])
+        listed = _git("ls-tree", "--name-only", revision, f"{folder}/")
+        if not listed:
+            continue
+        for name in listed.decode().splitlines():
+            if name.endswith(SUFFIXES):
+                (out / Path(name).name).write_bytes(_git("show", f"{revision}:{name}"))
+        return out
+    raise TilewrightError(
+        f"--base {base}: is no folder, and no REV/FOLDER of this repository.",
+        fix="For example --base origin/main/manifests.",
+        code=USAGE,
+    )
+
+
+def _git(*words: str) -> bytes:
+    """What git prints; nothing where it fails."""
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, capture_output=True, check=False).stdout
