@@ -44,6 +44,8 @@ Predict = Callable[[Any, np.ndarray], Any]
 Message = Tuple[Dict[str, Any], np.ndarray]
 """The JSON's values, and the array that follows them."""
 NOTHING = np.empty(0, np.uint8)
+PRECISIONS = {"fp32": ("cpu", "cuda", "mps"), "fp16": ("cuda", "mps"), "bf16": ("cpu",)}
+"""Devices that always compute in it."""
 
 
 def serve(load: Load, predict: Predict) -> None:
@@ -107,6 +109,37 @@ def pool(tokens: np.ndarray, spec: dict[str, Any], size: tuple[int, ...]) -> np.
         raise ValueError(f"output_type {kind} needs a CLS token, and num_prefix_tokens is 0")
     parts = {"cls": lambda: tokens[:, 0], "patch_mean": lambda: _mean(tokens[:, prefix:])}
     return np.concatenate([parts[name]() for name in kind.split("+")], axis=-1)
+
+
+def precision(spec: dict[str, Any], device: str) -> str:
+    """The precision a script should compute in: the spec's, or ``fp32`` where the device can't.
+
+    Falling back is said in one line on stderr. fp16 needs a GPU, since a CPU has no fast half
+    precision; bf16 works on a CPU, and on NVIDIA GPUs of compute capability 8 or more.
+
+    Parameters
+    ----------
+    spec
+        `precision` is read: ``fp32``, ``fp16`` or ``bf16``.
+    device
+        As `load` gets it: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+
+    Returns
+    -------
+    str
+        ``fp32``, ``fp16`` or ``bf16``. Weights stay float32 (torch's autocast), so fp16 and bf16
+        are how products are computed, not how the model is kept.
+    """
+    wanted = spec.get("precision") or "fp32"
+    if wanted not in PRECISIONS:
+        raise ValueError(f"precision is {wanted!r}; it is one of {', '.join(PRECISIONS)}")
+    kind = device.partition(":")[0]
+    if wanted == "fp32" or kind in PRECISIONS[wanted] or (kind == "cuda" and _has_bf16(device)):
+        return wanted
+    sys.stderr.write(
+        f"tilewright: {device} doesn't compute in {wanted} here; it is fp32 instead.\n"
+    )
+    return "fp32"
 
 
 def encode(header: dict[str, Any], array: np.ndarray = NOTHING) -> tuple[bytes, memoryview]:
@@ -226,6 +259,14 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     text = str(error).lower()
     return any(words in text for words in OUT_OF_MEMORY)
+
+
+def _has_bf16(device: str) -> bool:
+    """Whether an NVIDIA or AMD GPU has bf16 units; without torch nobody here can tell."""
+    torch = sys.modules.get("torch")
+    if torch is None or torch.version.hip:
+        return torch is not None
+    return bool(torch.cuda.get_device_capability(device)[0] >= 8)
 
 
 def _free_memory() -> None:
