@@ -13,10 +13,11 @@ from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
 from tilewright import Models, Registry, generate
+from tilewright.documents import read_document
 from tilewright.errors import TilewrightError
 from tilewright.manifest import TASK_NAMES, Manifest
 from tilewright.params import Params
-from tilewright.registry import ROOT, Choice, read_config
+from tilewright.registry import ROOT, Choice
 from tilewright.schemas import manifest_schema, nextflow_schema
 
 SHIPPED = sorted((ROOT / "manifests").glob("*.yml"))
@@ -187,7 +188,7 @@ def test_availability_is_the_same_on_every_machine(
 @pytest.mark.parametrize("choice", [c for c in CHOICES if c.params], ids=lambda c: c.store_name)
 def test_a_default_config_changes_nothing(choice: Choice) -> None:
     path = ROOT / generate.DEFAULTS / f"{choice.model_name}-{choice.task_name}.yml"
-    config = read_config(path)
+    config = read_document(path).data
     assert set(config) == {p.arg_name for p in choice.params}
     assert choice.values(config) == choice.values({})
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tilewright.documents import deep_merge
 from tilewright.errors import TilewrightError
 from tilewright.manifest import Manifest, Param
-from tilewright.registry import ROOT, Choice, Registry, deep_merge
+from tilewright.registry import ROOT, Choice, Registry
 
 MANIFESTS = sorted((ROOT / "manifests").glob("*.yml"))
 MINIMAL = {
@@ -121,13 +122,10 @@ def test_who_may_use_the_weights_is_the_versions_or_the_roots_to_say() -> None:
 
 
 BAD = [
-    pytest.param({"spec": {"tile_spec": {"sise": 3}}}, "sise", id="tile-key"),
-    pytest.param({"spec": {"num_chanels": 3}}, "num_chanels", id="spec-key"),
     pytest.param({"spec": {"tile_spec": {"size": 64, "band": 32}}}, "has no core", id="core"),
     pytest.param({"spec": {"tile_spec": {"size": 9, "unit": "um"}}}, "needs a resolution", id="um"),
-    pytest.param({"spec": {"tile_spec": {"size": 9, "stride": {"y": 3}}}}, "'x'", id="stride"),
+    pytest.param({"spec": {"tile_spec": {"size": 9, "stride": {"y": 3}}}}, "needs x", id="stride"),
     pytest.param({"spec": {"batch_size": 0}}, "at least 1", id="batch"),
-    pytest.param({"spec": {"precision": "fp8"}}, "precision.*'fp32'", id="precision"),
 ]
 
 
@@ -167,20 +165,6 @@ def test_all_wrong_manifests_are_named_at_once(tmp_path: Path) -> None:
         Registry.load(site)
     assert "a.yml" in str(caught.value)
     assert "b.yml" in str(caught.value)
-
-
-EMPTY = [
-    pytest.param("versions:\n", id="versions"),
-    pytest.param("versions: {v1: {tasks: }}\n", id="tasks"),
-    pytest.param("versions: {v1: {tasks: {nuclei: }}}\n", id="task"),
-]
-
-
-@pytest.mark.parametrize("text", EMPTY)
-def test_an_empty_block_of_an_overlay_is_named_and_no_traceback(tmp_path: Path, text: str) -> None:
-    (tmp_path / "nuclei.yml").write_text(f"short_name: nuclei\nextends: true\n{text}")
-    with pytest.raises(TilewrightError, match=r"The manifest nuclei\.yml isn't right"):
-        Registry.load(tmp_path)
 
 
 PARAMS = [

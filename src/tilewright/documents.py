@@ -1,35 +1,62 @@
 """YAML and JSON files that people write, read as plain values that know their lines.
 
-Manifests come from strangers: no tags, no key twice, nothing huge or deeply nested, and aliases
-only as far as they stay small (a YAML bomb is aliases of aliases).
+Manifests come from strangers: no tags, no key twice, nothing huge or deeply nested, no number that
+isn't finite, and aliases only as far as they stay small (a YAML bomb is aliases of aliases).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .errors import USAGE, TilewrightError
+from .errors import BAD_DATA, USAGE, TilewrightError
 
 LARGEST = 1 << 20  # bytes
 DEEPEST = 40  # blocks in blocks
 MOST = 100_000  # values, those that aliases repeat counted
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn the direction of text, and halves of characters."""
+TAG = "tag:yaml.org,2002:"
+PLAIN = {f"{TAG}{name}": f"construct_yaml_{name}" for name in ("null", "bool", "int", "float")}
+TEXT = {f"{TAG}str", f"{TAG}timestamp"}  # a date in a manifest is a text
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Where = tuple[str | int, ...]
 """The keys and positions that lead to a value: ``("versions", "v1", "tasks")``."""
 
 
+class FaultError(TilewrightError):
+    """Something wrong at a line of a file.
+
+    Parameters
+    ----------
+    place
+        The file, and the line in it, from 1.
+    why
+        What is wrong, without a full stop.
+    fix, code
+        As `TilewrightError` has them.
+    """
+
+    def __init__(
+        self, place: tuple[Path, int], why: str, *, fix: str, code: int = BAD_DATA
+    ) -> None:
+        self.path, self.line = place
+        self.why = why
+        stop = "" if why.endswith((".", "?")) else "."
+        super().__init__(f"{self.path}, line {self.line}: {why}{stop}", fix=fix, code=code)
+
+
 @dataclass(frozen=True)
 class Document:
-    """A file's mapping, and the line of every key and item in it.
+    """A file's mapping, and the place of every key and item in it.
 
     Parameters
     ----------
@@ -39,17 +66,24 @@ class Document:
         Its values: dicts, lists, str, int, float, bool and None.
     lines
         Line numbers from 1, by what leads to a value.
+    others
+        For one that was merged from several files: those whose lines are in another file.
     """
 
     path: Path
     data: dict[str, Any]
     lines: dict[Where, int] = field(repr=False)
+    others: dict[Where, Path] = field(default_factory=dict, repr=False)
 
     def line(self, where: Where) -> int:
         """The line of a value, or of the nearest block around it that is in the file."""
+        return self.place(where)[1]
+
+    def place(self, where: Where) -> tuple[Path, int]:
+        """The file and line of a value, or of the nearest block around it that is written."""
         while where and where not in self.lines:
             where = where[:-1]
-        return self.lines.get(where, 1)
+        return self.others.get(where, self.path), self.lines.get(where, 1)
 
 
 def read_document(path: Path) -> Document:
@@ -57,25 +91,41 @@ def read_document(path: Path) -> Document:
 
     Raises
     ------
-    TilewrightError
-        With file and line, when it can't be read, or holds something else or what isn't taken.
+    FaultError
+        When it can't be read, or holds something else or what isn't taken.
     """
     text = _text(path)
+    read = _read_json if path.suffix == ".json" else _read_yaml
     try:
-        _check_depth(path, text)
-        node = yaml.compose(text, Loader=Loader)
-        lines: dict[Where, int] = {}
-        data = _value(path, node, (), lines) if node else {}
-        if path.suffix == ".json":  # YAML takes more, and reads 1e3 as a text
-            data = json.loads(text)
+        data, lines = read(path, text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _wrong(path, mark.line + 1 if mark else 1, error.problem or str(error)) from None
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise _wrong(path, getattr(error, "lineno", 1), str(error).splitlines()[0]) from None
     if not isinstance(data, dict):
-        raise _wrong(path, 1, f"holds {type(data).__name__}, not a mapping of names to values")
+        raise _wrong(path, 1, f"holds {_kind(data)}, not a mapping of names to values")
     return Document(path, data, lines)
+
+
+def deep_merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on `base`: dicts are merged key by key, anything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = deep_merge(merged[key], value) if both else value
+    return merged
+
+
+def merge_documents(base: Document, over: Document) -> Document:
+    """`over` on `base`, as `deep_merge`; each value knows the file that it came from."""
+    others = {w: base.others.get(w, base.path) for w in base.lines if w not in over.lines}
+    return Document(
+        over.path,
+        deep_merge(base.data, over.data),
+        {**base.lines, **over.lines},
+        {**others, **over.others},
+    )
 
 
 def _text(path: Path) -> str:
@@ -83,11 +133,50 @@ def _text(path: Path) -> str:
         size = path.stat().st_size
         if size > LARGEST:
             raise _wrong(path, 1, f"is {size / 1e6:.1f} MB, and at most {LARGEST >> 20} is read")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise _wrong(path, 1, error.strerror or str(error)) from None
     except UnicodeDecodeError:
         raise _wrong(path, 1, "isn't UTF-8 text") from None
+
+
+def _read_yaml(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
+    _check_depth(path, text)
+    node = yaml.compose(text, Loader=Loader)
+    walk = _Walk(path)
+    return (walk.value(node, ()) if node else {}), walk.lines
+
+
+def _read_json(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
+    """JSON by its own rules: 1e3 is a number there, and a tab a space."""
+    try:  # most JSON is YAML as well, and YAML's reader knows lines
+        lines = _read_yaml(path, text)[1]
+    except yaml.YAMLError:
+        lines = {}
+    walk = _Walk(path)
+
+    def number(word: str) -> float:
+        return walk.finite(float(word), word, text[: text.find(word)].count("\n") + 1)
+
+    data = json.loads(text, object_pairs_hook=walk.once, parse_float=number, parse_constant=number)
+    _check_values(path, data)
+    return data, lines
+
+
+def _check_values(path: Path, data: Any) -> None:
+    """Refuse texts that can't be shown, wherever they are."""
+    stack, count = [data], 0
+    while stack:
+        value = stack.pop()
+        count += 1
+        if isinstance(value, str) and UNSEEN.search(value):
+            raise _wrong(path, 1, f"{value!r} has characters that can't be shown")
+        if isinstance(value, dict):
+            stack += [*value, *value.values()]
+        elif isinstance(value, list):
+            stack += value
+    if count > MOST:
+        raise _wrong(path, 1, f"more than {MOST} values")
 
 
 def _check_depth(path: Path, text: str) -> None:
@@ -102,50 +191,80 @@ def _check_depth(path: Path, text: str) -> None:
             raise _wrong(path, line, f"more than {DEEPEST} blocks in one another")
 
 
-def _value(path: Path, node: Any, where: Where, lines: dict[Where, int]) -> Any:
-    lines.setdefault(where, node.start_mark.line + 1)
-    if len(lines) > MOST or len(where) > DEEPEST:  # an alias can hold itself
-        raise _wrong(path, node.start_mark.line + 1, "its aliases make too much of it")
-    if isinstance(node, yaml.MappingNode):
-        return dict(_items(path, node, where, lines))
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(path, n, (*where, i), lines) for i, n in enumerate(node.value)]
-    if node.tag == "tag:yaml.org,2002:timestamp":  # a date in a manifest is a text
-        return node.value
-    if node.tag not in PLAIN:
-        name = node.tag.removeprefix("tag:yaml.org,2002:")
-        raise _wrong(path, node.start_mark.line + 1, f"the tag or form {name!r} isn't taken")
-    return _scalar(node)
+class _Walk:
+    """From YAML's nodes to values, noting each one's line."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: dict[Where, int] = {}
 
-def _items(
-    path: Path, node: Any, where: Where, lines: dict[Where, int]
-) -> Iterator[tuple[str, Any]]:
-    seen: set[Hashable] = set()
-    for key_node, value_node in node.value:
-        line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag.endswith(":merge"):
-            raise _wrong(path, line, "a key must be a plain word")
-        key = key_node.value
-        if key in seen:
-            raise _wrong(path, line, f"the key {key!r} is there twice")
-        seen.add(key)
-        lines[(*where, key)] = line
-        yield key, _value(path, value_node, (*where, key), lines)
+    def value(self, node: Any, where: Where) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(where, line)
+        if len(self.lines) > MOST or len(where) > DEEPEST:  # an alias can hold itself
+            raise _wrong(self.path, line, "its aliases make too much of it")
+        if isinstance(node, yaml.MappingNode):
+            return self.once(self.items(node, where))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(n, (*where, i)) for i, n in enumerate(node.value)]
+        return self.scalar(node, line)
 
+    def items(self, node: Any, where: Where) -> Iterable[tuple[str, Any]]:
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == f"{TAG}merge":
+                raise _wrong(self.path, line, "a key must be a plain word")
+            key = self.shown(key_node.value, line)
+            if (*where, key) in self.lines:
+                raise _twice(self.path, line, key)
+            self.lines[(*where, key)] = line
+            yield key, self.value(value_node, (*where, key))
 
-def _scalar(node: Any) -> Any:
-    """A plain value, as YAML 1.1's safe subset has it; 1e-3 is a number, as in YAML 1.2."""
-    kind = node.tag.rpartition(":")[2]
-    if kind == "str" and not node.style and EXPONENT.fullmatch(node.value):
-        return float(node.value)
-    return _CONSTRUCT.construct_object(node)
+    def once(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        """A mapping whose keys are all different."""
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise _twice(self.path, 1, key)
+            found[key] = value
+        return found
+
+    def scalar(self, node: Any, line: int) -> Any:
+        """A plain value, as YAML 1.1's safe subset has it; 1e-3 is a number, as in YAML 1.2."""
+        if node.tag in TEXT:
+            if not node.style and EXPONENT.fullmatch(node.value):
+                return self.finite(float(node.value), node.value, line)
+            return self.shown(node.value, line)
+        if node.tag not in PLAIN:
+            name = node.tag.removeprefix(TAG)
+            raise _wrong(self.path, line, f"the tag or form {name!r} isn't taken")
+        try:
+            value = getattr(_CONSTRUCT, PLAIN[node.tag])(node)
+        except ValueError as error:
+            raise _wrong(self.path, line, str(error)) from None
+        return self.finite(value, node.value, line) if isinstance(value, float) else value
+
+    def finite(self, value: float, text: str, line: int) -> float:
+        if not math.isfinite(value):
+            raise _wrong(self.path, line, f"{text} isn't a finite number")
+        return value
+
+    def shown(self, text: str, line: int) -> str:
+        if UNSEEN.search(text):
+            raise _wrong(self.path, line, f"{text!r} has characters that can't be shown")
+        return text
 
 
 _CONSTRUCT = yaml.constructor.SafeConstructor()
 
 
-def _wrong(path: Path, line: int, why: str) -> TilewrightError:
-    return TilewrightError(
-        f"{path}, line {line}: {why}.", fix="docs/manifest.md shows the form.", code=USAGE
-    )
+def _kind(data: Any) -> str:
+    return "a list" if isinstance(data, list) else "a single value"
+
+
+def _twice(path: Path, line: int, key: str) -> FaultError:
+    return _wrong(path, line, f"the key {key!r} is there twice")
+
+
+def _wrong(path: Path, line: int, why: str) -> FaultError:
+    return FaultError((path, line), why, fix="docs/manifest.md shows the form.", code=USAGE)

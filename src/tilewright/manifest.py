@@ -6,13 +6,14 @@ Resolving versions, tasks and overlays is `registry`'s.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
+    AfterValidator,
     Field,
+    StrictBool,
     TypeAdapter,
     ValidationError,
     field_validator,
@@ -20,7 +21,7 @@ from pydantic import (
 )
 
 from .errors import TilewrightError
-from .spec import ModelSpec
+from .fields import Spec, Strict
 
 TASK_NAMES = {
     "mito": "Mitochondria",
@@ -35,10 +36,39 @@ TASK_NAMES = {
 }
 """Every task and its display name; a new task is one line here."""
 
+
+def inside(path: str) -> str:
+    """A path as it is, unless it is a relative one that leads out of the repository."""
+    if not path.startswith("/") and posixpath.normpath(path).split("/")[0] == "..":
+        raise ValueError("leads out of the repository; an absolute path may be anywhere")
+    return path
+
+
+def path_or_https(path: str) -> str:
+    """A path inside the repository, an absolute one, or an https address."""
+    if "://" in path and not path.startswith("https://"):
+        raise ValueError("must be a path or an https:// address")
+    return inside(path)
+
+
+def known_task(name: str) -> str:
+    """A task's key of TASK_NAMES, from any mix of capitals."""
+    if name.lower() not in TASK_NAMES:
+        raise ValueError(f"unknown task {name!r}")
+    return name.lower()
+
+
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "tuple": list}
 Scalar = str | int | float | bool
+Release = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=50)]
+TaskName = Annotated[str, AfterValidator(known_task)]
+VersionName = Annotated[str, Field(min_length=1, max_length=100)]
+PlainText = Annotated[str, Field(min_length=1, max_length=200)]
 ShortName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=50)]
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=100)]
+EnvironmentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=50)]
+Place = Annotated[str, AfterValidator(inside)]
+ConfigPath = Annotated[str, Field(min_length=1), AfterValidator(path_or_https)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -47,16 +77,15 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9._+-]+", "_", name.lower())
 
 
-class Strict(BaseModel):
-    """A block of a manifest; a key it doesn't know is an error."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+def short_name_of(name: str) -> str:
+    """The short_name of a model that doesn't give one."""
+    return re.sub("[^a-z0-9]+", "_", name.lower())[:50]
 
 
 class Param(Strict):
     """A parameter a user may change; the list drives any UI."""
 
-    name: str
+    name: PlainText
     """What the user reads."""
     arg_name: str = ""
     """What the script gets; the name if left out."""
@@ -186,14 +215,14 @@ class Metadata(Strict):
 class Location(Strict):
     """One place the weights can be had from."""
 
-    location: str
+    location: Place
     """A path (relative to the repository), https, or hf:owner/name@revision/file."""
     sha256: Sha256 | None = None
     """Digest of the file; a copy with another digest isn't taken."""
     bytes: int | None = None
     """Size of the file."""
-    config_path: str | None = None
-    """A config file that belongs to these weights."""
+    config_path: ConfigPath | None = None
+    """A config file that belongs to these weights: a path or https."""
     revision: str | None = None
     """The hub's commit."""
     scope: str | None = None
@@ -207,7 +236,7 @@ class Task(Strict):
     """In order; the first reachable one of the right digest is used. Empty: never downloaded."""
     params: list[Param] | None = None
     """Replaces the version's and the root's list."""
-    spec: dict[str, Any] = {}
+    spec: Spec = Field(default_factory=dict)
     """Merged over the version's spec."""
     metadata: Metadata | None = None
     """In place of the version's."""
@@ -224,17 +253,17 @@ class Version(Strict):
 
     model_name: ModelName | None = None
     """Unique in the registry; <short_name>-<slug> if left out."""
-    release: str = "0"
+    release: Release = "0"
     """Immutable number of exactly these weights and settings."""
     slug: str = ""
     """Another name for --model_type; from its name if left out."""
-    axes: str | None = None
-    """The axes it takes, as AI OnDemand's registry has them."""
-    tasks: dict[str, Task]
+    axes: Annotated[str, Field(pattern=r"^[TCZYX]+$")] | None = None
+    """The axes it takes, as AI OnDemand's registry has them, for a spec that doesn't say."""
+    tasks: Annotated[dict[TaskName, Task], Field(min_length=1)]
     """What it can do, with its weights; the first is the default."""
     params: list[Param] | None = None
     """Replaces the root's list."""
-    spec: dict[str, Any] = {}
+    spec: Spec = Field(default_factory=dict)
     """Merged over the root's spec."""
     metadata: Metadata | None = None
     """In place of the root's."""
@@ -247,19 +276,11 @@ class Version(Strict):
     access_url: str | None = None
     """In place of the root's."""
 
-    @field_validator("tasks")
-    @classmethod
-    def _known(cls, tasks: dict[str, Task]) -> dict[str, Task]:
-        unknown = [t for t in tasks if t.lower() not in TASK_NAMES]
-        if unknown:
-            raise ValueError(f"unknown task {unknown[0]!r}; known: {', '.join(TASK_NAMES)}")
-        return {t.lower(): task for t, task in tasks.items()}
-
 
 class Manifest(Strict):
     """One base model: everything the pipeline and a UI need to know about it."""
 
-    name: str
+    name: PlainText
     """What people call the model."""
     short_name: ShortName = ""
     """Names bin/run_<short_name>.py and envs/<short_name>.yml."""
@@ -273,29 +294,31 @@ class Manifest(Strict):
     """Whether the licence allows it; null: not said."""
     access_url: str | None = None
     """Where to ask for access."""
-    params: list[Param] = []
+    params: list[Param] = Field(default_factory=list)
     """What a user may change."""
-    spec: dict[str, Any] = {}
+    spec: Spec = Field(default_factory=dict)
     """ModelSpec's fields; versions and tasks merge theirs over it."""
-    versions: Annotated[dict[str, Version], Field(min_length=1)]
+    versions: Annotated[dict[VersionName, Version], Field(min_length=1)]
     """In order; the first is the default."""
     runner: Literal["onnx", "torchscript", "timm"] | None = None
     """A script that serves any model of a format, in place of run_<short_name>.py."""
-    environment: str | None = None
+    environment: EnvironmentName | None = None
     """Another environment than the script's own; `base` is ours."""
-    config: str | None = None
-    """A config file that reaches the script under `params`."""
+    config: ConfigPath | None = None
+    """A config file, a path or https, that reaches the script under `params`."""
     usage_guide: str | None = None
     """How to use it, for a user interface."""
-    extends: bool = False
+    extends: StrictBool = False
     """Merge over the manifest of the same short_name, in place of replacing it."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        self.short_name = self.short_name or slug(self.name)
+        self.short_name = self.short_name or short_name_of(self.name)
+        if not self.short_name[0].isalnum():
+            raise ValueError(f"short_name: none can be made of {self.name!r}, so write one")
         for name, version in self.versions.items():
             version.slug = version.slug or slug(name)
-            version.model_name = version.model_name or f"{self.short_name}-{version.slug}"
+            version.model_name = version.model_name or f"{self.short_name}-{slug(version.slug)}"
         return self
 
     @property
@@ -309,40 +332,3 @@ class Manifest(Strict):
         if self.environment:
             return self.environment
         return "base" if self.runner == "onnx" else self.runner or self.short_name
-
-
-def model_spec(fields: dict[str, Any]) -> ModelSpec:
-    """A ModelSpec from the fields people write, checked.
-
-    Parameters
-    ----------
-    fields
-        ModelSpec's fields; in `tile_spec`, `size`, `band`, `context` and `stride` may be one
-        number for y and x.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        Naming each field that doesn't fit.
-    """
-    fields = dict(fields)
-    if isinstance(fields.get("tile_spec"), dict):
-        fields["tile_spec"] = _tile_fields(fields["tile_spec"])
-    return TypeAdapter(ModelSpec).validate_python(fields)
-
-
-def _tile_fields(tile: dict[str, Any]) -> dict[str, Any]:
-    """`tile_spec` with every value per axis, and `stride` turned into `band`."""
-    tile = dict(tile)
-    size = tile["size"] = _per_axis(tile.get("size", {}), "yx")
-    for key in ("band", "context"):
-        tile[key] = _per_axis(tile.get(key, 0), size)
-    stride = tile.pop("stride", None)
-    if stride is not None:
-        strides = _per_axis(stride, size)
-        tile["band"] = {a: (size[a] - strides[a]) / 2 - tile["context"][a] for a in size}
-    return tile
-
-
-def _per_axis(value: Any, axes: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, dict) else dict.fromkeys(axes, value)

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from . import environments, weights
+from .documents import read_document
 from .errors import USAGE, ProblemsError, TilewrightError
 from .fit import Planned, plan_image
 from .inputs import Row, rows
 from .jobs import Group, Job, Recipe, digest, save
 from .params import Params, check_params
-from .registry import Choice, Registry, code_digests, read_config
+from .registry import Choice, Registry, code_digests
 from .spec import ModelSpec
 
 JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
@@ -179,7 +180,9 @@ def registry(params: Params, here: Path) -> Registry:
 def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, Any]]:
     """The chosen model, its spec and its parameters."""
     choice = registry(params, here).choose(params.model, params.model_type, params.task)
-    config = read_config(here / params.model_config_file) if params.model_config_file else {}
+    choice.script()  # without one, all else is beside the point
+    file = params.model_config_file
+    config = read_document(here / file).data if file else {}
     spec = choice.spec(params.tile_size, params.variant)
     check_mergeable(spec)
     return choice, spec, choice.values(config)

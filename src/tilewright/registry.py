@@ -1,32 +1,31 @@
 """Which models there are, and what one choice of model, version and task comes to.
 
-Manifests come from `manifests/` and any overlay folder; a later one of the same short_name
-replaces an earlier one or, with `extends: true`, is merged over it, its locations first.
+`overlays` says which manifest counts; here each is checked, and spec and parameters inherited.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from .documents import Document, FaultError, deep_merge, read_document
 from .environments import digest as environment_digest
 from .errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
+from .faults import faults, spec_blocks, spec_fault
+from .fields import DEFAULT_TILE, DEFAULT_VOLUME, whole_spec
 from .jobs import Recipe
-from .manifest import Location, Manifest, Param, Task, Version, model_spec
+from .manifest import Location, Manifest, Param, Task, Version
+from .overlays import read_folders
 from .spec import ModelSpec
-from .tiling import grid
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: manifests, scripts, environments and bundled weights are found from here."""
-DEFAULT_TILE = {"size": 2048, "band": 64, "context": 32}
 TILE_CODE = (
     "spec.py",
     "tiling.py",
@@ -131,13 +130,11 @@ class Choice:
             When the merged fields don't make a ModelSpec, there is no such variant, or the size
             can't be changed.
         """
-        fields = self.fields(variant)
         try:
-            spec = model_spec(fields)
-            grid(spec.tile_spec, (1,) * len(spec.tile_spec.axes))
+            spec = whole_spec(self.fields(variant))
         except ValidationError as error:
             raise _unfit(f"The spec of {self.model_name}", error) from None
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             raise _wrong(f"The spec of {self.model_name}", str(error)) from None
         return _with_tile_size(spec, tile_size) if tile_size is not None else spec
 
@@ -148,7 +145,7 @@ class Choice:
             fields = deep_merge(fields, part)
         if variant is not None:
             fields = deep_merge(fields, self._differences(fields.get("variants") or {}, variant))
-        fields.setdefault("tile_spec", DEFAULT_TILE)
+        fields = {**defaults(self.version.axes), **fields}
         fields["model_name"] = self.model_name
         fields["version"] = self.version.release
         fields.setdefault("license", self.license)
@@ -169,7 +166,7 @@ class Choice:
         """
         known = {p.arg_name: p for p in self.params}
         config_path = self._config_path()
-        base = read_config(config_path) if config_path else {}
+        base = read_document(config_path).data if config_path else {}
         values = {name: p.start for name, p in known.items()} | base
         problems = []
         for name, given in config.items():
@@ -188,8 +185,14 @@ class Choice:
         found = next((p for p in paths if p), None)
         return ROOT / found if found else None
 
-    def recipe(self, spec: ModelSpec, params: dict[str, Any]) -> Recipe:
-        """What makes the numbers of this choice."""
+    def script(self) -> Path:
+        """The script that runs this choice.
+
+        Raises
+        ------
+        TilewrightError
+            When it isn't there.
+        """
         script = ROOT / "bin" / self.manifest.script
         if not script.is_file():
             raise TilewrightError(
@@ -197,6 +200,11 @@ class Choice:
                 fix="Choose another model (./tilewright models lists them) or add the script.",
                 code=UNAVAILABLE,
             )
+        return script
+
+    def recipe(self, spec: ModelSpec, params: dict[str, Any]) -> Recipe:
+        """What makes the numbers of this choice."""
+        script = self.script()
         environment = self.manifest.environment_name
         return Recipe(
             model={
@@ -218,8 +226,12 @@ class Choice:
 class Registry:
     """Every manifest, by short_name."""
 
-    def __init__(self, manifests: dict[str, Manifest]) -> None:
+    def __init__(
+        self, manifests: dict[str, Manifest], documents: dict[str, Document] | None = None
+    ) -> None:
         self.manifests = manifests
+        self.documents = documents or {}
+        """What each was read from: values, and the file and line of each."""
 
     @classmethod
     def load(cls, *overlays: Path) -> Registry:
@@ -228,26 +240,54 @@ class Registry:
         Raises
         ------
         TilewrightError
-            When a folder isn't there, or naming every file that isn't a manifest, and why.
+            When a folder isn't there, or naming every fault of every manifest, with its line.
         """
-        raw: dict[str, dict[str, Any]] = {}
-        problems: list[TilewrightError] = []
+        documents, problems = read_folders(ROOT / "manifests", *overlays)
         manifests = {}
-        for path in _manifest_files(ROOT / "manifests", *overlays):
+        for name, document in documents.items():
             try:
-                data = read_config(path)
-                name = str(data.get("short_name") or path.stem)
-                raw[name] = overlay(raw[name], data) if _extends(raw, name, data) else data
-                manifests[name] = Manifest.model_validate(raw[name])
-            except TilewrightError as error:
-                problems.append(error)
-            except (AttributeError, TypeError, KeyError) as error:
-                problems.append(_wrong(f"The manifest {path.name}", f"a block is empty: {error}"))
+                manifests[name] = Manifest.model_validate(document.data)
             except ValidationError as error:
-                problems.append(_unfit(f"The manifest {path.name}", error))
+                problems += faults(error, document)
+        registry = cls(manifests, documents)
+        problems += registry.unfit_specs()
+        problems += registry.shared_names()
         if problems:
             raise ProblemsError(problems)
-        return cls(manifests)
+        return registry
+
+    def unfit_specs(self) -> list[TilewrightError]:
+        """A problem for everything that keeps a choice's fields from making a ModelSpec."""
+        found: dict[str, TilewrightError] = {}
+        for choice in self:
+            document = self.documents[choice.manifest.short_name]
+            blocks = spec_blocks(document, choice.variant, choice.task_name)
+            variants: Iterable[str] = choice.fields().get("variants") or ()
+            for variant in (None, *variants):
+                inner = [(*b, "variants", variant) for b in blocks if variant]
+                try:
+                    whole_spec(choice.fields(variant))
+                except ValidationError as error:
+                    problems = faults(error, document, [*inner, *blocks])
+                    found |= {str(p): p for p in problems}
+                except ValueError as error:
+                    problem = spec_fault(str(error), document, [*inner, *blocks])
+                    found[str(problem)] = problem
+        return list(found.values())
+
+    def shared_names(self) -> list[TilewrightError]:
+        """A problem for each model_name that two versions have."""
+        first: dict[str, tuple[Path, int]] = {}
+        problems: list[TilewrightError] = []
+        for name, manifest in self.manifests.items():
+            for key, version in manifest.versions.items():
+                place = self.documents[name].place(("versions", key, "model_name"))
+                path, line = first.setdefault(str(version.model_name), place)
+                if (path, line) != place:
+                    why = f"the model_name {version.model_name!r} is that of {path}, line {line}"
+                    fix = "Give each version its own `model_name`."
+                    problems.append(FaultError(place, f"versions.{key}: {why}, too", fix=fix))
+        return problems
 
     def __iter__(self) -> Iterator[Choice]:
         for manifest in self.manifests.values():
@@ -288,51 +328,6 @@ class Registry:
         return choices[0]
 
 
-def deep_merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on `base`: dicts are merged key by key, anything else is replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = deep_merge(merged[key], value) if both else value
-    return merged
-
-
-def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """A site's manifest over ours: deep-merged, with the site's locations before ours."""
-    merged = deep_merge(base, over)
-    for name, version in over.get("versions", {}).items():
-        for task, block in version.get("tasks", {}).items():
-            ours = base.get("versions", {}).get(name, {}).get("tasks", {}).get(task, {})
-            both = _listed(block.get("locations", [])) + _listed(ours.get("locations", []))
-            merged["versions"][name]["tasks"][task]["locations"] = both
-    return merged
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A YAML or JSON file that holds one mapping.
-
-    Raises
-    ------
-    TilewrightError
-        When the file can't be read or holds something else.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise TilewrightError(
-            f"{path}: can't be read as a config file ({reason}).", fix="Check the file.", code=USAGE
-        ) from None
-    if not isinstance(data, dict):
-        raise TilewrightError(
-            f"{path}: holds {type(data).__name__}, not a mapping of names to values.",
-            fix="Write one `name: value` a line.",
-            code=USAGE,
-        )
-    return data
-
-
 def file_digest(path: Path) -> str:
     """SHA-256 (64 hex digits) of a file's content."""
     with path.open("rb") as file:
@@ -352,21 +347,17 @@ def local_path(where: Location) -> Path | None:
     return ROOT / where.location
 
 
-def _manifest_files(*folders: Path) -> Iterator[Path]:
-    for folder in folders:
-        if not folder.is_dir():
-            raise TilewrightError(
-                f"--manifests {folder}: there is no such folder.", fix="Check it.", code=USAGE
-            )
-        yield from sorted(p for p in folder.glob("*") if p.suffix in (".yml", ".yaml", ".json"))
+def defaults(axes: str | None) -> dict[str, Any]:
+    """ModelSpec's fields where a manifest has none, for a version of these axes.
 
-
-def _listed(locations: Any) -> list[Any]:
-    return locations if isinstance(locations, list) else [locations]
-
-
-def _extends(raw: dict[str, Any], name: str, data: dict[str, Any]) -> bool:
-    return bool(data.get("extends")) and name in raw
+    C in the axes is for a model that takes RGB, as AI OnDemand's registry has it.
+    """
+    found: dict[str, Any] = {"tile_spec": DEFAULT_VOLUME if "Z" in (axes or "") else DEFAULT_TILE}
+    if axes:
+        found["axes"] = axes if "C" in axes else f"C{axes}"
+    if axes and "C" in axes:
+        found |= {"num_channels": 3, "color_space": "RGB"}
+    return found
 
 
 def _with_tile_size(spec: ModelSpec, size: int) -> ModelSpec:

@@ -23,7 +23,8 @@ from . import __version__
 from .documents import Document, read_document
 from .errors import USAGE, TilewrightError
 from .manifest import Manifest
-from .registry import ROOT, overlay
+from .overlays import overlay
+from .registry import ROOT
 from .rules import schema
 from .rules.identity import contract
 from .rules.subject import ERROR, Case, Fault, Finding, Subject

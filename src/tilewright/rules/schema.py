@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tilewright.documents import Document, Where
+from tilewright.fields import model_spec
 from tilewright.manifest import (
     Author,
     Location,
@@ -19,7 +20,6 @@ from tilewright.manifest import (
     Publication,
     Task,
     Version,
-    model_spec,
 )
 from tilewright.registry import Choice
 from tilewright.spec import ModelSpec, Resolution, TileSpec
@@ -41,7 +41,8 @@ BLOCKS: dict[str, tuple[str, ...]] = {
 }
 """The keys of each block, by the name that leads to it."""
 LEVEL_0 = "L0"
-RULES = {"params": "S28", "tasks": "S29", "model_name": "S1", "sha256": "S3", "precision": "S24"}
+RULES = {"params": "S28", "tasks": "S29", "model_name": "S1", "sha256": "S3", "precision": "S24",
+         "location": "S5"}  # fmt: skip
 """The rule that a wrong value breaks, by the last of these keys on the way to it."""
 
 Named = tuple[str, Fault]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from tilewright.documents import read_document
 from tilewright.environments import definition
 from tilewright.errors import TilewrightError
 from tilewright.manifest import Param
-from tilewright.registry import ROOT, read_config
+from tilewright.registry import ROOT
 
 from .subject import WARNING, Case, Fault, Subject
 
@@ -126,7 +127,7 @@ def _config(case: Case) -> set[str]:
     if found is None or not (ROOT / found).is_file():
         return set()
     try:
-        return set(read_config(ROOT / found))
+        return set(read_document(ROOT / found).data)
     except TilewrightError:
         return set()
 

@@ -1,0 +1,145 @@
+"""What pydantic found wrong in a document, in sentences with file, line and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+from .documents import Document, FaultError, Where
+from .fields import ResolutionFields, SpecFields, Strict, TileFields
+from .manifest import (
+    TASK_NAMES,
+    Author,
+    Location,
+    Manifest,
+    Metadata,
+    Param,
+    Publication,
+    Task,
+    Version,
+)
+
+BLOCKS: dict[str, type[Strict]] = {
+    "versions": Version,
+    "tasks": Task,
+    "locations": Location,
+    "params": Param,
+    "metadata": Metadata,
+    "pubs": Publication,
+    "authors": Author,
+    "spec": SpecFields,
+    "tile_spec": TileFields,
+    "resolution": ResolutionFields,
+}
+"""What a block of a manifest is, by the key it stands under."""
+MANUAL = "docs/manifest.md lists every field."
+
+
+def faults(
+    error: ValidationError, document: Document, blocks: Sequence[Where] = ((),)
+) -> list[FaultError]:
+    """Every fault once, in the order of the document's lines.
+
+    Parameters
+    ----------
+    error
+        Found in values that `document` holds.
+    blocks
+        What leads to the values: ``[()]`` for the whole document. Of several blocks that were
+        merged, the last one first; the first that has a faulty value is named.
+    """
+    grouped: dict[Where, list[Any]] = {}
+    for detail in error.errors(include_url=False):
+        grouped.setdefault(_where(detail, document, blocks), []).append(detail)
+    found = [_fault(where, details, document) for where, details in grouped.items()]
+    return sorted(found, key=lambda fault: (str(fault.path), fault.line))
+
+
+def spec_fault(message: str, document: Document, blocks: Sequence[Where]) -> FaultError:
+    """A fault that concerns several fields of merged blocks: it is put where one is written."""
+    where = _where({"type": "", "loc": (), "msg": message}, document, blocks)
+    return FaultError(document.place(where), _sentence(where, message), fix=MANUAL)
+
+
+def spec_blocks(document: Document, version: str, task: str) -> list[Where]:
+    """The blocks that a choice's spec is merged from, the last one first."""
+    inside: Where = ("versions", version)
+    return [(*inside, "tasks", task, "spec"), (*inside, "spec"), ("spec",), inside]
+
+
+def nearest(given: str, known: Sequence[str]) -> str:
+    """A sentence that names the nearest known word, or all of them."""
+    near = get_close_matches(given, known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
+
+
+def _where(detail: Any, document: Document, blocks: Sequence[Where]) -> Where:
+    """What leads to a fault: as far as the document has it, or one further if it is missing."""
+    loc = detail["loc"] or _named(detail, document, blocks)
+    for length in range(len(loc), 0, -1):
+        for block in blocks:
+            if (where := (*block, *loc[:length])) in document.lines:
+                lacks = detail["type"] == "missing" and length == len(loc) - 1
+                return (*block, *loc) if lacks else where
+    block = next((b for b in blocks if b in document.lines), blocks[-1])
+    return (*block, *loc) if detail["type"] == "missing" else block
+
+
+def _named(detail: Any, document: Document, blocks: Sequence[Where]) -> Where:
+    """The field of the blocks that a message about several fields names first."""
+    words = re.findall(r"[a-z_]+", detail["msg"])
+    named: list[Where] = [path for w in words for path in ((w,), ("tile_spec", w))]
+    return next((n for n in named for b in blocks if (*b, *n) in document.lines), ())
+
+
+def _fault(where: Where, details: list[Any], document: Document) -> FaultError:
+    first = details[0]
+    kind, given = first["type"], first["input"]
+    fix = MANUAL
+    if kind == "extra_forbidden":
+        known = _known(where)
+        fix = nearest(str(where[-1]), known)
+        where, why = where[:-1], f"there is no field {where[-1]!r}"
+        place = document.place((*where, first["loc"][-1]))
+        return FaultError(place, _sentence(where, why), fix=fix)
+    if kind == "missing":
+        why = "is missing"
+    elif kind == "value_error":
+        why = first["msg"].removeprefix("Value error, ")
+    else:
+        why = f"{_short(given)} {_wanted(details)}"
+    if kind == "string_type" and isinstance(given, int | float):
+        fix = f'Put it in quotes: "{given}".'
+    if why.startswith("unknown task"):
+        fix = nearest(str(given).lower(), list(TASK_NAMES))
+    return FaultError(document.place(where), _sentence(where, why), fix=fix)
+
+
+def _wanted(details: list[Any]) -> str:
+    """What pydantic wanted instead: of a union, each member's wish."""
+    wishes = [d["msg"].partition(", unable")[0] for d in details]
+    wishes = [re.sub("^(Input|String|List|Dictionary|Tuple) should ", "", w) for w in wishes]
+    return "should " + " or ".join(dict.fromkeys(w.replace("valid ", "") for w in wishes))
+
+
+def _known(where: Where) -> list[str]:
+    """The fields of the block that holds `where`."""
+    block: type[Strict] = Manifest
+    for key in where[:-1]:
+        if key in BLOCKS and key in block.model_fields:
+            block = BLOCKS[str(key)]
+    return list(block.model_fields)
+
+
+def _sentence(where: Where, why: str) -> str:
+    path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
+    return f"{path.lstrip('.') or 'the manifest'}: {why}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,175 @@
+"""ModelSpec as people write it, a block at a time, and the ModelSpec that it comes to.
+
+A block has any of the fields, each checked where it stands; `stride` may stand for `band`, and one
+number for y and x. What concerns several fields is checked when all blocks are merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from .spec import ModelSpec
+from .tiling import grid
+
+DEFAULT_TILE = {"size": 2048, "band": 64, "context": 32}
+DEFAULT_VOLUME = {
+    "size": {"z": 64, "y": 256, "x": 256},
+    "band": {"z": 8, "y": 32, "x": 32},
+    "context": {"z": 4, "y": 16, "x": 16},
+}
+FROM_ABOVE = {"model_name", "version"}  # a version's own fields
+
+Axis = Literal["z", "y", "x"]
+VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=50)]
+
+
+class Strict(BaseModel):
+    """A block of a manifest; a key it doesn't know is an error."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    def given(self) -> dict[str, Any]:
+        """What was written, and no defaults."""
+        return self.model_dump(exclude_unset=True)
+
+
+class ResolutionFields(Strict):
+    """Resolution, as people write it."""
+
+    mpp: float | None = None
+    """µm per pixel."""
+    magnification: float | None = None
+    """Objective power, taken as 10 / magnification µm per pixel."""
+    level: int | None = None
+    """A pyramid level of the file, 0 the finest."""
+    tolerance: float = 0.05
+    """Relative deviation of mpp within which pixels are taken as they are."""
+
+
+class TileFields(Strict):
+    """TileSpec, as people write it."""
+
+    size: float | dict[Axis, float] = {}
+    """What the model sees."""
+    band: float | dict[Axis, float] = 0.0
+    """Overlap kept on each side with a neighbour."""
+    context: float | dict[Axis, float] = 0.0
+    """Read on each side with a neighbour, then thrown away."""
+    stride: float | dict[Axis, float] | None = None
+    """Distance of two tiles' origins, in place of `band`."""
+    resolution: ResolutionFields | None = None
+    unit: Literal["px", "um"] = "px"
+    variable_input: bool = False
+    pad: Literal["reflect", "edge", "zero", "white"] = "reflect"
+    stride_multiple: int = 1
+
+
+def _optional_fields() -> dict[str, Any]:
+    hints = {k: v for k, v in get_type_hints(ModelSpec).items() if k not in FROM_ABOVE}
+    names = [n for n in ModelSpec.__dataclass_fields__ if n in hints and n != "variants"]
+    kinds = {**hints, "tile_spec": TileFields}
+    return {name: (kinds[name], None) for name in names}
+
+
+_Variant: Any = create_model("VariantFields", __base__=Strict, **_optional_fields())
+_VARIANTS: Any = (dict[VariantName, _Variant] | None, None)
+SpecFields: Any = create_model("SpecFields", __base__=_Variant, variants=_VARIANTS)
+"""Any of ModelSpec's fields, and `variants`: alternatives with the fields that differ."""
+
+
+class _AsWritten:
+    """Checks a mapping as SpecFields and leaves a mapping."""
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler.generate_schema(SpecFields)
+        return core_schema.no_info_after_validator_function(Strict.given, schema)
+
+
+Spec = Annotated[dict[str, Any], _AsWritten()]
+"""Some of ModelSpec's fields, checked; only those that were written are in it."""
+
+
+@cache
+def _adapter() -> TypeAdapter[ModelSpec]:
+    return TypeAdapter(ModelSpec)
+
+
+def model_spec(fields: Mapping[str, Any]) -> ModelSpec:
+    """The ModelSpec of merged blocks.
+
+    Parameters
+    ----------
+    fields
+        ModelSpec's fields; in `tile_spec`, `size`, `band`, `context` and `stride` may be one
+        number for y and x.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Naming each field that doesn't fit.
+    """
+    fields = dict(fields)
+    if isinstance(fields.get("tile_spec"), dict):
+        fields["tile_spec"] = _tile(fields["tile_spec"])
+    return _adapter().validate_python(fields)
+
+
+def whole_spec(fields: Mapping[str, Any]) -> ModelSpec:
+    """As `model_spec`, when its tiles can be laid out as well.
+
+    Raises
+    ------
+    ValueError
+        As `model_spec`, or when a number makes no sense for a tile or a tile has no core.
+    """
+    spec = model_spec(fields)
+    tile = spec.tile_spec
+    if missing := {"y", "x"} - set(tile.size):
+        raise ValueError(f"size needs {', '.join(sorted(missing))}")
+    if min(tile.size.values()) <= 0 or tile.stride_multiple < 1:
+        raise ValueError("size and stride_multiple are over 0")
+    if min([*tile.band.values(), *tile.context.values()]) < 0:
+        raise ValueError("band and context are at least 0, and stride at most size - 2 x context")
+    if spec.std is not None and not all(value > 0 for value in spec.std):
+        raise ValueError("std is over 0 for each channel")
+    grid(spec.tile_spec, (1,) * len(spec.tile_spec.axes))
+    return spec
+
+
+def _tile(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`tile_spec` with every value per axis, and `stride` turned into `band`."""
+    tile = dict(given)
+    size = tile["size"] = _per_axis(tile.get("size", {}), "yx")
+    for key in ("band", "context"):
+        tile[key] = _per_axis(tile.get(key, 0.0), size)
+    stride = tile.pop("stride", None)
+    if stride is not None:
+        strides = _per_axis(stride, size)
+        if missing := set(size) - set(strides):
+            raise _unfit(("stride",), given, f"stride needs {', '.join(sorted(missing))}")
+        tile["band"] = {a: (size[a] - strides[a]) / 2 - tile["context"].get(a, 0) for a in size}
+    return tile
+
+
+def _unfit(where: tuple[str, ...], given: Any, why: str) -> ValidationError:
+    """A fault of our own in pydantic's form."""
+    error = PydanticCustomError("value_error", "{why}", {"why": why})
+    detail: InitErrorDetails = {"type": error, "loc": ("tile_spec", *where), "input": given}
+    return ValidationError.from_exception_data("ModelSpec", [detail])
+
+
+def _per_axis(value: Any, axes: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else dict.fromkeys(axes, value)

@@ -1,0 +1,245 @@
+"""Folders of manifests, one over the other: which manifest each short_name comes to.
+
+A later folder's manifest replaces an earlier one of its short_name or, with `extends: true`, is
+merged over it, its locations first. One without any `spec` (AI OnDemand's have none) describes a
+model that we know, and takes what our own manifest of that short_name says beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .documents import Document, FaultError, Where, deep_merge, merge_documents, read_document
+from .errors import USAGE, TilewrightError
+from .faults import nearest
+from .manifest import short_name_of, slug
+
+ENDINGS = (".yml", ".yaml", ".json")
+OURS = ("spec", "runner", "environment", "license", "gated", "commercial_use", "access_url")
+"""What a manifest without a spec takes from ours: keys of the root and of versions."""
+
+
+def read_folders(ours: Path, *overlays: Path) -> tuple[dict[str, Document], list[TilewrightError]]:
+    """The manifest of every short_name, overlaid but not checked, and what couldn't be read.
+
+    Raises
+    ------
+    TilewrightError
+        When a folder isn't there.
+    """
+    problems: list[TilewrightError] = []
+    base = _read_folder(ours, problems)
+    found = dict(base)
+    for folder in overlays:
+        for name, document in _read_folder(folder, problems).items():
+            if document.data.get("extends") is not True:
+                found[name] = with_ours(document, base.get(name))
+            elif name in found:
+                found[name] = overlay_documents(found[name], document)
+            else:
+                problems.append(_nothing_to_extend(document, name, sorted(found)))
+    return found, problems
+
+
+def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A site's manifest over another: merged, with the site's locations before the other's."""
+    merged = deep_merge(base, over)
+    for where in _task_blocks(over):
+        if task := block(merged, *where):
+            theirs, others = (block(part, *where).get("locations", []) for part in (over, base))
+            task["locations"] = [*_listed(theirs), *_listed(others)]
+    return merged
+
+
+def overlay_documents(base: Document, over: Document) -> Document:
+    """The same of documents: each value knows its own file and line."""
+    merged = merge_documents(base, over)
+    for where in _task_blocks(over.data):
+        _shift(merged, base, (*where, "locations"), _count(over.data, where))
+    return replace(merged, data=overlay(base.data, over.data))
+
+
+def with_ours(document: Document, ours: Document | None) -> Document:
+    """A manifest without a spec, with what our manifest of its short_name says beyond it."""
+    if ours is None or any("spec" in part for part in _parts(document.data)):
+        return document
+    made = replace(document, data=_copied(document.data), lines=dict(document.lines), others={})
+    _take(made, ours, (), ())
+    for name, version in block(made.data, "versions").items():
+        match = _same_version(name, version, block(ours.data, "versions"))
+        there: Where | None = ("versions", match) if match else None
+        if isinstance(version, dict):
+            _take(made, ours, ("versions", name), there)
+        for task in block(made.data, "versions", name, "tasks") if there else ():
+            _take(made, ours, ("versions", name, "tasks", task), (*(there or ()), "tasks", task))
+    return made
+
+
+def block(data: Any, *where: str | int) -> dict[str, Any]:
+    """A mapping in unchecked data, or an empty one if there isn't one."""
+    for key in where:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def short_name(document: Document) -> str:
+    """The name that overlays go by, of an unchecked manifest."""
+    data = document.data
+    return str(data.get("short_name") or short_name_of(str(data.get("name") or document.path.stem)))
+
+
+def _read_folder(folder: Path, problems: list[TilewrightError]) -> dict[str, Document]:
+    if not folder.is_dir():
+        raise TilewrightError(
+            f"--manifests {folder}: there is no such folder.", fix="Check it.", code=USAGE
+        )
+    found: dict[str, Document] = {}
+    for path in _manifest_files(folder):
+        try:
+            document = _with_lower_tasks(read_document(path))
+            first = found.setdefault(short_name(document), document)
+            if first is not document:
+                raise _twice(first, document)
+        except TilewrightError as problem:
+            problems.append(problem)
+    return found
+
+
+def _manifest_files(folder: Path) -> Iterator[Path]:
+    files = sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and p.name[0] != ".")
+    if not files:
+        raise TilewrightError(
+            f"--manifests {folder}: holds no manifest.",
+            fix=f"Manifests are files that end in {', '.join(ENDINGS)}.",
+            code=USAGE,
+        )
+    yield from files
+
+
+def _with_lower_tasks(document: Document) -> Document:
+    """Tasks in lower case, as overlays compare them; AI OnDemand takes any case."""
+    renamed: dict[Where, str] = {}
+    for version in block(document.data, "versions"):
+        tasks = block(document.data, "versions", version, "tasks")
+        where: Where = ("versions", version, "tasks")
+        renamed |= {(*where, t): t.lower() for t in tasks if t != t.lower()}
+        for task in [t for t in tasks if t != t.lower()]:
+            if task.lower() in tasks:
+                raise _task_twice(document, (*where, task))
+            tasks[task.lower()] = tasks.pop(task)
+    if not renamed:
+        return document
+    lines = {(*w[:3], renamed.get(w[:4], w[3]), *w[4:]) if len(w) > 3 else w: n
+             for w, n in document.lines.items()}  # fmt: skip
+    return replace(document, lines=lines)
+
+
+def _parts(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The root, every version and every task."""
+    yield data
+    yield from (block(data, "versions", name) for name in block(data, "versions"))
+    yield from (block(data, *where) for where in _task_blocks(data))
+
+
+def _same_version(name: str, version: Any, ours: dict[str, Any]) -> str | None:
+    """Our version of a name, or of a slug."""
+    names = {name, block(version).get("slug") or slug(name)}
+    return next((n for n, v in ours.items() if n in names or block(v).get("slug") in names), None)
+
+
+def _take(made: Document, ours: Document, here: Where, there: Where | None) -> None:
+    """Copy the keys that a block lacks, and the parameters, from one of ours."""
+    target = block(made.data, *here) if here else made.data
+    source = block(ours.data, *there) if there is not None else {}
+    for key in OURS:
+        if key in source and key not in target:
+            target[key] = source[key]
+            _copy_lines(made, ours, (*here, key), (*(there or ()), key))
+    if len(here) == 2:
+        _take_params(made, ours, target, source)
+
+
+def _take_params(
+    made: Document, ours: Document, target: dict[str, Any], source: dict[str, Any]
+) -> None:
+    """The parameters that only our script knows keep our version's values."""
+    listed = target.get("params") or made.data.get("params") or []
+    known = source.get("params") or ours.data.get("params") or []
+    if not (isinstance(listed, list) and isinstance(known, list)):
+        return
+    names = {block(p).get("arg_name") or block(p).get("name") for p in listed}
+    more = [p for p in known if (block(p).get("arg_name") or block(p).get("name")) not in names]
+    if more:
+        target["params"] = [*listed, *more]
+
+
+def _copy_lines(made: Document, ours: Document, here: Where, there: Where) -> None:
+    for where, line in ours.lines.items():
+        if where[: len(there)] == there:
+            to = (*here, *where[len(there) :])
+            made.lines[to] = line
+            made.others[to] = ours.path
+
+
+def _shift(merged: Document, base: Document, where: Where, by: int) -> None:
+    """Move the lines of the base's locations behind those put before them."""
+    if not by:
+        return
+    old = [w for w in base.lines if w[: len(where)] == where and len(w) > len(where)]
+    for found in old:
+        index = found[len(where)]
+        to = (
+            *where,
+            int(index) + by if isinstance(index, int) else index,
+            *found[len(where) + 1 :],
+        )
+        path, line = base.place(found)
+        merged.lines[to] = line
+        merged.others[to] = path
+
+
+def _task_blocks(data: dict[str, Any]) -> Iterator[Where]:
+    for version in block(data, "versions"):
+        for task in block(data, "versions", version, "tasks"):
+            yield ("versions", version, "tasks", task)
+
+
+def _count(data: dict[str, Any], where: Where) -> int:
+    return len(_listed(block(data, *where).get("locations", [])))
+
+
+def _listed(locations: Any) -> list[Any]:
+    return locations if isinstance(locations, list) else [locations]
+
+
+def _copied(data: Any) -> Any:
+    """Its own dicts, so that what is added stays out of another document."""
+    return {k: _copied(v) for k, v in data.items()} if isinstance(data, dict) else data
+
+
+def _twice(first: Document, second: Document) -> FaultError:
+    path, line = first.place(("short_name",))
+    return FaultError(
+        second.place(("short_name",)),
+        f"the short_name {short_name(second)!r} is that of {path}, line {line}, too",
+        fix="Give each its own, or remove one file.",
+    )
+
+
+def _task_twice(document: Document, where: Where) -> FaultError:
+    return FaultError(
+        document.place(where),
+        f"the task {str(where[-1]).lower()!r} is there twice",
+        fix="Capitals don't count: join the two.",
+    )
+
+
+def _nothing_to_extend(document: Document, name: str, known: list[str]) -> FaultError:
+    return FaultError(
+        document.place(("extends",)),
+        f"there is no manifest {name!r} that could be extended",
+        fix=nearest(name, known),
+    )
