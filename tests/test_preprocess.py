@@ -82,7 +82,10 @@ def test_planes_are_time_by_time_and_slice_by_slice(tmp_path: Path) -> None:
 
 def test_a_volumes_model_gets_its_slices_in_the_tile(tmp_path: Path) -> None:
     pixels = numbered("TZYX")
-    spec = model(tile={"size": {"z": 3, "y": 24, "x": 24}, "context": {}, "variable_input": True})
+    spec = model(
+        axes="CZYX",
+        tile={"size": {"z": 3, "y": 24, "x": 24}, "context": {}, "variable_input": True},
+    )
     with TileReader(saved(tmp_path, pixels, "TZYX"), spec) as reader:
         assert (reader.shape, reader.planes) == ((4, 37, 53), ({"T": 0}, {"T": 1}))
         for tile in reader.grid:
@@ -91,7 +94,7 @@ def test_a_volumes_model_gets_its_slices_in_the_tile(tmp_path: Path) -> None:
 
 
 def test_a_volumes_model_takes_a_flat_image_as_one_slice(tmp_path: Path) -> None:
-    spec = model(tile={"size": {"z": 1, "y": 24, "x": 24}})
+    spec = model(axes="CZYX", tile={"size": {"z": 1, "y": 24, "x": 24}})
     with TileReader(saved(tmp_path, numbered("YX")), spec) as reader:
         assert reader.shape == (1, 37, 53)
         assert reader.read(0, ((0, 1), (0, 24), (0, 24))).shape == (1, 1, 24, 24)
@@ -253,7 +256,8 @@ def test_tiled_and_untiled_runs_pad_alike(
 # Resolution ------------------------------------------------------------------------------------
 
 RESAMPLED = sorted(KERNELS)
-PILLOWS = {"area": Pillow.Resampling.BOX, "bilinear": Pillow.Resampling.BILINEAR,
+PILLOWS = {"area": Pillow.Resampling.BOX, "box": Pillow.Resampling.BOX,
+           "bilinear": Pillow.Resampling.BILINEAR,
            "bicubic": Pillow.Resampling.BICUBIC, "lanczos": Pillow.Resampling.LANCZOS,
            "nearest": Pillow.Resampling.NEAREST}  # fmt: skip
 
@@ -468,10 +472,12 @@ def test_statistics_do_not_depend_on_the_files_format(tmp_path: Path) -> None:
 
 BAD_SPECS = [
     pytest.param({"color_space": "LAB"}, "color_space is 'LAB'.*RGB", id="colour"),
-    pytest.param({"stain_normalization": "macenko"}, "is 'macenko', which isn't", id="stain"),
+    pytest.param({"stain_normalization": "macenko"}, "needs num_channels 3 and", id="stain"),
     pytest.param({"interpolation": "cubic"}, "'cubic'.*bicubic", id="interpolation"),
     pytest.param({"normalization": {"method": "max"}}, "'max'.*percentile or zscore", id="method"),
     pytest.param({"normalization": {**ZSCORE, "scope": "slide"}}, "scope is 'slide'", id="scope"),
+    pytest.param({"axes": "CZYX"}, "axes are CZYX, and its tiles have C, Y, X", id="axes"),
+    pytest.param({"crop": {"size": 8}}, "for one vector a tile", id="crop"),
     pytest.param({"tile": {"pad": "wrap"}}, "pad is 'wrap'.*reflect", id="pad"),
 ]
 

@@ -24,6 +24,7 @@ from .fit import Planned, plan_image
 from .inputs import Row, rows
 from .jobs import Group, Job, Recipe, digest, save
 from .params import Params, check_params
+from .preprocess import needs_statistics
 from .registry import Choice, Registry, code_digests
 from .spec import ModelSpec
 
@@ -36,6 +37,8 @@ MERGE_CODE = (
     "images.py",
     "formats.py",
     "resample.py",
+    "colour.py",
+    "stain.py",
     "preprocess.py",
     "store.py",
     "merge/objects.py",
@@ -46,7 +49,16 @@ MERGE_CODE = (
     "merge/groups.py",
     "merge/stores.py",
 )
-SCAN_CODE = ("images.py", "formats.py", "normalise.py", "resample.py", "preprocess.py", "scan.py")
+SCAN_CODE = (
+    "images.py",
+    "formats.py",
+    "normalise.py",
+    "resample.py",
+    "colour.py",
+    "stain.py",
+    "preprocess.py",
+    "scan.py",
+)
 
 
 @dataclass(frozen=True)
@@ -277,8 +289,8 @@ def job_pixels(spec: ModelSpec, image: Planned) -> int:
 
 def needs_scan(image: Planned, spec: ModelSpec) -> bool:
     """Whether pixels are needed ahead: statistics of a big image, or a tiled copy of its file."""
-    statistics = (spec.normalization or {}).get("scope") == "image"
-    return (statistics and image.counted > SCAN_PIXELS) or image.decode_factor > DECODE_LIMIT
+    ahead = needs_statistics(spec) and image.counted > SCAN_PIXELS
+    return ahead or image.decode_factor > DECODE_LIMIT
 
 
 def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Planned]]:

@@ -1,88 +1,63 @@
 """ModelSpec's input side: what a model sees of an image, tile by tile, as if it weren't tiled.
 
-The order is the spec's: channels, colour, resample, `input_range`, mean and std or
+The order is the spec's: channels, colour, stain, resample, `input_range`, mean and std or
 `normalization`. Nothing here depends on where a tile was cut: `resample` samples one grid, the
-whole image's; `normalise`'s figures are the whole scene's (unless their scope is the tile); what
-lies past the image's end is the image's reflection, not the tile's.
+whole image's; the figures of `stain` and `normalise` are the whole scene's (unless their scope is
+the tile); what lies past the image's end is the image's reflection, not the tile's. A tile is
+resized and cropped (`resize`, `crop`) after all that is read of it is filled, before its values
+are scaled.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from skimage.color import rgb2hed
 
 from . import normalise, resample
 from .closing import Closing
+from .colour import COLOURS, Colour, same, white
 from .errors import USAGE, TilewrightError
 from .images import open_image
 from .jobs import ImageRef
+from .refusals import check_spec
 from .spec import ARRAY_AXES, ModelSpec
+from .stain import Fit, Stain
 from .tiling import Box, Interval, grid
 
 Array = np.ndarray[Any, Any]
-Colour = Callable[[Array], Array]
 Index = dict[str, int | slice]
 
 LEAST_SPAN = np.float32(1e-6)  # what a flat channel is divided by
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and OpenCV make grey
-PADS = ("reflect", "edge", "zero", "white")
-
-
-def _same(pixels: Array) -> Array:
-    return pixels
-
-
-def _bgr(pixels: Array) -> Array:
-    return pixels[::-1]
-
-
-def _gray(pixels: Array) -> Array:
-    if len(pixels) == 1:
-        return pixels
-    red, green, blue = pixels.astype(np.float32)
-    return np.asarray(LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[None]
-
-
-def _hed(pixels: Array) -> Array:
-    scaled = pixels.astype(np.float32) / _white(pixels.dtype)
-    return np.asarray(rgb2hed(scaled, channel_axis=0), np.float32)
-
-
-COLOURS: dict[str, tuple[tuple[int, ...] | None, Colour]] = {
-    "MULTI": (None, _same),
-    "RGB": ((1, 3), _same),  # one channel is repeated
-    "BGR": ((1, 3), _bgr),
-    "GRAY": ((1, 3), _gray),
-    "HED": ((3,), _hed),
-}
-"""Per colour space how many channels it is made from (any where None), and how."""
 
 
 EMPTY = -1
 """In place of a channel's number: one of zeros, for a model's channel that the image hasn't."""
 
 
-def _white(dtype: np.dtype[Any]) -> float:
-    """The value of white: the dtype's greatest, or 1 for real numbers."""
-    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+def needs_statistics(spec: ModelSpec) -> bool:
+    """Whether an image's pixels are looked at before its tiles are read."""
+    normalization = normalise.settings(spec)
+    of_image = normalization is not None and normalization["scope"] == "image"
+    return of_image or spec.stain_normalization is not None
 
 
 def statistics(ref: ImageRef, spec: ModelSpec) -> dict[str, Any] | None:
-    """What `normalization` of scope ``image`` needs to know, or None where it needs nothing.
+    """What the stains and `normalization` of scope ``image`` need to know; None if nothing.
 
     Over all pixels of the scene at level 0, whatever the region, per channel and timepoint; of
     more than 2^26 pixels, over an even grid of squares that hold about as many.
 
     Returns
     -------
-        The normalisation's own keys, and ``values``: per timepoint, per channel (after colour),
-        ``[low, high]`` percentiles or ``[mean, std]``, on the scale of the file's pixels.
+        The normalisation's own keys, and ``values``: per timepoint, per channel (after colour and
+        stain), ``[low, high]`` percentiles or ``[mean, std]``, on the scale of the file's pixels.
+        ``stain``: per timepoint the stains' figures, or None where there is no tissue.
 
     Raises
     ------
@@ -114,7 +89,7 @@ class TileReader(Closing):
     """
 
     def __init__(self, ref: ImageRef, spec: ModelSpec) -> None:
-        _check_spec(spec)
+        check_spec(spec)
         self._ref = ref
         self._spec = spec
         if ref.copy:
@@ -170,21 +145,33 @@ class TileReader(Closing):
 
         Returns
         -------
-            float32, (C, (z,) y, x).
+            float32, by the axes of the spec's `array_axes`: (C, (z,) y, x) unless it says else.
+
+        Raises
+        ------
+        TilewrightError
+            When the file is damaged there, or has no tissue and the spec's `on_failure` is error.
         """
+        self._check_tissue(plane)
         wanted = [self._positions(axis, interval) for axis, interval in enumerate(window)]
         fold = _reflected if self._spec.tile_spec.pad == "reflect" else _clipped
         inside = [fold(at, n) for at, n in zip(wanted, self.shape, strict=True)]
         box = tuple((int(at.min()), int(at.max()) + 1) for at in inside)
-        pixels = self._resampled(plane, box, self._ref.channels, self._colour).astype(np.float32)
+        coloured = self._resampled(plane, box, self._ref.channels, self._colour(self._time(plane)))
+        pixels = coloured.astype(np.float32)
         figures = self._figures(plane, pixels, box, window)
         for axis, (at, (start, stop)) in enumerate(zip(inside, box, strict=True), start=1):
             if len(at) != stop - start or at[0] != start:  # something is filled
                 pixels = np.take(pixels, at - start, axis)
-        pixels = self._filled(pixels, wanted)
+        pixels = self._seen(self._filled(plane, pixels, wanted))
         if len(pixels) == 1:
             pixels = np.repeat(pixels, self._spec.num_channels, axis=0)
-        return np.ascontiguousarray(self._scaled(pixels, figures), np.float32)
+        ordered = self._scaled(pixels, figures).transpose(_order(self._spec))
+        return np.ascontiguousarray(ordered, np.float32)
+
+    def leaves_out(self, plane: int) -> bool:
+        """Whether a plane has no tissue and the spec's `on_failure` is to skip it."""
+        return self._spec.on_failure == "skip" and self._stainless(plane)
 
     def raw(self, plane: int, window: Box) -> Array:
         """All of the source's channels in a window, at the model's resolution.
@@ -194,7 +181,7 @@ class TileReader(Closing):
             The source's dtype, (C, (z,) y, x); resampled whole numbers are rounded.
         """
         channels = tuple(range(self._image.size("C")))
-        pixels = self._resampled(plane, window, channels, _same)
+        pixels = self._resampled(plane, window, channels, same)
         dtype = self._image.dtype
         if pixels.dtype == dtype or dtype.kind == "f":
             return np.asarray(pixels, dtype)
@@ -205,13 +192,17 @@ class TileReader(Closing):
     @cached_property
     def statistics(self) -> dict[str, Any] | None:
         """See the function `statistics`; the reference's own where it has them."""
-        normalization = normalise.settings(self._spec)
-        if normalization is None or normalization["scope"] == "tile":
+        if not needs_statistics(self._spec):
             return None
         if self._ref.statistics is not None:
             return self._ref.statistics
         times = range(self._image.size("T"))
-        return {**normalization, "values": [self._summary(normalization, t) for t in times]}
+        found: dict[str, Any] = {} if self._stain is None else {"stain": self._fits}
+        normalization = normalise.settings(self._spec)
+        if normalization is None or normalization["scope"] == "tile":
+            return found
+        values = [self._summary(normalization, t) for t in times]
+        return {**normalization, "values": values, **found}
 
     def close(self) -> None:
         """Close the file."""
@@ -244,6 +235,8 @@ class TileReader(Closing):
         if not all(EMPTY <= c < there for c in chosen):
             return f"channel {max(chosen)} is wanted, counted from 0, and it has {there}"
         takes, _ = COLOURS[spec.color_space]
+        if spec.stain_normalization and len(chosen) != 3:
+            return f"{len(chosen)} channel is chosen, and stains are in 3"
         if takes is not None and len(chosen) not in takes:
             return f"{len(chosen)} channels are chosen, and {spec.color_space} is made from 3"
         gives = 1 if spec.color_space == "GRAY" else len(chosen)
@@ -277,9 +270,44 @@ class TileReader(Closing):
 
     # pixels
 
-    @property
-    def _colour(self) -> Colour:
-        return COLOURS[self._spec.color_space][1]
+    def _colour(self, time: int) -> Colour:
+        """What makes a timepoint's model channels of RGB; BGR is turned round after the stain."""
+        colour, stain = COLOURS[self._spec.color_space][1], self._stain
+        fit = self._fits[time] if stain is not None else None
+        if stain is None or fit is None:
+            return colour
+        return lambda pixels: colour(stain.change(fit, pixels))
+
+    def _time(self, plane: int) -> int:
+        return self.planes[plane].get("T", 0)
+
+    # stains
+
+    @cached_property
+    def _stain(self) -> Stain | None:
+        return None if self._spec.stain_normalization is None else Stain(self._spec)
+
+    @cached_property
+    def _fits(self) -> list[Fit | None]:
+        """Per timepoint the figures of the stains; None where there is no tissue."""
+        if self._ref.statistics is not None:
+            return list(self._ref.statistics["stain"])
+        stain = self._stain
+        if stain is None:
+            return []
+        times = range(self._image.size("T"))
+        return [stain.fit(self._sample(t), self._sample_size) for t in times]
+
+    def _stainless(self, plane: int) -> bool:
+        return self._stain is not None and self._fits[self._time(plane)] is None
+
+    def _check_tissue(self, plane: int) -> None:
+        if self._spec.on_failure == "error" and self._stainless(plane):
+            raise TilewrightError(
+                f"{self._image.path}: has no tissue that stain_normalization "
+                f"{self._spec.stain_normalization} could be fitted to.",
+                fix="Leave it out, or write on_failure: passthrough or skip in the manifest.",
+            )
 
     def _resampled(
         self,
@@ -344,19 +372,34 @@ class TileReader(Closing):
             length = self.grid.axes[axis].size
         return np.arange(start, max(stop, start + length))
 
-    def _filled(self, pixels: Array, wanted: list[Array]) -> Array:
+    def _filled(self, plane: int, pixels: Array, wanted: list[Array]) -> Array:
         """Black or white past the image's end, where the spec fills with a colour."""
         pad = self._spec.tile_spec.pad
         if pad not in ("zero", "white"):
             return pixels
-        value = _white(self._image.dtype) if pad == "white" else 0
-        fill = self._pixel(value).astype(np.float32).reshape(-1, *[1] * len(wanted))
+        value = white(self._image.dtype) if pad == "white" else 0
+        fill = (
+            self._pixel(value, self._time(plane)).astype(np.float32).reshape(-1, *[1] * len(wanted))
+        )
         outside = np.zeros(pixels.shape[1:], bool)
         for axis, (at, n) in enumerate(zip(wanted, self.shape, strict=True)):
             shape = [1] * len(wanted)
             shape[axis] = -1
             outside |= (at >= n).reshape(shape)
         return np.where(outside, fill, pixels)
+
+    def _seen(self, pixels: Array) -> Array:
+        """A tile after the spec's `resize` and `crop`, (C, (z,) y, x)."""
+        spec = self._spec
+        height, width = pixels.shape[-2:]
+        wanted = spec.seen((height, width))
+        whole = dataclasses.replace(spec, crop=None).seen((height, width))
+        if whole != (height, width):
+            for axis, n, to in zip((-2, -1), (height, width), whole, strict=True):
+                pixels = resample.weigh(pixels, resample.scaled(n, to, spec), axis)
+        starts = [(n - to) // 2 for n, to in zip(whole, wanted, strict=True)]
+        y, x = (slice(a, a + n) for a, n in zip(starts, wanted, strict=True))
+        return pixels[..., y, x]
 
     # values
 
@@ -386,16 +429,16 @@ class TileReader(Closing):
         if self._spec.input_range is None:
             return 1.0, 0.0
         low, high = self._spec.input_range
-        white = 1.0 if self._spec.color_space == "HED" else _white(self._image.dtype)
-        return (high - low) / white, low
+        most = 1.0 if self._spec.color_space == "HED" else white(self._image.dtype)
+        return (high - low) / most, low
 
     def _figures(self, plane: int, pixels: Array, box: Box, window: Box) -> Array | None:
         """The two figures of each channel of a plane, (C, 2), or None without normalisation."""
         normalization = normalise.settings(self._spec)
         if normalization is None:
             return None
-        if self.statistics is not None:
-            return np.array(self.statistics["values"][self.planes[plane].get("T", 0)])
+        if normalization["scope"] == "image" and self.statistics is not None:
+            return np.array(self.statistics["values"][self._time(plane)])
         own = tuple(
             slice(lo - start, hi - start) for (lo, hi), (start, _) in zip(window, box, strict=True)
         )
@@ -403,21 +446,33 @@ class TileReader(Closing):
 
     def _summary(self, normalization: Mapping[str, Any], time: int) -> list[list[float]]:
         """Two figures per channel of one timepoint."""
-        sides = [self._image.size(a) for a in "ZYX"]
-        boxes = normalise.sampled((sides[0], sides[1], sides[2]))
+        colour = self._colour(time)
 
         def blocks() -> Iterator[Array]:
-            for box in boxes:
-                index: Index = {"T": time, **dict(zip("ZYX", box, strict=True))}
-                yield self._colour(self._pixels(0, index, self._ref.channels))
+            return map(colour, self._sample(time))
 
-        size = sum(math.prod(s.stop - s.start for s in box) for box in boxes)
-        return normalise.summary(normalization, blocks, self._pixel(0), size)
+        return normalise.summary(normalization, blocks, self._pixel(0, time), self._sample_size)
 
-    def _pixel(self, value: float) -> Array:
+    @cached_property
+    def _boxes(self) -> list[tuple[slice, ...]]:
+        """The boxes (z, y, x) of level 0 that count."""
+        depth, height, width = (self._image.size(a) for a in "ZYX")
+        return normalise.sampled((depth, height, width))
+
+    @property
+    def _sample_size(self) -> int:
+        return sum(math.prod(s.stop - s.start for s in box) for box in self._boxes)
+
+    def _sample(self, time: int) -> Iterator[Array]:
+        """A timepoint's pixels that count, before colour, (C, z, y, x) a box."""
+        for box in self._boxes:
+            index: Index = {"T": time, **dict(zip("ZYX", box, strict=True))}
+            yield self._pixels(0, index, self._ref.channels)
+
+    def _pixel(self, value: float, time: int) -> Array:
         """A pixel of one colour, as the model's channels are made of it, (C, 1, 1)."""
         pixel = np.full((len(self._ref.channels), 1, 1), value, self._image.dtype)
-        return self._colour(pixel)
+        return self._colour(time)(pixel)
 
 
 def _reflected(at: Array, n: int) -> Array:
@@ -437,23 +492,10 @@ def _column(values: Any, ndim: int) -> Array:
     return np.asarray(values, np.float32).reshape(-1, *[1] * (ndim - 1))
 
 
+def _order(spec: ModelSpec) -> list[int]:
+    """Where each axis of what the model gets is among (C, (z,) y, x)."""
+    return [("C" + spec.tile_spec.axes.upper()).index(a) for a in spec.array_axes]
+
+
 def _sizes(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _check_spec(spec: ModelSpec) -> None:
-    """Refuse what can't be done here, by name."""
-    known = (
-        ("color_space", spec.color_space, tuple(COLOURS)),
-        ("interpolation", spec.interpolation, tuple(resample.KERNELS)),
-        ("tile_spec's pad", spec.tile_spec.pad, PADS),
-        ("stain_normalization", spec.stain_normalization, (None,)),
-    )
-    for name, value, choices in known:
-        if value not in choices:
-            raise TilewrightError(
-                f"{spec.model_name}: its {name} is {value!r}, which isn't there yet.",
-                fix=f"It can be {', '.join(map(str, choices))}.",
-                code=USAGE,
-            )
-    normalise.settings(spec)

@@ -34,6 +34,8 @@ TILE_CODE = (
     "formats.py",
     "resample.py",
     "normalise.py",
+    "colour.py",
+    "stain.py",
     "preprocess.py",
     "mask.py",
     "merge/objects.py",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .spec import ModelSpec
 from .tiling import Interval
 
 Array = np.ndarray[Any, Any]
@@ -40,12 +41,14 @@ def _lanczos(x: Array) -> Array:
 KERNELS: dict[str, tuple[float, Callable[[Array], Array]]] = {
     "nearest": (0.5, _box),
     "area": (0.5, _box),
+    "box": (0.5, _box),
     "bilinear": (1.0, _triangle),
     "bicubic": (2.0, _cubic),
     "lanczos": (3.0, _lanczos),
 }
 """Per interpolation its kernel and the radius beyond which that is 0, in px."""
 
+AREAS = ("area", "box")  # two names for one: Pillow's box counts every pixel, always
 Taps = tuple[Array, Array]
 """Per output pixel the source pixels it is made of, and their weights, both (n, taps)."""
 
@@ -85,7 +88,7 @@ def taps(
     if interpolation == "nearest":
         return nearest, np.ones(nearest.shape)
     radius, kernel = KERNELS[interpolation]
-    stretch = max(1.0, 1 / factor) if antialias or interpolation == "area" else 1.0
+    stretch = max(1.0, 1 / factor) if antialias or interpolation in AREAS else 1.0
     first = np.floor(centre - radius * stretch).astype(int)[:, None]
     source = first + np.arange(math.ceil(2 * radius * stretch) + 2)
     weights = kernel((source + 0.5 - centre[:, None]) / stretch)
@@ -93,6 +96,18 @@ def taps(
     source = np.where(weights == 0, nearest, source)  # so that no other pixel's NaN is met
     weights[:, :1] += weights.sum(axis=1, keepdims=True) == 0  # off the edge: the nearest pixel
     return source, weights / weights.sum(axis=1, keepdims=True)
+
+
+def scaled(n: int, to: int, spec: ModelSpec) -> Taps:
+    """Taps that make `to` pixels of all `n` along one axis."""
+    return taps(
+        (0, to),
+        factor=to / n,
+        origin=0,
+        n=n,
+        interpolation=spec.interpolation,
+        antialias=spec.antialias,
+    )
 
 
 def weigh(pixels: Array, taps: Taps, axis: int) -> Array:

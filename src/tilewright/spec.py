@@ -7,12 +7,16 @@ write; `tiling` turns a TileSpec into windows.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from .errors import BAD_DATA, TilewrightError
+
 ARRAY_AXES = "TCZYX"
 SPATIAL_AXES = "zyx"
+RESIZES = ({"shortest_edge"}, {"longest_edge"}, {"y", "x"})
 STRICT: dict[str, Any] = {"extra": "forbid"}  # for whoever validates with pydantic
 
 
@@ -38,6 +42,16 @@ class Resolution:
     magnification: float | None = None
     level: int | None = None
     tolerance: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse none or several of the first three, and numbers that aren't a resolution."""
+        given = [v for v in (self.mpp, self.magnification) if v is not None]
+        if len(given) + (self.level is not None) != 1:
+            raise ValueError("give one of mpp, magnification and level")
+        if any(not (math.isfinite(v) and v > 0) for v in given) or (self.level or 0) < 0:
+            raise ValueError("mpp and magnification are over 0, level is 0 or more")
+        if not 0 <= self.tolerance < 1:
+            raise ValueError("tolerance is a share from 0 to 1, e.g. 0.05")
 
     @property
     def target_mpp(self) -> float | None:
@@ -100,6 +114,59 @@ class TileSpec:
             value = value / self.resolution.target_mpp
         return round(value)
 
+    def check(self, array: Any, axes: str = "CYX", channels: int | None = None) -> None:
+        """Refuse an array that isn't one of these tiles: its axes, size, channels and values.
+
+        Parameters
+        ----------
+        array
+            Anything with `shape`, `min` and `max`: a numpy array, a tensor.
+        axes
+            Its axes, of ``TCZYX``.
+        channels
+            How many it should have; None for any.
+
+        Raises
+        ------
+        TilewrightError
+            65, with what was found and what was wanted.
+        """
+        shape = tuple(int(n) for n in array.shape)
+        found = dict(zip(axes, shape))
+        wanted = {a.upper(): self._lengths(a) for a in self.axes}
+        if channels is not None:
+            wanted["C"] = (channels, channels, 1)
+        fits = len(shape) == len(axes) and all(
+            a in found and low <= found[a] <= high and found[a] % step == 0
+            for a, (low, high, step) in wanted.items()
+        )
+        if not fits:
+            sides = ", ".join(f"{a} {_said(*wanted[a])}" for a in axes if a in wanted)
+            raise TilewrightError(
+                f"A tile of shape {shape} came, where the tile_spec says {axes}: {sides}.",
+                fix="Change tile_spec, axes or num_channels in the manifest, or the image.",
+                code=BAD_DATA,
+            )
+        if not (math.isfinite(array.min()) and math.isfinite(array.max())):
+            raise TilewrightError(
+                f"A tile of shape {shape} has NaN or infinity in it, which no model can use.",
+                fix="Fill such pixels in the image, or leave them out by a mask.",
+                code=BAD_DATA,
+            )
+
+    def _lengths(self, axis: str) -> tuple[int, int, int]:
+        """Least and most pixels a tile may have along an axis, and what they are multiples of."""
+        size, step = self.pixels(self.size, axis), self.stride_multiple
+        if not self.variable_input:
+            return size, size, 1
+        return 1, math.ceil(size / step) * step, step
+
+
+def _said(low: int, high: int, step: int) -> str:
+    if low == high:
+        return str(high)
+    return f"up to {high}" + (f" in multiples of {step}" if step > 1 else "")
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -112,7 +179,8 @@ class ModelSpec:
     tile_spec
         The tiles it takes.
     axes
-        Array axes of one tile, a subset of ``TCZYX``; C is always present in what the model gets.
+        Array axes of one tile in the model's order, of ``CZYX``; C comes first where it is left
+        out, since what the model gets always has it.
     num_channels, channel_names
         Channels of a tile, in this order.
     input_range
@@ -127,9 +195,13 @@ class ModelSpec:
     color_space
         RGB, BGR, HED, GRAY or MULTI.
     stain_normalization, stain_target, on_failure
-        Method, its fit, and what a tile without tissue does: passthrough, skip or error.
-    resize, crop, supported_mpp
-        The source's own steps before its network, and µm per pixel it was trained at.
+        Method, its target, and what becomes of an image without tissue: passthrough, skip or error.
+    resize, crop
+        What is done to a tile before the model sees it: ``{"shortest_edge": 256}`` or
+        ``{"longest_edge": …}`` or ``{"y": …, "x": …}``, then ``{"size": 224}`` or
+        ``{"y": …, "x": …}`` of its middle.
+    supported_mpp
+        µm per pixel the model was made for; None is any.
     architecture, patch_size, num_prefix_tokens, base_dim
         Family, a ViT's patch side in pixels, its CLS and register tokens, its hidden width.
     output_kind
@@ -164,12 +236,12 @@ class ModelSpec:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     normalization: Mapping[str, Any] | None = None
-    interpolation: str = "bilinear"
+    interpolation: Literal["nearest", "area", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
     antialias: bool = True
     color_space: Literal["RGB", "BGR", "HED", "GRAY", "MULTI"] = "MULTI"
-    stain_normalization: str | None = None
+    stain_normalization: Literal["macenko", "reinhard", "vahadane"] | None = None
     stain_target: Mapping[str, Any] | None = None
-    on_failure: str = "error"
+    on_failure: Literal["passthrough", "skip", "error"] = "error"
     resize: Mapping[str, Any] | None = None
     crop: Mapping[str, Any] | None = None
     supported_mpp: tuple[float, ...] | None = None
@@ -195,6 +267,45 @@ class ModelSpec:
         """Refuse numbers that count nothing."""
         if self.batch_size < 1 or (self.tiles_per_task is not None and self.tiles_per_task < 1):
             raise ValueError("batch_size and tiles_per_task are at least 1")
+        if self.resize is not None and set(self.resize) not in RESIZES:
+            raise ValueError("resize is one of shortest_edge and longest_edge, or y and x, in px")
+        if self.crop is not None and set(self.crop) not in ({"size"}, {"y", "x"}):
+            raise ValueError("crop is size, or y and x, in px")
+
+    @property
+    def array_axes(self) -> str:
+        """Axes of what the model gets for one tile: `axes`, with C first where it is left out."""
+        return self.axes if "C" in self.axes else "C" + self.axes
+
+    def seen(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """What `resize` and `crop` make of a tile's ``(..., height, width)``, in pixels.
+
+        The shorter or longer edge is scaled and the other follows, cut to whole pixels, as
+        torchvision's Resize does.
+        """
+        *deep, height, width = size
+        if self.resize is not None:
+            height, width = _resized(self.resize, height, width)
+        if self.crop is not None:
+            height, width = (int(self.crop.get("size") or self.crop[a]) for a in "yx")
+        return (*deep, height, width)
+
+    @property
+    def tile_seen(self) -> TileSpec:
+        """The `tile_spec` itself or, where tiles are resized or cropped, one of what comes out."""
+        tile = self.tile_spec
+        size = tuple(tile.pixels(tile.size, a) for a in tile.axes)
+        seen = self.seen(size)
+        if seen == size:
+            return tile
+        after = dict(zip(tile.axes, seen))
+        return dataclasses.replace(
+            tile, size=after, band={}, context={}, unit="px", variable_input=False
+        )
+
+    def check(self, array: Any) -> None:
+        """Refuse what isn't one tile as the model gets it: `TileSpec.check` by `array_axes`."""
+        self.tile_seen.check(array, self.array_axes, self.num_channels)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -211,3 +322,11 @@ class ModelSpec:
             tile["resolution"] = Resolution(**tile["resolution"])
         values["tile_spec"] = TileSpec(**tile)
         return cls(**values)
+
+
+def _resized(resize: Mapping[str, Any], height: int, width: int) -> tuple[int, int]:
+    if "y" in resize:
+        return int(resize["y"]), int(resize["x"])
+    by = min(height, width) if "shortest_edge" in resize else max(height, width)
+    (wanted,) = resize.values()
+    return height * int(wanted) // by, width * int(wanted) // by

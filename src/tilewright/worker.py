@@ -171,10 +171,11 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
                     plane, index = divmod(number, len(reader.grid))
                     tile = reader.grid.tile(index)
                     inside = mask.inside(tile.window) if mask else None
-                    if inside is not None and not inside.any():
+                    if reader.leaves_out(plane) or (inside is not None and not inside.any()):
                         notes.skipped.setdefault(key, []).append(number)
                         continue
                     pixels = reader.read(plane, tile.window)
+                    recipe.spec.check(pixels)
                     yield Work(key, plane, reader.grid, tile, pixels, inside)
         except TilewrightError as error:
             notes.failures[key] = str(error)

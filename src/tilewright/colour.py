@@ -1,0 +1,50 @@
+"""Colour spaces: what a model's channels are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from skimage.color import rgb2hed
+
+Array = np.ndarray[Any, Any]
+Colour = Callable[[Array], Array]
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and OpenCV make grey
+
+
+def white(dtype: np.dtype[Any]) -> float:
+    """The value of white: the dtype's greatest, or 1 for real numbers."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
+def same(pixels: Array) -> Array:
+    """The channels as they are."""
+    return pixels
+
+
+def _bgr(pixels: Array) -> Array:
+    return pixels[::-1]
+
+
+def _gray(pixels: Array) -> Array:
+    if len(pixels) == 1:
+        return pixels
+    red, green, blue = pixels.astype(np.float32)
+    return np.asarray(LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[None]
+
+
+def _hed(pixels: Array) -> Array:
+    scaled = pixels.astype(np.float32) / white(pixels.dtype)
+    return np.asarray(rgb2hed(scaled, channel_axis=0), np.float32)
+
+
+COLOURS: dict[str, tuple[tuple[int, ...] | None, Colour]] = {
+    "MULTI": (None, same),
+    "RGB": ((1, 3), same),  # one channel is repeated
+    "BGR": ((1, 3), _bgr),
+    "GRAY": ((1, 3), _gray),
+    "HED": ((3,), _hed),
+}
+"""Per colour space how many channels it is made from (any where None), and how."""

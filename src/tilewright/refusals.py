@@ -1,0 +1,63 @@
+"""What a spec asks for and can't be done, by name."""
+
+from __future__ import annotations
+
+from . import normalise, resample
+from .colour import COLOURS
+from .errors import USAGE, TilewrightError
+from .spec import ModelSpec
+from .stain import Stain
+
+PADS = ("reflect", "edge", "zero", "white")
+FAILURES = ("passthrough", "skip", "error")
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Refuse what a spec asks for and no tile can be made by.
+
+    Raises
+    ------
+    TilewrightError
+        2, naming the field and what it can be.
+    """
+    known = (
+        ("color_space", spec.color_space, tuple(COLOURS)),
+        ("interpolation", spec.interpolation, tuple(resample.KERNELS)),
+        ("tile_spec's pad", spec.tile_spec.pad, PADS),
+        ("on_failure", spec.on_failure, FAILURES),
+    )
+    for name, value, choices in known:
+        if value not in choices:
+            raise TilewrightError(
+                f"{spec.model_name}: its {name} is {value!r}, which isn't there yet.",
+                fix=f"It can be {', '.join(map(str, choices))}.",
+                code=USAGE,
+            )
+    problem = _axes_problem(spec) or _resize_problem(spec)
+    if problem:
+        raise TilewrightError(
+            f"{spec.model_name}: {problem}.", fix="Change its manifest.", code=USAGE
+        )
+    normalise.settings(spec)
+    if spec.stain_normalization is not None:
+        Stain(spec)
+
+
+def _axes_problem(spec: ModelSpec) -> str | None:
+    """What is wrong with the order of a tile's axes."""
+    wanted = "C" + spec.tile_spec.axes.upper()
+    if sorted(spec.array_axes) == sorted(wanted):
+        return None
+    return f"its axes are {spec.axes}, and its tiles have {', '.join(wanted)}"
+
+
+def _resize_problem(spec: ModelSpec) -> str | None:
+    """Why tiles can't be resized or cropped: pixels of a result would lie elsewhere."""
+    tile = spec.tile_spec
+    size = tuple(tile.pixels(tile.size, a) for a in tile.axes)
+    seen = spec.seen(size)
+    if seen == size and not (tile.variable_input and (spec.resize or spec.crop)):
+        return None
+    if spec.output_kind != "embedding" or spec.output_type in ("dense", "token_sequence"):
+        return "resize and crop are for one vector a tile: labels and maps would lie elsewhere"
+    return None

@@ -1,0 +1,196 @@
+"""Stain normalisation of H&E by torchstain: fitted to an image once, the same for all its tiles.
+
+torchstain fits and changes one array at a time. Tile by tile each would get a fit of its own, and
+the seams would show. So it is fitted to the image's even sample (`normalise.sampled`, thinned to
+`SAMPLE_PIXELS`), and every pixel is changed by that fit alone, whatever tile it is in. An image
+of up to `SAMPLE_PIXELS` is its own sample: it becomes what torchstain makes of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torchstain.numpy.normalizers import (  # type: ignore[import-untyped]
+    NumpyMacenkoNormalizer,
+    NumpyReinhardNormalizer,
+)
+from torchstain.numpy.utils import lab2rgb, rgb2lab  # type: ignore[import-untyped]
+
+from .colour import white
+from .errors import BAD_DATA, USAGE, TilewrightError
+from .images import open_image
+from .spec import ModelSpec
+
+Array = np.ndarray[Any, Any]
+Fit = dict[str, Any]
+"""A method's figures by torchstain's names, as lists."""
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES: dict[str, dict[str, tuple[int, ...]]] = {
+    "macenko": {"HERef": (3, 2), "maxCRef": (2,)},
+    "reinhard": {"means": (3,), "stds": (3,)},
+}
+"""Macenko: stains by RGB and their greatest concentrations. Reinhard: of L, a and b."""
+SAMPLE_PIXELS = 2**22  # per timepoint: torchstain holds some 30 numbers for each
+LEAST_TISSUE = 1e-3  # share of the sample that must be darker than glass
+LIGHT = 240  # torchstain's Io: of 255, what passes where nothing is
+DENSITY = 0.15  # torchstain's beta: the least optical density, in each channel, of tissue
+ROW = 1024  # pixels; BLAS may round a product of another shape differently
+LAB = np.array((2.55, 1, 1), np.float32), np.array((0, 128, 128), np.float32)
+"""Scale and shift from plain L, a, b to torchstain's."""
+
+
+class Stain:
+    """One model's stain normalisation: to what, and how.
+
+    Raises
+    ------
+    TilewrightError
+        2 where the spec asks for what can't be done, naming the field; 65 where the target image
+        isn't the one of the digest.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        _check(spec)
+        self.method = str(spec.stain_normalization)
+        self.target = {k: np.asarray(v, np.float64) for k, v in self._target(spec).items()}
+
+    def fit(self, blocks: Iterator[Array], size: int) -> Fit | None:
+        """An image's own figures, or None where it has no tissue.
+
+        Parameters
+        ----------
+        blocks
+            Its even sample, (3, …) RGB a block.
+        size
+            Pixels of a channel in all the blocks.
+        """
+        step = max(1, math.ceil(math.sqrt(size / SAMPLE_PIXELS)))
+        thin = [_levels(b[..., ::step, ::step]).reshape(3, -1).T for b in blocks]
+        return _fitted(self.method, np.concatenate(thin))
+
+    def change(self, fit: Fit, pixels: Array) -> Array:
+        """RGB (3, …) of an image with this fit, in the target's stains and its dtype's own range.
+
+        Returns
+        -------
+            uint8 for uint8, rounded down as torchstain does; float32 for anything else.
+        """
+        source = {k: np.asarray(v, np.float64) for k, v in fit.items()}
+        change = _macenko if self.method == "macenko" else _reinhard
+        found = change(_levels(pixels), source, self.target)
+        if pixels.dtype == np.uint8:
+            return np.asarray(found.astype(np.uint8))
+        return np.asarray(found * (white(pixels.dtype) / 255), np.float32)
+
+    def _target(self, spec: ModelSpec) -> Fit:
+        given = dict(spec.stain_target or {})
+        figures = FIGURES[self.method]
+        if {k: np.shape(v) for k, v in given.items()} == figures:
+            return given
+        if set(given) == {"image", "sha256"}:
+            fit = self.fit(iter([_picture(ROOT / given["image"], given["sha256"])]), 1)
+            if fit is not None:
+                return fit
+        shapes = " and ".join(f"{k} ({' x '.join(map(str, n))})" for k, n in figures.items())
+        raise TilewrightError(
+            f"{spec.model_name}: stain_normalization {self.method} has no stain_target to aim at.",
+            fix=f"Write {shapes} there, or {{image: PATH, sha256: …}} of one with tissue.",
+            code=USAGE,
+        )
+
+
+def _check(spec: ModelSpec) -> None:
+    method, fix = spec.stain_normalization, f"Write {' or '.join(FIGURES)} in its manifest."
+    if method == "vahadane":
+        what = "stain_normalization vahadane isn't there: its fit takes minutes an image"
+    elif method not in FIGURES:
+        what = f"stain_normalization {method!r} isn't there"
+    elif spec.color_space not in ("RGB", "BGR") or spec.num_channels != 3:
+        what = "stain_normalization needs num_channels 3 and color_space RGB or BGR"
+        fix = "Change those in its manifest, or leave the stains as they are."
+    else:
+        return
+    raise TilewrightError(f"{spec.model_name}: {what}.", fix=fix, code=USAGE)
+
+
+def _levels(pixels: Array) -> Array:
+    """Pixels on torchstain's scale, 0 to 255."""
+    return pixels if pixels.dtype == np.uint8 else pixels * (255 / white(pixels.dtype))
+
+
+def _density(pixels: Array) -> Array:
+    return np.asarray(-np.log((pixels.astype(float) + 1) / LIGHT))
+
+
+def _fitted(method: str, pixels: Array) -> Fit | None:
+    """Fit torchstain to (n, 3) pixels of 0 to 255; None without tissue, or of one colour."""
+    dark = np.count_nonzero((_density(pixels) >= DENSITY).all(axis=1))
+    if dark < max(3, LEAST_TISSUE * len(pixels)):
+        return None
+    if method == "macenko":
+        macenko = NumpyMacenkoNormalizer()
+        macenko.fit(pixels)
+        fit, spread = {"HERef": macenko.HERef, "maxCRef": macenko.maxCRef}, macenko.maxCRef
+    else:
+        reinhard = NumpyReinhardNormalizer()
+        reinhard.fit(pixels[None])
+        spread = reinhard.target_stds
+        fit = {"means": reinhard.target_means, "stds": spread}
+    finite = all(np.isfinite(v).all() for v in fit.values())
+    return {k: v.tolist() for k, v in fit.items()} if finite and (spread > 0).all() else None
+
+
+def _macenko(pixels: Array, source: Fit, target: Fit) -> Array:
+    """Unmix by the image's stains, scale, mix by the target's: one matrix on optical densities.
+
+    References
+    ----------
+    Macenko et al., ISBI 2009; torchstain's NumpyMacenkoNormalizer.normalize.
+    """
+    scale = np.diag(target["maxCRef"] / source["maxCRef"])
+    matrix = target["HERef"] @ scale @ np.linalg.pinv(source["HERef"])
+    red, green, blue = _density(pixels)
+    mixed = [r * red + g * green + b * blue for r, g, b in matrix]  # in one order, tile or whole
+    return np.asarray(np.minimum(LIGHT * np.exp(-np.stack(mixed)), 255))
+
+
+def _reinhard(pixels: Array, source: Fit, target: Fit) -> Array:
+    """Means and spreads of L, a and b moved to the target's.
+
+    References
+    ----------
+    Reinhard et al., 2001; torchstain's NumpyReinhardNormalizer.normalize.
+    """
+    flat = pixels.reshape(3, -1).T.astype(np.float32) / 255
+    rows = np.pad(flat, ((0, -len(flat) % ROW), (0, 0))).reshape(-1, ROW, 3)
+    scale, shift = LAB
+    lab = (rgb2lab(rows) - shift) / scale
+    mean, spread, aim, width = (
+        np.float32(f[k]) for f in (source, target) for k in ("means", "stds")
+    )
+    rgb = lab2rgb(((lab - mean) / spread * width + aim) * scale + shift) * 255
+    return np.asarray(rgb.reshape(-1, 3)[: len(flat)].T.reshape(pixels.shape))
+
+
+def _picture(path: Path, sha256: str) -> Array:
+    """The target image, (3, y, x)."""
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise TilewrightError(
+            f"{path}: the stain_target isn't there, or has another digest.",
+            fix="Correct its image and sha256 in the manifest.",
+            code=BAD_DATA,
+        )
+    with open_image(path) as image:
+        pixels = image.read(0, {a: 0 for a in image.axes if a not in "CYX"})
+        axes = [a for a in image.axes if a in "CYX"]
+    if "C" not in axes or pixels.shape[axes.index("C")] < 3:
+        raise TilewrightError(
+            f"{path}: the stain_target isn't an RGB image.", fix="Give one.", code=BAD_DATA
+        )
+    return np.asarray(pixels.transpose([axes.index(a) for a in "CYX"])[:3])
