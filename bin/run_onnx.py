@@ -61,10 +61,10 @@ def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, 
 
 
 def predict(model: tuple[Any, Params, Params], tiles: np.ndarray) -> np.ndarray:
-    """Labels, maps or vectors of (batch, C, H, W) float32 tiles, by the spec's `output_kind`."""
+    """Labels, maps or vectors of (batch, *axes) float32 tiles, by the spec's `output_kind`."""
     opened, spec, params = model
     kind = spec.get("output_kind", "labels")
-    result = tensors.run(opened, tiles, params, kind)
+    result = tensors.run(opened, tensors.ours(tiles, spec), params, kind)
     return to_labels(result, params) if kind == "labels" else result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from . import normalise, resample
 from .colour import COLOURS
 from .errors import USAGE, TilewrightError
@@ -55,8 +57,8 @@ def _resize_problem(spec: ModelSpec) -> str | None:
     """Why tiles can't be resized or cropped: pixels of a result would lie elsewhere."""
     tile = spec.tile_spec
     size = tuple(tile.pixels(tile.size, a) for a in tile.axes)
-    seen = spec.seen(size)
-    if seen == size and not (tile.variable_input and (spec.resize or spec.crop)):
+    chain = (dataclasses.replace(spec, crop=None).seen(size), spec.seen(size))
+    if chain == (size, size) and not (tile.variable_input and (spec.resize or spec.crop)):
         return None
     if spec.output_kind != "embedding" or spec.output_type in ("dense", "token_sequence"):
         return "resize and crop are for one vector a tile: labels and maps would lie elsewhere"

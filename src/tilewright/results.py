@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .errors import BAD_DATA, TilewrightError
+from .serve import spatial
 
 Array = np.ndarray[Any, Any]
 
@@ -47,7 +48,7 @@ def check_results(results: Array, tiles: Array, spec: Mapping[str, Any], script:
 
 def _expected_shape(kind: str, tiles: Array, spec: Mapping[str, Any]) -> tuple[int | None, ...]:
     """Lengths per axis; None where any will do."""
-    batch, size = len(tiles), tiles.shape[2:]
+    batch, size = len(tiles), spatial(tiles.shape, dict(spec))
     if kind == "labels":
         return (batch, *size)
     if kind == "map":

@@ -142,6 +142,13 @@ def precision(spec: dict[str, Any], device: str) -> str:
     return "fp32"
 
 
+def spatial(shape: tuple[int, ...], spec: dict[str, Any]) -> tuple[int, ...]:
+    """The (depth,) height and width of a batch of tiles, in whatever order its `axes` are."""
+    axes = spec.get("axes") or "ZYX"[5 - len(shape) :]
+    axes = axes if "C" in axes else "C" + axes
+    return tuple(shape[1 + axes.index(a)] for a in "ZYX" if a in axes)
+
+
 def encode(header: dict[str, Any], array: np.ndarray = NOTHING) -> tuple[bytes, memoryview]:
     """A message as two runs of bytes: its length and JSON, and the array's own."""
     header = {**header, "shape": array.shape, "dtype": array.dtype.str}
@@ -232,7 +239,7 @@ def _load(load: Load, hello: dict[str, Any], answers: FileIO) -> Any:
 
 def _answer(predict: Predict, model: Any, tiles: np.ndarray, spec: dict[str, Any]) -> Message:
     try:
-        return {}, _results(predict(model, tiles), spec, tiles.shape[2:])
+        return {}, _results(predict(model, tiles), spec, spatial(tiles.shape, spec))
     except Exception as error:  # noqa: BLE001  # told to the worker, whatever it is
         if not _is_out_of_memory(error):
             traceback.print_exc()

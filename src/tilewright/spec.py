@@ -236,7 +236,7 @@ class ModelSpec:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     normalization: Mapping[str, Any] | None = None
-    interpolation: Literal["nearest", "area", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    interpolation: str = "bilinear"
     antialias: bool = True
     color_space: Literal["RGB", "BGR", "HED", "GRAY", "MULTI"] = "MULTI"
     stain_normalization: Literal["macenko", "reinhard", "vahadane"] | None = None

@@ -74,6 +74,12 @@ def _run(network: Network, tiles: Array, layout: str, params: Params, kind: str)
     return apply(params.get("after"), maps)
 
 
+def ours(tiles: Array, spec: Params) -> Array:
+    """Tiles (batch, *axes) in our own order, (batch, C, (z,) y, x); `axes` are the spec's."""
+    axes = spec.get("axes") or own_layout(tiles)[1:].upper()
+    return arrange(tiles, ("b" if "C" in axes else "bc") + axes.lower(), own_layout(tiles))
+
+
 def own_layout(tiles: Array) -> str:
     """Our order of axes: ``bcyx``, or ``bczyx`` in 3D."""
     return "bc" + "zyx"[5 - tiles.ndim :]
