@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from scipy import ndimage  # type: ignore[import-untyped]
 
 from tilewright import __version__, cli, environments
 from tilewright.inputs import COLUMNS
@@ -32,7 +29,6 @@ from tilewright.manifest import (
 )
 from tilewright.merge.tables import COLUMNS as TABLE_COLUMNS
 from tilewright.params import Params
-from tilewright.pipe import ModelProcess
 from tilewright.registry import ROOT, Registry
 from tilewright.report import describe
 from tilewright.spec import ModelSpec, Resolution, TileSpec
@@ -201,7 +197,10 @@ def test_every_file_of_ours_that_is_named_exists(page: Path) -> None:
     paths = re.findall(
         r"`((?:bin|src|docs|tests|modules|manifests|envs)/[\w./-]+\.\w+)`", TEXT[page]
     )
-    made_by_reader = {"manifests/blobs.yml", "bin/run_blobs.py"}
+    made_by_reader = {
+        *("manifests/blobs.yml", "bin/run_blobs.py", "tests/test_model_blobs.py"),
+        *("manifests/my_nuclei.yml", "tests/test_model_my_nuclei.py"),
+    }
     assert [p for p in paths if p not in made_by_reader and not (ROOT / p).exists()] == []
 
 
@@ -246,44 +245,10 @@ def test_the_citation_and_the_changes_are_of_this_version() -> None:
     assert "BSD 3-Clause" in (ROOT / "LICENSE").read_text(encoding="utf-8")
 
 
-# The example of docs/manifest.md works
+# The examples of docs/manifest.md work; test_walk.py does docs/adding-a-model.md
 
 
-@pytest.fixture
-def blobs(tmp_path: Path) -> Path:
-    """A folder with the example's manifest and script, as the page prints them."""
-    page = DOCS / "manifest.md"
-    (tmp_path / "blobs.yml").write_text(fenced(page, "yaml", "name: Blobs"))
-    (tmp_path / "run_blobs.py").write_text(fenced(page, "python", "serve(load, predict)"))
-    return tmp_path
-
-
-def test_the_example_manifest_is_one_the_registry_takes(blobs: Path) -> None:
-    choice = Registry.load(blobs).choose("blobs")
-    assert choice.store_name == "blobs-v1-1.0.0-everything.zarr"
-    assert choice.spec(448).tile_spec.stride("y") == 448 - 2 * (64 + 32)
-
-
-def test_the_example_script_finds_drawn_blobs_through_the_pipe(blobs: Path) -> None:
-    choice = Registry.load(blobs).choose("blobs")
-    picture = np.zeros((2, 1, 64, 64), np.float32)
-    picture[0, 0, 10:20, 10:20] = picture[0, 0, 40:50, 30:45] = 1
-    picture[1, 0, 30:40, 5:60] = 1
-    with ModelProcess(
-        Path(sys.executable),
-        blobs / "run_blobs.py",
-        weights="",
-        device="cpu",
-        spec=choice.spec().to_dict(),
-        params=choice.values({"sigma": 1.0}),
-        timeout=20,
-    ) as model:
-        found = model.predict(picture)
-    assert [len(np.unique(labels)) - 1 for labels in found] == [2, 1]
-    assert ndimage.label(found[0] > 0)[1] == 2
-
-
-def test_the_other_manifests_in_the_docs_are_taken_too(tmp_path: Path) -> None:
+def test_the_manifests_in_the_docs_are_taken_too(tmp_path: Path) -> None:
     page = DOCS / "manifest.md"
     (tmp_path / "site.yml").write_text(fenced(page, "yaml", "extends: true"))
     locations = Registry.load(tmp_path).choose("cellpose", "cyto3").task.locations

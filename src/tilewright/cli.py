@@ -19,6 +19,8 @@ from rich.text import Text
 
 from . import __version__, inplace
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from .manifest import TASK_NAMES
+from .new_model import KINDS, SOURCES
 from .params import Params
 from .progress import Watch, explain, failures, run_nextflow
 from .registry import ROOT
@@ -176,6 +178,54 @@ def models(manifests: str | None) -> None:
             state,
         )
     _console().print(table)
+
+
+@main.command(
+    name="new-model",
+    epilog="example: tilewright new-model blobs --from script --task everything  |  " + EXIT_CODES,
+)
+@click.argument("name")
+@click.option("--from", "source", type=click.Choice(SOURCES), help="What there is of it.")
+@click.option(
+    "--weights", metavar="FILE", help="Its weights: a file, a URL or hf:OWNER/NAME@REV/FILE."
+)
+@click.option("--task", type=click.Choice(list(TASK_NAMES)), help="What it finds.")
+@click.option("--kind", type=click.Choice(KINDS), help="What it gives.")
+@click.option("--channels", type=click.IntRange(1), help="Channels it takes.")
+@click.option(
+    "--tile", type=click.IntRange(1), help="Pixels along y and x, if it takes one size only."
+)
+@click.option("--dim", type=click.IntRange(1), help="Length of the vectors it gives.")
+@click.option("--description", help="What it is for, in a sentence.")
+@click.option("--license", help="SPDX id of the weights' licence.")
+@click.option(
+    "--postprocess", metavar="RULE", help="How maps become labels; docs/manifest.md says."
+)
+@click.option("--architecture", help="The encoder's name in timm.")
+@click.option(
+    "--patch_size", type=click.IntRange(1), help="Side of an encoder's patches in pixels."
+)
+@click.option(
+    "--prefix_tokens", type=click.IntRange(0), help="An encoder's CLS and register tokens."
+)
+@click.option("--package", "packages", multiple=True, help="A script's library, NAME==VERSION.")
+def new_model(**given: Any) -> None:
+    """Write a model's manifest, environment and script, and a test that passes.
+
+    What is left out is asked for in a terminal.
+    """
+    from . import new_model as files
+
+    known = {name: value for name, value in given.items() if value not in (None, ())}
+    if sys.stdin.isatty():
+        for name, text, choices, default in files.questions(known):
+            kind = click.Choice(choices) if choices else str
+            known[name] = click.prompt(text, default=default, type=kind)
+    for name in files.new_model(files.wanted(known)):
+        click.echo(f"wrote {name}")
+    click.echo("next: ./tilewright generate")
+    click.echo(f"      ./tilewright test tests/test_model_{known['name']}.py")
+    click.echo(f"      ./tilewright run --input IMAGES --model {known['name']}")
 
 
 @main.command(epilog="example: tilewright generate --check  |  " + EXIT_CODES)

@@ -1,0 +1,317 @@
+"""new-model: files that hold and run, names and networks that don't fit, and nothing half-made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_files
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from running import Checkout, copy_checkout
+
+from tilewright import new_model
+from tilewright.errors import TilewrightError
+from tilewright.manifest import Manifest
+from tilewright.new_model import Files, Wanted, files_of
+from tilewright.pipe import ModelProcess
+from tilewright.registry import ROOT, Choice
+from tilewright.results import check_results
+from tilewright.schemas import manifest_schema
+
+NUCLEI = str(ROOT / "models" / "nuclei" / "nuclei.onnx")
+ONNX = {"weights": NUCLEI, "license": "CC0-1.0"}
+
+
+def made(source: str, **more: Any) -> tuple[Files, Choice]:
+    """The files of a new model `mine`, and what the registry makes of its manifest."""
+    files = files_of(Wanted("mine", source, **more))
+    manifest = yaml.safe_load(files.texts["manifests/mine.yml"])
+    assert list(Draft202012Validator(manifest_schema()).iter_errors(manifest)) == []
+    checked = Manifest.model_validate(manifest)
+    (task,) = checked.versions["v1"].tasks
+    return files, Choice(checked, "v1", task)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder as the checkout that is written to."""
+    monkeypatch.setattr(new_model, "ROOT", tmp_path / "checkout")
+    return tmp_path / "checkout"
+
+
+def everything(folder: Path) -> set[str]:
+    """Every file and folder below a folder."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*")}
+
+
+# What is written
+
+
+@pytest.mark.parametrize("kind", new_model.KINDS)
+def test_a_new_script_is_short_and_gives_what_its_manifest_says(kind: str, tmp_path: Path) -> None:
+    files, choice = made("script", kind=kind, channels=2)
+    script = tmp_path / "run_mine.py"
+    script.write_text(files.texts["bin/run_mine.py"])
+    assert len(script.read_text().splitlines()) <= 30
+    spec = choice.spec()
+    tiles = np.zeros((3, 2, 40, 32), np.float32)
+    tiles[0, :, 5:12, 5:12] = tiles[0, :, 20:30, 5:12] = tiles[2] = 1
+    with ModelProcess(
+        Path(sys.executable),
+        script,
+        weights="",
+        device="cpu",
+        spec=spec.to_dict(),
+        params=choice.values({}),
+        timeout=20,
+    ) as model:
+        found = np.asarray(model.predict(tiles))
+    check_results(found, tiles, spec.to_dict(), "run_mine.py")
+    if kind == "labels":
+        assert found.max((1, 2)).tolist() == [2, 0, 1]
+    else:
+        assert not np.array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"source": "script"}, id="labels"),
+        pytest.param({"source": "script", "kind": "map"}, id="map"),
+        pytest.param({"source": "script", "kind": "embedding"}, id="embedding"),
+        pytest.param({"source": "script", "packages": ("torch==2.8.0",)}, id="environment"),
+        pytest.param({"source": "onnx", **ONNX, "kind": "labels"}, id="onnx"),
+    ],
+)
+def test_what_is_written_passes_the_projects_own_checks(more: dict[str, Any], here: Path) -> None:
+    new_model.new_model(Wanted("mine", **more))
+    shutil.copy(ROOT / "pyproject.toml", here)
+    (here / "src" / "tilewright").mkdir(parents=True)  # so that imports of it are ours
+    (here / "src" / "tilewright" / "__init__.py").write_text("")
+    for words in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, "--no-cache", "."],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_script_with_libraries_gets_an_environment_of_exact_versions() -> None:
+    files, choice = made("script", packages=("torch==2.8.0", "numpy==2.0.2"))
+    assert choice.manifest.environment_name == "mine"
+    environment = yaml.safe_load(files.texts["envs/mine.yml"])
+    (pip,) = [p["pip"] for p in environment["dependencies"] if isinstance(p, dict)]
+    assert [p for p in pip if not p.startswith("scipy==")] == ["numpy==2.0.2", "torch==2.8.0"]
+    assert "@pytest.mark.slow" in files.texts["tests/test_model_mine.py"]
+    assert made("script")[1].manifest.environment_name == "base"
+
+
+def test_words_of_a_user_are_data_in_a_manifest() -> None:
+    odd = "a: {b} # c\n- 'd' \"e\" é {{ f }} !!python/object"
+    _, choice = made("script", description=odd, license="LicenseRef-a: b")
+    assert choice.manifest.metadata.description == odd
+    assert choice.manifest.license == "LicenseRef-a: b"
+
+
+def test_a_script_is_one_that_can_be_started(here: Path) -> None:
+    new_model.new_model(Wanted("mine", "script"))
+    assert os.access(here / "bin" / "run_mine.py", os.X_OK)
+
+
+# Networks tell what they are
+
+
+def network(folder: Path, **more: Any) -> str:
+    """A file with a small ONNX network."""
+    path = folder / "net.onnx"
+    path.write_bytes(onnx_files.pooled(**more))
+    return str(path)
+
+
+def test_a_network_for_any_size_says_channels_stride_and_kind() -> None:
+    files, choice = made("onnx", **ONNX)
+    spec = choice.spec()
+    assert (spec.num_channels, spec.color_space, spec.output_kind) == (3, "RGB", "map")
+    assert spec.tile_spec.variable_input
+    assert spec.tile_spec.stride_multiple == 8
+    (where,) = choice.task.locations
+    assert where.location == "models/nuclei/nuclei.onnx"
+    assert (where.bytes, len(where.sha256 or "")) == (Path(NUCLEI).stat().st_size, 64)
+    assert list(files.texts) == ["manifests/mine.yml", "tests/test_model_mine.py"]
+
+
+def test_a_network_of_one_size_that_gives_vectors(tmp_path: Path) -> None:
+    weights = network(tmp_path, shape=(1, 4, 96, 64))
+    files, choice = made("onnx", weights=weights, license="MIT")
+    spec = choice.spec()
+    assert (spec.output_kind, spec.embedding_dim, choice.task_name) == ("embedding", 4, "embed")
+    assert (spec.num_channels, spec.color_space) == (4, "MULTI")
+    assert spec.tile_spec.size == {"y": 96, "x": 64}
+    assert not spec.tile_spec.variable_input
+    assert files.copies == {"models/mine/net.onnx": Path(weights)}
+
+
+def test_a_small_file_from_elsewhere_is_copied_into_the_checkout(
+    tmp_path: Path, here: Path
+) -> None:
+    weights = network(tmp_path, shape=(1, 4, 96, 64))
+    written = new_model.new_model(Wanted("mine", "onnx", weights=weights, license="MIT"))
+    assert "models/mine/net.onnx" in written
+    assert (here / "models/mine/net.onnx").read_bytes() == Path(weights).read_bytes()
+
+
+def test_a_big_file_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_model, "SMALL", 10)
+    weights = network(tmp_path, shape=(1, 4, 96, 64))
+    files, choice = made("onnx", weights=weights, license="MIT")
+    assert files.copies == {}
+    (where,) = choice.task.locations
+    assert (where.location, where.scope) == (weights, "this machine")
+
+
+def test_a_file_that_is_not_here_is_named_by_its_address() -> None:
+    address = "hf:owner/name@main/net.onnx"
+    _, choice = made("onnx", weights=address, license="MIT", channels=3, kind="labels")
+    assert [w.location for w in choice.task.locations] == [address]
+
+
+NETWORKS = [
+    pytest.param({"shape": (4, 3, 8, 8)}, "takes 4 tiles at once only", id="batch"),
+    pytest.param({"shape": (1, 3, 64)}, r"takes tensor\(float\) \[1, 3, 64\]; it", id="rank"),
+    pytest.param({"shape": (1, 3, 8, 8), "dtype": 10}, r"takes tensor\(float16\)", id="float16"),
+    pytest.param({"shape": (1, "c", "y", "x")}, "takes any number of channels", id="channels"),
+]
+
+
+@pytest.mark.parametrize(("more", "says"), NETWORKS)
+def test_a_network_the_runner_cannot_feed_is_refused(
+    more: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TilewrightError, match=says):
+        made("onnx", weights=network(tmp_path, **more), license="MIT")
+
+
+def test_a_file_that_is_no_network_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"PK not a network")
+    with pytest.raises(TilewrightError, match=r"net\.onnx can't be opened as ONNX \(") as caught:
+        made("onnx", weights=str(tmp_path / "net.onnx"), license="MIT")
+    assert caught.value.code == 65
+    assert "\n" not in str(caught.value)
+
+
+# What doesn't fit
+
+
+BAD = [
+    pytest.param("Mine", "script", {}, "can't be a model's short name", id="upper-case"),
+    pytest.param("../mine", "script", {}, "can't be a model's short name", id="path"),
+    pytest.param("größe", "script", {}, "can't be a model's short name", id="not-ascii"),
+    pytest.param("", "script", {}, "can't be a model's short name", id="empty"),
+    pytest.param("a" * 51, "script", {}, "can't be a model's short name", id="long"),
+    pytest.param("nuclei", "script", {}, "The name 'nuclei' is taken", id="taken"),
+    pytest.param("base", "script", {}, "The name 'base' is taken", id="reserved"),
+    pytest.param("mine", "onnx", {"license": "MIT"}, "--weights is missing", id="weights"),
+    pytest.param("mine", "onnx", {"weights": NUCLEI}, "--license is missing", id="licence"),
+    pytest.param("mine", "onnx", {**ONNX, "weights": "no.onnx"}, "no such file", id="file"),
+    pytest.param("mine", "onnx", {**ONNX, "channels": 1}, "takes 3", id="channels"),
+    pytest.param("mine", "script", {"packages": ("torch",)}, "one exact version", id="package"),
+    pytest.param("mine", "onnx", {**ONNX, "packages": ("a==1",)}, "for --from script", id="own"),
+    pytest.param(
+        "mine",
+        "torchscript",
+        {**ONNX, "weights": "https://example.org/net.pt"},
+        "--channels is missing",
+        id="torchscript",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "source", "more", "says"), BAD)
+def test_what_does_not_fit_is_one_sentence_and_nothing_is_written(
+    name: str, source: str, more: dict[str, Any], says: str, here: Path
+) -> None:
+    here.mkdir()
+    with pytest.raises(TilewrightError, match=says) as caught:
+        new_model.new_model(Wanted(name, source, **more))
+    assert caught.value.code == 2
+    assert everything(here) == set()
+
+
+def test_a_file_that_is_there_is_never_written_over(here: Path) -> None:
+    new_model.new_model(Wanted("mine", "script"))
+    (here / "manifests" / "mine.yml").write_text("mine")
+    before = everything(here)
+    with pytest.raises(TilewrightError, match=r"manifests/mine\.yml is there already") as caught:
+        new_model.new_model(Wanted("mine", "script"))
+    assert caught.value.code == 2
+    assert (here / "manifests" / "mine.yml").read_text() == "mine"
+    assert everything(here) == before
+
+
+def test_nothing_is_left_where_one_file_cannot_be_written(here: Path) -> None:
+    here.mkdir()
+    (here / "tests").write_text("a file where a folder should be")
+    with pytest.raises(TilewrightError, match="checkout of your own"):
+        new_model.new_model(Wanted("mine", "script"))
+    assert everything(here) == {"tests"}
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy of the pipeline to write in."""
+    folder = tmp_path_factory.mktemp("new_model")
+    return copy_checkout(folder / "checkout", folder / "cache")
+
+
+def test_nobody_is_asked_where_nobody_is_at_a_terminal(checkout: Checkout, tmp_path: Path) -> None:
+    done = checkout.cli("new-model", "silent", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "tilewright: --from is missing. Say one of onnx, torchscript, timm, script."
+    ]
+    assert not (checkout.root / "manifests" / "silent.yml").exists()
+
+
+def test_a_terminal_is_asked_for_what_was_left_out(checkout: Checkout, tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    words = ("new-model", "asked", "--task", "mito")
+    process = subprocess.Popen(
+        checkout.command(*words),
+        cwd=tmp_path,
+        env={**checkout.env, "PYTHONPATH": str(checkout.root / "src")},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process, os.fdopen(ours, "w") as keys:
+        for answer in ("script", "map", "Where mitochondria are.", ""):  # "" takes the default
+            keys.write(f"{answer}\n")
+            keys.flush()
+            time.sleep(0.1)
+        told, _ = process.communicate(timeout=60)
+    os.close(theirs)
+    assert process.returncode == 0, told
+    assert "What there is of the model (onnx, torchscript, timm, script) [script]" in told
+    assert "What it finds" not in told
+    assert "wrote manifests/asked.yml" in told
+    assert "./tilewright test tests/test_model_asked.py" in told
+    manifest = yaml.safe_load((checkout.root / "manifests" / "asked.yml").read_text())
+    assert manifest["metadata"]["description"] == "Where mitochondria are."
+    assert manifest["spec"]["output_kind"] == "map"
+    assert manifest["license"] == "BSD-3-Clause"
+    assert list(manifest["versions"]["v1"]["tasks"]) == ["mito"]
