@@ -1,0 +1,324 @@
+"""Segment Anything: what its files promise, and in its environment, that our labels are its own."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib.util
+import os
+from itertools import groupby
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from pictures import reference
+
+from tilewright.errors import TilewrightError
+from tilewright.preprocess import TileReader
+from tilewright.registry import Choice, Registry
+from tilewright.spec import ModelSpec
+
+Array = np.ndarray[Any, Any]
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "bin" / "run_sam.py"
+META = "https://dl.fbaipublicfiles.com/segment_anything/"
+PLUGIN = {  # what AI OnDemand's plugin writes for a user who changed nothing
+    "points_per_side": 32,
+    "points_per_batch": 64,
+    "pred_iou_thresh": 0.88,
+    "stability_score_thresh": 0.95,
+    "stability_score_offset": 1.0,
+    "box_nms_thresh": 0.7,
+    "crop_n_layers": 0,
+    "crop_nms_thresh": 0.7,
+    "crop_overlap_ratio": 0.34133,
+    "crop_n_points_downscale_factor": 1,
+    "min_mask_region_area": 3,
+    "max_mask_region_area": 0,
+}
+
+
+def choice(version: str | None = None) -> Choice:
+    return Registry.load().choose("sam", version)
+
+
+@pytest.fixture(scope="session")
+def script() -> ModuleType:
+    """The script, whose functions of arrays need numpy alone."""
+    found = importlib.util.spec_from_file_location("run_sam", SCRIPT)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+# The manifest.
+
+
+@pytest.mark.parametrize(
+    ("asked", "model_name", "kind", "location"),
+    [
+        (None, "sam-vit_b", "vit_b", META + "sam_vit_b_01ec64.pth"),
+        ("default", "sam-vit_b", "vit_b", META + "sam_vit_b_01ec64.pth"),  # the plugin's name
+        ("vit_l", "sam-vit_l", "vit_l", META + "sam_vit_l_0b3195.pth"),
+        ("vit_h", "sam-vit_h", "vit_h", META + "sam_vit_h_4b8939.pth"),
+        ("MedSAM", "sam-medsam", "vit_b", "medsam_20230423_vit_b_0.0.1.pth"),
+        ("MicroSAM-Boundaries", "sam-microsam-boundaries", "vit_b", "vit_b_em_boundaries.pth"),
+        ("MicroSAM-Organelles", "sam-microsam-organelles", "vit_b", "vit_b_em_organelles.pth"),
+    ],
+)
+def test_each_version_names_its_network_and_the_published_weights(
+    asked: str | None, model_name: str, kind: str, location: str
+) -> None:
+    found = choice(asked)
+    assert (found.model_name, found.task_name) == (model_name, "everything")
+    assert found.spec().architecture == kind
+    (where,) = found.task.locations
+    assert where.location.removesuffix("?download=1").endswith(location)
+
+
+def test_the_plugins_settings_reach_the_script_as_they_are() -> None:
+    assert choice().values(PLUGIN) == PLUGIN == choice().values({})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        pytest.param({"points_per_side": 0}, "points_per_side is 0; it takes at least 1", id="0"),
+        pytest.param(
+            {"pred_iou_thresh": 1.5}, "pred_iou_thresh is 1.5; it takes at most 1", id="1"
+        ),
+        pytest.param({"crop_n_layers": 9}, "crop_n_layers is 9; it takes at most 4", id="crops"),
+        pytest.param({"points": 4}, "has no parameter 'points'", id="misspelt"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_any_work(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(TilewrightError) as refused:
+        choice().values(given)
+    assert says in str(refused.value)
+    assert refused.value.code == 2
+
+
+def test_the_manifest_and_the_script_have_the_same_parameters_and_defaults(
+    script: ModuleType,
+) -> None:
+    assert choice().values({}) == {**script.GENERATOR, "max_mask_region_area": 0}
+
+
+def test_the_script_runs_on_python_3_8() -> None:
+    ast.parse(SCRIPT.read_text(), feature_version=(3, 8))
+    assert os.access(SCRIPT, os.X_OK)
+
+
+def test_the_environment_pins_every_package_and_shares_torch_with_cellpose() -> None:
+    pins = {}
+    for name in ("sam", "cellpose"):
+        env = yaml.safe_load((ROOT / "envs" / f"{name}.yml").read_text())
+        *plain, packages = env["dependencies"]
+        assert plain == ["python=3.11", "pip"]
+        assert all(p.count("==") == 1 for p in packages["pip"])
+        pins[name] = dict(p.split("==") for p in packages["pip"])
+    shared = pins["sam"].keys() & pins["cellpose"].keys()
+    assert {"torch", "numpy", "opencv-python-headless"} <= shared
+    assert {k: pins["sam"][k] for k in shared} == {k: pins["cellpose"][k] for k in shared}
+
+
+# From masks to labels: by the script's own functions, without torch.
+
+
+def mask(*boxes: tuple[int, int, int, int], iou: float = 0.9) -> dict[str, Any]:
+    """A record as the library gives it: boxes of (top, left, bottom, right) in 6 x 8 px."""
+    drawn = np.zeros((6, 8), bool)
+    for top, left, bottom, right in boxes:
+        drawn[top:bottom, left:right] = True
+    runs = [(value, len(list(run))) for value, run in groupby(drawn.T.ravel().tolist())]
+    counts = [0] * bool(runs[0][0]) + [length for _, length in runs]
+    segmentation = {"size": [6, 8], "counts": counts}
+    return {"segmentation": segmentation, "area": int(drawn.sum()), "predicted_iou": iou}
+
+
+def test_a_smaller_mask_lies_on_a_larger_one_whatever_their_order(script: ModuleType) -> None:
+    large, small, apart = mask((0, 0, 4, 5)), mask((1, 1, 3, 3)), mask((5, 5, 6, 8))
+    wanted = np.zeros((6, 8), np.int32)
+    wanted[0:4, 0:5] = 1
+    wanted[1:3, 1:3] = 2
+    wanted[5, 5:8] = 3
+    for masks in ([large, small, apart], [apart, small, large], [small, large, apart]):
+        np.testing.assert_array_equal(script.paint(masks, (6, 8)), wanted)
+
+
+def test_of_equal_areas_the_surer_mask_lies_on_top_and_then_the_first(script: ModuleType) -> None:
+    left, right = ((0, 0, 6, 4), (0, 2, 6, 6))
+    sure = script.paint([mask(left, iou=0.8), mask(right, iou=0.9)], (6, 8))
+    assert sure[0].tolist() == [1, 1, 2, 2, 2, 2, 0, 0]
+    first = script.paint([mask(left), mask(right)], (6, 8))
+    assert first[0].tolist() == [2, 2, 2, 2, 1, 1, 0, 0]
+
+
+def test_masks_that_are_too_large_are_left_out(script: ModuleType) -> None:
+    masks = [mask((0, 0, 6, 8)), mask((0, 0, 4, 5)), mask((1, 1, 3, 3))]
+    assert script.paint(masks, (6, 8), 20).max() == 1, "20 px is too large, 4 px is not"
+    assert script.paint(masks, (6, 8), 21).max() == 2
+    assert script.paint(masks, (6, 8), 0).max() == 3
+
+
+def test_a_tile_without_masks_is_background(script: ModuleType) -> None:
+    labels = script.paint([], (6, 8))
+    assert (labels.shape, labels.dtype, labels.any()) == ((6, 8), np.int32, False)
+
+
+def test_a_covered_mask_is_gone_and_one_in_pieces_stays_one(script: ModuleType) -> None:
+    covered = script.paint([mask((0, 0, 2, 4)), mask((0, 0, 2, 2)), mask((0, 2, 2, 4))], (6, 8))
+    assert set(np.unique(covered)) == {0, 2, 3}
+    pieces = script.paint([mask((0, 0, 1, 1), (5, 7, 6, 8))], (6, 8))
+    assert pieces[0, 0] == pieces[5, 7] == 1
+
+
+# From pixels to 8 bits.
+
+
+def blobs(height: int = 192, width: int = 256) -> Array:
+    """Discs of 9 to 16 px, 180 to 240 of 255 bright, near every second point of a 4 x 4 grid."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width]
+    drawn = np.full((height, width), 20, np.uint8)
+    for row, column in np.argwhere(np.indices((4, 4)).sum(0) % 2 == 0):
+        middle = (np.array([row, column]) + 0.5) * (height / 4, width / 4) + rng.integers(-5, 6, 2)
+        disc = (y - middle[0]) ** 2 + (x - middle[1]) ** 2 < rng.integers(9, 17) ** 2
+        drawn[disc] = 240 if row == 0 else rng.integers(180, 240)
+    return drawn
+
+
+def small_spec(version: str | None = None, **changes: Any) -> ModelSpec:
+    """The manifest's spec with tiles of `blobs`' size; the library enlarges them four times."""
+    spec = choice(version).spec()
+    tile = dataclasses.replace(spec.tile_spec, size={"y": 192, "x": 256}, band={}, context={})
+    return dataclasses.replace(spec, tile_spec=tile, **changes)
+
+
+def tile_of(path: Path, pixels: Array, spec: ModelSpec) -> Array:
+    """The only tile, (3, Y, X), of a picture that is saved as a TIFF first."""
+    tifffile.imwrite(path, pixels)
+    with TileReader(reference(path, pixels, "YX", channels=(0,)), spec) as reader:
+        return reader.read(0, reader.grid.tile(0).window)
+
+
+def test_what_is_beyond_the_scale_is_cut_off_and_never_wrapped(script: ModuleType) -> None:
+    tile = np.array([-9.0, -0.1, 0, 0.5, 1, 1.004, 1.1, 300, np.inf, -np.inf, np.nan])
+    found = script.picture(tile.reshape(1, 1, -1).repeat(3, 0), 0.0, 1.0)
+    assert (found.shape, found.dtype) == ((1, 11, 3), np.uint8)
+    assert found[0, :, 1].tolist() == [0, 0, 0, 128, 255, 255, 255, 255, 255, 0, 0]
+
+
+def test_sixteen_bits_look_to_the_model_as_eight_do(script: ModuleType, tmp_path: Path) -> None:
+    """Values up to 60,000: 250 times those of the picture of 8 bits."""
+    eight = blobs()
+    sixteen = eight.astype(np.uint16) * 250
+    assert sixteen.max() == 60_000
+    spec = small_spec()
+    scale = script.black_and_white(spec.to_dict())
+    seen = [
+        script.picture(tile_of(tmp_path / f"{pixels.dtype}.tif", pixels, spec), *scale)
+        for pixels in (eight, sixteen)
+    ]
+    np.testing.assert_array_equal(*seen)
+    assert seen[0].min() == 0
+    assert seen[0].max() == 255
+    np.testing.assert_array_equal(
+        np.argsort(seen[0][..., 0], axis=None, kind="stable"),
+        np.argsort(eight, axis=None, kind="stable"),
+    )
+
+
+def test_a_site_may_leave_pictures_of_8_bits_as_they_are(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    spec = small_spec(normalization=None, input_range=(0.0, 255.0))
+    tile = tile_of(tmp_path / "a.tif", blobs(), spec)
+    found = script.picture(tile, *script.black_and_white(spec.to_dict()))
+    np.testing.assert_array_equal(found, blobs()[..., None].repeat(3, 2))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"normalization": None}, id="nothing"),
+        pytest.param({"normalization": {"method": "zscore", "scope": "image"}}, id="zscore"),
+        pytest.param(
+            {"normalization": None, "input_range": (0, 255), "mean": (1, 1, 1)}, id="mean"
+        ),
+    ],
+)
+def test_a_scaling_without_black_and_white_is_refused(
+    script: ModuleType, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match="needs a normalization by percentile, or else an input_r"):
+        script.black_and_white(small_spec(**changes).to_dict())
+
+
+# Which network: its weights say, and the manifest may not say another.
+
+
+def layers(width: int) -> dict[str, Array]:
+    return {"image_encoder.patch_embed.proj.weight": np.zeros((width, 3, 16, 16))}
+
+
+@pytest.mark.parametrize(
+    ("width", "version", "says"),
+    [
+        (768, "vit_b", "vit_b"),
+        (1024, "vit_l", "vit_l"),
+        (1280, "vit_h", "vit_h"),
+        (768, "MedSAM", "vit_b"),
+        (768, "vit_h", "x.pth holds vit_b, and architecture in the manifest says vit_h."),
+        (1280, "vit_b", "x.pth holds vit_h, and architecture in the manifest says vit_b."),
+        (160, "vit_b", "isn't a file of SAM weights: it is none of vit_b, vit_l, vit_h."),
+    ],
+)
+def test_the_network_is_the_weights_own_and_the_manifests(
+    script: ModuleType, width: int, version: str, says: str
+) -> None:
+    try:
+        found = script.kind_of(layers(width), choice(version).spec().to_dict(), "x.pth")
+    except ValueError as refused:
+        found = str(refused)
+    assert says in found
+
+
+def test_a_name_alone_says_which_network_it_is(script: ModuleType) -> None:
+    """As with AI OnDemand's own manifest, where nothing else does."""
+    spec = {"architecture": "vit", "model_name": "sam-vit_h"}
+    assert script.kind_of(layers(1280), spec, "x.pth") == "vit_h"
+    with pytest.raises(ValueError, match="holds vit_b, and model_name in the manifest says vit_h"):
+        script.kind_of(layers(768), spec, "x.pth")
+    assert script.kind_of(layers(1024), {"model_name": "sam-mine"}, "x.pth") == "vit_l"
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ({"a": np.zeros(3)}, "the layer b is missing"),
+        ({"a": np.zeros(3), "b": np.zeros(2), "c": 1}, "SAM has no layer c"),
+        ({"a": np.zeros(4), "b": np.zeros(2)}, "a is \\(4,\\), not \\(3,\\)"),
+        ({"a": "text", "b": np.zeros(2)}, "a is \\(\\), not \\(3,\\)"),
+    ],
+)
+def test_a_file_is_exactly_the_network_or_refused(
+    script: ModuleType, found: dict[str, Any], says: str
+) -> None:
+    wanted = {"a": np.zeros(3), "b": np.zeros(2)}
+    with pytest.raises(ValueError, match=f"x.pth isn't a file of SAM weights: {says}"):
+        script.check_layers(found, wanted, "x.pth")
+    script.check_layers(wanted, wanted, "x.pth")
+
+
+def test_crops_that_leave_no_point_are_refused(script: ModuleType) -> None:
+    settings = {"points_per_side": 8, "crop_n_points_downscale_factor": 3}
+    script.check_points({**settings, "crop_n_layers": 1})
+    with pytest.raises(ValueError, match="points_per_side is too small"):
+        script.check_points({**settings, "crop_n_layers": 2})
