@@ -135,6 +135,8 @@ def plan(as_json: bool, **given: Any) -> None:
     }
     told = ", ".join(_count(n, word) for word, n in counts.items())
     console.print(f"{told}; the model sees {gigabytes:.2f} GB of float32.", soft_wrap=True)
+    if made.recipe.spec.min_vram_gb:
+        console.print(f"The model asks for a GPU of {made.recipe.spec.min_vram_gb:g} GB.")
     for row, why in made.bad:
         console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
     if made.bad:
@@ -168,6 +170,7 @@ def models(manifests: str | None) -> None:
         state = "its own" if sha == "" else "ready" if sha else "to fetch"
         takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
         takes += f", {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
+        takes += f", {spec.min_vram_gb:g} GB GPU" if spec.min_vram_gb else ""
         table.add_row(
             choice.manifest.short_name,
             choice.variant,

@@ -18,6 +18,8 @@ from .preprocess import EMPTY, TileReader
 from .spec import ModelSpec
 from .tiling import Grid
 
+TOLERANCE = 0.05  # of supported_mpp where no resolution says another
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -178,23 +180,19 @@ def resolution(
 ) -> tuple[int, tuple[float, float]]:
     """Which level is read, and model pixels per pixel of it along y and x."""
     wanted = spec.tile_spec.resolution
-    if wanted is None:
-        return 0, (1.0, 1.0)
-    if wanted.level is not None:
-        if wanted.level >= len(image.levels):
+    if wanted is None or wanted.level is not None:
+        level = 0 if wanted is None else wanted.level or 0
+        if level >= len(image.levels):
             raise TilewrightError(
                 f"{image.path}: has {len(image.levels)} resolution levels, and {spec.model_name} "
-                f"reads level {wanted.level}.",
+                f"reads level {level}.",
                 fix="Choose another model or image.",
             )
-        return wanted.level, (1.0, 1.0)
+        check_supported(image, mpp, level, spec)
+        return level, (1.0, 1.0)
     target = wanted.target_mpp or 0.0
     if mpp is None:
-        raise TilewrightError(
-            f"{image.path}: gives no pixel size, and {spec.model_name} reads at {target:g} µm per "
-            "pixel.",
-            fix="Say what it is: --mpp 0.25 (µm per level-0 pixel).",
-        )
+        raise _no_mpp(image, f"{spec.model_name} reads at {target:g} µm per pixel")
     coarsest = target * (1 + wanted.tolerance)
     if max(mpp) > coarsest:
         raise TilewrightError(
@@ -202,8 +200,7 @@ def resolution(
             f"{spec.model_name} reads at.",
             fix="Choose another model or a finer image; --mpp corrects a wrong pixel size.",
         )
-    y, x = (image.axes.index(a) for a in "YX")
-    steps = [(image.shape[y] / s[y], image.shape[x] / s[x]) for s in image.levels]
+    steps = _steps(image)
     level = max(
         i
         for i, step in enumerate(steps)
@@ -212,6 +209,45 @@ def resolution(
     ratios = [m * s / target for m, s in zip(mpp, steps[level], strict=True)]
     within = all(abs(r - 1) <= wanted.tolerance for r in ratios)
     return level, (1.0, 1.0) if within else (ratios[0], ratios[1])
+
+
+def check_supported(
+    image: Image, mpp: tuple[float, float] | None, level: int, spec: ModelSpec
+) -> None:
+    """Refuse an image read as it is whose pixels aren't of a size the model was made for.
+
+    Raises
+    ------
+    TilewrightError
+        Naming the size and those that it can be.
+    """
+    if not spec.supported_mpp:
+        return
+    listed = " or ".join(f"{m:g}" for m in spec.supported_mpp)
+    if mpp is None:
+        raise _no_mpp(image, f"{spec.model_name} takes {listed} µm per pixel")
+    wanted = spec.tile_spec.resolution
+    tolerance = wanted.tolerance if wanted else TOLERANCE
+    read = [m * s for m, s in zip(mpp, _steps(image)[level], strict=True)]
+    if not any(all(abs(m / s - 1) <= tolerance for m in read) for s in spec.supported_mpp):
+        raise TilewrightError(
+            f"{image.path}: is read at {max(read):g} µm per pixel, and {spec.model_name} takes "
+            f"{listed}.",
+            fix="Give its manifest a resolution that it takes; --mpp corrects a wrong pixel size.",
+        )
+
+
+def _steps(image: Image) -> list[tuple[float, float]]:
+    """Level-0 pixels per pixel of each level, along y and x."""
+    y, x = (image.axes.index(a) for a in "YX")
+    return [(image.shape[y] / s[y], image.shape[x] / s[x]) for s in image.levels]
+
+
+def _no_mpp(image: Image, wanted: str) -> TilewrightError:
+    return TilewrightError(
+        f"{image.path}: gives no pixel size, and {wanted}.",
+        fix="Say what it is: --mpp 0.25 (µm per level-0 pixel).",
+    )
 
 
 def region(image: Image, box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:

@@ -93,6 +93,7 @@ class Plan:
             "launch_dir": str(self.launch_dir),
             "environment": {**self.recipe.environment, "ready": self.environment_ready},
             "weights": self.weights,
+            "min_vram_gb": self.recipe.spec.min_vram_gb,
             "tiles": self.tiles,
             "jobs": [
                 {"group": j.group, "job": j.job, "tiles": sum(b - a for _, a, b in j.parts)}

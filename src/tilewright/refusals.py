@@ -35,7 +35,7 @@ def check_spec(spec: ModelSpec) -> None:
                 fix=f"It can be {', '.join(map(str, choices))}.",
                 code=USAGE,
             )
-    problem = _axes_problem(spec) or _resize_problem(spec)
+    problem = _axes_problem(spec) or _resize_problem(spec) or _mpp_problem(spec)
     if problem:
         raise TilewrightError(
             f"{spec.model_name}: {problem}.", fix="Change its manifest.", code=USAGE
@@ -63,3 +63,15 @@ def _resize_problem(spec: ModelSpec) -> str | None:
     if spec.output_kind != "embedding" or spec.output_type in ("dense", "token_sequence"):
         return "resize and crop are for one vector a tile: labels and maps would lie elsewhere"
     return None
+
+
+def _mpp_problem(spec: ModelSpec) -> str | None:
+    """A wanted resolution that the model wasn't made for."""
+    wanted = spec.tile_spec.resolution
+    target = wanted.target_mpp if wanted else None
+    if wanted is None or target is None or not spec.supported_mpp:
+        return None
+    if any(abs(target / m - 1) <= wanted.tolerance for m in spec.supported_mpp):
+        return None
+    listed = ", ".join(f"{m:g}" for m in spec.supported_mpp)
+    return f"it is to read at {target:g} µm per pixel, and its supported_mpp is {listed}"

@@ -201,6 +201,7 @@ def _image(planned: Facts, merged: Facts) -> Facts:
         "id": planned["id"],
         "path": planned["path"],
         "why": _line(merged["why"]) if "why" in merged else None,
+        "note": merged.get("note"),
         "store": merged.get("store"),
         "objects": merged.get("objects"),
         "area_px": merged.get("area_px") or None,

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from .weights import path_of
 
 Array = np.ndarray[Any, Any]
 QUEUE = 2  # batches read while the model works: enough to hide reading, little memory
+NO_TISSUE = "left out: it has no tissue that stain_normalization {} could be fitted to"
 PROGRESS_EVERY = 0.5  # seconds between two looks of the progress file
 
 
@@ -50,9 +51,20 @@ class Work:
 
 @dataclass
 class Notes:
-    """What a job didn't predict: images that can't be read, and tiles outside a mask."""
+    """What a job didn't predict, and why.
+
+    Parameters
+    ----------
+    failures
+        Per image why it has no result.
+    left_out
+        Per image why its spec leaves it out, which is no failure.
+    skipped
+        Per image the tiles outside its mask, or left out.
+    """
 
     failures: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -73,7 +85,7 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
             ROOT / "bin" / recipe.script["name"],
             weights=str(file or ""),
             device=device(),
-            spec=recipe.spec.to_dict(),
+            spec=replace(recipe.spec, weights_source=str(file) if file else None).to_dict(),
             params=recipe.params,
             timeout=float(os.environ.get("TILEWRIGHT_PREDICT_TIMEOUT", "600")),
             env=child_env(prefix),
@@ -152,6 +164,7 @@ def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> dict[str, An
         "images": [asdict(i) for i in job.images],
         "parts": job.parts,
         "failures": notes.failures,
+        "left_out": notes.left_out,
         "skipped": notes.skipped,
     }
 
@@ -171,6 +184,8 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
                     plane, index = divmod(number, len(reader.grid))
                     tile = reader.grid.tile(index)
                     inside = mask.inside(tile.window) if mask else None
+                    if reader.leaves_out(plane):
+                        notes.left_out[key] = NO_TISSUE.format(recipe.spec.stain_normalization)
                     if reader.leaves_out(plane) or (inside is not None and not inside.any()):
                         notes.skipped.setdefault(key, []).append(number)
                         continue

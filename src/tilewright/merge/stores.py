@@ -106,6 +106,7 @@ def merge_group(
     check_banks(group, recipe, opened)
     shown.mkdir(parents=True, exist_ok=True)
     failures = {k: why for b in opened for k, why in b.header["failures"].items()}
+    left_out = {k: why for b in opened for k, why in b.header["left_out"].items()}
     results = []
     for data in opened[0].header["images"]:
         ref = ImageRef.from_dict(data)
@@ -114,6 +115,7 @@ def merge_group(
             if ref.key in failures:
                 raise TilewrightError(failures[ref.key], fix="")
             result |= merge_image(ref, group, recipe, opened, out, shown)
+            result |= {"note": left_out[ref.key]} if ref.key in left_out else {}
         except TilewrightError as error:
             if error.code != BAD_DATA:
                 raise
