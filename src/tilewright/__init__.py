@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["ModelSpec", "Models", "Registry", "TileSpec", "open_spatialdata"]
+__all__ = ["ModelSpec", "Models", "Registry", "TileSpec", "open_spatialdata", "tiles"]
 
 _HOMES = {
     "ModelSpec": "spec",
@@ -16,6 +16,7 @@ _HOMES = {
     "TileSpec": "spec",
     "Registry": "registry",
     "open_spatialdata": "spatial",
+    "tiles": "extract",
 }
 
 

@@ -28,6 +28,7 @@ from .merge.objects import prepare
 from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
 from .registry import ROOT
+from .spec import ModelSpec
 from .tiling import Grid, Tile
 from .weights import path_of
 
@@ -181,19 +182,35 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
                 for number in range(start, stop):
                     if key in notes.failures:  # by what the model made of an earlier tile
                         break
-                    plane, index = divmod(number, len(reader.grid))
-                    tile = reader.grid.tile(index)
-                    inside = mask.inside(tile.window) if mask else None
-                    if reader.leaves_out(plane):
-                        notes.left_out[key] = NO_TISSUE.format(recipe.spec.stain_normalization)
-                    if reader.leaves_out(plane) or (inside is not None and not inside.any()):
-                        notes.skipped.setdefault(key, []).append(number)
+                    work = work_of(reader, mask, key, number, recipe.spec)
+                    if work is not None:
+                        yield work
                         continue
-                    pixels = reader.read(plane, tile.window)
-                    recipe.spec.check(pixels)
-                    yield Work(key, plane, reader.grid, tile, pixels, inside)
+                    notes.skipped.setdefault(key, []).append(number)
+                    if reader.leaves_out(number // len(reader.grid)):
+                        notes.left_out[key] = NO_TISSUE.format(recipe.spec.stain_normalization)
         except TilewrightError as error:
             notes.failures[key] = str(error)
+
+
+def work_of(
+    reader: TileReader, mask: Mask | None, key: str, number: int, spec: ModelSpec
+) -> Work | None:
+    """One tile as the model sees it, checked by its spec; None where nothing of it counts.
+
+    Parameters
+    ----------
+    number
+        Over the looped planes and then the grid.
+    """
+    plane, index = divmod(number, len(reader.grid))
+    tile = reader.grid.tile(index)
+    inside = mask.inside(tile.window) if mask else None
+    if reader.leaves_out(plane) or (inside is not None and not inside.any()):
+        return None
+    pixels = reader.read(plane, tile.window)
+    spec.check(pixels)
+    return Work(key, plane, reader.grid, tile, pixels, inside)
 
 
 def batched(works: Iterable[Work], size: int) -> Iterator[list[Work]]:

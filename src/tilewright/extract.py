@@ -1,0 +1,186 @@
+"""Tiles for one's own loop: the very arrays and places that a model in the pipeline gets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from .errors import INTERNAL, TilewrightError
+from .fit import plan_image
+from .images import image_id, open_image
+from .inputs import Row
+from .jobs import ImageRef
+from .mask import Mask
+from .params import Params
+from .preprocess import TileReader
+from .spec import ModelSpec, TileSpec
+from .worker import Work, work_of
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class ImageTile:
+    """One tile: what the model sees, and where that is.
+
+    Parameters
+    ----------
+    pixels
+        float32, by the spec's `array_axes`: (C, (z,) y, x) unless it says else.
+    number
+        Its place in the image's row-major order, over planes and then the grid.
+    plane
+        What is looped, by number: ``{"T": 0, "Z": 3}``.
+    origin, extent
+        Its upper left corner and size ``(y, x)`` in level-0 pixels; what fills it up past the
+        image's end isn't counted.
+    origin_um, extent_um
+        The same in µm, or None where the pixel size isn't known.
+    inside
+        Which of its pixels a mask lets count, ``(y, x)`` bool; None without one.
+    """
+
+    pixels: Array
+    number: int
+    plane: dict[str, int]
+    origin: tuple[float, float]
+    extent: tuple[float, float]
+    origin_um: tuple[float, float] | None
+    extent_um: tuple[float, float] | None
+    inside: Array | None
+
+
+class Tiles(Sequence[ImageTile]):
+    """An image's tiles, read when they are asked for; may be sent to other processes.
+
+    Parameters
+    ----------
+    ref
+        The image; its statistics are found now, unless it has them.
+    spec
+        What the model expects.
+    """
+
+    def __init__(self, ref: ImageRef, spec: ModelSpec) -> None:
+        self.ref, self.spec = ref, spec
+        self._open: tuple[int, TileReader, Mask | None] | None = None
+        reader, mask = self._here()
+        self.ref = replace(ref, statistics=reader.statistics)
+        cells = list(reader.grid) if mask else []
+        there = [i for i, t in enumerate(cells) if mask and mask.inside(t.window).any()]
+        there = there if mask else list(range(len(reader.grid)))
+        planes = [p for p in range(len(reader.planes)) if not reader.leaves_out(p)]
+        self._numbers = [p * len(reader.grid) + i for p in planes for i in there]
+
+    def __len__(self) -> int:
+        """Tiles that have something to see: not those outside a mask."""
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> ImageTile: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ImageTile]: ...
+    def __getitem__(self, index: int | slice) -> ImageTile | list[ImageTile]:
+        """Read one tile, or some."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number = self._numbers[index]
+        reader, mask = self._here()
+        work = work_of(reader, mask, self.ref.key, number, self.spec)
+        if work is None:
+            raise TilewrightError(f"Tile {number} has nothing to see.", fix="", code=INTERNAL)
+        return self._placed(reader, number, work)
+
+    def _here(self) -> tuple[TileReader, Mask | None]:
+        """The file as this process has it open: a fork would share its place in it."""
+        if self._open is None or self._open[0] != os.getpid():
+            with ExitStack() as made:
+                reader = made.enter_context(TileReader(self.ref, self.spec))
+                mask = Mask(self.ref, reader.scale) if self.ref.mask else None
+                made.pop_all()
+            self._open = os.getpid(), reader, mask
+        return self._open[1:]
+
+    def _placed(self, reader: TileReader, number: int, work: Work) -> ImageTile:
+        corner = self.ref.region[:2] if self.ref.region else (0, 0)
+        window = work.tile.window[-2:]
+        y, x = (o + lo / s for o, (lo, _), s in zip(corner, window, reader.scale, strict=True))
+        height, width = ((hi - lo) / s for (lo, hi), s in zip(window, reader.scale, strict=True))
+        um = self.ref.mpp
+        return ImageTile(
+            pixels=work.pixels,
+            number=number,
+            plane=reader.planes[work.plane],
+            origin=(y, x),
+            extent=(height, width),
+            origin_um=(y * um[0], x * um[1]) if um else None,
+            extent_um=(height * um[0], width * um[1]) if um else None,
+            inside=work.inside,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the open file."""
+        return {**self.__dict__, "_open": None}
+
+
+def tiles(
+    image: str | Path,
+    spec: ModelSpec | TileSpec | str,
+    *,
+    channels: str | None = None,
+    mpp: float | None = None,
+    region: tuple[int, int, int, int] | None = None,
+    axes: str | None = None,
+    scene: int = 0,
+    mask: str | Path | None = None,
+) -> Tiles:
+    """The tiles of an image as a model in the pipeline gets them, one by one, read when asked for.
+
+    Parameters
+    ----------
+    image
+        Any file that Tilewright reads.
+    spec
+        A ModelSpec, the name of a model in the registry, or a TileSpec alone, which gives all
+        channels and their own values.
+    channels, mpp, axes, scene, mask
+        As `--channels`, `--mpp`, `--axes`, `--scene` and a CSV's column `mask`.
+    region
+        ``(y, x, height, width)`` in level-0 pixels: only this box.
+
+    Raises
+    ------
+    TilewrightError
+        When the image can't be read or doesn't fit the spec.
+    """
+    path = Path(image)
+    if isinstance(spec, TileSpec):
+        spec = _any_model(path, spec, axes, scene)
+    elif isinstance(spec, str):
+        from .registry import Registry
+
+        spec = Registry.load().choose(spec).spec()
+    row = Row(
+        path=path,
+        id=image_id(path),
+        scene=scene,
+        mpp=mpp,
+        axes=axes,
+        channels=channels,
+        mask=Path(mask) if mask else None,
+    )
+    params = Params(input=str(path), region=region)
+    return Tiles(replace(plan_image(row, params, spec).ref, key="i000"), spec)
+
+
+def _any_model(path: Path, spec: TileSpec, axes: str | None, scene: int) -> ModelSpec:
+    """A model that takes whatever channels the image has."""
+    with open_image(path, axes=axes, scene=scene) as image:
+        count = image.size("C")
+    return ModelSpec("tiles", "0", spec, axes="C" + spec.axes.upper(), num_channels=count)
