@@ -20,11 +20,13 @@ from running import Checkout, copy_checkout
 from tilewright import new_model
 from tilewright.errors import TilewrightError
 from tilewright.manifest import Manifest
+from tilewright.network import inspect
 from tilewright.new_model import Files, Wanted, files_of
 from tilewright.pipe import ModelProcess
 from tilewright.registry import ROOT, Choice
 from tilewright.results import check_results
 from tilewright.schemas import manifest_schema
+from tilewright.validate import check_files
 
 NUCLEI = str(ROOT / "models" / "nuclei" / "nuclei.onnx")
 ONNX = {"weights": NUCLEI, "license": "CC0-1.0"}
@@ -104,6 +106,20 @@ def test_what_is_written_passes_the_projects_own_checks(more: dict[str, Any], he
             check=False,
         )
         assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *[pytest.param({"source": "script", "kind": k}, id=k) for k in new_model.KINDS],
+        pytest.param({"source": "onnx", **ONNX}, id="onnx"),
+        pytest.param({"source": "onnx", **ONNX, "kind": "labels"}, id="onnx-labels"),
+    ],
+)
+def test_the_validator_finds_no_error_in_a_new_manifest(more: dict[str, Any], here: Path) -> None:
+    new_model.new_model(Wanted("mine", **more))
+    report = check_files([here / "manifests" / "mine.yml"], scripts=here / "bin")
+    assert [str(f) for f in report.findings if f.severity == "error"] == []
 
 
 def test_a_script_with_libraries_gets_an_environment_of_exact_versions() -> None:
@@ -187,10 +203,26 @@ def test_a_file_that_is_not_here_is_named_by_its_address() -> None:
 
 NETWORKS = [
     pytest.param({"shape": (4, 3, 8, 8)}, "takes 4 tiles at once only", id="batch"),
-    pytest.param({"shape": (1, 3, 64)}, r"takes tensor\(float\) \[1, 3, 64\]; it", id="rank"),
-    pytest.param({"shape": (1, 3, 8, 8), "dtype": 10}, r"takes tensor\(float16\)", id="float16"),
+    pytest.param({"shape": (1, 3)}, r"takes tensor\(float\) \[1, 3\]; it should", id="rank"),
+    pytest.param({"shape": (1, 3, 8, 8), "dtype": 9}, r"tensor\(bool\)|can't be opened", id="bool"),
     pytest.param({"shape": (1, "c", "y", "x")}, "takes any number of channels", id="channels"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "channels", "size"),
+    [
+        pytest.param((1, 3, 64, 96), 1, 3, (64, 96), id="ours"),
+        pytest.param((1, 64, 96, 3), 1, 3, (64, 96), id="channels-last"),
+        pytest.param(("b", 2, "y", "x"), 10, 2, None, id="any-size-float16"),
+    ],
+)
+def test_a_networks_axes_and_dtype_are_those_of_its_input(
+    shape: tuple[int | str, ...], dtype: int, channels: int, size: Any, tmp_path: Path
+) -> None:
+    found = inspect(Path(network(tmp_path, shape=shape, dtype=dtype)))
+    assert (found.channels, found.size, found.stride) == (channels, size, 1)
+    assert found.output.ndim == 1
 
 
 @pytest.mark.parametrize(("more", "says"), NETWORKS)
@@ -224,6 +256,9 @@ BAD = [
     pytest.param("mine", "onnx", {"weights": NUCLEI}, "--license is missing", id="licence"),
     pytest.param("mine", "onnx", {**ONNX, "weights": "no.onnx"}, "no such file", id="file"),
     pytest.param("mine", "onnx", {**ONNX, "channels": 1}, "takes 3", id="channels"),
+    pytest.param(
+        "mine", "onnx", {**ONNX, "kind": "labels", "postprocess": "x"}, "no rule 'x'", id="rule"
+    ),
     pytest.param("mine", "script", {"packages": ("torch",)}, "one exact version", id="package"),
     pytest.param("mine", "onnx", {**ONNX, "packages": ("a==1",)}, "for --from script", id="own"),
     pytest.param(

@@ -226,7 +226,8 @@ def new_model(**given: Any) -> None:
             known[name] = click.prompt(text, default=default, type=kind)
     for name in files.new_model(files.wanted(known)):
         click.echo(f"wrote {name}")
-    click.echo("next: ./tilewright generate")
+    click.echo(f"next: ./tilewright validate manifests/{known['name']}.yml")
+    click.echo("      ./tilewright generate")
     click.echo(f"      ./tilewright test tests/test_model_{known['name']}.py")
     click.echo(f"      ./tilewright run --input IMAGES --model {known['name']}")
 

@@ -8,41 +8,45 @@ from typing import Any
 
 import numpy as np
 
-from .errors import BAD_DATA, TilewrightError
+from . import tensors
+from .errors import BAD_DATA, USAGE, TilewrightError
 
 Array = np.ndarray[Any, Any]
 SIDE = 256  # px of a trial tile, for a network that takes any size
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
+FEW = 4  # channels at most that a last axis is taken for
 
 
 @dataclass(frozen=True)
 class Network:
-    """An ONNX network that takes (batch, C, Y, X) float32.
+    """An ONNX network that takes tiles, as `bin/run_onnx.py` gives them to it.
 
     Parameters
     ----------
     channels
-        Channels it takes, or None for any number.
+        Channels it takes.
     size
         (rows, columns) it takes in pixels, or None for any.
     stride
         Sizes must be multiples of it.
     output
-        The result for one tile of `tile` pixels, without the batch.
-    tile
-        (rows, columns) of the tile that was tried.
+        The result for one tile: maps (class, y, x), tokens (T, D) or a vector (D,).
     """
 
-    channels: int | None
+    channels: int
     size: tuple[int, int] | None
     stride: int
     output: Array
-    tile: tuple[int, int]
+
+    @property
+    def labels(self) -> bool:
+        """Whether it gives labels itself: one map of whole numbers."""
+        return self.output.ndim == 3 and len(self.output) == 1 and self.output.dtype.kind in "iu"
 
     @property
     def kind(self) -> str:
-        """The `output_kind` that fits the result: labels are integers, a vector has one axis."""
-        if self.output.ndim == 2 and self.output.shape == self.tile:
+        """The `output_kind` that fits the result."""
+        if self.labels:
             return "labels"
         return "map" if self.output.ndim == 3 else "embedding"
 
@@ -55,53 +59,91 @@ def inspect(path: Path, channels: int | None = None) -> Network:
     path
         The ONNX file.
     channels
-        How many channels to try, where the network takes any number.
+        How many channels to give it, where it takes any number.
 
     Raises
     ------
     TilewrightError
-        When it can't be opened or run, or takes what `runner: onnx` doesn't give.
+        When it can't be opened or run, or takes what a tile can't be made into.
     """
+    session = _open(path)
+    takes = session.get_inputs()
+    shape, dtype = takes[0].shape, _dtype(takes[0].type)
+    if len(takes) != 1 or dtype is None or len(shape) not in (3, 4):
+        told = ", ".join(f"{t.type} {t.shape}" for t in takes)
+        raise _wrong(path, f"takes {told}; it should take tiles, (batch, C, y, x)")
+    if isinstance(shape[0], int) and shape[0] != 1:
+        raise _wrong(path, f"takes {shape[0]} tiles at once only; it should take one")
+    declared, fixed = _axes(shape)
+    count = declared or channels
+    if count is None:
+        raise TilewrightError(
+            f"{path.name} takes any number of channels.", fix="Say --channels N.", code=USAGE
+        )
+    name = takes[0].name
+    network = tensors.Network(lambda a: session.run(None, {name: a}), shape, dtype)
+    stride, output = _try(path, network, count, fixed)
+    return Network(count, fixed, stride, output)
+
+
+def _open(path: Path) -> Any:
     import onnxruntime  # type: ignore[import-untyped]  # slow: only where a file is opened
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # trials that fail are no news
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  # onnxruntime's own have no common root
         raise _wrong(path, f"can't be opened as ONNX ({_line(error)})") from None
-    takes = session.get_inputs()
-    if len(takes) != 1 or takes[0].type != "tensor(float)" or len(takes[0].shape) != 4:
-        told = ", ".join(f"{t.type} {t.shape}" for t in takes)
-        raise _wrong(path, f"takes {told}; it should take one float32 (batch, C, Y, X)")
-    batch, count, *size = (n if isinstance(n, int) else None for n in takes[0].shape)
-    if batch not in (None, 1):
-        raise _wrong(path, f"takes {batch} tiles at once only; it should take one")
-    known = count or channels
-    if known is None:
-        raise TilewrightError(f"{path} takes any number of channels.", fix="Say --channels N.")
-    fixed = (size[0], size[1]) if size[0] and size[1] else None
-    stride, tile, output = _try(path, session, known, fixed)
-    return Network(count, fixed, stride, output, tile)
+
+
+def _dtype(told: str) -> str | None:
+    """The dtype of ``tensor(float)``; None where a tile can't be cast to it."""
+    name = told.removeprefix("tensor(").removesuffix(")")
+    name = {"float": "float32", "double": "float64"}.get(name, name)
+    try:
+        return name if np.dtype(name).kind in "iuf" else None
+    except TypeError:
+        return None
+
+
+def _axes(shape: list[Any]) -> tuple[int | None, tuple[int, int] | None]:
+    """Channels, None for any number, and (rows, columns), None for any size."""
+    lengths = [n if isinstance(n, int) else None for n in shape[1:]]
+    if len(lengths) == 2:
+        channels: int | None = 1
+    else:
+        last = lengths[2] is not None and lengths[2] <= FEW < (lengths[0] or FEW + 1)
+        channels = lengths.pop(2 if last else 0)
+    rows, columns = lengths
+    return channels, (rows, columns) if rows and columns else None
 
 
 def _try(
-    path: Path, session: Any, channels: int, fixed: tuple[int, int] | None
-) -> tuple[int, tuple[int, int], Array]:
-    """The least stride whose sizes the network takes, the size tried, and the result."""
+    path: Path, network: tensors.Network, channels: int, fixed: tuple[int, int] | None
+) -> tuple[int, Array]:
+    """The least stride whose sizes the network takes, and the result for a tile."""
     sizes = {1: fixed} if fixed else {n: (SIDE + n, SIDE + n) for n in STRIDES}
-    name, random, fault = session.get_inputs()[0].name, np.random.default_rng(0), ""
+    random, fault = np.random.default_rng(0), ""
     for stride, tile in sizes.items():
         noise = random.random((1, channels, *tile), np.float32)
         try:
-            output = np.asarray(session.run(None, {name: noise})[0])[0]
+            output = _result(network, noise)
         except Exception as error:  # noqa: BLE001  # another size may do
             fault = _line(error)
             continue
         if output.ndim != 3 or _fits(output.shape[1:], tile):
-            return stride, tile, output
+            return stride, output
         fault = f"tiles of {tile} px give maps of {output.shape[1:]}"
     raise _wrong(path, f"ran at no size that was tried ({fault})")
+
+
+def _result(network: tensors.Network, tiles: Array) -> Array:
+    """The first output for one tile: a picture is brought to (class, y, x)."""
+    raw = np.asarray(tensors.run(network, tiles, {}, "embedding")[0])
+    if raw.ndim == 3 or raw.shape == tiles.shape[2:]:
+        return np.asarray(tensors.run(network, tiles, {}, "map")[0], raw.dtype)
+    return raw
 
 
 def _fits(shape: tuple[int, ...], tile: tuple[int, int]) -> bool:
@@ -115,5 +157,7 @@ def _line(error: Exception) -> str:
 
 def _wrong(path: Path, why: str) -> TilewrightError:
     return TilewrightError(
-        f"{path} {why}.", fix="Export it anew, or write a script: --from script.", code=BAD_DATA
+        f"{path.name} {why}.",
+        fix="Export it anew, or write a script: --from script.",
+        code=BAD_DATA,
     )

@@ -237,7 +237,7 @@ def opened(wanted: Wanted) -> Network | None:
     if network.size:
         said["--tile"] = (wanted.tile, network.size[0])
     for option, (given, found) in said.items():
-        if given is not None and found is not None and given != found:
+        if given not in (None, found):
             raise _usage(f"{option} {given}: {path.name} takes {found}.", "Leave it out.")
     return network
 
@@ -316,18 +316,28 @@ def params(wanted: Wanted, kind: str, network: Network | None) -> list[dict[str,
     if wanted.scripted and kind != "embedding":
         told = {"value": 0.5, "min": 0, "max": 1, "tooltip": "Brightness; higher finds less"}
         return [{"name": "Threshold", "arg_name": "threshold", **told}]
-    if kind != "labels" or wanted.scripted or (network and network.kind == "labels"):
+    if kind != "labels" or wanted.scripted:
         return []
-    one = network is not None and len(network.output) == 1
-    rule = wanted.postprocess or ("components" if one else "argmax")
-    return [
-        {
-            "name": "Post-processing",
-            "arg_name": "postprocess",
-            "value": [rule],
-            "tooltip": "How the network's maps become objects",
-        }
-    ]
+    told = {"value": [rule(wanted, network)], "tooltip": "How the network's maps become objects"}
+    return [{"name": "Post-processing", "arg_name": "postprocess", **told}]
+
+
+def rule(wanted: Wanted, network: Network | None) -> str:
+    """How maps become labels: what was said, else what suits their number."""
+    from .postprocess import POSTPROCESS  # scikit-image is slow to import
+
+    maps = len(network.output) if network else None
+    name = wanted.postprocess or ("components" if maps == 1 else "argmax")
+    if network and network.labels and not wanted.postprocess:
+        name = "labels"
+    if name not in POSTPROCESS:
+        known = ", ".join(POSTPROCESS)
+        raise _usage(f"There is no rule {name!r} for --postprocess.", f"Say one of {known}.")
+    least = POSTPROCESS[name][1]
+    if maps is not None and maps < least:
+        told = f"--postprocess {name} needs {least} maps; the network gives {maps}."
+        raise _usage(told, "Say another rule.")
+    return name
 
 
 def packages(wanted: Wanted, kind: str) -> list[str]:
