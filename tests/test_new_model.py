@@ -118,7 +118,8 @@ def test_what_is_written_passes_the_projects_own_checks(more: dict[str, Any], he
 )
 def test_the_validator_finds_no_error_in_a_new_manifest(more: dict[str, Any], here: Path) -> None:
     new_model.new_model(Wanted("mine", **more))
-    report = check_files([here / "manifests" / "mine.yml"], scripts=here / "bin")
+    scripts = (here if more["source"] == "script" else ROOT) / "bin"
+    report = check_files([here / "manifests" / "mine.yml"], scripts=scripts)
     assert [str(f) for f in report.findings if f.severity == "error"] == []
 
 
