@@ -24,21 +24,27 @@ DEFAULTS = {
     "max_size_fraction": 0.4,
     "augment": False,
 }
-ELSEWHERE = {
+REFUSED = {
     "do_3D": "planes are segmented one by one",
     "stitch_threshold": "planes are segmented one by one",
-    "channel_axis": "name the axes by --axes",
-    "z_axis": "name the axes by --axes",
     "segment_channel": "name the channels by --channels segment=0,nucleus=1",
     "nucleus_channel": "name the channels by --channels segment=0,nucleus=1",
+}
+NEEDLESS = {
+    "anisotropy": "it is for 3D, and planes are segmented one by one",
+    "channel_axis": "the image or --axes says which axis is which",
+    "z_axis": "the image or --axes says which axis is which",
 }
 
 
 def check_params(params):
-    """Refuse what this script can't honour, rather than leave it out in silence."""
-    for name, instead in ELSEWHERE.items():
+    """Refuse what would change the result and can't be honoured; say what isn't needed."""
+    for name, instead in REFUSED.items():
         if params.get(name):
             raise ValueError(f"{name} is {params[name]!r}, which isn't used here: {instead}.")
+    for name, why in NEEDLESS.items():
+        if params.get(name) is not None:
+            print(f"{name} isn't used: {why}.")  # noqa: T201  # goes to the log
 
 
 def check_weights(weights):

@@ -119,8 +119,8 @@ def test_the_nuclei_differ_only_in_the_size_the_network_works_at() -> None:
 def test_the_manifest_and_the_script_have_the_same_parameters_and_defaults() -> None:
     values, defaults = choice("cyto3").values({}), constant("DEFAULTS")
     assert {k: values[k] for k in defaults} == defaults
-    unused = {"diam_mean", "anisotropy"}
-    assert set(values) == set(defaults) | set(constant("ELSEWHERE")) | unused
+    unused = set(constant("REFUSED")) | set(constant("NEEDLESS"))
+    assert set(values) == set(defaults) | unused | {"diam_mean"}
 
 
 def test_the_script_is_short_and_runs_on_python_3_8() -> None:
@@ -353,7 +353,7 @@ def test_a_file_that_isnt_a_whole_network_is_refused_with_its_fault(
     ("file", "params", "says"),
     [
         pytest.param("text.pth", {}, "text.pth isn't a file of Cellpose 3 weights", id="weights"),
-        pytest.param("cells.pth", {"z_axis": 1}, "z_axis is 1, which isn't used", id="setting"),
+        pytest.param("cells.pth", {"do_3D": True}, "do_3D is True, which isn't used", id="setting"),
     ],
 )
 def test_what_cant_be_run_ends_in_one_sentence(

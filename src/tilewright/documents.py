@@ -203,9 +203,9 @@ class _Walk:
         self.lines.setdefault(where, line)
         if len(self.lines) > MOST or len(where) > DEEPEST:  # an alias can hold itself
             raise _wrong(self.path, line, "its aliases make too much of it")
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{TAG}map":
             return self.once(self.items(node, where))
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{TAG}seq":
             return [self.value(n, (*where, i)) for i, n in enumerate(node.value)]
         return self.scalar(node, line)
 
@@ -231,17 +231,17 @@ class _Walk:
 
     def scalar(self, node: Any, line: int) -> Any:
         """A plain value, as YAML 1.1's safe subset has it; 1e-3 is a number, as in YAML 1.2."""
-        if node.tag in TEXT:
+        if node.tag in TEXT and isinstance(node, yaml.ScalarNode):
             if not node.style and EXPONENT.fullmatch(node.value):
                 return self.finite(float(node.value), node.value, line)
             return self.shown(node.value, line)
-        if node.tag not in PLAIN:
+        if node.tag not in PLAIN or not isinstance(node, yaml.ScalarNode):
             name = node.tag.removeprefix(TAG)
             raise _wrong(self.path, line, f"the tag or form {name!r} isn't taken")
         try:
             value = getattr(_CONSTRUCT, PLAIN[node.tag])(node)
-        except ValueError as error:
-            raise _wrong(self.path, line, str(error)) from None
+        except (ValueError, LookupError) as error:
+            raise _wrong(self.path, line, f"{node.value!r}: {error}") from None
         return self.finite(value, node.value, line) if isinstance(value, float) else value
 
     def finite(self, value: float, text: str, line: int) -> float:

@@ -36,6 +36,15 @@ BLOCKS: dict[str, type[Strict]] = {
     "resolution": ResolutionFields,
 }
 """What a block of a manifest is, by the key it stands under."""
+WORDS = {
+    "a valid dictionary.*": "a mapping of names to values",
+    "a valid string": "a text",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean.*": "true or false",
+    "a valid (list|tuple)": "a list",
+}
+"""Pydantic's words, and ours."""
 MANUAL = "docs/manifest.md lists every field."
 
 
@@ -120,10 +129,12 @@ def _fault(where: Where, details: list[Any], document: Document) -> FaultError:
 
 
 def _wanted(details: list[Any]) -> str:
-    """What pydantic wanted instead: of a union, each member's wish."""
+    """What pydantic wanted instead, in our words: of a union, each member's wish."""
     wishes = [d["msg"].partition(", unable")[0] for d in details]
     wishes = [re.sub("^(Input|String|List|Dictionary|Tuple) should ", "", w) for w in wishes]
-    return "should " + " or ".join(dict.fromkeys(w.replace("valid ", "") for w in wishes))
+    for theirs, ours in WORDS.items():
+        wishes = [re.sub(theirs, ours, wish) for wish in wishes]
+    return "should " + " or ".join(dict.fromkeys(wishes))
 
 
 def _known(where: Where) -> list[str]:

@@ -99,7 +99,7 @@ def _read_folder(folder: Path, problems: list[TilewrightError]) -> dict[str, Doc
     found: dict[str, Document] = {}
     for path in _manifest_files(folder):
         try:
-            document = _with_lower_tasks(read_document(path))
+            document = _in_one_form(read_document(path))
             first = found.setdefault(short_name(document), document)
             if first is not document:
                 raise _twice(first, document)
@@ -109,7 +109,12 @@ def _read_folder(folder: Path, problems: list[TilewrightError]) -> dict[str, Doc
 
 
 def _manifest_files(folder: Path) -> Iterator[Path]:
-    files = sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and p.name[0] != ".")
+    try:
+        files = sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and p.name[0] != ".")
+    except OSError as error:
+        raise TilewrightError(
+            f"--manifests {folder}: can't be read ({error.strerror}).", fix="Check it.", code=USAGE
+        ) from None
     if not files:
         raise TilewrightError(
             f"--manifests {folder}: holds no manifest.",
@@ -119,22 +124,35 @@ def _manifest_files(folder: Path) -> Iterator[Path]:
     yield from files
 
 
-def _with_lower_tasks(document: Document) -> Document:
-    """Tasks in lower case, as overlays compare them; AI OnDemand takes any case."""
-    renamed: dict[Where, str] = {}
+def _in_one_form(document: Document) -> Document:
+    """Tasks in lower case, as AI OnDemand takes any, and their locations in lists."""
+    changed = False
     for version in block(document.data, "versions"):
         tasks = block(document.data, "versions", version, "tasks")
-        where: Where = ("versions", version, "tasks")
-        renamed |= {(*where, t): t.lower() for t in tasks if t != t.lower()}
-        for task in [t for t in tasks if t != t.lower()]:
-            if task.lower() in tasks:
-                raise _task_twice(document, (*where, task))
-            tasks[task.lower()] = tasks.pop(task)
-    if not renamed:
+        if len({task.lower() for task in tasks}) < len(tasks):
+            raise _task_twice(document, ("versions", version, "tasks", next(reversed(tasks))))
+        changed |= any(task != task.lower() for task in tasks)
+        lowered = {task.lower(): value for task, value in tasks.items()}
+        tasks.clear()
+        tasks.update(lowered)
+    for where in _task_blocks(document.data):
+        task = block(document.data, *where)
+        if not isinstance(task.get("locations", []), list):
+            task["locations"] = [task["locations"]]
+            changed = True
+    if not changed:
         return document
-    lines = {(*w[:3], renamed.get(w[:4], w[3]), *w[4:]) if len(w) > 3 else w: n
-             for w, n in document.lines.items()}  # fmt: skip
-    return replace(document, lines=lines)
+    return replace(document, lines={_moved(w): line for w, line in document.lines.items()})
+
+
+def _moved(where: Where) -> Where:
+    """Where a value is after `_in_one_form`."""
+    if len(where) < 4 or (where[0], where[2]) != ("versions", "tasks"):
+        return where
+    where = (*where[:3], str(where[3]).lower(), *where[4:])
+    if len(where) > 5 and where[4] == "locations" and isinstance(where[5], str):
+        return (*where[:5], 0, *where[5:])
+    return where
 
 
 def _parts(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -165,15 +183,29 @@ def _take(made: Document, ours: Document, here: Where, there: Where | None) -> N
 def _take_params(
     made: Document, ours: Document, target: dict[str, Any], source: dict[str, Any]
 ) -> None:
-    """The parameters that only our script knows keep our version's values."""
-    listed = target.get("params") or made.data.get("params") or []
-    known = source.get("params") or ours.data.get("params") or []
-    if not (isinstance(listed, list) and isinstance(known, list)):
-        return
-    names = {block(p).get("arg_name") or block(p).get("name") for p in listed}
-    more = [p for p in known if (block(p).get("arg_name") or block(p).get("name")) not in names]
-    if more:
-        target["params"] = [*listed, *more]
+    """Parameters take our limits; those that only our manifest has are added as they are."""
+    theirs = _named_params(target.get("params") or made.data.get("params"))
+    known = _named_params(source.get("params") or ours.data.get("params"))
+    if known and len(theirs) == len(target.get("params") or made.data.get("params") or []):
+        limited = {name: _limited(param, known.get(name, {})) for name, param in theirs.items()}
+        more = [param for name, param in known.items() if name not in limited]
+        target["params"] = [*limited.values(), *more]
+
+
+def _named_params(params: Any) -> dict[str, dict[str, Any]]:
+    listed = [block(param) for param in _listed(params or [])]
+    return {str(param.get("arg_name") or param.get("name")): param for param in listed}
+
+
+def _limited(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """A parameter with its own default, and our type, choices and range."""
+    value, known = theirs.get("value"), ours.get("value")
+    limits: dict[str, Any] = {k: ours[k] for k in ("min", "max") if k in ours and k not in theirs}
+    if isinstance(known, list) and value in known:
+        limits |= {"value": known, "default": value}
+    elif isinstance(known, float) and type(value) is int:
+        limits["value"] = float(value)
+    return {**theirs, **limits}
 
 
 def _copy_lines(made: Document, ours: Document, here: Where, there: Where) -> None:
@@ -188,17 +220,10 @@ def _shift(merged: Document, base: Document, where: Where, by: int) -> None:
     """Move the lines of the base's locations behind those put before them."""
     if not by:
         return
-    old = [w for w in base.lines if w[: len(where)] == where and len(w) > len(where)]
-    for found in old:
-        index = found[len(where)]
-        to = (
-            *where,
-            int(index) + by if isinstance(index, int) else index,
-            *found[len(where) + 1 :],
-        )
-        path, line = base.place(found)
-        merged.lines[to] = line
-        merged.others[to] = path
+    depth = len(where)
+    for found in [w for w in base.lines if w[:depth] == where and len(w) > depth]:
+        to = (*where, int(found[depth]) + by, *found[depth + 1 :])
+        merged.others[to], merged.lines[to] = base.place(found)
 
 
 def _task_blocks(data: dict[str, Any]) -> Iterator[Where]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import environments, weights
+from .configs import config_values
 from .documents import read_document
 from .errors import USAGE, ProblemsError, TilewrightError
 from .fit import Planned, plan_image
@@ -144,6 +145,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
     found: list[Row] = []
     try:
         choice, spec, values = resolve(params, here)
+        params, values = pick_channels(params, choice, spec, values)
         recipe = choice.recipe(spec, values)
     except TilewrightError as error:
         problems.append(error)
@@ -198,7 +200,35 @@ def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, An
     config = read_document(here / file).data if file else {}
     spec = choice.spec(params.tile_size, params.variant)
     check_mergeable(spec)
-    return choice, spec, choice.values(config)
+    base = config_values(choice, Path(str(params.weights_dir)))
+    return choice, spec, choice.values(config, base)
+
+
+def pick_channels(
+    params: Params, choice: Choice, spec: ModelSpec, values: dict[str, Any]
+) -> tuple[Params, dict[str, Any]]:
+    """Channels that the model's own parameters choose, as if ``--channels`` did; the rest of them.
+
+    A parameter of the type `channel` counts if its name is one of the model's channels, e.g.
+    `nucleus_channel`; its first choice leaves the question open.
+    """
+    names, picked, left = spec.channel_names or (), {}, dict(values)
+    for param in choice.params:
+        name, value = param.arg_name.removesuffix("_channel"), values.get(param.arg_name)
+        if param.param_type == "channel" and name in names and value != param.channel_start:
+            picked[name] = int(str(value)) - param.channel_start - 1
+            left[param.arg_name] = param.channel_start
+    if not picked:
+        return params, values
+    if params.channels is not None:
+        raise TilewrightError(
+            f"--channels and the model's own parameters ({', '.join(picked)}) both name channels.",
+            fix="Leave out the one or the other.",
+            code=USAGE,
+        )
+    picked = {names[0]: 0} | picked
+    said = ",".join(f"{name}={number}" for name, number in picked.items())
+    return params.model_copy(update={"channels": said}), left
 
 
 def check_mergeable(spec: ModelSpec) -> None:

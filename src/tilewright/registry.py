@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from .documents import Document, FaultError, deep_merge, read_document
 from .environments import digest as environment_digest
 from .errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
-from .faults import faults, spec_blocks, spec_fault
+from .faults import faults, nearest, spec_blocks, spec_fault
 from .fields import DEFAULT_TILE, DEFAULT_VOLUME, whole_spec
 from .jobs import Recipe
 from .manifest import Location, Manifest, Param, Task, Version
@@ -158,19 +159,31 @@ class Choice:
             raise _no_such(f"variant of {self.model_name}", name, list(variants) or ["none"])
         return dict(variants[name] or {})
 
-    def values(self, config: dict[str, Any]) -> dict[str, Any]:
+    def values(self, config: dict[str, Any], base: dict[str, Any] | None = None) -> dict[str, Any]:
         """Every parameter the script gets: the defaults, the manifest's config, the user's.
+
+        Parameters
+        ----------
+        config
+            What the user says.
+        base
+            What the file at `config` says; read here if it is left out.
 
         Raises
         ------
         ProblemsError
-            Naming each of the user's values that is unknown, of another type or out of range.
+            Naming each of the values that is unknown, of another type or out of range.
         """
         known = {p.arg_name: p for p in self.params}
-        config_path = self._config_path()
-        base = read_document(config_path).data if config_path else {}
-        values = {name: p.start for name, p in known.items()} | base
-        problems = []
+        base = self._config_values() if base is None else base
+        values = {name: p.start for name, p in known.items()}
+        problems: list[TilewrightError] = []
+        for name, given in base.items():
+            try:
+                values[name] = known[name].check(given) if name in known else given
+            except TilewrightError as problem:
+                fix = f"Change it in {self.config}."
+                problems.append(TilewrightError(problem.what, fix=fix, code=problem.code))
         for name, given in config.items():
             try:
                 values[name] = known[name].check(given) if name in known else given
@@ -182,10 +195,30 @@ class Choice:
             raise ProblemsError(problems)
         return values
 
-    def _config_path(self) -> Path | None:
-        paths = [where.config_path for where in self.task.locations] + [self.manifest.config]
-        found = next((p for p in paths if p), None)
-        return ROOT / found if found else None
+    @property
+    def config(self) -> str | None:
+        """Path or address of the config file that belongs to the weights, else the manifest's.
+
+        Of several locations, the first one counts that isn't a file missing on this machine.
+        """
+        usable = (
+            where
+            for where in self.task.locations
+            if (path := local_path(where)) is None or os.path.exists(path)  # noqa: PTH110  # never raises
+        )
+        first = next(usable, None)
+        return (first.config_path if first else None) or self.manifest.config
+
+    def _config_values(self) -> dict[str, Any]:
+        if self.config is None:
+            return {}
+        if "://" in self.config:
+            raise TilewrightError(
+                f"{self.model_name} has a config file that isn't here: {self.config}.",
+                fix="A run downloads it; or give its content as --model_config.",
+                code=UNAVAILABLE,
+            )
+        return read_document(ROOT / self.config).data
 
     def script(self) -> Path:
         """The script that runs this choice.
@@ -284,11 +317,12 @@ class Registry:
         for name, manifest in self.manifests.items():
             for key, version in manifest.versions.items():
                 place = self.documents[name].place(("versions", key, "model_name"))
-                path, line = first.setdefault(str(version.model_name), place)
-                if (path, line) != place:
+                if version.model_name in first:
+                    path, line = first[version.model_name]
                     why = f"the model_name {version.model_name!r} is that of {path}, line {line}"
                     fix = "Give each version its own `model_name`."
                     problems.append(FaultError(place, f"versions.{key}: {why}, too", fix=fix))
+                first.setdefault(str(version.model_name), place)
         return problems
 
     def __iter__(self) -> Iterator[Choice]:
@@ -409,7 +443,5 @@ def _no_such(what: str, given: str, there: list[str]) -> TilewrightError:
 
 def _unknown_parameter(name: str, model: str, known: list[str]) -> TilewrightError:
     return TilewrightError(
-        f"The model {model} has no parameter {name!r}.",
-        fix=f"Known: {', '.join(known) or 'none'}.",
-        code=USAGE,
+        f"The model {model} has no parameter {name!r}.", fix=nearest(name, known), code=USAGE
     )

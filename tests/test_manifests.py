@@ -1,0 +1,476 @@
+"""Folders of manifests: what overlays come to, and what is said of faults."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tilewright.errors import TilewrightError
+from tilewright.manifest import TASK_NAMES
+from tilewright.registry import ROOT, Choice, Registry
+
+TOY = """\
+name: Toy
+short_name: toy
+metadata: {description: A toy.}
+license: MIT
+params:
+  - {name: Sigma, arg_name: sigma, value: 2.0, min: 0}
+spec:
+  tile_spec: {size: 256, band: 16, context: 8}
+  num_channels: 2
+versions:
+  v1:
+    release: "1.0"
+    tasks:
+      nuclei: {locations: /ours/toy.pt}
+      cyto:
+        locations: []
+        spec: {num_channels: 1}
+"""
+
+
+def site(folder: Path, text: str, name: str = "toy.yml") -> Path:
+    """A folder with one more manifest."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def refusal(*folders: Path) -> list[str]:
+    """What is said of the manifests in some folders, a line each, without the folders' names."""
+    with pytest.raises(TilewrightError) as caught:
+        Registry.load(*folders)
+    assert caught.value.code in (2, 65)
+    lines = str(caught.value).strip().splitlines()
+    return [re.sub(r"\S*/(?=[\w.-]+, line)", "", line) for line in lines]
+
+
+# Faults
+
+MANUAL = "docs/manifest.md lists every field."
+FAULTS = [
+    pytest.param(
+        ("license:", "licence:"),
+        "toy.yml, line 4: the manifest: there is no field 'licence'. Did you mean 'license'?",
+        id="root-key",
+    ),
+    pytest.param(
+        ("min: 0", "mim: 0"),
+        "toy.yml, line 6: params[0]: there is no field 'mim'. Did you mean 'min'?",
+        id="param-key",
+    ),
+    pytest.param(
+        ("band: 16", "strid: 200"),
+        "toy.yml, line 8: spec.tile_spec: there is no field 'strid'. Did you mean 'stride'?",
+        id="tile-key",
+    ),
+    pytest.param(
+        ("spec: {num_channels: 1}", "spec: {num_chanels: 1}"),
+        "toy.yml, line 17: versions.v1.tasks.cyto.spec: there is no field 'num_chanels'. "
+        "Did you mean 'num_channels'?",
+        id="task-spec-key",
+    ),
+    pytest.param(
+        ("num_channels: 2", "num_channels: two"),
+        f"toy.yml, line 9: spec.num_channels: 'two' should be a whole number. {MANUAL}",
+        id="type",
+    ),
+    pytest.param(
+        ('"1.0"', "1.0"),
+        "toy.yml, line 12: versions.v1.release: 1.0 should be a text. Put it in quotes: \"1.0\".",
+        id="number-as-text",
+    ),
+    pytest.param(
+        ("metadata: {description: A toy.}", "metadata: {}"),
+        f"toy.yml, line 3: metadata.description: is missing. {MANUAL}",
+        id="missing",
+    ),
+    pytest.param(
+        ("nuclei:", "nucleii:"),
+        "toy.yml, line 14: versions.v1.tasks.nucleii: unknown task 'nucleii'. "
+        "Did you mean 'nuclei'?",
+        id="task",
+    ),
+    pytest.param(
+        ("cyto:", "NUCLEI:"),
+        "toy.yml, line 15: the task 'nuclei' is there twice. Capitals don't count: join the two.",
+        id="task-twice",
+    ),
+    pytest.param(
+        ("/ours/toy.pt", "../../etc/passwd"),
+        "toy.yml, line 14: versions.v1.tasks.nuclei.locations: leads out of the repository; "
+        f"an absolute path may be anywhere. {MANUAL}",
+        id="escape",
+    ),
+    pytest.param(
+        ("license: MIT", "config: a/../../b.yml"),
+        f"toy.yml, line 4: config: leads out of the repository; an absolute path may be anywhere. "
+        f"{MANUAL}",
+        id="config-escapes",
+    ),
+    pytest.param(
+        ("license: MIT", "config: http://x.org/b.yml"),
+        f"toy.yml, line 4: config: must be a path or an https:// address. {MANUAL}",
+        id="config-http",
+    ),
+    pytest.param(
+        ("license: MIT", "environment: ../base"),
+        f"toy.yml, line 4: environment: '../base' should match pattern "
+        f"'^[a-z0-9][a-z0-9_-]*$'. {MANUAL}",
+        id="environment",
+    ),
+    pytest.param(
+        ('"1.0"', '"../x"'),
+        f"toy.yml, line 12: versions.v1.release: '../x' should match pattern "
+        f"'^[A-Za-z0-9][A-Za-z0-9._+-]*$'. {MANUAL}",
+        id="release",
+    ),
+    pytest.param(
+        ("short_name: toy", "short_name: tö"),
+        f"toy.yml, line 2: short_name: 'tö' should match pattern '^[a-z0-9][a-z0-9_]*$'. {MANUAL}",
+        id="non-ascii",
+    ),
+    pytest.param(
+        ("name: Toy\nshort_name: toy", "name: Ärger\n"),
+        f"toy.yml, line 1: the manifest: short_name: none can be made of 'Ärger', so write one. "
+        f"{MANUAL}",
+        id="non-ascii-name",
+    ),
+    pytest.param(
+        ("band: 16", "band: 120"),
+        "toy.yml, line 8: spec.tile_spec.band: a tile of 256 px has no core: ",
+        id="no-core",
+    ),
+    pytest.param(
+        ("size: 256", "size: -1"),
+        f"toy.yml, line 8: spec.tile_spec.size: size and stride_multiple are over 0. {MANUAL}",
+        id="size",
+    ),
+    pytest.param(
+        ("spec: {num_channels: 1}", "spec: {mean: [0.5], std: [0.0]}"),
+        "toy.yml, line 17: versions.v1.tasks.cyto.spec.std: ",
+        id="zero-std",
+    ),
+    pytest.param(
+        ("spec: {num_channels: 1}", "spec: {mean: [0.5], std: [.nan]}"),
+        "toy.yml, line 17: .nan isn't a finite number. docs/manifest.md shows the form.",
+        id="nan-std",
+    ),
+    pytest.param(
+        ("num_channels: 2", "variants: {a: {precison: fp16}}"),
+        "toy.yml, line 9: spec.variants.a: there is no field 'precison'. Did you mean 'precision'?",
+        id="variant-key",
+    ),
+    pytest.param(
+        ("num_channels: 2", "variants: {a/b: {precision: fp16}}"),
+        "toy.yml, line 9: spec.variants.a/b: 'a/b' should match pattern ",
+        id="variant-name",
+    ),
+    pytest.param(
+        ("num_channels: 2", "variants: {a: {batch_size: 0}}"),
+        "toy.yml, line 9: spec.variants.a.batch_size: ",
+        id="variant-value",
+    ),
+    pytest.param(
+        ("license: MIT", "extends: true"),
+        "toy.yml, line 4: there is no manifest 'toy' that could be extended. Known: ",
+        id="extends-nothing",
+    ),
+    pytest.param(
+        ("license: MIT", "extends: cellpose"),
+        f"toy.yml, line 4: extends: 'cellpose' should be true or false. {MANUAL}",
+        id="extends-a-name",
+    ),
+    pytest.param(
+        ("versions:\n", "versions:\n  #\n  v0:\n"),
+        f"toy.yml, line 12: versions.v0: None should be a mapping of names to values. "
+        f"{MANUAL}",
+        id="empty-block",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "says"), FAULTS)
+def test_a_fault_is_one_line_with_its_place_and_what_to_do(
+    tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    assert change[0] in TOY
+    (line,) = refusal(site(tmp_path / "site", TOY.replace(*change, 1)))
+    assert line.startswith(says)
+    assert line == says or not says.endswith(".")
+
+
+ALLOWED = [
+    pytest.param(("license: MIT", ""), id="no-licence"),
+    pytest.param(("nuclei:", "Nuclei:"), id="capitals"),
+    pytest.param(("name: Toy", "name: Zellkerne für Ü"), id="non-ascii-title"),
+    pytest.param(("v1:", "Größe 2:"), id="non-ascii-version"),
+    pytest.param(("short_name: toy", "# none"), id="no-short-name"),
+    pytest.param(("num_channels: 2", "num_channels: 1e0"), id="yaml-1.2-number"),
+]
+
+
+@pytest.mark.parametrize("change", ALLOWED)
+def test_what_people_may_write(tmp_path: Path, change: tuple[str, str]) -> None:
+    registry = Registry.load(site(tmp_path / "site", TOY.replace(*change, 1)))
+    found = registry.choose("toy", task="nuclei")
+    assert (found.task_name, found.spec().tile_spec.size["y"]) == ("nuclei", 256)
+
+
+def test_all_faults_of_all_files_are_listed_at_once(tmp_path: Path) -> None:
+    folder = site(tmp_path / "site", TOY.replace("license:", "licence:").replace("two", "2"))
+    site(folder, TOY.replace("toy", "other").replace("num_channels: 2", "x: 2"), "other.yaml")
+    site(folder, "name: [\n", "third.yml")
+    site(folder, '{"name": "Four",\n "nam": 4}', "four.json")
+    lines = refusal(folder)
+    starts = [line.partition(": ")[0] for line in lines]
+    assert starts == [
+        "third.yml, line 2",
+        *["four.json, line 1"] * 2,
+        "four.json, line 2",
+        "other.yaml, line 9",
+        "toy.yml, line 4",
+    ]
+
+
+# Names that are there twice
+
+
+def test_a_short_name_that_is_there_twice_names_both_files(tmp_path: Path) -> None:
+    folder = site(site(tmp_path / "site", TOY), TOY, "zoo.json.yml")
+    (line,) = refusal(folder)
+    assert line.startswith("zoo.json.yml, line 2: the short_name 'toy' is that of ")
+    assert line.endswith("toy.yml, line 2, too. Give each its own, or remove one file.")
+
+
+def test_a_model_name_that_is_there_twice_names_both_files(tmp_path: Path) -> None:
+    text = TOY.replace("v1:", "v1:\n    model_name: nuclei")
+    (line,) = refusal(site(tmp_path / "site", text))
+    assert line.startswith("toy.yml, line 12: versions.v1: the model_name 'nuclei' is that of ")
+    ours = (ROOT / "manifests" / "nuclei.yml").read_text().splitlines()
+    number = 1 + ours.index("    model_name: nuclei")
+    assert f"that of nuclei.yml, line {number}, too." in line
+
+
+def test_two_versions_of_one_line_may_not_share_a_name_either(tmp_path: Path) -> None:
+    one = "{model_name: same, tasks: {nuclei: {locations: []}}}"
+    text = TOY.partition("versions:")[0] + f"versions: {{a: {one}, b: {one}}}\n"
+    (line,) = refusal(site(tmp_path / "site", text))
+    assert "versions.b: the model_name 'same' is that of" in line
+
+
+# Folders
+
+
+def test_a_folder_that_isnt_there_or_holds_no_manifest_is_named(tmp_path: Path) -> None:
+    assert "there is no such folder" in refusal(tmp_path / "none")[0]
+    (tmp_path / "empty").mkdir()
+    assert (
+        "holds no manifest. Manifests are files that end in .yml" in refusal(tmp_path / "empty")[0]
+    )
+
+
+OVER = """\
+short_name: toy
+extends: true
+versions:
+  v1:
+    tasks:
+      Nuclei:
+        locations: [/site/toy.pt, {location: /other/toy.pt}]
+      cyto: {spec: {num_channels: 3}}
+  v2:
+    tasks: {mito: {locations: []}}
+"""
+
+
+def test_an_overlay_is_merged_over_what_is_there_its_locations_first(tmp_path: Path) -> None:
+    first, second = site(tmp_path / "a", TOY), site(tmp_path / "b", OVER, "site.yml")
+    third = site(
+        tmp_path / "c", json.dumps(yaml.safe_load(OVER.partition("      cyto")[0])), "c.json"
+    )
+    registry = Registry.load(first, second, third)
+    places = [w.location for w in registry.choose("toy", "v1", "nuclei").task.locations]
+    site_two = ["/site/toy.pt", "/other/toy.pt"]
+    assert places == [*site_two, *site_two, "/ours/toy.pt"]
+    assert registry.choose("toy", "v1", "cyto").spec().num_channels == 3
+    assert registry.choose("toy", "v2").task_name == "mito"
+    assert registry.choose("toy").license == "MIT"
+
+
+def test_a_fault_is_put_into_the_file_it_was_written_in(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    site(first, TOY.replace("/ours/toy.pt", "{location: /ours/toy.pt, size: 3}"))
+    site(second, OVER.replace("{location: /other/toy.pt}", "{place: /other/toy.pt}"), "site.yml")
+    assert sorted(line.partition(". ")[0] for line in refusal(first, second)) == [
+        "site.yml, line 7: versions.v1.tasks.nuclei.locations[1].location: is missing",
+        "site.yml, line 7: versions.v1.tasks.nuclei.locations[1]: there is no field 'place'",
+        "toy.yml, line 14: versions.v1.tasks.nuclei.locations[2]: there is no field 'size'",
+    ]
+
+
+EMPTY = [
+    pytest.param("versions:\n", "versions: None should be a mapping", id="versions"),
+    pytest.param("versions: {v1: {tasks: }}\n", "versions.v1.tasks: None should", id="tasks"),
+    pytest.param("versions: {v1: {tasks: {cyto: }}}\n", "tasks.cyto: None should", id="task"),
+    pytest.param("versions: [v1]\n", "versions: ['v1'] should be a mapping", id="list"),
+    pytest.param("params: 3\n", "params: 3 should be a list", id="params"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), EMPTY)
+def test_a_block_of_the_wrong_kind_is_named_and_no_traceback(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    over = site(tmp_path / "b", f"short_name: toy\nextends: true\n{text}")
+    (line,) = refusal(site(tmp_path / "a", TOY), over)
+    assert line.startswith("toy.yml, line 3: ")
+    assert says in line
+
+
+# Config files
+
+
+def with_config(tmp_path: Path, config: str, **files: str) -> Choice:
+    """The toy, with a config file for all and one for the weights at `files`' names."""
+    for name, text in files.items():
+        (tmp_path / f"{name}.yml").write_text(text)
+    places = [{"location": str(tmp_path / f"{n}.pt"), "config_path": str(tmp_path / f"{n}.yml")}
+              for n in files]  # fmt: skip
+    text = TOY.replace("license: MIT", f"config: {config}")
+    text = text.replace("{locations: /ours/toy.pt}", json.dumps({"locations": places}))
+    return Registry.load(site(tmp_path / "site", text)).choose("toy")
+
+
+def test_config_values_come_between_the_defaults_and_the_users(tmp_path: Path) -> None:
+    (tmp_path / "all.json").write_text('{"sigma": 3.5, "layers": [1, 2]}')
+    choice = with_config(tmp_path, str(tmp_path / "all.json"))
+    assert choice.values({}) == {"sigma": 3.5, "layers": [1, 2]}
+    assert choice.values({"sigma": 4, "layers": [3]}) == {"sigma": 4.0, "layers": [3]}
+
+
+def test_the_config_of_the_first_weights_that_are_here_counts(tmp_path: Path) -> None:
+    choice = with_config(tmp_path, "x.yml", near="sigma: 5\n", far="sigma: 6\n")
+    (tmp_path / "far.pt").touch()
+    assert choice.values({}) == {"sigma": 6.0}
+    (tmp_path / "near.pt").touch()
+    assert choice.values({}) == {"sigma": 5.0}
+
+
+def test_a_wrong_value_in_a_config_file_is_named_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "all.yml").write_text("sigma: -1\n")
+    with pytest.raises(
+        TilewrightError, match=r"sigma is -1; it takes at least 0\. Change it in .*all"
+    ):
+        with_config(tmp_path, str(tmp_path / "all.yml")).values({})
+
+
+def test_a_config_file_that_isnt_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TilewrightError, match=r"none.yml, line 1: No such file"):
+        with_config(tmp_path, str(tmp_path / "none.yml")).values({})
+
+
+# AI OnDemand's registry
+
+
+def aiod() -> Path:
+    """The folder of AI OnDemand's own manifests, as its package has them."""
+    pytest.importorskip("aiod_registry", reason="its package is for Python 3.11 and 3.12")
+    return Path(str(resources.files("aiod_registry") / "manifests"))
+
+
+THEIRS = {
+    "cellpose": ("cyto3 nuclei cyto1 cyto2", "cyto nuclei"),
+    "cellposesam": ("cpsam", "cyto nuclei"),
+    "empanada": ("MitoNet v1|MitoNet Mini v1|NucleoNet v1|DropNet v1", "mito nuclei drop"),
+    "panseg": (17, "boundaries nuclei"),
+    "sam": ("default vit_h vit_l vit_b MedSAM MicroSAM-Boundaries MicroSAM-Organelles",
+            "everything"),
+    "sam2": ("default hiera_base hiera_small hiera_large hiera_tiny", "everything"),
+    "seai_unet": ("U-Net|Finetuned HU-Net|Attention U-Net|Finetuned Attention U-Net", "mito er ne"),
+    "stardist": ("2D_versatile_fluo 2D_versatile_he 2D_paper_dsb2018 2D_demo 3D_demo", "nuclei"),
+}  # fmt: skip
+"""short_name: versions (or how many), and all tasks."""
+SCRIPTS = {path.stem.removeprefix("run_") for path in (ROOT / "bin").glob("run_*.py")}
+
+
+def test_all_eight_manifests_of_ai_ondemand_load_unchanged() -> None:
+    registry = Registry.load(aiod())
+    files = {json.loads(p.read_text())["name"]: p for p in aiod().glob("*.json")}
+    assert len(files) == len(THEIRS) == 8
+    for short_name, (versions, tasks) in THEIRS.items():
+        manifest = registry.manifests[short_name]
+        theirs = json.loads(files[manifest.name].read_text())
+        assert list(manifest.versions) == list(theirs["versions"])
+        if isinstance(versions, str):
+            names = versions.split("|" if "|" in versions else None)
+            assert list(manifest.versions) == names
+        else:
+            assert len(manifest.versions) == versions
+        found = [t for v in manifest.versions.values() for t in v.tasks]
+        assert list(dict.fromkeys(found)) == tasks.split()
+        for name, version in theirs["versions"].items():
+            for task, said in version["tasks"].items():
+                ours = manifest.versions[name].tasks[task]
+                assert [w.location for w in ours.locations] == [
+                    place["location"] for place in said["locations"]
+                ]
+
+
+def test_what_ai_ondemand_lists_runs_here_or_names_the_script_it_lacks() -> None:
+    registry = Registry.load(aiod())
+    for short_name in THEIRS:
+        choice = registry.choose(short_name)
+        if short_name in SCRIPTS:
+            recipe = choice.recipe(choice.spec(), choice.values({}))
+            assert recipe.script["name"] == f"run_{short_name}.py"
+            continue
+        says = f"The model {short_name} has no script bin/run_{short_name}.py yet"
+        with pytest.raises(TilewrightError, match=says) as caught:
+            choice.recipe(choice.spec(), {})
+        assert caught.value.code == 69
+    assert "cellpose" in SCRIPTS
+
+
+def test_cellpose_of_ai_ondemand_is_ours_with_its_own_parameters() -> None:
+    theirs, ours = (r.manifests["cellpose"] for r in (Registry.load(aiod()), Registry.load()))
+    pairs = {"cyto3": "cyto3", "cyto2": "cyto2", "cyto1": "cyto", "nuclei": "nuclei"}
+    for name, own in pairs.items():
+        task = next(iter(theirs.versions[name].tasks))
+        spec, known = (Choice(m, v, task).spec() for m, v in ((theirs, name), (ours, own)))
+        assert spec.to_dict() == {**known.to_dict(), "model_name": spec.model_name, "version": "0"}
+        values = Choice(theirs, name, task).values({})
+        assert set(values) == set(Choice(ours, own, task).values({}))
+        assert (values["batch_size"], values["diameter"]) == (64, 0.0)
+        assert values["diam_mean"] == (17.0 if name == "nuclei" else 0.0)
+    choice = Choice(theirs, "cyto3", "cyto")
+    assert choice.values({"diameter": 30.5})["diameter"] == 30.5
+    with pytest.raises(TilewrightError, match="do_3D is True; it takes one of False"):
+        choice.values({"do_3D": True})
+
+
+AXES = [
+    pytest.param("2D_versatile_fluo", "CYX", 1, "MULTI", "yx", id="YX"),
+    pytest.param("2D_versatile_he", "YXC", 3, "RGB", "yx", id="YXC"),
+    pytest.param("3D_demo", "CZYX", 1, "MULTI", "zyx", id="ZYX"),
+]
+
+
+@pytest.mark.parametrize(("version", "axes", "channels", "colour", "spatial"), AXES)
+def test_without_a_spec_a_versions_axes_decide(
+    version: str, axes: str, channels: int, colour: str, spatial: str
+) -> None:
+    spec = Registry.load(aiod()).choose("stardist", version).spec()
+    assert (spec.axes, spec.num_channels, spec.color_space) == (axes, channels, colour)
+    assert spec.tile_spec.axes == spatial
+
+
+def test_every_task_of_ai_ondemand_has_its_display_name() -> None:
+    schema = pytest.importorskip("aiod_registry.schema", reason="it is for Python 3.11 and 3.12")
+    assert {name: TASK_NAMES.get(name) for name in schema.TASK_NAMES} == schema.TASK_NAMES
