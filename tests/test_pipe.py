@@ -317,9 +317,48 @@ BAD_RESULTS = [
         [2, 4],
         "float32",
         1,
-        "wants (2, any, any, any)",
+        "wants (2, any, 8, 8) of finite floats; rows and columns may be fewer by one whole factor",
         id="dense-axes",
     ),
+    pytest.param(
+        {**EMBEDDING, "output_type": "cls+patch_mean", "base_dim": 4},
+        [2, 4],
+        "float32",
+        1,
+        "output_type cls+patch_mean, base_dim 4 in the manifest wants (2, 8)",
+        id="both-parts",
+    ),
+    pytest.param(
+        {**EMBEDDING, "output_type": "dense", "output_spatial_dims": [4, 4]},
+        [2, 3, 2, 2],
+        "float32",
+        1,
+        "output_spatial_dims [4, 4] in the manifest wants (2, any, 4, 4)",
+        id="dense-grid",
+    ),
+    pytest.param(
+        {**EMBEDDING, "output_type": "dense", "patch_size": 4},
+        [2, 3, 4, 4],
+        "float32",
+        1,
+        "patch_size 4 in the manifest wants (2, any, 2, 2)",
+        id="dense-patches",
+    ),
+    pytest.param(
+        {
+            **EMBEDDING,
+            "output_type": "token_sequence",
+            "patch_size": 4,
+            "num_prefix_tokens": 5,
+        },
+        [2, 8, 3],
+        "float32",
+        1,
+        "wants (2, 9, any)",
+        id="tokens",
+    ),
+    pytest.param(MAP, [2, 3, 4, 2], "float32", 1, "(2, 3, 4, 2) float32", id="map-two-strides"),
+    pytest.param(MAP, [2, 3, 3, 3], "float32", 1, "(2, 3, 3, 3) float32", id="map-odd-stride"),
 ]
 
 
@@ -339,7 +378,11 @@ def test_results_that_do_not_fit_the_spec_are_refused(
 GOOD_RESULTS = [
     pytest.param(LABELS, [2, 8, 8], "int64", id="labels"),
     pytest.param({**MAP, "classes": ["a", "b", "c"]}, [2, 3, 8, 8], "float16", id="map"),
+    pytest.param(MAP, [2, 3, 4, 4], "float32", id="map-of-stride-2"),
     pytest.param({**EMBEDDING, "embedding_dim": 4}, [2, 4], "float64", id="embedding"),
+    pytest.param(
+        {**EMBEDDING, "output_type": "cls+patch_mean", "base_dim": 2}, [2, 4], "float32", id="both"
+    ),
     pytest.param({**EMBEDDING, "output_type": "dense"}, [2, 4, 2, 2], "float32", id="dense"),
     pytest.param({**EMBEDDING, "output_type": "token_sequence"}, [2, 5, 4], "float32", id="tokens"),
 ]

@@ -218,8 +218,10 @@ def test_a_wrong_parameter_stops_with_one_sentence(
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ({"output_kind": "map"}, "gives maps"),
         ({"merge": {"policy": "keep"}}, "asks for the merge policy keep"),
+        ({"merge": {"policy": "components"}}, "asks for the merge policy components"),
+        ({"output_kind": "map", "merge": {"policy": "blend"}}, "asks for the merge policy blend"),
+        ({"output_kind": "embedding", "merge": {"policy": "core"}}, "the merge policy core"),
         (
             {"tile_spec": {"size": {"z": 8, "y": 64, "x": 64}, "band": 0, "context": 0}},
             "takes volumes",
@@ -230,13 +232,60 @@ def test_what_cannot_be_merged_yet_is_refused_before_it_runs(
     tmp_path: Path, spec: dict[str, object], says: str
 ) -> None:
     grey(tmp_path / "in" / "a.tif")
+    with pytest.raises(TilewrightError, match=f"nuclei .*{says}, which can't be merged yet"):
+        planned(tmp_path, manifests=str(changed(tmp_path, spec)))
+
+
+def changed(tmp_path: Path, spec: dict[str, object]) -> Path:
+    """A folder with a manifest that changes nuclei's spec."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "nuclei.json").write_text(
         json.dumps({"short_name": "nuclei", "extends": True, "spec": spec})
     )
-    with pytest.raises(TilewrightError, match=f"nuclei {says}, which can't be merged yet"):
-        planned(tmp_path, manifests=str(site))
+    return site
+
+
+EMBEDDING = {
+    "output_kind": "embedding",
+    "merge": None,
+    "tile_spec": {"size": 224, "band": 0, "context": 0, "stride_multiple": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"output_type": "mean"}, "output_type is 'mean'; it is one of cls, patch_mean"),
+        (
+            {"output_type": "cls+patch_mean", "base_dim": 768, "embedding_dim": 768},
+            "embedding_dim is 768, and output_type cls+patch_mean of base_dim 768 gives 1536",
+        ),
+        ({"output_type": "cls", "num_prefix_tokens": 0}, "output_type cls needs a CLS token"),
+        (
+            {"output_type": "dense", "patch_size": 15},
+            "a tile of 224 x 224 px isn't a whole number of patches of 15 px",
+        ),
+        (
+            {"output_type": "dense", "patch_size": 14, "output_spatial_dims": [14, 16]},
+            "output_spatial_dims is 14 x 16, and a tile of 224 x 224 px has 16 x 16 patches",
+        ),
+    ],
+)
+def test_an_embeddings_numbers_that_do_not_fit_each_other_are_refused(
+    tmp_path: Path, spec: dict[str, object], says: str
+) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    with pytest.raises(TilewrightError) as caught:
+        planned(tmp_path, manifests=str(changed(tmp_path, {**EMBEDDING, **spec})))
+    assert f"nuclei: {says}" in str(caught.value)
+
+
+def test_embeddings_and_maps_have_a_policy_of_their_own(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    site = changed(tmp_path, {**EMBEDDING, "output_type": "dense", "patch_size": 14})
+    (group,) = planned(tmp_path, manifests=str(site)).groups
+    assert group.merge["policy"] == "core"
 
 
 def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:

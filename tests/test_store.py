@@ -22,7 +22,8 @@ from ome_zarr_models.v05.labels import Labels
 
 from tilewright import store
 from tilewright.errors import TilewrightError
-from tilewright.store import Placement, StoreWriter, Table, label_dtype, levels_for
+from tilewright.frames import Table
+from tilewright.store import Placement, StoreWriter, label_dtype, levels_for
 
 
 def squares(shape: tuple[int, ...], side: int = 40) -> np.ndarray:

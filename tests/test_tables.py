@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import regionprops
 
+from tilewright.frames import Table
 from tilewright.merge.tables import Measure
-from tilewright.store import Placement, StoreWriter, Table
+from tilewright.store import Placement, StoreWriter
 
 
 def picture(seed: int, shape: tuple[int, int] = (24, 31), labels: int = 9) -> np.ndarray:

@@ -15,6 +15,7 @@ from tilewright.jobs import ImageRef, Job, Recipe
 from tilewright.pipe import ModelProcess
 from tilewright.preprocess import TileReader
 from tilewright.registry import Registry
+from tilewright.spec import ModelSpec
 
 HERE = Path(__file__).parent
 SPEC = Registry.load(HERE / "models").choose("toy").spec()
@@ -44,8 +45,15 @@ def job(*images: ImageRef) -> Job:
 
 def start(script: str, timeout: float = 20, **params: Any) -> Callable[[], ModelProcess]:
     """What starts one of the tests' model scripts."""
+    return start_with(SPEC, script, timeout, **params)
+
+
+def start_with(
+    spec: ModelSpec, script: str, timeout: float = 20, **params: Any
+) -> Callable[[], ModelProcess]:
+    """The same, for a model of another spec."""
     options: dict[str, Any] = {"weights": "", "device": "cpu", "params": params}
     python = Path(sys.executable)
     return lambda: ModelProcess(
-        python, HERE / script, spec=SPEC.to_dict(), timeout=timeout, **options
+        python, HERE / script, spec=spec.to_dict(), timeout=timeout, **options
     )

@@ -74,6 +74,11 @@ class Bank:
     def __contains__(self, name: str) -> bool:
         return f"{name}.npy" in self._names
 
+    def names(self, start: str) -> list[str]:
+        """Names of the arrays that begin with `start`, sorted."""
+        found = (n.removesuffix(".npy") for n in self._names if n.startswith(start))
+        return sorted(found)
+
     def get(self, name: str) -> Array:
         """The array put under `name`."""
         buffer = io.BytesIO(self._zip.read(f"{name}.npy"))
@@ -83,6 +88,11 @@ class Bank:
 def tile_name(image: str, plane: int, tile: int, what: str) -> str:
     """Where a tile's array is: `image` is the image's key in its group."""
     return f"{image}/{plane:05d}/{tile:07d}/{what}"
+
+
+def rows_name(image: str, first: int) -> str:
+    """Where a run of tiles' vectors is: `first` is its first tile's number, over all planes."""
+    return f"{image}/rows/{first:010d}"
 
 
 def open_banks(paths: Iterable[Path]) -> list[Bank]:

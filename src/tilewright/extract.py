@@ -11,6 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from .banker import Work
 from .errors import INTERNAL, TilewrightError
 from .fit import plan_image
 from .images import image_id, open_image
@@ -20,7 +21,7 @@ from .mask import Mask
 from .params import Params
 from .preprocess import TileReader
 from .spec import ModelSpec, TileSpec
-from .worker import Work, work_of
+from .worker import work_of
 
 Array = np.ndarray[Any, Any]
 

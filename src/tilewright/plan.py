@@ -27,6 +27,7 @@ from .jobs import Group, Job, Recipe, digest, save
 from .params import Params, check_params
 from .preprocess import needs_statistics
 from .registry import Choice, Registry, code_digests
+from .results import check_output
 from .spec import ModelSpec
 
 JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
@@ -42,14 +43,20 @@ MERGE_CODE = (
     "stain.py",
     "preprocess.py",
     "store.py",
+    "frames.py",
     "merge/objects.py",
     "merge/labels.py",
     "merge/seam.py",
     "merge/tables.py",
     "merge/picture.py",
     "merge/groups.py",
+    "merge/banked.py",
+    "merge/maps.py",
+    "merge/embeddings.py",
     "merge/stores.py",
 )
+POLICIES = {"labels": "match", "map": "core", "table": "rows"}
+"""What MERGE can do with each kind of result."""
 SCAN_CODE = (
     "images.py",
     "formats.py",
@@ -233,19 +240,25 @@ def pick_channels(
 
 def check_mergeable(spec: ModelSpec) -> None:
     """Refuse what MERGE can't do yet, before a model is run in vain."""
-    policy = (spec.merge or {}).get("policy", "match")
+    policy = merge_policy(spec)
     unknown = {
-        f"gives {spec.output_kind}s": spec.output_kind != "labels",
         "takes volumes": "z" in spec.tile_spec.axes,
-        f"asks for the merge policy {policy}": policy != "match",
+        f"asks for the merge policy {policy}": policy != POLICIES[spec.result],
     }
     for what, is_so in unknown.items():
         if is_so:
             raise TilewrightError(
                 f"{spec.model_name} {what}, which can't be merged yet.",
-                fix="Choose a 2D model that gives labels: ./tilewright models.",
+                fix=f"A 2D model's {spec.result} can: with policy {POLICIES[spec.result]}.",
                 code=USAGE,
             )
+    tile = spec.tile_spec
+    check_output(spec.to_dict(), tuple(tile.pixels(tile.size, a) for a in tile.axes))
+
+
+def merge_policy(spec: ModelSpec) -> str:
+    """How tiles become one image: the spec's, or the only one there is for its kind of result."""
+    return str((spec.merge or {}).get("policy", POLICIES[spec.result]))
 
 
 def writable(folder: Path) -> list[TilewrightError]:
@@ -290,7 +303,8 @@ def cut(
 ) -> tuple[list[Group], list[Job], set[str]]:
     """Groups and jobs: small images in packs, a big one by itself."""
     merge = {
-        **(spec.merge or {"policy": "match"}),
+        **(spec.merge or {}),
+        "policy": merge_policy(spec),
         "min_iou": params.match_iou,
         "code": digest(code_digests(MERGE_CODE)),
     }

@@ -40,6 +40,7 @@ TILE_CODE = (
     "preprocess.py",
     "mask.py",
     "merge/objects.py",
+    "banker.py",
     "serve.py",
     "tensors.py",
     "postprocess.py",
@@ -418,7 +419,8 @@ def _with_tile_size(spec: ModelSpec, size: int) -> ModelSpec:
             fix=f"Say at least {2 * margin:g}.",
             code=USAGE,
         )
-    return dataclasses.replace(spec, tile_spec=resized)
+    # the grid of an embedding follows from patch_size; the declared one is the declared tile's
+    return dataclasses.replace(spec, tile_spec=resized, output_spatial_dims=None)
 
 
 def _unfit(where: str, error: ValidationError) -> TilewrightError:

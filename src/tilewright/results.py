@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from .errors import BAD_DATA, TilewrightError
 from .serve import spatial
 
 Array = np.ndarray[Any, Any]
+PARTS = {"cls": 1, "patch_mean": 1, "cls+patch_mean": 2, "dense": 1, "token_sequence": 1}
+"""An embedding's forms, and how many hidden widths (base_dim) long each is."""
 
 
 def check_results(results: Array, tiles: Array, spec: Mapping[str, Any], script: str) -> None:
@@ -33,32 +36,126 @@ def check_results(results: Array, tiles: Array, spec: Mapping[str, Any], script:
         65, with what was found and what was wanted.
     """
     kind = spec.get("output_kind", "labels")
-    shape = _expected_shape(kind, tiles, spec)
+    shape = _expected_shape(kind, results, tiles, spec)
     problem = _misfit(results, shape, "iu" if kind == "labels" else "f")
     if problem is not None:
         numbers = "whole numbers from 0" if kind == "labels" else "finite floats"
+        if len(shape) == 4:
+            numbers += "; rows and columns may be fewer by one whole factor"
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise TilewrightError(
-            f"{script}: predict gave {problem} for {described(tiles)}; output_kind {kind} in the "
-            f"manifest wants ({wanted}) of {numbers}.",
+            f"{script}: predict gave {problem} for {described(tiles)}; {_declared(kind, spec)} in "
+            f"the manifest wants ({wanted}) of {numbers}.",
             fix="Change predict in the script, or the spec in the manifest.",
             code=BAD_DATA,
         )
 
 
-def _expected_shape(kind: str, tiles: Array, spec: Mapping[str, Any]) -> tuple[int | None, ...]:
+def check_output(spec: Mapping[str, Any], size: tuple[int, ...]) -> None:
+    """Refuse an embedding's spec whose own numbers don't fit each other.
+
+    Parameters
+    ----------
+    spec
+        ModelSpec's fields.
+    size
+        The tile's rows and columns, in pixels.
+
+    Raises
+    ------
+    TilewrightError
+        65, with the numbers that don't fit.
+    """
+    if spec.get("output_kind") != "embedding":
+        return
+    kind = spec.get("output_type") or "cls"
+    for problem in (_unfit_length(spec, kind), _unfit_patches(spec, kind, size)):
+        if problem is not None:
+            raise TilewrightError(
+                f"{spec['model_name']}: {problem}.", fix="Change the spec in the manifest."
+            )
+
+
+def _unfit_length(spec: Mapping[str, Any], kind: str) -> str | None:
+    """Why the output type or its length can't be, or None."""
+    if kind not in PARTS:
+        return f"output_type is {kind!r}; it is one of {', '.join(PARTS)}"
+    length, base = spec.get("embedding_dim"), spec.get("base_dim")
+    if length and base and length != PARTS[kind] * base:
+        return (
+            f"embedding_dim is {length}, and output_type {kind} of base_dim {base} gives "
+            f"{PARTS[kind] * base}"
+        )
+    if "cls" in kind and spec.get("num_prefix_tokens") == 0:
+        return f"output_type {kind} needs a CLS token, and num_prefix_tokens is 0"
+    return None
+
+
+def _unfit_patches(spec: Mapping[str, Any], kind: str, size: tuple[int, ...]) -> str | None:
+    """Why the grid of patches can't be, or None."""
+    patch, grid = spec.get("patch_size"), spec.get("output_spatial_dims")
+    tile = " x ".join(map(str, size))
+    if kind == "dense" and patch and any(n % patch for n in size):
+        return f"a tile of {tile} px isn't a whole number of patches of {patch} px (patch_size)"
+    if patch and grid and [n // patch for n in size] != list(grid):
+        rows, columns = (n // patch for n in size)
+        return (
+            f"output_spatial_dims is {' x '.join(map(str, grid))}, and a tile of {tile} px has "
+            f"{rows} x {columns} patches of {patch} px (patch_size)"
+        )
+    return None
+
+
+def _declared(kind: str, spec: Mapping[str, Any]) -> str:
+    """What the manifest says of the output, for the sentence."""
+    names = ("output_type", "embedding_dim", "base_dim", "output_spatial_dims", "patch_size")
+    said = [f"{n} {spec[n]}" for n in names if kind == "embedding" and spec.get(n)]
+    return ", ".join([f"output_kind {kind}", *said])
+
+
+def _expected_shape(
+    kind: str, results: Array, tiles: Array, spec: Mapping[str, Any]
+) -> tuple[int | None, ...]:
     """Lengths per axis; None where any will do."""
     batch, size = len(tiles), spatial(tiles.shape, dict(spec))
     if kind == "labels":
         return (batch, *size)
     if kind == "map":
-        return (batch, len(spec.get("classes") or ()) or None, *size)
+        return (batch, len(spec.get("classes") or ()) or None, *_strided(results, size))
+    form = spec.get("output_type") or "cls"
     length = spec.get("embedding_dim")
-    if spec.get("output_type") == "dense":
-        return (batch, length, *(spec.get("output_spatial_dims") or (None, None)))
-    if spec.get("output_type") == "token_sequence":
-        return (batch, None, length)
+    if not length and spec.get("base_dim"):
+        length = PARTS.get(form, 1) * spec["base_dim"]
+    if form == "dense":
+        return (batch, length, *_grid(results, size, spec))
+    if form == "token_sequence":
+        return (batch, _tokens(size, spec), length)
     return (batch, length)
+
+
+def _tokens(size: tuple[int, ...], spec: Mapping[str, Any]) -> int | None:
+    """Tokens of a tile, if the spec says enough: the prefix, and one for each patch."""
+    patch: int | None = spec.get("patch_size")
+    prefix: int | None = spec.get("num_prefix_tokens")
+    if not patch or prefix is None:
+        return None
+    return prefix + math.prod(n // patch for n in size)
+
+
+def _grid(results: Array, size: tuple[int, ...], spec: Mapping[str, Any]) -> tuple[int, ...]:
+    """Rows and columns of a dense embedding: by patches, else as declared, else any that fit."""
+    if spec.get("patch_size"):
+        return tuple(n // spec["patch_size"] for n in size)
+    return tuple(spec.get("output_spatial_dims") or _strided(results, size))
+
+
+def _strided(results: Array, size: tuple[int, ...]) -> tuple[int, ...]:
+    """The map's own rows and columns if the tile is a whole number of times as large, else its."""
+    found = results.shape[2:]
+    if len(found) != len(size) or not all(found):
+        return size
+    strides = {n / m for n, m in zip(size, found, strict=True)}
+    return found if len(strides) == 1 and strides.pop().is_integer() else size
 
 
 def _misfit(results: Array, shape: tuple[int | None, ...], kinds: str) -> str | None:

@@ -307,6 +307,13 @@ class ModelSpec:
         """Refuse what isn't one tile as the model gets it: `TileSpec.check` by `array_axes`."""
         self.tile_seen.check(array, self.array_axes, self.num_channels)
 
+    @property
+    def result(self) -> Literal["labels", "map", "table"]:
+        """What is merged: labels, a map (dense embeddings are one), or a table of vectors."""
+        if self.output_kind == "embedding":
+            return "map" if self.output_type == "dense" else "table"
+        return self.output_kind
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)

@@ -1,12 +1,11 @@
 """How a result is written: one OME-Zarr 0.5 store with pyramids, tables and the recipe.
 
-The only module that writes Zarr. Same input, same bytes of every file; memory is bounded by a
-shard and the four below it. Which pixels go in is `merge`'s business.
+With `frames`, the only module that writes Zarr. Same input, same bytes of every file; memory is
+bounded by a shard and the four below it. Which pixels go in is `merge`'s business.
 
 References
 ----------
-OME-Zarr 0.5, https://ngff.openmicroscopy.org/0.5; AnnData's on-disk format 0.1.0,
-https://anndata.readthedocs.io/en/stable/fileformat-prose.html.
+OME-Zarr 0.5, https://ngff.openmicroscopy.org/0.5.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -25,9 +24,10 @@ from typing import Any, Literal
 import numcodecs.blosc  # type: ignore[import-untyped]
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import BloscCodec
 
 from .errors import UNAVAILABLE, TilewrightError
+from .frames import Table, Vectors, write_table, write_vectors
 from .jobs import canonical
 
 Array = np.ndarray[Any, Any]
@@ -39,8 +39,8 @@ AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "spa
 CHUNK = 512  # a viewer's request: 1 MiB of uint32
 SHARD = 2048  # 16 MiB of uint32: a file worth a cluster's inode, a task's unit of memory
 SHARD_BYTES = 1 << 26  # many channels in one shard make it smaller
+LEAST = 64  # side of a shard of thousands of channels
 COARSEST = 512  # levels until the longer side is at most one chunk
-TABLE_ROWS = 1 << 20  # per chunk: 8 MiB of float64
 COLOURS = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00", "FFFFFF")
 RGB = ("FF0000", "00FF00", "0000FF")
 
@@ -101,31 +101,6 @@ class Placement:
         return np.asarray(np.asarray(self.origin) + (yx + 0.5) / factor - 0.5)
 
 
-@dataclass(frozen=True)
-class Table:
-    """One row per object, as AnnData has it.
-
-    Parameters
-    ----------
-    obs
-        Columns of length n, in their order; `id` holds the label value.
-    x
-        ``(n, v)`` float32, one column per entry of `var`.
-    var
-        Names of the columns of `x`.
-    spatial
-        ``(n, 2)`` float64 centroids ``(x, y)`` in level-0 pixels, scverse's order.
-    columns
-        What each column and its unit is; goes into ``uns["columns"]``.
-    """
-
-    obs: Mapping[str, Array]
-    x: Array
-    var: tuple[str, ...]
-    spatial: Array
-    columns: Mapping[str, str] = field(default_factory=dict)
-
-
 def levels_for(shape: Sequence[int]) -> int:
     """How many levels halve the longer of the last two axes to at most 512 pixels."""
     return 1 + max(0, math.ceil(math.log2(max(*shape[-2:], 1) / COARSEST)))
@@ -153,6 +128,7 @@ class Pyramid:
         self.levels = levels
         self.axes = axes
         self.metadata = metadata
+        self.channels: Sequence[str] = ()
         self._method = method
 
     def shards(self, level: int = 0) -> Iterator[Slices]:
@@ -247,7 +223,8 @@ class StoreWriter:
         Parameters
         ----------
         where
-            Its group: ``""`` is the root (the image itself), ``labels/<task>`` a label image.
+            Its group: ``""`` is the root (the image itself), ``labels/<task>`` a label image,
+            ``maps/<task>`` another image.
         shape, axes
             Of level 0, a subset of ``tczyx`` in that order that ends in ``yx``.
         method
@@ -282,24 +259,14 @@ class StoreWriter:
         return self._pyramids[where]
 
     def table(self, name: str, table: Table) -> None:
-        """Write a table of objects of ``labels/<name>`` as an AnnData group, ``tables/<name>``.
-
-        AnnData's own writer would give the same; importing it costs a task two to three seconds.
-        """
-        obs: dict[str, Array | str] = {"region": name, **table.obs}
-        attributes = {"region": name, "region_key": "region", "instance_key": "id"}
-        lines = [f"{column}: {meaning}" for column, meaning in table.columns.items()]
+        """Write a table of objects of ``labels/<name>`` as an AnnData group, ``tables/<name>``."""
         with _writing(self.path):
-            group = _group(self._root, f"tables/{name}", "anndata", "0.1.0")
-            _put(group, "X", table.x)
-            _frame(group, "obs", obs, index=table.obs["id"].astype(str))
-            _frame(group, "var", {}, index=np.array(table.var, dtype=str))
-            _put(_group(group, "obsm", "dict", "0.1.0"), "spatial", table.spatial)
-            uns = _group(group, "uns", "dict", "0.1.0")
-            _put(uns, "columns", np.array(lines, dtype=str))
-            convention = _group(uns, "spatialdata_attrs", "dict", "0.1.0")
-            for key, value in attributes.items():
-                _put(convention, key, np.array(value))
+            write_table(self._root, name, table)
+
+    def vectors(self, name: str, vectors: Vectors) -> None:
+        """Write a table of tiles as an AnnData group, ``tables/<name>``."""
+        with _writing(self.path):
+            write_vectors(self._root, name, vectors)
 
     def finish(
         self,
@@ -320,7 +287,8 @@ class StoreWriter:
             The image's channels are red, green and blue.
         """
         image = self._pyramids.get("")
-        if image and any(len(p.levels) != len(image.levels) for p in self._pyramids.values()):
+        labels = [p for where, p in self._pyramids.items() if where.startswith("labels/")]
+        if image and any(len(p.levels) != len(image.levels) for p in labels):
             raise ValueError("labels and their image must have the same number of levels")
         with _writing(self.path):
             self._describe_members(image is not None)
@@ -338,6 +306,8 @@ class StoreWriter:
         members = {where: p for where, p in self._pyramids.items() if where}
         for where, pyramid in members.items():
             ome = _ome(multiscales=[pyramid.metadata])
+            if pyramid.channels:
+                ome["omero"] = pyramid.omero(pyramid.channels, rgb=False)
             if where.startswith("labels/"):
                 # No colours; left out altogether, ome-zarr-models 1.6 stumbles over its own None.
                 source = {"source": {"image": "../../"}} if has_image else {}
@@ -377,10 +347,10 @@ def _create(
 ) -> zarr.Array[Any]:
     """One level: a chunk is a piece of one plane of one channel, a shard holds all channels."""
     sizes = dict(zip(axes, shape, strict=True))
-    chunk = {a: min(CHUNK, n) if a in "yx" else 1 for a, n in sizes.items()}
     side = SHARD
-    while side > CHUNK and side * side * sizes.get("c", 1) * dtype.itemsize > SHARD_BYTES:
+    while side > LEAST and side * side * sizes.get("c", 1) * dtype.itemsize > SHARD_BYTES:
         side //= 2
+    chunk = {a: min(CHUNK, side, n) if a in "yx" else 1 for a, n in sizes.items()}
     shard = {a: -(-min(side, n) // chunk[a]) * chunk[a] for a, n in sizes.items() if a in "yx"}
     shard["c"] = sizes.get("c", 1)
     return group.create_array(
@@ -459,41 +429,3 @@ def _dataset(placement: Placement, axes: str, level: int) -> dict[str, Any]:
             {"type": "translation", "translation": translation},
         ],
     }
-
-
-def _group(parent: zarr.Group, name: str, kind: str, version: str, **extra: Any) -> zarr.Group:
-    group = parent.require_group(name)
-    group.attrs.update({"encoding-type": kind, "encoding-version": version, **extra})
-    return group
-
-
-def _frame(
-    parent: zarr.Group, name: str, columns: Mapping[str, Array | str], *, index: Array
-) -> None:
-    """An AnnData dataframe; a column given as one text says the same in every row."""
-    order = {"column-order": list(columns), "_index": "_index"}
-    group = _group(parent, name, "dataframe", "0.2.0", **order)
-    _put(group, "_index", index)
-    for column, values in columns.items():
-        if isinstance(values, str):
-            inner = _group(group, column, "categorical", "0.2.0", ordered=False)
-            _put(inner, "categories", np.array([values]))
-            _put(inner, "codes", np.zeros(len(index), np.int8))
-        else:
-            _put(group, column, values)
-
-
-def _put(group: zarr.Group, name: str, values: Array) -> None:
-    """An AnnData array of numbers or strings, or one string."""
-    text = values.dtype.kind == "U"
-    kind = ("string-array" if values.ndim else "string") if text else "array"
-    rows = [max(1, min(n, TABLE_ROWS)) for n in values.shape]
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        dtype="str" if text else values.dtype,
-        chunks=tuple(rows),
-        compressors=ZstdCodec(level=3),
-        attributes={"encoding-type": kind, "encoding-version": "0.2.0"},
-    )
-    array[...] = values

@@ -143,6 +143,17 @@ def grid(spec: TileSpec, shape: tuple[int, ...]) -> Grid:
     return Grid(axes, tuple(shape))
 
 
+def cells(box: Box, stride: int, shape: tuple[int, ...]) -> Box:
+    """The map pixels, each of `stride` pixels along every axis, that lie in `box`.
+
+    At the end of `shape` the last one may stand for fewer pixels.
+    """
+    return tuple(
+        (-(-start // stride), -(-stop // stride) if stop == n else stop // stride)
+        for (start, stop), n in zip(box, shape, strict=True)
+    )
+
+
 def shared(a: Box, b: Box) -> Box | None:
     """The intersection of two boxes, or None when they don't meet."""
     both = tuple((max(p[0], q[0]), min(p[1], q[1])) for p, q in zip(a, b, strict=True))

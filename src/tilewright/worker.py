@@ -20,34 +20,21 @@ from typing import Any
 import numpy as np
 
 from . import environments
-from .bank import BankWriter, tile_name
+from .bank import BankWriter
+from .banker import Banker, Work
 from .errors import TilewrightError
 from .jobs import Job, Recipe
 from .mask import Mask
-from .merge.objects import prepare
 from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
 from .registry import ROOT
 from .spec import ModelSpec
-from .tiling import Grid, Tile
 from .weights import path_of
 
 Array = np.ndarray[Any, Any]
 QUEUE = 2  # batches read while the model works: enough to hide reading, little memory
 NO_TISSUE = "left out: it has no tissue that stain_normalization {} could be fitted to"
 PROGRESS_EVERY = 0.5  # seconds between two looks of the progress file
-
-
-@dataclass(frozen=True)
-class Work:
-    """One tile on its way: whose it is, where it is, what the model sees and where it counts."""
-
-    image: str
-    plane: int
-    grid: Grid
-    tile: Tile
-    pixels: Array
-    inside: Array | None
 
 
 @dataclass
@@ -141,6 +128,7 @@ def run_job(
     notes = Notes()
     with BankWriter(out) as bank, start() as model:
         batches = read_ahead(batched(tiles_of(job, recipe, notes), recipe.spec.batch_size))
+        banker = Banker(bank, recipe.spec)
         done = 0
         stacks = ((works, stack(works)) for works in batches)
         for works, results in model.map(stacks, forgive=forgive):
@@ -148,11 +136,12 @@ def run_job(
                 notes.failures.update((work.image, str(results)) for work in works)
             else:
                 for work, result in zip(works, results, strict=True):
-                    put(bank, work, result)
+                    banker.put(work, result)
             done += len(works)
             if progress:
                 progress(done + sum(map(len, notes.skipped.values())))
-        bank.close(header(job, recipe, weights, notes))
+        banker.close()
+        bank.close({**header(job, recipe, weights, notes), "map": banker.map})
 
 
 def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> dict[str, Any]:
@@ -228,17 +217,6 @@ def batched(works: Iterable[Work], size: int) -> Iterator[list[Work]]:
 def stack(works: list[Work]) -> Array:
     """A batch's pixels, ``(batch, C, *spatial)`` float32."""
     return np.stack([w.pixels for w in works])
-
-
-def put(bank: BankWriter, work: Work, result: Array) -> None:
-    """Bank one tile's result on its valid region: labels and their object table."""
-    window = tuple(stop - start for start, stop in work.tile.window)
-    result = np.asarray(result)[tuple(slice(n) for n in window)]  # less what filled the tile up
-    if work.inside is not None:
-        result = np.where(work.inside, result, 0)
-    labels, objects = prepare(result, work.tile, work.grid)
-    bank.put(tile_name(work.image, work.plane, work.tile.index, "labels"), labels)
-    bank.put(tile_name(work.image, work.plane, work.tile.index, "objects"), objects)
 
 
 def read_ahead(items: Iterable[Any]) -> Iterator[Any]:

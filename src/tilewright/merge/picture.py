@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import imagecodecs
 import numpy as np
@@ -14,7 +14,8 @@ from tilewright.tiling import Box
 from .seam import Seam
 
 if TYPE_CHECKING:
-    from .stores import Merged
+    from tilewright.preprocess import TileReader
+    from tilewright.tiling import Grid
 
 Array = np.ndarray[Any, Any]
 WHOLE = 1536  # px: an image up to this side is shown whole
@@ -24,7 +25,29 @@ OUTLINE = (255, 214, 10)
 CORE = (90, 200, 250)
 
 
-def overview(merged: Merged, path: Path) -> Path:
+class Pictured(Protocol):
+    """An image with something drawn over it."""
+
+    grid: Grid
+    reader: TileReader
+
+    def labels(self, plane: int, box: Box) -> Array:
+        """Labels whose outlines are drawn."""
+
+
+class Plain:
+    """An image with the borders of its tiles, and no objects."""
+
+    def __init__(self, reader: TileReader) -> None:
+        self.reader = reader
+        self.grid = reader.grid
+
+    def labels(self, plane: int, box: Box) -> Array:
+        """None."""
+        return np.zeros([stop - start for start, stop in box], np.uint8)
+
+
+def overview(merged: Pictured, path: Path) -> Path:
     """Write the first plane's overlay: whole if small, else a crop from its middle.
 
     Returns
@@ -36,7 +59,7 @@ def overview(merged: Merged, path: Path) -> Path:
     return _write(merged, _around([n // 2 for n in shape], side, shape), path)
 
 
-def seam_picture(merged: Merged, seam: Seam, path: Path) -> Path:
+def seam_picture(merged: Pictured, seam: Seam, path: Path) -> Path:
     """Write the surroundings of a seam's middle, enlarged."""
     middle = [(start + stop) // 2 for start, stop in seam.box[-2:]]
     return _write(merged, _around(middle, NEAR, merged.grid.shape[-2:]), path, zoom=3)
@@ -68,7 +91,7 @@ def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) ->
     return np.ascontiguousarray(np.moveaxis(picture, 0, -1).astype(np.uint8))
 
 
-def _write(merged: Merged, box: Box, path: Path, zoom: int = 1) -> Path:
+def _write(merged: Pictured, box: Box, path: Path, zoom: int = 1) -> Path:
     cores = ([], [])  # type: tuple[list[int], list[int]]
     for axis, (found, (start, stop)) in enumerate(zip(cores, box, strict=True)):
         side, extent = merged.grid.axes[axis - 2], merged.grid.shape[axis - 2]

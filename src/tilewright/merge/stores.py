@@ -1,4 +1,4 @@
-"""A group's banks become its stores: checked, matched, painted shard by shard, measured.
+"""A group's banks become its stores: checked, merged as their kind of result asks, described.
 
 One image after the other, one plane after the other; what is held is a shard, the tiles that meet
 it, and some dozens of bytes per object.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,68 +17,24 @@ from typing import Any
 import numpy as np
 
 from tilewright import __version__
-from tilewright.bank import Bank, open_banks, tile_name
+from tilewright.bank import Bank, open_banks
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.jobs import Group, ImageRef, Recipe, save
 from tilewright.preprocess import TileReader
-from tilewright.store import Placement, Slices, StoreWriter, label_dtype
-from tilewright.tiling import Box, Grid
+from tilewright.store import Placement, StoreWriter, label_dtype
+from tilewright.tiling import Box
 
+from .banked import Banked, plane_box, stack_axes
+from .embeddings import write_embeddings
 from .labels import Resolved, link
-from .objects import empty_table
-from .picture import overview, seam_picture
+from .maps import MergedMap
+from .picture import Pictured, Plain, overview, seam_picture
 from .seam import SeamMeter, grown
 from .tables import Measure
 
 Array = np.ndarray[Any, Any]
 KEPT = 16  # tiles: those that meet a shard, and its neighbour's
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
-
-
-class Banked:
-    """One image's tiles, wherever they are among a group's banks.
-
-    Parameters
-    ----------
-    key
-        The image's key in its group.
-    grid
-        The tiles of each of its planes.
-    banks
-        All of the group's.
-    """
-
-    def __init__(self, key: str, grid: Grid, banks: Sequence[Bank]) -> None:
-        self._key, self._grid = key, grid
-        parts = [(b, part) for b in banks for part in b.header["parts"] if part[0] == key]
-        self._bank = {n: bank for bank, (_, start, stop) in parts for n in range(start, stop)}
-        self._skipped = {n for b in banks for n in b.header["skipped"].get(key, [])}
-
-    @property
-    def skipped(self) -> int:
-        """Tiles outside the mask."""
-        return len(self._skipped)
-
-    def labels(self, plane: int, tile: int) -> Array:
-        """A tile's labels on its valid region; none where it was outside the mask."""
-        found = self._get(plane, tile, "labels")
-        shape = [stop - start for start, stop in self._grid.tile(tile).valid]
-        return np.zeros(shape, np.uint8) if found is None else found
-
-    def objects(self, plane: int, tile: int) -> Array:
-        """A tile's object table."""
-        found = self._get(plane, tile, "objects")
-        return empty_table(len(self._grid.shape)) if found is None else found
-
-    def _get(self, plane: int, tile: int, what: str) -> Array | None:
-        number = plane * len(self._grid) + tile
-        if number in self._skipped:
-            return None
-        if number not in self._bank:
-            raise TilewrightError(
-                f"Tile {tile} of plane {plane} is in no bank.", fix="Run again.", code=INTERNAL
-            )
-        return self._bank[number].get(tile_name(self._key, plane, tile, what))
 
 
 def merge_group(
@@ -154,15 +111,11 @@ def merge_image(
     """Write one image's store; what the report says of it comes back."""
     with TileReader(ref, recipe.spec) as reader:
         banked = Banked(ref.key, reader.grid, banks)
-        merged = Merged(reader, banked, group.merge)
-        place = placement(ref, reader)
+        scene = Scene(ref, group, recipe, reader, banked, placement(ref, reader))
         with StoreWriter(out / ref.id / group.store) as store:
-            merged.write(store, f"labels/{group.task}", place)
             if group.save_image or (group.save_image is None and _small(reader)):
-                write_image(store, reader, ref, place)
-            table = merged.measure.table(place, ref.channel_names)
-            store.table(group.task, table)
-            facts = merged.facts() | {"objects": len(table.obs["id"])}
+                write_image(store, reader, ref, scene.place)
+            written = WRITERS[recipe.spec.result](store, scene)
             store.finish(
                 {
                     "version": __version__,
@@ -172,17 +125,69 @@ def merge_image(
                     "image": {"id": ref.id, "file": Path(ref.path).name, "region": ref.region},
                     "merge": {k: v for k, v in group.merge.items() if k != "code"},
                     "tiles": visited(reader, banked),
-                    **facts,
+                    **written.facts,
                 },
                 channels=_channel_names(ref, reader),
                 rgb=_is_rgb(ref, reader),
             )
-        picture = overview(merged, out / ref.id / Path(group.store).with_suffix(".png"))
+        picture = overview(written.drawn, out / ref.id / Path(group.store).with_suffix(".png"))
         return (
-            facts
-            | {"store": f"{ref.id}/{group.store}", "area_px": _quantiles(table.obs["area_px"])}
-            | pictures(merged, ref, picture, shown)
+            written.facts
+            | {"store": f"{ref.id}/{group.store}", "area_px": written.areas}
+            | pictures(written.drawn, ref, picture, shown)
         )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image on its way into its store."""
+
+    ref: ImageRef
+    group: Group
+    recipe: Recipe
+    reader: TileReader
+    banked: Banked
+    place: Placement
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: facts for store and report, areas for the report, what is drawn."""
+
+    facts: dict[str, Any]
+    drawn: Pictured
+    areas: list[float] | None = None
+
+
+def write_labels(store: StoreWriter, scene: Scene) -> Written:
+    """Labels, and their table of objects."""
+    merged = Merged(scene.reader, scene.banked, scene.group.merge)
+    merged.write(store, f"labels/{scene.group.task}", scene.place)
+    table = merged.measure.table(scene.place, scene.ref.channel_names)
+    store.table(scene.group.task, table)
+    facts = merged.facts() | {"objects": len(table.obs["id"])}
+    return Written(facts, merged, _quantiles(table.obs["area_px"]))
+
+
+def write_map(store: StoreWriter, scene: Scene) -> Written:
+    """A map of classes, or of dense embeddings."""
+    spec = scene.recipe.spec
+    merged = MergedMap(scene.reader, scene.banked, spec)
+    names = spec.classes or ()
+    axes, shape = merged.write(store, f"maps/{scene.group.task}", scene.place, names)
+    facts = {"axes": axes, "shape": shape, "stride": merged.stride, "dtype": merged.dtype.name}
+    return Written({"map": facts}, Plain(scene.reader))
+
+
+def write_table(store: StoreWriter, scene: Scene) -> Written:
+    """A table of embeddings, one row per tile."""
+    facts = write_embeddings(
+        store, scene.group.task, scene.reader, scene.banked, scene.recipe, scene.place
+    )
+    return Written({"embeddings": facts}, Plain(scene.reader))
+
+
+WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
 
 
 class Merged:
@@ -246,23 +251,6 @@ def write_image(store: StoreWriter, reader: TileReader, ref: ImageRef, place: Pl
     pyramid.build()
 
 
-def stack_axes(reader: TileReader, *, channels: bool = False) -> tuple[str, list[int]]:
-    """Axes and shape of a result: looped axes, channels if asked for, then y and x."""
-    sizes = reader.looped
-    if channels and reader.channels > 1:
-        sizes = {**sizes, "C": reader.channels}
-    axes = "".join(a for a in "TCZ" if a in sizes)
-    return axes.lower() + "yx", [*(sizes[a] for a in axes), *reader.shape]
-
-
-def plane_box(reader: TileReader, axes: str, slices: Slices) -> tuple[int, tuple[int, int], Box]:
-    """The one plane that a shard is of: its number, its (t, z) and the box in it."""
-    at = {a: s.start for a, s in zip(axes, slices, strict=True)}
-    position = (at.get("t", 0), at.get("z", 0))
-    plane = position[0] * reader.looped.get("Z", 1) + position[1]
-    return plane, position, tuple((s.start, s.stop) for s in slices[-2:])
-
-
 def placement(ref: ImageRef, reader: TileReader) -> Placement:
     """Where model pixels lie on the image."""
     origin = ref.region[:2] if ref.region else (0, 0)
@@ -275,12 +263,12 @@ def visited(reader: TileReader, banked: Banked) -> dict[str, Any]:
     return {"grid": reader.grid.counts, "total": total, "visited": total - banked.skipped}
 
 
-def pictures(merged: Merged, ref: ImageRef, picture: Path, shown: Path) -> dict[str, str]:
+def pictures(drawn: Pictured, ref: ImageRef, picture: Path, shown: Path) -> dict[str, str]:
     """Put the report's pictures into `shown`; their names by role."""
     made = {"overview": shutil.copyfile(picture, shown / f"{ref.key}.png").name}
-    worst = merged.meter.worst()
+    worst = drawn.meter.worst() if isinstance(drawn, Merged) else None
     if worst and worst[0].transitions:
-        made["seam"] = seam_picture(merged, worst[0], shown / f"{ref.key}-seam.png").name
+        made["seam"] = seam_picture(drawn, worst[0], shown / f"{ref.key}-seam.png").name
     return made
 
 

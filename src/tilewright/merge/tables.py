@@ -14,7 +14,8 @@ from typing import Any
 import cc3d
 import numpy as np
 
-from tilewright.store import Placement, Table
+from tilewright.frames import Table
+from tilewright.store import Placement
 
 Array = np.ndarray[Any, Any]
 Plane = tuple[int, int]

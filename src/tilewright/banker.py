@@ -1,0 +1,156 @@
+"""What of a tile's result is banked: labels and objects, a map's pixels, or a vector.
+
+The worker gives each result as it comes, in the order of tiles; `merge` reads the bank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .bank import BankWriter, rows_name, tile_name
+from .errors import TilewrightError
+from .merge.objects import prepare
+from .spec import ModelSpec
+from .tiling import Box, Grid, Tile, cells
+
+Array = np.ndarray[Any, Any]
+PIECE_BYTES = 1 << 24  # of vectors, in one entry: a file of 5,000 tiles is one or two
+
+
+@dataclass(frozen=True)
+class Work:
+    """One tile on its way: whose it is, where it is, what the model sees and where it counts."""
+
+    image: str
+    plane: int
+    grid: Grid
+    tile: Tile
+    pixels: Array
+    inside: Array | None
+
+
+class Banker:
+    """Banks a job's results, as the spec's kind of result asks.
+
+    Parameters
+    ----------
+    bank
+        Where to.
+    spec
+        `result` is read.
+    """
+
+    def __init__(self, bank: BankWriter, spec: ModelSpec) -> None:
+        self._bank = bank
+        self._put = {
+            "labels": self._labels,
+            "map": self._map,
+            "table": self._vector,
+        }[spec.result]
+        self._rows = Rows(bank)
+        self.map: dict[str, Any] | None = None
+        """A map's `channels`, `stride` (model pixels per map pixel) and `dtype`."""
+
+    def put(self, work: Work, result: Array) -> None:
+        """Bank one tile's result; tiles come in order.
+
+        Raises
+        ------
+        TilewrightError
+            A map whose pixels can't be put together.
+        """
+        self._put(work, result)
+
+    def close(self) -> None:
+        """Bank what is still held."""
+        self._rows.flush()
+
+    def _labels(self, work: Work, result: Array) -> None:
+        """Labels on the tile's valid region, and their object table."""
+        window = tuple(stop - start for start, stop in work.tile.window)
+        result = np.asarray(result)[tuple(slice(n) for n in window)]  # less what filled the tile up
+        if work.inside is not None:
+            result = np.where(work.inside, result, 0)
+        labels, objects = prepare(result, work.tile, work.grid)
+        self._bank.put(tile_name(work.image, work.plane, work.tile.index, "labels"), labels)
+        self._bank.put(tile_name(work.image, work.plane, work.tile.index, "objects"), objects)
+
+    def _map(self, work: Work, result: Array) -> None:
+        """A map's pixels on the tile's valid region, ``(C, y, x)``; 0 outside a mask."""
+        stride = work.pixels.shape[1] // result.shape[1]
+        dtype = np.dtype(np.float16 if result.dtype == np.float16 else np.float32)
+        found = {"channels": len(result), "stride": stride, "dtype": dtype.name}
+        self.map = self.map or found
+        _check_map(found, self.map, work.grid)
+        valid = cells(work.tile.valid, stride, work.grid.shape)
+        corner = [start // stride for start, _ in work.tile.window]
+        part = result[(slice(None), *_from(valid, corner))].astype(dtype)
+        if work.inside is not None:
+            inside = _any_inside(work.inside, stride)
+            part = np.where(inside[_from(valid, corner)], part, dtype.type(0))
+        self._bank.put(tile_name(work.image, work.plane, work.tile.index, "map"), part)
+
+    def _vector(self, work: Work, result: Array) -> None:
+        number = work.plane * len(work.grid) + work.tile.index
+        self._rows.put(work.image, number, result.astype(np.float32))
+
+
+class Rows:
+    """Vectors of one image after the other, banked in pieces: an entry per tile would be many."""
+
+    def __init__(self, bank: BankWriter) -> None:
+        self._bank = bank
+        self._image = ""
+        self._numbers: list[int] = []
+        self._vectors: list[Array] = []
+
+    def put(self, image: str, number: int, vector: Array) -> None:
+        """Take one tile's vector; `number` counts tiles over all planes."""
+        full = len(self._vectors) * vector.nbytes >= PIECE_BYTES
+        if self._vectors and (full or image != self._image):
+            self.flush()
+        self._image = image
+        self._numbers.append(number)
+        self._vectors.append(vector)
+
+    def flush(self) -> None:
+        """Bank what is held."""
+        if self._vectors:
+            where = rows_name(self._image, self._numbers[0])
+            self._bank.put(f"{where}/numbers", np.array(self._numbers, np.int64))
+            self._bank.put(f"{where}/vectors", np.stack(self._vectors))
+        self._numbers, self._vectors = [], []
+
+
+def _check_map(found: dict[str, Any], first: dict[str, Any], grid: Grid) -> None:
+    """Refuse tiles of different maps, and map pixels that tiles don't share."""
+    if found != first:
+        raise TilewrightError(
+            f"The model gives maps of {first} for one tile and of {found} for another.",
+            fix="Give every tile the same channels, stride and dtype.",
+        )
+    stride = found["stride"]
+    for axis, count in zip(grid.axes, grid.counts, strict=True):
+        margin = axis.band + axis.context
+        if count > 1 and (axis.stride % stride or margin % stride):
+            raise TilewrightError(
+                f"A pixel of the model's map is {stride} px of its tile, and tiles begin every "
+                f"{axis.stride} px with {margin} px of overlap on each side.",
+                fix=f"Make size, band and context in the manifest multiples of {stride} px.",
+            )
+
+
+def _from(box: Box, corner: list[int]) -> tuple[slice, ...]:
+    """The slices of a box in an array that begins at `corner`."""
+    return tuple(slice(a - c, b - c) for (a, b), c in zip(box, corner, strict=True))
+
+
+def _any_inside(inside: Array, stride: int) -> Array:
+    """Which map pixels have a pixel inside the mask."""
+    (rows, columns), s = inside.shape, stride
+    padded = np.pad(inside, [(0, -rows % s), (0, -columns % s)])
+    blocks = padded.reshape(padded.shape[0] // s, s, padded.shape[1] // s, s)
+    return np.asarray(blocks.any(axis=(1, 3)))

@@ -1,0 +1,199 @@
+"""How a table is written: AnnData's groups in Zarr, one row per object or per tile.
+
+AnnData's own writer would give the same; importing it costs a task two to three seconds. `store`
+says where in a store a table is; `merge` what is in it.
+
+References
+----------
+AnnData's on-disk format 0.1.0,
+https://anndata.readthedocs.io/en/stable/fileformat-prose.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+
+Array = np.ndarray[Any, Any]
+Blocks = Callable[[], Iterable[Array]]
+"""Gives an array's rows from the first to the last, some at a time; may be asked twice."""
+
+TABLE_ROWS = 1 << 20  # per chunk: 8 MiB of float64
+BLOCK_BYTES = 1 << 22  # per chunk of vectors: what is held of them
+
+
+@dataclass(frozen=True)
+class Table:
+    """One row per object, as AnnData has it.
+
+    Parameters
+    ----------
+    obs
+        Columns of length n, in their order; `id` holds the label value.
+    x
+        ``(n, v)`` float32, one column per entry of `var`.
+    var
+        Names of the columns of `x`.
+    spatial
+        ``(n, 2)`` float64 centroids ``(x, y)`` in level-0 pixels, scverse's order.
+    columns
+        What each column and its unit is; goes into ``uns["columns"]``.
+    """
+
+    obs: Mapping[str, Array]
+    x: Array
+    var: tuple[str, ...]
+    spatial: Array
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One row per tile, as AnnData has it; the numbers come in blocks of rows.
+
+    Parameters
+    ----------
+    obs
+        Columns of length n, in their order.
+    names
+        ``(n,)`` text, each row's own.
+    x
+        Blocks of ``(n, v)`` float32, one column per entry of `var`.
+    var
+        Names of the columns of `x`.
+    spatial
+        ``(n, 2)`` float64 centres ``(x, y)`` in level-0 pixels, scverse's order.
+    columns
+        What each column and its unit is; goes into ``uns["columns"]``.
+    notes
+        Texts that go into ``uns`` under their names.
+    tokens
+        Blocks of ``obsm["tokens"]`` and the length of its other axes (T, D), or None.
+    """
+
+    obs: Mapping[str, Array]
+    names: Array
+    x: Blocks
+    var: tuple[str, ...]
+    spatial: Array
+    columns: Mapping[str, str]
+    notes: Mapping[str, str]
+    tokens: tuple[Blocks, tuple[int, int]] | None = None
+
+
+def write_table(root: zarr.Group, name: str, table: Table) -> None:
+    """Write a table of objects of ``labels/<name>`` as ``tables/<name>``."""
+    obs: dict[str, Array | str] = {"region": name, **table.obs}
+    attributes = {"region": name, "region_key": "region", "instance_key": "id"}
+    group = _group(root, f"tables/{name}", "anndata", "0.1.0")
+    _put(group, "X", table.x)
+    _frame(group, "obs", obs, index=table.obs["id"].astype(str))
+    _frame(group, "var", {}, index=np.array(table.var, dtype=str))
+    _put(_group(group, "obsm", "dict", "0.1.0"), "spatial", table.spatial)
+    uns = _group(group, "uns", "dict", "0.1.0")
+    _put(uns, "columns", _lines(table.columns))
+    convention = _group(uns, "spatialdata_attrs", "dict", "0.1.0")
+    for key, value in attributes.items():
+        _put(convention, key, np.array(value))
+
+
+def write_vectors(root: zarr.Group, name: str, vectors: Vectors) -> None:
+    """Write a table of tiles as ``tables/<name>``; a block of rows is held at a time."""
+    rows = len(vectors.names)
+    group = _group(root, f"tables/{name}", "anndata", "0.1.0")
+    _put_blocks(group, "X", (rows, len(vectors.var)), vectors.x)
+    _frame(group, "obs", vectors.obs, index=vectors.names)
+    _frame(group, "var", {}, index=np.array(vectors.var, dtype=str))
+    obsm = _group(group, "obsm", "dict", "0.1.0")
+    _put(obsm, "spatial", vectors.spatial)
+    if vectors.tokens:
+        blocks, shape = vectors.tokens
+        _put_blocks(obsm, "tokens", (rows, *shape), blocks)
+    uns = _group(group, "uns", "dict", "0.1.0")
+    _put(uns, "columns", _lines(vectors.columns))
+    for key, text in vectors.notes.items():
+        _put(uns, key, np.array(text))
+
+
+def _lines(columns: Mapping[str, str]) -> Array:
+    return np.array([f"{column}: {meaning}" for column, meaning in columns.items()], dtype=str)
+
+
+def _group(parent: zarr.Group, name: str, kind: str, version: str, **extra: Any) -> zarr.Group:
+    group = parent.require_group(name)
+    group.attrs.update({"encoding-type": kind, "encoding-version": version, **extra})
+    return group
+
+
+def _frame(
+    parent: zarr.Group, name: str, columns: Mapping[str, Array | str], *, index: Array
+) -> None:
+    """An AnnData dataframe; a column given as one text says the same in every row."""
+    order = {"column-order": list(columns), "_index": "_index"}
+    group = _group(parent, name, "dataframe", "0.2.0", **order)
+    _put(group, "_index", index)
+    for column, values in columns.items():
+        if isinstance(values, str):
+            inner = _group(group, column, "categorical", "0.2.0", ordered=False)
+            _put(inner, "categories", np.array([values]))
+            _put(inner, "codes", np.zeros(len(index), np.int8))
+        else:
+            _put(group, column, values)
+
+
+def _put(group: zarr.Group, name: str, values: Array) -> None:
+    """An AnnData array of numbers or strings, or one string."""
+    text = values.dtype.kind == "U"
+    kind = ("string-array" if values.ndim else "string") if text else "array"
+    rows = [max(1, min(n, TABLE_ROWS)) for n in values.shape]
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype="str" if text else values.dtype,
+        chunks=tuple(rows),
+        compressors=ZstdCodec(level=3),
+        attributes={"encoding-type": kind, "encoding-version": "0.2.0"},
+    )
+    array[...] = values
+
+
+def _put_blocks(group: zarr.Group, name: str, shape: tuple[int, ...], blocks: Blocks) -> None:
+    """An AnnData array of float32 vectors, written chunk by chunk."""
+    inner = tuple(max(1, n) for n in shape[1:])
+    rows = max(1, min(max(1, shape[0]), BLOCK_BYTES // (4 * int(np.prod(inner)))))
+    array = group.create_array(
+        name,
+        shape=shape,
+        dtype=np.float32,
+        chunks=(rows, *inner),
+        compressors=ZstdCodec(level=3),
+        attributes={"encoding-type": "array", "encoding-version": "0.2.0"},
+    )
+    at = 0
+    for block in _in_rows(blocks(), rows):
+        array[at : at + len(block)] = block.astype(np.float32)
+        at += len(block)
+    if at != shape[0]:
+        raise ValueError(f"{name} has {shape[0]} rows and was given {at}")
+
+
+def _in_rows(blocks: Iterable[Array], rows: int) -> Iterator[Array]:
+    """The same rows, `rows` at a time."""
+    held: list[Array] = []
+    count = 0
+    for block in blocks:
+        rest = block
+        while len(rest):
+            held.append(rest[: rows - count])
+            count += len(held[-1])
+            rest = rest[len(held[-1]) :]
+            if count == rows:
+                yield np.concatenate(held)
+                held, count = [], 0
+    if held:
+        yield np.concatenate(held)

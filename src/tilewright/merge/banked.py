@@ -1,0 +1,132 @@
+"""One image's banked tiles, wherever they are among a group's banks, and the planes they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tilewright.bank import Bank, rows_name, tile_name
+from tilewright.errors import INTERNAL, TilewrightError
+from tilewright.preprocess import TileReader
+from tilewright.store import Slices
+from tilewright.tiling import Box, Grid
+
+from .objects import empty_table
+
+Array = np.ndarray[Any, Any]
+
+
+class Banked:
+    """One image's tiles, wherever they are among a group's banks.
+
+    Parameters
+    ----------
+    key
+        The image's key in its group.
+    grid
+        The tiles of each of its planes.
+    banks
+        All of the group's.
+    """
+
+    def __init__(self, key: str, grid: Grid, banks: Sequence[Bank]) -> None:
+        self._key, self._grid = key, grid
+        self._banks = banks
+        parts = [(b, part) for b in banks for part in b.header["parts"] if part[0] == key]
+        self._bank = {n: bank for bank, (_, start, stop) in parts for n in range(start, stop)}
+        self._skipped = {n for b in banks for n in b.header["skipped"].get(key, [])}
+
+    @property
+    def skipped(self) -> int:
+        """Tiles outside the mask."""
+        return len(self._skipped)
+
+    @property
+    def numbers(self) -> Array:
+        """The numbers, over all planes, of the tiles that were predicted; (n,) int64, ascending."""
+        return np.array(sorted(self._bank.keys() - self._skipped), np.int64)
+
+    @property
+    def map(self) -> dict[str, Any] | None:
+        """A map's channels, stride and dtype; None where no tile was predicted."""
+        found = [b.header["map"] for b in self._banks if b.header.get("map")]
+        if any(other != found[0] for other in found):
+            raise TilewrightError(
+                f"The model gives maps of {found[0]} in one task and of others in another.",
+                fix="Give every tile the same channels, stride and dtype.",
+            )
+        return dict(found[0]) if found else None
+
+    def labels(self, plane: int, tile: int) -> Array:
+        """A tile's labels on its valid region; none where it was outside the mask."""
+        found = self._get(plane, tile, "labels")
+        shape = [stop - start for start, stop in self._grid.tile(tile).valid]
+        return np.zeros(shape, np.uint8) if found is None else found
+
+    def objects(self, plane: int, tile: int) -> Array:
+        """A tile's object table."""
+        found = self._get(plane, tile, "objects")
+        return empty_table(len(self._grid.shape)) if found is None else found
+
+    def map_of(self, plane: int, tile: int) -> Array | None:
+        """A tile's map on its valid region, (C, y, x); None where it was outside the mask."""
+        return self._get(plane, tile, "map")
+
+    def vectors(self) -> Iterator[Array]:
+        """All vectors in the order of `numbers`, some at a time.
+
+        Raises
+        ------
+        TilewrightError
+            When a tile's is in no bank, or in two.
+        """
+        wanted, seen = self.numbers, 0
+        for bank in self._banks:
+            for name in bank.names(rows_name(self._key, 0)[:-10]):
+                where, _, what = name.rpartition("/")
+                if what == "numbers":
+                    numbers = bank.get(name)
+                    if not np.array_equal(numbers, wanted[seen : seen + len(numbers)]):
+                        raise self._lost(int(numbers[0]))
+                    seen += len(numbers)
+                    yield bank.get(f"{where}/vectors")
+        if seen != len(wanted):
+            raise self._lost(int(wanted[seen]))
+
+    def _get(self, plane: int, tile: int, what: str) -> Array | None:
+        number = plane * len(self._grid) + tile
+        if number in self._skipped:
+            return None
+        if number not in self._bank:
+            raise self._lost(number)
+        return self._bank[number].get(tile_name(self._key, plane, tile, what))
+
+    def _lost(self, number: int) -> TilewrightError:
+        plane, tile = divmod(number, len(self._grid))
+        return TilewrightError(
+            f"Tile {tile} of plane {plane} is in no bank.", fix="Run again.", code=INTERNAL
+        )
+
+
+def stack_axes(reader: TileReader, *, channels: bool = False) -> tuple[str, list[int]]:
+    """Axes and shape of a result: looped axes, channels if asked for, then y and x."""
+    sizes = reader.looped
+    if channels and reader.channels > 1:
+        sizes = {**sizes, "C": reader.channels}
+    return stacked(sizes, reader.shape)
+
+
+def stacked(sizes: dict[str, int], plane: tuple[int, ...]) -> tuple[str, list[int]]:
+    """Axes, in OME-Zarr's order, and shape of planes of rows and columns."""
+    axes = "".join(a for a in "TCZ" if a in sizes)
+    return axes.lower() + "yx", [*(sizes[a] for a in axes), *plane]
+
+
+def plane_box(reader: TileReader, axes: str, slices: Slices) -> tuple[int, tuple[int, int], Box]:
+    """The one plane that a shard is of: its number, its (t, z) and the box in it."""
+    at = {a: s.start for a, s in zip(axes, slices, strict=True)}
+    position = (at.get("t", 0), at.get("z", 0))
+    plane = position[0] * reader.looped.get("Z", 1) + position[1]
+    return plane, position, tuple((s.start, s.stop) for s in slices[-2:])

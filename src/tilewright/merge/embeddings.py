@@ -1,0 +1,137 @@
+"""How embeddings become a table: one row per tile, in tile order, with its place on the image.
+
+Vectors go from the banks to the store some megabytes at a time; what is held for the whole image
+is some dozens of bytes per tile.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from tilewright.frames import Blocks, Vectors
+from tilewright.jobs import Recipe, canonical
+from tilewright.preprocess import TileReader
+from tilewright.spec import ModelSpec
+from tilewright.store import Placement, StoreWriter
+from tilewright.tiling import Grid
+
+from .banked import Banked
+
+Array = np.ndarray[Any, Any]
+PX = "level-0 px"
+COLUMNS = {
+    "tile": "number of the tile in its plane, from 0, row by row",
+    "t": "time point, from 0",
+    "z": "slice, from 0",
+    "y_px": f"where the tile's pixels begin, rows, in {PX} (0 is the image's upper edge)",
+    "x_px": f"where the tile's pixels begin, columns, in {PX} (0 is the image's left edge)",
+    "height_px": f"rows of the image in the tile, in {PX}",
+    "width_px": f"columns of the image in the tile, in {PX}",
+    "y_um": "y_px in µm",
+    "x_um": "x_px in µm",
+    "height_um": "height_px in µm",
+    "width_um": "width_px in µm",
+    "obsm/spatial": f"the tile's centre (x, y) in {PX} (0 is the first pixel's centre)",
+}
+
+
+def write_embeddings(
+    store: StoreWriter,
+    name: str,
+    reader: TileReader,
+    banked: Banked,
+    recipe: Recipe,
+    place: Placement,
+) -> dict[str, Any]:
+    """Write ``tables/<name>``: a row per predicted tile; what it came to comes back.
+
+    X is float32. Of token sequences it is the mean over the patches' tokens, and
+    ``obsm["tokens"]`` has them all, ``(tiles, T, D)``.
+    """
+    numbers = banked.numbers
+    first = next(iter(banked.vectors()), None)
+    shape = list(first.shape[1:]) if first is not None else [recipe.spec.embedding_dim or 0]
+    obs, centres = places(numbers, reader, place)
+    var = columns_of(recipe.spec, shape[-1])
+    x: Blocks = banked.vectors
+    tokens = None
+    about = {
+        "X": f"the tile's embedding, {recipe.spec.output_type or 'cls'}, as the model gives it"
+    }
+    if len(shape) == 2:
+        prefix = recipe.spec.num_prefix_tokens or 0
+        x = lambda: (block[:, prefix:].mean(axis=1) for block in banked.vectors())  # noqa: E731
+        tokens = (banked.vectors, (shape[0], shape[1]))
+        about = {
+            "X": "mean of the tokens of the tile's patches",
+            "obsm/tokens": f"all tokens (tiles, T, D): the first {prefix} stand for the whole tile "
+            "(CLS, registers), the others for its patches, row by row",
+        }
+    table = Vectors(
+        obs=obs,
+        names=numbers.astype(str),
+        x=x,
+        var=var,
+        spatial=place.level0(centres)[:, ::-1].copy(),
+        columns={**{c: COLUMNS[c] for c in (*obs, "obsm/spatial")}, **about},
+        notes={"recipe": canonical(recipe.to_dict()), "recipe_digest": recipe.digest},
+        tokens=tokens,
+    )
+    store.vectors(name, table)
+    return {
+        "type": recipe.spec.output_type or "cls",
+        "rows": len(numbers),
+        "dim": shape[-1],
+        "tokens": shape[0] if len(shape) == 2 else None,
+    }
+
+
+def places(numbers: Array, reader: TileReader, place: Placement) -> tuple[dict[str, Array], Array]:
+    """Where tiles are: the columns of `obs`, and centres ``(n, 2)`` (y, x) in model pixels.
+
+    Parameters
+    ----------
+    numbers
+        (n,) int64, over all planes.
+    reader, place
+        The image, and where its model pixels lie on it.
+    """
+    plane, tile = np.divmod(numbers, len(reader.grid))
+    obs: dict[str, Array] = {"tile": tile}
+    slices = reader.looped.get("Z", 1)
+    for axis, at in (("T", plane // slices), ("Z", plane % slices)):
+        if reader.looped.get(axis, 1) > 1:
+            obs[axis.lower()] = at
+    windows = _windows(tile, reader.grid)
+    length = windows[..., 1] - windows[..., 0]
+    start = np.asarray(place.origin) + windows[..., 0] / np.asarray(place.factor)
+    size = length / np.asarray(place.factor)
+    for unit, scale in (("px", (1.0, 1.0)), ("um", place.mpp)):
+        if scale is not None:
+            obs |= {f"{a}_{unit}": start[:, i] * scale[i] for i, a in enumerate("yx")}
+            sides = enumerate(("height", "width"))
+            obs |= {f"{side}_{unit}": size[:, i] * scale[i] for i, side in sides}
+    return obs, windows[..., 0] + (length - 1) / 2
+
+
+def columns_of(spec: ModelSpec, width: int) -> tuple[str, ...]:
+    """Names of X's columns: ``cls_0``, …; of ``cls+patch_mean`` the CLS token's come first."""
+    kind = spec.output_type or "cls"
+    parts = ["patch_mean"] if kind == "token_sequence" else kind.split("+")
+    if width % len(parts):
+        parts = ["embedding"]
+    each = width // len(parts)
+    return tuple(chain.from_iterable((f"{p}_{i}" for i in range(each)) for p in parts))
+
+
+def _windows(tile: Array, grid: Grid) -> Array:
+    """(n, 2, 2): start and stop, in model pixels, of each tile along y and x."""
+    positions = np.unravel_index(tile, grid.counts)
+    sides = [
+        np.array([axis.window(i, n) for i in range(axis.count(n))])[at]
+        for axis, n, at in zip(grid.axes, grid.shape, positions, strict=True)
+    ]
+    return np.stack(sides[-2:], axis=1)
