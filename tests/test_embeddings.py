@@ -277,6 +277,12 @@ def test_a_map_of_a_series_with_a_mask(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[:, 0], pixels * mask)
 
 
+def test_a_map_of_tiles_with_channels_last_is_the_image_too(tmp_path: Path, ref: ImageRef) -> None:
+    made = spec(None, output_kind="map", tile_spec=OVERLAP, axes="YXC")
+    store = merged(tmp_path, ref, made, gives="channels_last")
+    np.testing.assert_array_equal(level0(store, "maps/embed")[0], noise((75, 110)))
+
+
 def test_tiles_that_do_not_begin_on_a_patch_are_refused(tmp_path: Path, ref: ImageRef) -> None:
     odd = replace(OVERLAP, context={"y": 3, "x": 3})
     with pytest.raises(TilewrightError, match=r"is 4 px of its tile, and tiles begin every 42 px"):

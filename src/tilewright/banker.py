@@ -40,7 +40,7 @@ class Banker:
     bank
         Where to.
     spec
-        `result` is read.
+        `result` and `array_axes` are read.
     """
 
     def __init__(self, bank: BankWriter, spec: ModelSpec) -> None:
@@ -51,6 +51,7 @@ class Banker:
             "table": self._vector,
         }[spec.result]
         self._rows = Rows(bank)
+        self._y = spec.array_axes.index("Y")
         self.map: dict[str, Any] | None = None
         """A map's `channels`, `stride` (model pixels per map pixel) and `dtype`."""
 
@@ -80,7 +81,7 @@ class Banker:
 
     def _map(self, work: Work, result: Array) -> None:
         """A map's pixels on the tile's valid region, ``(C, y, x)``; 0 outside a mask."""
-        stride = work.pixels.shape[1] // result.shape[1]
+        stride = work.pixels.shape[self._y] // result.shape[1]
         dtype = np.dtype(np.float16 if result.dtype == np.float16 else np.float32)
         found = {"channels": len(result), "stride": stride, "dtype": dtype.name}
         self.map = self.map or found

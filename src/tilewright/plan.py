@@ -252,7 +252,7 @@ def check_mergeable(spec: ModelSpec) -> None:
                 fix=f"A 2D model's {spec.result} can: with policy {POLICIES[spec.result]}.",
                 code=USAGE,
             )
-    tile = spec.tile_spec
+    tile = spec.tile_seen
     check_output(spec.to_dict(), tuple(tile.pixels(tile.size, a) for a in tile.axes))
 
 

@@ -26,7 +26,12 @@ def pixels(tile):
     return np.stack([tile[0], 2 * tile[0]]).astype(np.float16)
 
 
-GIVES = {"tokens": tokens, "dense": patches, "pixels": pixels}
+def channels_last(tile):
+    """(1, Y, X): a tile (Y, X, 1)."""
+    return tile.transpose(2, 0, 1)
+
+
+GIVES = {"channels_last": channels_last, "tokens": tokens, "dense": patches, "pixels": pixels}
 
 
 def load(weights, device, spec, params):
