@@ -130,8 +130,9 @@ def _density(pixels: Array) -> Array:
 
 def _fitted(method: str, pixels: Array) -> Fit | None:
     """Fit torchstain to (n, 3) pixels of 0 to 255; None without tissue, or of one colour."""
-    dark = np.count_nonzero((_density(pixels) >= DENSITY).all(axis=1))
-    if dark < max(3, LEAST_TISSUE * len(pixels)):
+    density = _density(pixels)
+    tissue = density[(density >= DENSITY).all(axis=1)]
+    if len(tissue) < max(3, LEAST_TISSUE * len(pixels)) or not np.ptp(tissue, axis=0).any():
         return None
     if method == "macenko":
         macenko = NumpyMacenkoNormalizer()
