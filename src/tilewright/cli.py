@@ -246,6 +246,26 @@ def generate(check: bool) -> None:
 
 
 @main.command(
+    "import-bioimageio",
+    epilog="example: tilewright import-bioimageio nuclei.zip --labels components --task nuclei  |  "
+    + EXIT_CODES,
+)
+@click.argument("source", metavar="PACKAGE.zip|rdf.yaml")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder for --manifests  [ours]")
+@click.option("--task", default="everything", show_default=True, help="What it finds.")
+@click.option("--labels", type=click.Choice(["watershed", "components", "argmax", "labels"]),
+              help="Make labels of its maps by this rule: docs/manifest.md.")  # fmt: skip
+@click.option("--output", help="Which of its outputs  [the first]")
+@click.option("--short_name", help="What to call it  [the package's name]")
+def import_bioimageio(source: str, **wishes: Any) -> None:
+    """Write a manifest, weights and a golden from a bioimage.io package."""
+    from .package import Wishes, import_package
+
+    for line in import_package(source, Wishes(**wishes)):
+        click.echo(line)
+
+
+@main.command(
     epilog="example: tilewright validate manifests/nuclei.yml --level 6  |  " + EXIT_CODES
 )
 @click.argument("files", nargs=-1, metavar="[MANIFEST]...", type=click.Path(path_type=Path))
