@@ -191,7 +191,7 @@ def _weights(model: Values) -> tuple[str, Values]:
         raise cannot("its ONNX weights are in two files", "Save them as one.")
     raise cannot(
         f"its weights are {' and '.join(sorted(there))} only, which need the package's own code",
-        "Ask its authors for ONNX or TorchScript, or write a script (docs/manifest.md).",
+        "Ask its authors for ONNX or TorchScript, or write a script (docs/adding-a-model.md).",
     )
 
 

@@ -60,7 +60,7 @@ def layouts(given: Values, result: Values) -> tuple[str, str]:
         if name not in outs or not _same_size(axis, outs[name], sides):
             raise cannot(
                 f"its output {result['id']} isn't as large as its input along {name}",
-                "Such a network needs a script (docs/manifest.md).",
+                "Such a network needs a script (docs/adding-a-model.md).",
             )
     return orders
 
