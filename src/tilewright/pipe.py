@@ -263,8 +263,12 @@ class ModelProcess:
         if "oom" in header:
             self._halve(tiles)
             return None
-        check_results(results, tiles, self.spec, self.script.name)
+        self.check(results, tiles)
         return results
+
+    def check(self, results: Array, tiles: Array) -> None:
+        """Refuse results that don't fit the spec; see `check_results`."""
+        check_results(results, tiles, self.spec, self.script.name)
 
     def _halve(self, tiles: Array) -> None:
         if len(tiles) == 1:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import __version__
+from . import __version__, levels
 from .documents import Document, read_document
 from .errors import USAGE, TilewrightError
 from .manifest import Manifest
@@ -28,7 +28,7 @@ from .registry import ROOT
 from .rules import schema
 from .rules.identity import contract
 from .rules.subject import ERROR, Case, Fault, Finding, Subject
-from .rules.table import STATIC
+from .rules.table import DRY_RUN, GOLDEN, LOAD, STATIC
 
 LEVELS = {
     0: "schema",
@@ -40,6 +40,9 @@ LEVELS = {
     6: "golden",
     7: "end to end",
 }
+RULES = {1: STATIC, 4: LOAD, 5: DRY_RUN, 6: GOLDEN}
+SEVERITIES = {rule.id: rule.severity for rules in RULES.values() for rule in rules}
+LEVEL_OF = {rule.id: level for level, rules in RULES.items() for rule in rules}
 Names = dict[str, list[tuple[str, str]]]
 SUFFIXES = (".yml", ".yaml", ".json")
 
@@ -165,19 +168,36 @@ def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
     subjects = _subjects(ours, theirs, options, published, report)
     for checked, subject in zip(report.manifests, subjects, strict=True):
         begun = time.perf_counter()
-        if subject is not None and level >= 1:
-            checked.level = 1
-            _run(STATIC, subject, checked, 1)
+        if subject is not None:
+            _climb(subject, options, checked)
         checked.findings = _each_once(checked.findings)
         checked.seconds += time.perf_counter() - begun
     return report
 
 
-def _run(rules: Any, subject: Subject, checked: Checked, level: int) -> None:
-    for rule in rules:
-        for fault in rule.check(subject):
-            found = finding(subject.document, rule.id, rule.severity, fault, level)
-            checked.findings.append(replace(found, file=checked.file))
+def _climb(subject: Subject, options: Options, checked: Checked) -> None:
+    """Level by level, as far as it is asked for and there is no error."""
+    work = levels.Work(
+        subject, options.level, options.offline, options.full, options.write_golden, checked.notes
+    )
+    for level, faults in (
+        (1, _rules(subject)),
+        (3, levels.environment(work)),
+        (6, levels.models(work)),
+        (7, levels.end_to_end(work)),
+    ):
+        if checked.errors or options.level < level - 2 * (level == 6):
+            return
+        for name, fault in faults:
+            severity = SEVERITIES.get(name, ERROR)
+            own = LEVEL_OF[name] if name in LEVEL_OF else int(name[1:])
+            checked.findings.append(finding(subject.document, name, severity, fault, own))
+        checked.level = min(level, options.level)
+
+
+def _rules(subject: Subject) -> Iterator[tuple[str, Fault]]:
+    for rule in STATIC:
+        yield from ((rule.id, fault) for fault in rule.check(subject))
 
 
 def _each_once(findings: list[Finding]) -> list[Finding]:

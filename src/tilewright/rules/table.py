@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from . import geometry, identity, outputs, pixels, scripts
-from .subject import ERROR, WARNING, Rule
+from . import geometry, identity, outputs, pixels, runtime, scripts
+from .subject import ERROR, WARNING, Fault, Rule
+
+Named = tuple[str, Fault]
+"""A rule's id, and a fault."""
 
 STATIC = (
     Rule("S1", ERROR, identity.unique_names),
@@ -47,8 +50,30 @@ STATIC = (
 )  # fmt: skip
 
 
+LOAD = (
+    Rule("R1", ERROR, runtime.loads),
+    Rule("R2", ERROR, runtime.declared, "by what comes out: a script tells no patch_size"),
+    Rule("R3", ERROR, runtime.token_count),
+)
+"""On a model that runs; level 4."""
+
+DRY_RUN = (
+    Rule("R4", ERROR, runtime.shapes),
+    Rule("R5", ERROR, runtime.values, "no object in two pictures is a warning"),
+    Rule("R6", ERROR, runtime.batches, "another result when asked again is a warning"),
+    Rule("R7", ERROR, runtime.channel_order, "the golden's order is R9's"),
+    Rule("R8", ERROR, runtime.normalised),
+    Rule("R10", ERROR, runtime.hard_tiles),
+)
+"""On sample tiles; level 5."""
+
+GOLDEN = (Rule("R9", ERROR, runtime.golden, "none is a warning"),)
+"""On the golden tile; level 6."""
+
+
 def docs() -> str:
     """The table of docs/validate.md, in Markdown."""
-    rows = [(r.id, r.severity, r.what, r.differs) for r in STATIC]
+    running = sorted((*LOAD, *DRY_RUN, *GOLDEN), key=lambda r: int(r.id[1:]))
+    rows = [(r.id, r.severity, r.what, r.differs) for r in (*STATIC, *running)]
     head = ["| id | severity | what must hold | differs from the study |", "|---|---|---|---|"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])

@@ -1,0 +1,158 @@
+"""Does a tiled run equal the untiled one, and how far does a network look? Both are measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import zarr
+
+from . import samples
+from .alike import same_objects
+from .errors import TilewrightError
+from .jobs import Group, Job, Recipe
+from .merge.stores import merge_group
+from .preprocess import TileReader
+from .probe import Probe
+from .spec import ModelSpec
+from .worker import run_job
+
+Array = np.ndarray[Any, Any]
+MAPPED = ("run_onnx.py", "run_torchscript.py")  # scripts that give maps, whatever becomes of them
+OFFSETS = ((0, 0), (1, 0), (3, 5))  # px, so that several phases of a network's strides are tried
+SEED = 0
+TILES = 2  # strides that the picture is longer than a tile: 3 x 3 tiles
+
+
+def tiled_and_whole(probe: Probe) -> tuple[str, str]:
+    """Whether tiles of a picture, merged, give what the whole picture gives.
+
+    Returns
+    -------
+        What differs, or ``""``; and what was compared, or why nothing was.
+    """
+    spec, task = probe.spec, "everything"
+    if not spec.tile_spec.variable_input:
+        return "", "tiled against untiled: not compared, since the model takes one size of tile"
+    small = _small(spec)
+    picture = samples.pictures(small, more=TILES)["a"]
+    whole = _sized(small, picture.shape[:2], spec.tile_spec.stride_multiple)
+    shape = " x ".join(map(str, picture.shape[:2]))
+    if spec.output_kind == "embedding":
+        return "", "tiled against untiled: an embedding is of its tile"
+    if spec.output_kind == "map":
+        problem, count = _maps(probe, picture, small, whole)
+    else:
+        with TemporaryDirectory() as folder:
+            tiled, count = _merged(probe, small, picture, task, Path(folder) / "tiled")
+            untiled, _ = _merged(probe, whole, picture, task, Path(folder) / "whole")
+        problem = _difference(tiled, untiled)
+    return problem, f"tiled against untiled: {count} tiles of {shape} px, {problem or 'equal'}"
+
+
+def _difference(tiled: Array, untiled: Array) -> str:
+    if same_objects(tiled, untiled):
+        return ""
+    pixels = int(((tiled > 0) != (untiled > 0)).sum())
+    return f"{pixels} px of foreground differ, {tiled.max()} objects and {untiled.max()} untiled"
+
+
+def _small(spec: ModelSpec) -> ModelSpec:
+    """The smallest tiles that its margins leave a core of, a whole number of strides."""
+    tile = samples.reading(spec).tile_spec
+    margin = max(2 * (tile.band.get(a, 0) + tile.context.get(a, 0)) for a in "yx")
+    step = tile.stride_multiple
+    side = -(-int(margin + max(32, step)) // step) * step
+    size = {**tile.size, "y": side, "x": side}
+    return replace(spec, tile_spec=replace(samples.reading(spec).tile_spec, size=size))
+
+
+def _sized(spec: ModelSpec, shape: tuple[int, ...], step: int) -> ModelSpec:
+    """The same with one tile for a picture of `shape`."""
+    side = -(-max(shape) // step) * step
+    size = {**spec.tile_spec.size, "y": side, "x": side}
+    return replace(spec, tile_spec=replace(spec.tile_spec, size=size))
+
+
+def _maps(probe: Probe, picture: Array, small: ModelSpec, whole: ModelSpec) -> tuple[str, int]:
+    """Each tile's valid region against the same pixels of the whole picture's map."""
+    with samples.reader(picture, whole) as made:
+        untiled = _ask(probe, made.read(0, made.grid.tile(0).window))
+    worst, count = 0.0, 0
+    with samples.reader(picture, small) as made:
+        for tile in made.grid:
+            found = _ask(probe, made.read(0, tile.window))
+            inside = tuple(
+                slice(lo - start, hi - start)
+                for (lo, hi), (start, _) in zip(tile.valid, tile.window, strict=True)
+            )
+            there = tuple(slice(*pair) for pair in tile.valid)
+            gap = np.abs(found[(slice(None), *inside)] - untiled[(slice(None), *there)])
+            worst, count = max(worst, float(gap.max(initial=0))), count + 1
+    return (f"a value differs by {worst:.3g}" if worst else ""), count
+
+
+def _ask(probe: Probe, tile: Array) -> Array:
+    answer = probe.ask(tile[None])
+    if answer.results is None:
+        raise TilewrightError(answer.error, fix="Mend the script.")
+    return np.asarray(answer.results[0])
+
+
+def _merged(
+    probe: Probe, spec: ModelSpec, picture: Array, task: str, folder: Path
+) -> tuple[Array, int]:
+    """Labels of a picture, through the worker and the merge, and its number of tiles."""
+    folder.mkdir()
+    ref = samples.reference(picture, spec, folder)
+    with TileReader(ref, spec) as reader:
+        count = len(reader.grid)
+    recipe = Recipe({}, spec, probe.params, None, {}, {}, {})
+    job = Job("probe", 0, (ref,), ((ref.key, 0, count),))
+    run_job(job, recipe, folder / "bank", start=probe.start, weights="")
+    merge = {**(spec.merge or {"policy": "match"}), "min_iou": 0.25, "code": ""}
+    group = Group("probe", 1, merge, "probe.zarr", task, False)
+    merge_group(group, recipe, [folder / "bank"], folder / "out", folder / "shown")
+    found: Any = zarr.open_group(folder / "out" / ref.id / "probe.zarr", mode="r")
+    return np.asarray(found[f"labels/{task}/0"][...]), count
+
+
+def receptive_field(probe: Probe) -> tuple[int, str] | None:
+    """How far a pixel of the input changes what comes out, in px, and how it was measured.
+
+    One pixel of noise is made brighter; the farthest output that changes is looked for. Of labels,
+    which may hide a change, it is the least it can be. None where it can't be measured.
+    """
+    declared, tile = probe.spec.receptive_field or 0, probe.reading.tile_spec
+    maps = probe.spec.output_kind == "map" or probe.script.name in MAPPED
+    if probe.spec.output_kind == "embedding" or "z" in tile.axes:
+        return None
+    side = int(tile.size["y"])
+    if tile.variable_input:
+        side = 2 * declared + 8 * max(8, tile.stride_multiple)
+        side = -(-side // tile.stride_multiple) * tile.stride_multiple
+    fields = {"output_kind": "map", "classes": None} if maps else {}
+    like = probe.tiles["a"]
+    noise = np.random.default_rng(SEED).normal(like.mean(), like.std(), (len(like), side, side))
+    flat = np.full_like(noise, like.mean())  # where noise is all foreground, or all background
+    with probe.start(**fields) as model:
+        found = [
+            _reach(model, base.astype(np.float32), 5 * float(like.std()), offset)
+            for base in ((noise,) if maps else (noise, flat))
+            for offset in OFFSETS
+        ]
+    return max(found), "by its maps" if maps else "by its labels, at least"
+
+
+def _reach(model: Any, tile: Array, brighter: float, offset: tuple[int, int]) -> int:
+    """Farthest output, in px along an axis, that one pixel changes."""
+    at = np.array([tile.shape[-1] // 2 + o for o in offset])
+    before = model.predict(tile[None])
+    tile[..., at[0], at[1]] += brighter
+    after = model.predict(tile[None])
+    changed = (before > 0) != (after > 0) if before.ndim == 3 else (before != after).any(1)
+    where = np.argwhere(changed[0]) * (tile.shape[-1] // changed.shape[-1])
+    return int(np.abs(where - at).max(initial=0))

@@ -1,0 +1,245 @@
+"""Levels 2 to 7 of the validator: locations, environment, the model running, the whole pipeline.
+
+A level yields faults under a rule's id or its own (``L2``); what it measures goes into notes.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from . import environments, exactness, samples
+from . import golden as goldens
+from .errors import TilewrightError
+from .inplace import home
+from .pipe import child_env
+from .probe import Probe
+from .registry import ROOT
+from .rules.runtime import Run
+from .rules.subject import ERROR, WARNING, Case, Fault, Subject
+from .rules.table import DRY_RUN, GOLDEN, LOAD, Named
+from .weights import fetch, path_of
+from .worker import device
+
+PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")
+IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probed')"
+LIMIT = 900  # s for one run of the pipeline
+ALWAYS = ("PLAN", "REPORT")  # steps that look again each time
+
+
+@dataclass
+class Work:
+    """One manifest on its way up the levels.
+
+    Parameters
+    ----------
+    subject
+        The manifest.
+    level
+        The last level that is wanted.
+    offline, full, write_golden
+        As the command line's options.
+    notes
+        Lines on what was measured.
+    """
+
+    subject: Subject
+    level: int
+    offline: bool = False
+    full: bool = False
+    write_golden: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def environment(work: Work) -> Iterator[Named]:
+    """Level 3: the environment's file is pinned, it can be built, and the script imports there."""
+    subject = work.subject
+    name = subject.manifest.environment_name
+    where = ("environment",) if subject.manifest.environment else ("short_name",)
+    if name not in environments.OURS:
+        for entry in _loose(environments.definition(name)):
+            message = f"envs/{name}.yml doesn't pin {entry!r}, so it will be another one some day"
+            yield "L3", Fault(where, message, "write name==version")
+    try:
+        python = interpreter(name)
+    except TilewrightError as error:
+        yield "L3", Fault(where, error.what.rstrip("."), error.fix.rstrip("."))
+        return
+    command = [str(python), "-c", IMPORT, str(subject.script)]
+    env = child_env(python.parents[1])
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it can't be started"])[-1]
+        message = f"bin/{subject.script.name} can't be imported in {name}: {last}"
+        yield "L3", Fault(where, message, f"add what it needs to envs/{name}.yml")
+
+
+def interpreter(name: str) -> Path:
+    """An environment's Python, built first if need be; `base` is the one this runs in."""
+    if name == "base":
+        return Path(sys.prefix) / "bin" / "python"
+    return environments.build(name) / "bin" / "python"
+
+
+def _loose(path: Path) -> Iterator[str]:
+    """Entries of an environment's file without an exact version; pip itself aside."""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for entry in data.get("dependencies", []):
+        for one in entry.get("pip", []) if isinstance(entry, dict) else [entry]:
+            if one != "pip" and not (PINNED.fullmatch(one) or "://" in one or one.startswith("-")):
+                yield one
+
+
+def models(work: Work) -> Iterator[Named]:
+    """Levels 4 to 6: each version, task and variant runs on sample tiles."""
+    fetched: dict[tuple[str, str], str | TilewrightError] = {}
+    for case in work.subject.cases:
+        key = (case.choice.variant, case.choice.task_name)
+        if key not in fetched:
+            fetched[key] = _weights(case)
+        sha = fetched[key]
+        if isinstance(sha, TilewrightError):
+            severity = WARNING if work.offline or case.choice.gated else ERROR
+            message = f"not run, for want of its weights: {sha.what.rstrip('.')}"
+            fix = "let them be reached from here, or give a place that can be"
+            yield "L4", Fault((*case.task, "locations"), message, fix, severity)
+            continue
+        yield from _model(work, case, sha)
+
+
+def weights_folder() -> Path:
+    """Where weights are kept on this machine."""
+    return Path(os.environ.get("TILEWRIGHT_WEIGHTS") or home() / "weights").absolute()
+
+
+def _weights(case: Case) -> str | TilewrightError:
+    try:
+        return fetch(case.choice, weights_folder())
+    except TilewrightError as error:
+        return error
+
+
+def _model(work: Work, case: Case, sha: str) -> Iterator[Named]:
+    path = path_of(sha, weights_folder())
+    python = interpreter(work.subject.manifest.environment_name)
+    script, values = work.subject.script, case.choice.values({})
+    with Probe(case.spec, values, python, script, str(path or ""), device()) as probe:
+        run, wrong = Run(case, probe), False
+        for level, rules in ((4, LOAD), (5, DRY_RUN), (6, GOLDEN)):
+            if wrong or level > work.level:
+                break
+            if level == 6 and work.write_golden:
+                made = goldens.write(probe, run.goldens, case.choice.task_name, case.variant, sha)
+                work.notes.append(f"wrote {made}")
+            for rule in rules:
+                for fault in _judged(rule, run):
+                    wrong |= (fault.severity or rule.severity) == ERROR
+                    yield rule.id, fault
+        if work.level >= 5 and not wrong:
+            work.notes.append(_measured(probe, case))
+        if work.level >= 6 and not wrong and case.spec.equivalence == "exact":
+            yield from _exact(work, run)
+
+
+def _judged(rule: Any, run: Run) -> Iterator[Fault]:
+    try:
+        yield from rule.check(run)
+    except TilewrightError as error:
+        yield Fault(run.case.task, error.what.rstrip("."), error.fix.rstrip("."))
+
+
+def _measured(probe: Probe, case: Case) -> str:
+    """What a tile costs."""
+    seconds = probe.seconds()
+    size = " x ".join(map(str, probe.tiles["a"].shape))
+    peak = probe.memory_mb()
+    return (
+        f"{_name(case)}: {seconds * 1e3:.0f} ms for a tile of {size} on {probe.device}, "
+        f"at most {peak:.0f} MB"
+    )
+
+
+def _name(case: Case) -> str:
+    return "/".join(n for n in (case.choice.model_name, case.choice.task_name, case.variant) if n)
+
+
+def _exact(work: Work, run: Run) -> Iterator[Named]:
+    """Level 6 of a model that says it is exact: tiled equals untiled, and how far it looks."""
+    case = run.case
+    problem, note = exactness.tiled_and_whole(run.probe)
+    work.notes.append(f"{_name(case)}: {note}")
+    if problem:
+        message = f"equivalence is exact, and tiled isn't untiled: {problem}"
+        yield "L6", Fault(case.at("equivalence"), message, "give more context, or write approx")
+    measured = exactness.receptive_field(run.probe)
+    if measured is None:
+        return
+    reach, how = measured
+    declared = case.spec.receptive_field or 0
+    work.notes.append(f"{_name(case)}: receptive field {reach} px {how}, declared {declared}")
+    if reach > declared:
+        message = f"a pixel changes what is {reach} px away, and receptive_field is {declared}"
+        yield "L6", Fault(case.at("receptive_field"), message, f"write {reach}, and context for it")
+
+
+def end_to_end(work: Work) -> Iterator[Named]:
+    """Level 7: the pipeline finishes on a small picture, and a second run does nothing again."""
+    if shutil.which("nextflow") is None:
+        fault = Fault(("short_name",), "there is no nextflow", "start through ./tilewright")
+        yield "L7", fault
+        return
+    for case in work.subject.plain():
+        with TemporaryDirectory() as folder:
+            for number in (1, 2):
+                problem = _run_pipeline(work, case, Path(folder))
+                again = _done_again(Path(folder) / "out") if number == 2 else []
+                if not problem and again:
+                    problem = f"a second run does {', '.join(again)} again"
+                if problem:
+                    yield "L7", Fault(case.task, f"in the pipeline: {problem}", "see its words")
+                    break
+
+
+def _run_pipeline(work: Work, case: Case, folder: Path) -> str:
+    """Run a case on a picture that comes along; what went wrong, or ``""``."""
+    spec, choice = case.spec, case.choice
+    image = samples.TISSUE if samples.is_colour(spec) else samples.FLUORESCENCE
+    words = ["--input", image, "--outdir", folder / "out", "--model", choice.model_name]
+    words += ["--task", choice.task_name, "--weights_dir", weights_folder()]
+    if work.subject.document.path.parent != ROOT / "manifests":
+        words += ["--manifests", work.subject.document.path.parent]
+    if spec.tile_spec.variable_input:
+        words += ["--tile_size", int(samples.reading(spec).tile_spec.size["y"])]
+    resolution = spec.tile_spec.resolution
+    if resolution and resolution.target_mpp:
+        words += ["--mpp", resolution.target_mpp]
+    command = [sys.executable, "-m", "tilewright.cli", "run", *map(str, words)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    try:
+        done = subprocess.run(
+            command, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT
+        )
+    except subprocess.TimeoutExpired:
+        return f"it didn't end in {LIMIT} s"
+    lines = [line for line in done.stderr.splitlines() if line.startswith("tilewright: ")]
+    last = (lines or done.stderr.strip().splitlines() or ["no word"])[-1]
+    return f"exit {done.returncode}: {last}" if done.returncode else ""
+
+
+def _done_again(out: Path) -> list[str]:
+    """Steps of the last run that were done though nothing had changed."""
+    with (out / "trace.txt").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    names = {r["name"].partition(" ")[0] for r in rows if r["status"] != "CACHED"}
+    return sorted(names - set(ALWAYS))

@@ -1,0 +1,254 @@
+"""Rules on a running model: what it takes and gives, on sample tiles, beside what it declares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilewright.alike import unlike
+from tilewright.golden import compare
+from tilewright.probe import Answer, Probe
+
+from .subject import WARNING, Case, Fault
+
+Array = np.ndarray[Any, Any]
+TOKENS = re.compile(r"(gives \d+ tokens|needs a CLS token).*")
+MEAN, STD = 3.0, (0.05, 5.0)  # of what a model sees of a real tile
+ROUNDING = 1e-5  # what another order of sums may change
+COLOUR = ("RGB", "BGR", "HED")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model's words, and the model running."""
+
+    case: Case
+    probe: Probe
+
+    @property
+    def goldens(self) -> Path:
+        """Where the model's golden is: beside its manifest."""
+        return self.case.document.path.parent / "goldens" / self.case.choice.model_name
+
+
+def loads(run: Run) -> Iterator[Fault]:
+    """The model loads from its weights without a network, and from no other file."""
+    if run.probe.failure:
+        yield Fault(run.case.task, _short(run.probe.failure), "mend the script, or the weights")
+    elif run.probe.weights and run.probe.with_rubbish().results is not None:
+        message = "a file of zeros in place of the weights gives results, too"
+        fix = "let `load` open the file it is given, and fail where that can't be done"
+        yield Fault((*run.case.task, "locations"), message, fix)
+
+
+def declared(run: Run) -> Iterator[Fault]:
+    """The model takes a tile of the declared size, and gives the declared length or classes."""
+    answer, spec = run.probe.answer("a"), run.case.spec
+    if answer.results is None:
+        if not TOKENS.search(answer.error):
+            size = " x ".join(map(str, run.probe.tiles["a"].shape))
+            message = f"a tile of {size} fails: {_short(answer.error)}"
+            yield Fault(run.case.at("tile_spec", "size"), message, "mend tile_spec or the script")
+        return
+    name, wanted = _length(run.case)
+    axis = -1 if spec.output_type == "token_sequence" else 1
+    if wanted is None or answer.results.ndim < 2:
+        return
+    found = answer.results.shape[axis]
+    if found != wanted:
+        message = f"{name} says {wanted}, and the model gives {found}"
+        yield Fault(run.case.at(name), message, "declare what it gives")
+
+
+def _length(case: Case) -> tuple[str, int | None]:
+    """What of the spec says how many values a result has, and how many."""
+    if case.spec.output_kind == "embedding":
+        return "embedding_dim", case.spec.embedding_dim
+    classes = case.spec.classes if case.spec.output_kind == "map" else None
+    return "classes", len(classes) if classes else None
+
+
+def token_count(run: Run) -> Iterator[Fault]:
+    """A transformer gives num_prefix_tokens and one token for each patch."""
+    answer = run.probe.answer("a")
+    found = TOKENS.search(answer.error)
+    if found:
+        where = run.case.at("num_prefix_tokens")
+        message = f"the model {found[0].split('. ')[0].rstrip('.')}"
+        yield Fault(where, message, "count CLS, registers and patches")
+
+
+def shapes(run: Run) -> Iterator[Fault]:
+    """Results have the declared shape and dtype, for one tile, for two, and for a smaller one."""
+    batches = [("a",), ("a", "b")]
+    if run.case.spec.tile_spec.variable_input:
+        batches.append(("corner",))
+    for names in batches:
+        answer = run.probe.answer(*names)
+        if answer.results is None:
+            if len(batches[0]) < len(names) or names == ("corner",):
+                message = f"{_batch(run, names)} fail: {_short(answer.error)}"
+                if run.probe.answer("a").results is not None:
+                    yield Fault(run.case.at("output_kind"), message, "mend the script")
+            continue
+        problem = _misfit(run, names, answer.results)
+        if problem:
+            message = f"{_batch(run, names)} give {problem}"
+            fix = f"output_kind {run.case.spec.output_kind} wants {_wanted(run.case)}"
+            yield Fault(run.case.at("output_kind"), message, fix)
+            return
+
+
+def _batch(run: Run, names: tuple[str, ...]) -> str:
+    size = " x ".join(map(str, run.probe.tiles[names[0]].shape))
+    return f"{len(names)} tile{'s' * (len(names) > 1)} of {size}"
+
+
+def _wanted(case: Case) -> str:
+    forms = {
+        "labels": "whole numbers from 0, (batch, *tile)",
+        "map": "floats (batch, class, *tile), or the tile over a whole stride",
+        "embedding": "floats (batch, D), or as output_type says",
+    }
+    return forms[case.spec.output_kind]
+
+
+def _misfit(run: Run, names: tuple[str, ...], results: Array) -> str:
+    """What is wrong with results' shape or dtype; NaN is another rule's."""
+    spec, tile = run.case.spec, run.probe.tiles[names[0]].shape[1:]
+    found = f"{results.shape} {results.dtype}"
+    if len(results) != len(names) or results.dtype.kind not in _kinds(spec.output_kind):
+        return found
+    if spec.output_kind == "labels":
+        if results.dtype.kind == "i" and results.size and results.min() < 0:
+            return f"labels down to {results.min()}"
+        return "" if results.shape[1:] == tile else found
+    if spec.output_kind == "map":
+        return "" if results.ndim == 2 + len(tile) and _divides(results, tile) else found
+    forms = {"dense": 2 + len(tile), "token_sequence": 3}
+    if results.ndim != forms.get(spec.output_type or "", 2):
+        return found
+    dims = spec.output_spatial_dims
+    dense = spec.output_type == "dense" and dims is not None and names[0] != "corner"
+    return found if dense and results.shape[2:] != dims else ""
+
+
+def _kinds(kind: str) -> str:
+    return "iu" if kind == "labels" else "f"
+
+
+def _divides(results: Array, tile: tuple[int, ...]) -> bool:
+    return all(n and side % n == 0 for side, n in zip(tile, results.shape[2:], strict=True))
+
+
+def values(run: Run) -> Iterator[Fault]:
+    """Results are finite, and two tiles that differ give two results."""
+    one, other = (run.probe.answer(n).results for n in "ab")
+    if one is None or other is None:
+        return
+    where = run.case.at("output_kind")
+    if one.dtype.kind == "f" and not (np.isfinite(one).all() and np.isfinite(other).all()):
+        where = run.case.at("precision")
+        yield Fault(where, "there is NaN or infinity in the results", "look at precision and std")
+    elif np.array_equal(one, other) and run.case.spec.output_kind == "labels" and not one.any():
+        message = "nothing is found in either of two pictures of cells"
+        yield Fault(where, message, "look at the parameters' defaults", WARNING)
+    elif np.array_equal(one, other):
+        yield Fault(where, "two tiles that differ give one result", "mend the script")
+
+
+def batches(run: Run) -> Iterator[Fault]:
+    """A tile gives the same alone and beside another, and the same when asked again."""
+    alone, both = run.probe.answer("a").results, run.probe.answer("a", "b").results
+    if alone is None or both is None or len(both) != 2:
+        return
+    spec = run.case.spec
+    problem = unlike(both[0], alone[0], spec.output_kind, spec.precision)
+    where = run.case.at("batch_size")
+    if problem and _finite(alone):
+        message = f"beside another tile, {problem} alone"
+        yield Fault(where, message, "predict must treat each tile by itself")
+    again = run.probe.ask(run.probe.tiles["a"][None]).results
+    if again is None or not np.array_equal(again, alone, equal_nan=alone.dtype.kind == "f"):
+        yield Fault(where, "the same tile gives another result", "fix its random seed", WARNING)
+
+
+def _finite(results: Array) -> bool:
+    return bool(results.dtype.kind != "f" or np.isfinite(results).all())
+
+
+def channel_order(run: Run) -> Iterator[Fault]:
+    """A model of colour gives something else when red and blue are swapped."""
+    if run.case.spec.color_space not in COLOUR:
+        return
+    one, other = run.probe.answer("a").results, run.probe.answer("swapped").results
+    if one is None or other is None or not one.any():
+        return
+    second = run.probe.answer("b").results
+    if second is None or np.array_equal(one, second):  # it changes with nothing at all
+        return
+    if np.allclose(one, other, rtol=ROUNDING, atol=ROUNDING * float(np.abs(one).max())):
+        space = run.case.spec.color_space
+        message = f"color_space is {space}, and swapping red and blue changes nothing"
+        fix = "write GRAY, if it takes grey; else look at how the script takes channels"
+        yield Fault(run.case.at("color_space"), message, fix)
+
+
+def normalised(run: Run) -> Iterator[Fault]:
+    """What a model that wants normalised values sees has a mean under 3 and a std of 0.05 to 5."""
+    spec, tile = run.case.spec, run.probe.tiles["a"]
+    if spec.mean is None and spec.normalization is None:
+        return
+    where = run.case.at("mean" if spec.mean is not None else "normalization")
+    for number, channel in enumerate(tile):
+        if spec.mean is None and not channel.any():  # a channel that the picture hasn't
+            continue
+        mean, std = float(channel.mean()), float(channel.std())
+        if not (abs(mean) < MEAN and STD[0] < std < STD[1]):
+            message = f"channel {number} of a real tile has mean {mean:.3g} and std {std:.3g}"
+            yield Fault(where, message, "look at input_range, mean and std")
+            return
+
+
+def golden(run: Run) -> Iterator[Fault]:
+    """The golden tile gives the golden result, within the tolerance of its kind."""
+    found = compare(run.probe, run.goldens, run.case.choice.task_name, run.case.variant)
+    if found is None:
+        message = f"there is no golden result of {run.case.choice.model_name}"
+        fix = "make one on a machine you trust: --level 6 --write-golden"
+        if run.case.variant is None:
+            yield Fault(("versions", run.case.choice.variant), message, fix, WARNING)
+    elif found:
+        fix = "find out why; if the change is meant, a new release has a new golden"
+        yield Fault(("versions", run.case.choice.variant), f"the golden result: {found}", fix)
+
+
+def hard_tiles(run: Run) -> Iterator[Fault]:
+    """A tile at an image's end and tiles with nothing in them run without an error."""
+    usual = run.probe.answer("a").results
+    if usual is None or not _finite(usual):
+        return
+    for name, words in (
+        ("black", "a black tile"),
+        ("white", "a white tile"),
+        ("corner", "a tile at the image's end"),
+    ):
+        answer: Answer = run.probe.answer(name)
+        if answer.results is None:
+            message = f"{words} fails: {_short(answer.error)}"
+            yield Fault(run.case.at("on_failure"), message, "let the script take empty tiles")
+            return
+        if not _finite(answer.results):
+            message = f"{words} gives NaN or infinity"
+            yield Fault(run.case.at("on_failure"), message, "let the script take empty tiles")
+            return
+
+
+def _short(error: str) -> str:
+    """An error's own sentence, without what to do."""
+    return error.replace(" The traceback is above.", "").rstrip(". ")

@@ -1,0 +1,124 @@
+"""A few tiles to try a model on: real pictures that come along, cut and prepared as in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from .fit import plan_image
+from .inputs import Row
+from .jobs import ImageRef
+from .params import Params
+from .preprocess import TileReader
+from .registry import ROOT
+from .spec import ModelSpec
+from .tiling import Box
+
+Array = np.ndarray[Any, Any]
+TISSUE = ROOT / "examples" / "nuclei" / "tissue.tif"
+FLUORESCENCE = ROOT / "examples" / "nuclei" / "fluorescence.tif"
+COLOUR = ("RGB", "BGR", "HED")
+USUAL = 256  # px of a tile's side, where the model takes any
+
+
+def reading(spec: ModelSpec, side: int = USUAL) -> ModelSpec:
+    """The spec with tiles in the picture's own pixels, and small where the model takes any size."""
+    tile = spec.tile_spec
+    size = {a: tile.pixels(tile.size, a) for a in tile.axes}
+    band, context = ({a: tile.pixels(v, a) for a in tile.axes} for v in (tile.band, tile.context))
+    if tile.variable_input:
+        needed = max(2 * (band[a] + context[a]) + 1 for a in "yx")
+        wanted = -(-max(side, needed) // tile.stride_multiple) * tile.stride_multiple
+        size.update({a: min(size[a], wanted) for a in "yx"})
+    plain = replace(tile, size=size, band=band, context=context, resolution=None, unit="px")
+    return replace(spec, tile_spec=plain)
+
+
+def pictures(spec: ModelSpec, more: int = 0) -> dict[str, Array]:
+    """Pictures of at least a tile's size and `more` strides, (y, x) or (y, x, 3) uint8, by name.
+
+    ``a`` and ``b`` are two real ones of cells, the first as the model would like it; ``black`` and
+    ``white`` have nothing in them.
+    """
+    first, second = (TISSUE, FLUORESCENCE) if is_colour(spec) else (FLUORESCENCE, TISSUE)
+    tile = spec.tile_spec
+    rows, columns = (int(tile.size[a] + more * tile.stride(a)) for a in "yx")
+    tissue_or_cells = tifffile.imread(first), tifffile.imread(second)
+    found = dict(zip("ab", tissue_or_cells, strict=True))
+    found["b"] = _same_kind(found["b"], found["a"])
+    found = {n: at_least(p, rows, columns) for n, p in found.items()}
+    for name, value in (("black", 0), ("white", 255)):
+        found[name] = np.full_like(found["a"], value)
+    return found
+
+
+def is_colour(spec: ModelSpec) -> bool:
+    """Whether it takes red, green and blue."""
+    return spec.color_space in COLOUR or (spec.color_space == "MULTI" and spec.num_channels == 3)
+
+
+def _same_kind(picture: Array, like: Array) -> Array:
+    """A picture in grey or in colour, as another is."""
+    if picture.ndim == like.ndim:
+        return picture
+    return np.repeat(picture[..., None], 3, -1) if like.ndim == 3 else picture[..., 1]
+
+
+def at_least(picture: Array, rows: int, columns: int) -> Array:
+    """The picture, reflected until it is large enough."""
+    missing = [max(0, n - have) for n, have in zip((rows, columns), picture.shape, strict=False)]
+    pad = [(0, n) for n in missing] + [(0, 0)] * (picture.ndim - 2)
+    return np.pad(picture, pad, mode="symmetric")
+
+
+@contextmanager
+def reader(picture: Array, spec: ModelSpec) -> Iterator[TileReader]:
+    """A picture, written to a file and opened as the pipeline would open it."""
+    with TemporaryDirectory() as folder, TileReader(reference(picture, spec, folder), spec) as made:
+        yield made
+
+
+def reference(picture: Array, spec: ModelSpec, folder: str | Path) -> ImageRef:
+    """A picture as an image of a run; a volume is the picture fading from slice to slice."""
+    axes = "YXC" if picture.ndim == 3 else "YX"
+    if "z" in spec.tile_spec.axes:
+        depth = int(spec.tile_spec.size["z"])
+        fade = np.linspace(1, 0.5, depth).reshape(-1, *[1] * picture.ndim)
+        picture, axes = (picture * fade).astype(picture.dtype), f"Z{axes}"
+    path = Path(folder) / "picture.tif"
+    tifffile.imwrite(path, picture, photometric="rgb" if axes[-1] == "C" else "minisblack")
+    ref = plan_image(Row(path, "picture", axes=axes), Params(input=str(path)), spec).ref
+    return replace(ref, key="i000")
+
+
+def first_tile(picture: Array, spec: ModelSpec) -> Array:
+    """What the model sees of the picture's first tile, (C, *spatial) float32."""
+    with reader(picture, spec) as made:
+        return made.read(0, made.grid.tile(0).window)
+
+
+def whole(path: Path, spec: ModelSpec) -> Array:
+    """What the model sees of a whole image in one tile, (C, *spatial) float32."""
+    plain = reading(spec)
+    row, params = Row(path, path.stem), Params(input=str(path))
+    with TileReader(plan_image(row, params, plain).ref, plain) as made:
+        return made.read(0, tuple((0, n) for n in made.shape))
+
+
+def corner(picture: Array, spec: ModelSpec) -> Array:
+    """What the model sees of a picture's end, most of it filled."""
+    with reader(picture, spec) as made:
+        window: Box = tuple((n - min(n, _end(spec)), n) for n in made.shape)
+        return made.read(0, window)
+
+
+def _end(spec: ModelSpec) -> int:
+    """Pixels of a tile at the image's end: less than any tile."""
+    return max(1, int(min(spec.tile_spec.size.values())) // 3)

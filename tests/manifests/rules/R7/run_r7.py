@@ -1,0 +1,15 @@
+"""Looks at the sum of the channels."""
+
+
+def load(weights, device, spec, params):
+    return None
+
+
+def predict(model, tiles):
+    return tiles.sum(axis=1, keepdims=True)
+
+
+if __name__ == "__main__":
+    from tilewright.serve import serve
+
+    serve(load, predict)
