@@ -22,6 +22,7 @@ LARGEST = 1 << 20  # bytes
 DEEPEST = 40  # blocks in blocks
 MOST = 100_000  # values, those that aliases repeat counted
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+NUMERIC = tuple("+-0123456789")
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, those that turn the direction of text, and halves of characters."""
 TAG = "tag:yaml.org,2002:"
@@ -143,8 +144,8 @@ def _text(path: Path) -> str:
 def _read_yaml(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
     _check_depth(path, text)
     node = yaml.compose(text, Loader=Loader)
-    walk = _Walk(path)
-    return (walk.value(node, ()) if node else {}), walk.lines
+    walk = _Walk(path, text)
+    return (walk.noted(node, ()) if node else {}), walk.lines
 
 
 def _read_json(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
@@ -153,7 +154,7 @@ def _read_json(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
         lines = _read_yaml(path, text)[1]
     except yaml.YAMLError:
         lines = {}
-    walk = _Walk(path)
+    walk = _Walk(path, text)
 
     def number(word: str) -> float:
         return walk.finite(float(word), word, text[: text.find(word)].count("\n") + 1)
@@ -194,55 +195,57 @@ def _check_depth(path: Path, text: str) -> None:
 class _Walk:
     """From YAML's nodes to values, noting each one's line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.lines: dict[Where, int] = {}
+        # What can't be shown is in the text as it is or behind a backslash, so mostly nowhere.
+        self.odd = "\\" in text or UNSEEN.search(text) is not None
 
     def value(self, node: Any, where: Where) -> Any:
-        line = node.start_mark.line + 1
-        self.lines.setdefault(where, line)
+        """The value of a node whose line is noted."""
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
         if len(self.lines) > MOST or len(where) > DEEPEST:  # an alias can hold itself
-            raise _wrong(self.path, line, "its aliases make too much of it")
+            raise _wrong(self.path, _line(node), "its aliases make too much of it")
         if isinstance(node, yaml.MappingNode) and node.tag == f"{TAG}map":
-            return self.once(self.items(node, where))
+            return dict(self.items(node, where))
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{TAG}seq":
-            return [self.value(n, (*where, i)) for i, n in enumerate(node.value)]
-        return self.scalar(node, line)
+            return [self.noted(n, (*where, i)) for i, n in enumerate(node.value)]
+        raise self.tagged(node)
+
+    def noted(self, node: Any, where: Where) -> Any:
+        self.lines[where] = _line(node)
+        return self.value(node, where)
 
     def items(self, node: Any, where: Where) -> Iterable[tuple[str, Any]]:
+        seen: set[str] = set()
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
+            line, key = _line(key_node), key_node.value
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == f"{TAG}merge":
                 raise _wrong(self.path, line, "a key must be a plain word")
-            key = self.shown(key_node.value, line)
-            if (*where, key) in self.lines:
+            if self.odd:
+                self.shown(key, line)
+            if key in seen:
                 raise _twice(self.path, line, key)
-            self.lines[(*where, key)] = line
-            yield key, self.value(value_node, (*where, key))
+            seen.add(key)
+            inside = (*where, key)
+            self.lines[inside] = line
+            yield key, self.value(value_node, inside)
 
-    def once(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """A mapping whose keys are all different."""
-        found: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in found:
-                raise _twice(self.path, 1, key)
-            found[key] = value
-        return found
-
-    def scalar(self, node: Any, line: int) -> Any:
+    def scalar(self, node: Any) -> Any:
         """A plain value, as YAML 1.1's safe subset has it; 1e-3 is a number, as in YAML 1.2."""
-        if node.tag in TEXT and isinstance(node, yaml.ScalarNode):
-            if not node.style and EXPONENT.fullmatch(node.value):
-                return self.finite(float(node.value), node.value, line)
-            return self.shown(node.value, line)
-        if node.tag not in PLAIN or not isinstance(node, yaml.ScalarNode):
-            name = node.tag.removeprefix(TAG)
-            raise _wrong(self.path, line, f"the tag or form {name!r} isn't taken")
+        text: str = node.value
+        if node.tag in TEXT:
+            if not node.style and text[:1] in NUMERIC and EXPONENT.fullmatch(text):
+                return self.finite(float(text), text, _line(node))
+            return self.shown(text, _line(node)) if self.odd else text
+        if node.tag not in PLAIN:
+            raise self.tagged(node)
         try:
             value = getattr(_CONSTRUCT, PLAIN[node.tag])(node)
         except (ValueError, LookupError) as error:
-            raise _wrong(self.path, line, f"{node.value!r}: {error}") from None
-        return self.finite(value, node.value, line) if isinstance(value, float) else value
+            raise _wrong(self.path, _line(node), f"{text!r}: {error}") from None
+        return self.finite(value, text, _line(node)) if isinstance(value, float) else value
 
     def finite(self, value: float, text: str, line: int) -> float:
         if not math.isfinite(value):
@@ -253,6 +256,24 @@ class _Walk:
         if UNSEEN.search(text):
             raise _wrong(self.path, line, f"{text!r} has characters that can't be shown")
         return text
+
+    def once(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        """JSON's mapping, whose keys must all be different."""
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise _twice(self.path, 1, key)
+            found[key] = value
+        return found
+
+    def tagged(self, node: Any) -> FaultError:
+        name = node.tag.removeprefix(TAG)
+        return _wrong(self.path, _line(node), f"the tag or form {name!r} isn't taken")
+
+
+def _line(node: Any) -> int:
+    line: int = node.start_mark.line
+    return line + 1
 
 
 _CONSTRUCT = yaml.constructor.SafeConstructor()

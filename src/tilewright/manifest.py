@@ -58,7 +58,10 @@ def known_task(name: str) -> str:
     return name.lower()
 
 
-TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "tuple": list}
+_TYPES: dict[str, TypeAdapter[Any]] = {
+    kind.__name__: TypeAdapter(kind) for kind in (str, int, float, bool, list)
+}
+_TYPES["tuple"] = _TYPES["list"]
 Scalar = str | int | float | bool
 Release = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=50)]
 TaskName = Annotated[str, AfterValidator(known_task)]
@@ -144,7 +147,7 @@ class Param(Strict):
         kind = self.dtype or type(self.start).__name__
         value: Any
         try:
-            value = TypeAdapter[Any](TYPES[kind]).validate_python(given)
+            value = _TYPES[kind].validate_python(given)
         except ValidationError:
             raise self._refuse(given, f"a value of type {kind}") from None
         if self.choices and value not in self.choices:

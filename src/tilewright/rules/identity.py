@@ -53,9 +53,10 @@ def contract(case: Case) -> dict[str, Any]:
 def release_is_immutable(subject: Subject) -> Iterator[Fault]:
     """A published `release` keeps its weights, its spec and its parameters' defaults."""
     for case in subject.plain():
-        before, now = _published(subject, case), contract(case)
+        before = _published(subject, case)
         if before is None:
             continue
+        now = contract(case)
         same = not (set(before["digests"]) and set(now["digests"]))
         changed = [k for k in now if k not in ("digests", "locations") and now[k] != before[k]]
         if not same and not set(before["digests"]) & set(now["digests"]):

@@ -146,7 +146,7 @@ def reads(path: Path, changed: int) -> Reads:
     SyntaxError
         When it isn't Python.
     """
-    nodes = [n for source in _sources(path) for n in ast.walk(source)]
+    nodes = _nodes(path)
     subscripts = [n for n in nodes if isinstance(n, ast.Subscript) and _is_params(n.value)]
     calls = [n for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
     gets = [n for n in calls if n.func.attr == "get" and _is_params(n.func.value)]  # type: ignore[attr-defined]
@@ -163,16 +163,28 @@ def reads(path: Path, changed: int) -> Reads:
     )
 
 
-def _sources(path: Path) -> Iterator[ast.Module]:
-    """A script, and those of our modules that it takes something from, but for `serve`."""
-    module = ast.parse(path.read_bytes(), str(path))
-    yield module
-    for node in ast.walk(module):
+def _nodes(path: Path) -> list[ast.AST]:
+    """Those of a script, and of our modules that it takes something from, but for `serve`."""
+    nodes = _walk(ast.parse(path.read_bytes(), str(path)))
+    for node in tuple(nodes):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tilewright."):
             name = str(node.module).partition(".")[2]
             own = ROOT / "src" / "tilewright" / f"{name.replace('.', '/')}.py"
             if name != "serve" and own.is_file():
-                yield ast.parse(own.read_bytes(), str(own))
+                nodes += _walk(ast.parse(own.read_bytes(), str(own)))
+    return nodes
+
+
+def _walk(tree: ast.AST) -> list[ast.AST]:
+    """As `ast.walk`, without the nodes that hold nothing: twice as fast."""
+    found = [tree]
+    for node in found:  # it grows
+        for value in vars(node).values():
+            if isinstance(value, list):
+                found += [v for v in value if isinstance(v, ast.AST)]
+            elif isinstance(value, ast.AST) and value._fields:
+                found.append(value)
+    return found
 
 
 def _names(node: ast.Assign) -> list[str]:
