@@ -73,7 +73,7 @@ class Held(NamedTuple):
 
 
 @contextlib.contextmanager
-def locked(lock: Path, say: Say) -> Iterator[Owner]:
+def locked(lock: Path, say: Say, doing: str = "") -> Iterator[Owner]:
     """Hold a lock, waiting for its present owner if it lives.
 
     Parameters
@@ -82,13 +82,15 @@ def locked(lock: Path, say: Say) -> Iterator[Owner]:
         The lock's folder, beside what it guards.
     say
         Takes one line when there is somebody to wait for.
+    doing
+        What its owner does meanwhile; "building <name>" if not given.
     """
     owner = Owner(lock)
     fresh = Path(tempfile.mkdtemp(prefix=f".{lock.name}-", dir=lock.parent))
     fresh.chmod(0o755)  # another user must be able to see whose it is
     (fresh / owner.file.name).write_text(f"{socket.gethostname()}\n{os.getpid()}\n")
     try:
-        _acquire(fresh, lock, say)
+        _acquire(fresh, lock, say, doing or f"building {lock.stem}")
     except BaseException:
         shutil.rmtree(str(fresh), ignore_errors=True)
         raise
@@ -102,7 +104,7 @@ def locked(lock: Path, say: Say) -> Iterator[Owner]:
         _release(owner.file)
 
 
-def _acquire(fresh: Path, lock: Path, say: Say) -> None:
+def _acquire(fresh: Path, lock: Path, say: Say, doing: str) -> None:
     """Rename `fresh` to `lock` as soon as nobody living holds it."""
     seen: tuple[Path | None, int] = (None, 0)
     since, told = time.monotonic(), False
@@ -118,7 +120,7 @@ def _acquire(fresh: Path, lock: Path, say: Say) -> None:
             continue
         if not told:
             who = f"process {held.pids[0]} on {held.host}" if held.pids else "another process"
-            say(f"waiting for {who}, which is building {lock.stem}")
+            say(f"waiting for {who}, which is {doing}")
             told = True
         time.sleep(0.3)
 

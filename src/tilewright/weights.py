@@ -6,56 +6,67 @@ touches the network, and only it sees a hub's token.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
-import shutil
-import sys
-import tempfile
-import urllib.request
+import stat
+import uuid
 from pathlib import Path
-from urllib.error import URLError
 
+from .downloads import Download, NoAccess, Say
 from .errors import UNAVAILABLE, TilewrightError
+from .inplace import locked, say
 from .manifest import Location
 from .registry import Choice, file_digest, local_path
+from .sources import NotTaken, hub_token, shown, source
 
-BLOCK = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NAME_IT = (
+    "name its path as a location in a manifest given by --manifests (with extends: true): "
+    "docs/weights.md shows how."
+)
 
 
 def find(choice: Choice, folder: Path) -> str | None:
     """SHA-256 of the weights that are here already, or None when they must be fetched.
 
     A model without locations brings its own: the answer is then ``""``.
+
+    Raises
+    ------
+    TilewrightError
+        When it has no locations and needs the user's file, or the folder can't be used (69).
     """
-    locations = choice.task.locations
-    if not locations:
+    if not choice.task.locations:
+        if needs_file(choice):
+            raise TilewrightError(
+                f"The manifest of {choice.model_name} names no place to fetch its weights from.",
+                fix=f"Get the file{_at(choice)}, then {NAME_IT}",
+                code=UNAVAILABLE,
+            )
         return ""
     try:
-        return next((sha for where in locations if (sha := _here(where, folder))), None)
+        for where in choice.task.locations:
+            with contextlib.suppress(NotTaken):
+                if sha := _here(where, folder):
+                    return _linked(where, sha, folder)
     except OSError as error:
-        raise TilewrightError(
-            f"{error.filename or folder}: can't be used ({error.strerror}).",
-            fix="Choose a folder for weights that can be written: --weights_dir.",
-            code=UNAVAILABLE,
-        ) from None
+        raise _unusable(error, folder) from None
+    return None
 
 
-def path_of(sha256: str, folder: Path) -> Path | None:
-    """The one file kept under a digest, or None for a model that brings its own."""
-    if not sha256:
-        return None
-    found = sorted(p for p in (folder / sha256).glob("*") if p.exists())
-    if not found:
-        raise TilewrightError(
-            f"The weights {sha256[:12]}… are not in {folder} any more.",
-            fix="Run again: they are fetched anew.",
-            code=UNAVAILABLE,
-        )
-    return found[0]
-
-
-def fetch(choice: Choice, folder: Path) -> str:
+def fetch(choice: Choice, folder: Path, say: Say = say) -> str:
     """Bring the weights here: the first location that is reachable and of the right digest.
+
+    Parameters
+    ----------
+    choice
+        Whose weights.
+    folder
+        Where weights are kept.
+    say
+        Takes a line about how far a download is, or what it waits for.
 
     Returns
     -------
@@ -64,92 +75,225 @@ def fetch(choice: Choice, folder: Path) -> str:
     Raises
     ------
     TilewrightError
-        Listing each location and why it wasn't taken; nothing half-made is left.
+        Listing each location and why it wasn't taken (69).
     """
     found = find(choice, folder)
     if found is not None:
         return found
-    reasons = []
+    reasons: dict[str, NotTaken] = {}
     for where in choice.task.locations:
         try:
-            return _download(where, folder)
-        except (OSError, URLError, TilewrightError) as error:
-            reasons.append(f"{where.location} ({error})")
-    raise TilewrightError(
-        f"The weights of {choice.model_name} can't be had from any place: {'; '.join(reasons)}.",
-        fix="Put the file somewhere readable and name it as a location in a manifest given by "
-        "--manifests (with extends: true).",
+            return _bring(where, folder, say)
+        except NotTaken as reason:
+            reasons[shown(where.location)] = reason
+        except OSError as error:
+            raise _unusable(error, folder) from None
+    raise _none_left(choice, reasons)
+
+
+def state(choice: Choice, folder: Path) -> str:
+    """What a list of models says of the weights; a place that can't be looked at isn't there."""
+    locations = choice.task.locations
+    if not locations:
+        return "needs your file" if needs_file(choice) else "its own"
+    for where in locations:
+        with contextlib.suppress(NotTaken, OSError):
+            if _here(where, folder):
+                return "ready"
+    remote = [where for where in locations if local_path(where) is None]
+    if not remote:
+        return "no access"
+    if _gated(choice) and not hub_token():
+        return "needs access"
+    size = next((where.bytes for where in remote if where.bytes), None)
+    return f"to fetch ({size / 1e6:.0f} MB)" if size else "to fetch"
+
+
+def path_of(sha256: str, folder: Path) -> Path | None:
+    """The file kept under a digest, or None for a model that brings its own."""
+    if not sha256:
+        return None
+    found = _kept(sha256, folder)
+    if found is None:
+        raise TilewrightError(
+            f"The weights {sha256[:12]}… are not in {folder} any more.",
+            fix="Run again: they are fetched anew.",
+            code=UNAVAILABLE,
+        )
+    return found
+
+
+def needs_file(choice: Choice) -> bool:
+    """Whether a model can't do without a file: a script that only serves one, or a gated model."""
+    return choice.manifest.runner is not None or _gated(choice)
+
+
+def warnings(choice: Choice) -> list[str]:
+    """A line for each place whose file nothing checks."""
+    return [
+        f"{shown(where.location)} has no sha256 in the manifest of {choice.model_name}: "
+        "nothing checks that its file stays the same."
+        for where in choice.task.locations
+        if where.sha256 is None and local_path(where) is None
+    ]
+
+
+def _here(where: Location, folder: Path) -> str | None:
+    """The digest of a location's file, if it is on this machine; NotTaken for a wrong local one."""
+    local = local_path(where)
+    if local is None:
+        sha = where.sha256 or _read(_note(_key(where), folder))
+        return sha if sha and _kept(sha, folder) else None
+    size = _readable(local)
+    if where.bytes not in (None, size):
+        raise NotTaken(f"it has {size} bytes, not {where.bytes}")
+    found = _digest(local, folder)
+    if where.sha256 not in (None, found):
+        raise NotTaken(f"its digest is {found[:12]}…, not {str(where.sha256)[:12]}…")
+    return found
+
+
+def _readable(local: Path) -> int:
+    """The bytes of a file the user may read."""
+    try:
+        if not stat.S_ISREG(local.stat().st_mode):
+            raise NotTaken("it is no file")  # opening a pipe would wait for ever
+        with local.open("rb"):
+            return local.stat().st_size
+    except (OSError, ValueError) as error:
+        raise NotTaken(_why(error)) from None
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "you may not read it"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _digest(local: Path, folder: Path) -> str:
+    """SHA-256 of a file; that of one that hasn't changed since is remembered."""
+    real = local.resolve()
+    found = real.stat()
+    now = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    note = _note(str(real), folder)
+    sha, _, then = _read(note).partition(" ")
+    if then == now:
+        return sha
+    sha = file_digest(real)
+    with contextlib.suppress(OSError):  # a cache that only others may write in
+        _write(note, f"{sha} {now}")
+    return sha
+
+
+def _linked(where: Location, sha: str, folder: Path) -> str:
+    """Make a local file answer to its digest."""
+    local = local_path(where)
+    if local is None or _kept(sha, folder):
+        return sha
+    link = folder / sha / local.name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    part = link.with_name(f".{uuid.uuid4().hex}")
+    part.symlink_to(local.resolve())
+    part.replace(link)  # two runs may make the same link
+    return sha
+
+
+def _kept(sha: str, folder: Path) -> Path | None:
+    """The file that answers to a digest; a link's own file may have changed since."""
+    try:
+        found = sorted(p for p in (folder / sha).iterdir() if not p.name.startswith("."))
+    except OSError:
+        return None
+    for path in found:
+        with contextlib.suppress(OSError):
+            if path.is_file() and (not path.is_symlink() or _digest(path, folder) == sha):
+                return path
+    return None
+
+
+def _bring(where: Location, folder: Path, say: Say) -> str:
+    """Make one location's file ours, or NotTaken."""
+    if local_path(where) is not None:
+        return _linked(where, str(_here(where, folder)), folder)
+    there = source(where.location, where.revision)
+    parts = folder / ".parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    key = where.sha256 or hashlib.sha256(_key(where).encode()).hexdigest()
+    with locked(parts / f"{key}.lock", say, f"fetching {there.name}") as owner:
+        sha = _here(where, folder)  # another run may have brought it meanwhile
+        if sha:
+            return sha
+        part = parts / key
+        sha = Download(there, part, sha256=where.sha256, size=where.bytes, say=say).run()
+        owner.check()
+        (folder / sha).mkdir(exist_ok=True)
+        part.replace(folder / sha / there.name)
+    if where.sha256 is None:
+        note = _note(_key(where), folder)
+        _write(note, sha)
+        say(f"{shown(where.location)}: kept as {sha}; remove {note} to fetch it anew.")
+    return sha
+
+
+def _key(where: Location) -> str:
+    """What tells one remote location from another."""
+    return f"{where.location}@{where.revision}" if where.revision else where.location
+
+
+def _note(key: str, folder: Path) -> Path:
+    """Where the digest of a place's file is remembered."""
+    return folder / "by-location" / hashlib.sha256(key.encode()).hexdigest()
+
+
+def _read(note: Path) -> str:
+    try:
+        return note.read_text().strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _write(note: Path, text: str) -> None:
+    note.parent.mkdir(parents=True, exist_ok=True)
+    part = note.with_name(f".{uuid.uuid4().hex}")
+    part.write_text(text)
+    part.replace(note)
+
+
+def _gated(choice: Choice) -> bool:
+    return bool(choice.version.gated or choice.manifest.gated)
+
+
+def _at(choice: Choice) -> str:
+    """Where access is asked for, in words."""
+    url = choice.version.access_url or choice.manifest.access_url
+    return f" at {url}" if url else ""
+
+
+def _none_left(choice: Choice, reasons: dict[str, NotTaken]) -> TilewrightError:
+    told = "; ".join(f"{place} ({reason})" for place, reason in reasons.items())
+    fix = f"Put the file somewhere readable and {NAME_IT}"
+    if any(isinstance(reason, NoAccess) for reason in reasons.values()):
+        fix = f"Ask for access{_at(choice)} and give FETCH your token (HF_TOKEN). Or: {fix}"
+    return TilewrightError(
+        f"The weights of {choice.model_name} can't be had from any place: {told}.",
+        fix=fix,
         code=UNAVAILABLE,
     )
 
 
-def _here(where: Location, folder: Path) -> str | None:
-    """The digest of a location's file if it is on this machine and is the right one."""
-    local = local_path(where)
-    if local is not None:
-        if not local.is_file():
-            return None
-        sha = file_digest(local)
-        return _link(local, sha, folder) if where.sha256 in (None, sha) else None
-    note = _note(where, folder)
-    sha = where.sha256 or (note.read_text().strip() if note.is_file() else "")
-    return sha if sha and any((folder / sha).glob("[!.]*")) else None
-
-
-def _link(local: Path, sha: str, folder: Path) -> str:
-    """Make a local file answer to its digest."""
-    link = folder / sha / local.name
-    if not link.exists():
-        link.parent.mkdir(parents=True, exist_ok=True)
-        part = link.with_name(f".{os.getpid()}")
-        part.symlink_to(local.resolve())
-        part.replace(link)  # two runs may make the same link
-    return sha
-
-
-def _note(where: Location, folder: Path) -> Path:
-    """Where the digest of a download without one is remembered."""
-    return folder / "by-location" / hashlib.sha256(where.location.encode()).hexdigest()
-
-
-def _download(where: Location, folder: Path) -> str:
-    if local_path(where) is not None:
-        raise TilewrightError("no such file, or another digest", fix="", code=UNAVAILABLE)
-    url, headers = _request(where)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as part:
-        file = Path(part) / (Path(url).name or "weights")
-        request = urllib.request.Request(url)  # noqa: S310  # _request: https only
-        for name, value in headers.items():
-            request.add_unredirected_header(name, value)  # a token is the hub's, not its mirrors'
-        with urllib.request.urlopen(request, timeout=60) as source, file.open("wb") as target:  # noqa: S310
-            shutil.copyfileobj(source, target, BLOCK)
-        sha = file_digest(file)
-        if where.sha256 not in (None, sha):
-            raise TilewrightError(
-                f"its digest is {sha[:12]}…, not {str(where.sha256)[:12]}…",
-                fix="",
-                code=UNAVAILABLE,
-            )
-        (folder / sha).mkdir(exist_ok=True)
-        file.replace(folder / sha / file.name)
-    if where.sha256 is None:
-        print(f"{where.location}: no digest in the manifest; it is {sha}.", file=sys.stderr)  # noqa: T201
-        _note(where, folder).parent.mkdir(exist_ok=True)
-        _note(where, folder).write_text(sha)
-    return sha
-
-
-def _request(where: Location) -> tuple[str, dict[str, str]]:
-    """URL and headers of a download; `hf:owner/name@revision/file` is the hub's."""
-    if where.location.startswith("https://"):
-        return where.location, {}
-    if not where.location.startswith("hf:"):
-        raise TilewrightError("not a path, https or hf: location", fix="", code=UNAVAILABLE)
-    repository, _, rest = where.location[3:].partition("@")
-    revision, _, name = rest.partition("/")
-    if not (repository.count("/") == 1 and name):
-        raise TilewrightError("not hf:owner/name@revision/file", fix="", code=UNAVAILABLE)
-    token = os.environ.get("HF_TOKEN", "")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return f"https://huggingface.co/{repository}/resolve/{revision}/{name}", headers
+def _unusable(error: OSError, folder: Path) -> TilewrightError:
+    """A folder of weights that can't be written."""
+    where = error.filename or folder
+    if error.errno in FULL:
+        return TilewrightError(
+            f"{where}: the disk is full ({error.strerror}).",
+            fix="Make room and run again: a download goes on from where it was.",
+            code=UNAVAILABLE,
+        )
+    return TilewrightError(
+        f"{where}: can't be used ({error.strerror}).",
+        fix="Choose a folder for weights that can be written: --weights_dir.",
+        code=UNAVAILABLE,
+    )
