@@ -546,6 +546,8 @@ def test_a_model_environment_sees_our_source_and_its_own_programs_first() -> Non
         "VIRTUAL_ENV": "/v",
         "PYTHONHOME": "/h",
         "PYTHONPATH": "/p",
+        "HF_TOKEN": "secret",
+        "HUGGING_FACE_HUB_TOKEN": "secret",
         "HOME": "/",
     }
     assert child_env(Path("/envs/a"), base) == {
@@ -554,6 +556,7 @@ def test_a_model_environment_sees_our_source_and_its_own_programs_first() -> Non
         "PYTHONPATH": str(Path(serve.__file__).parents[1]),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         "HOME": "/",
     }
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, inplace
-from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 from .manifest import TASK_NAMES
 from .new_model import KINDS, SOURCES
 from .params import Params
@@ -137,6 +137,8 @@ def plan(as_json: bool, **given: Any) -> None:
     console.print(f"{told}; the model sees {gigabytes:.2f} GB of float32.", soft_wrap=True)
     if made.recipe.spec.min_vram_gb:
         console.print(f"The model asks for a GPU of {made.recipe.spec.min_vram_gb:g} GB.")
+    for line in made.warnings:
+        click.echo(f"tilewright: note: {line}", err=True)
     for row, why in made.bad:
         console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
     if made.bad:
@@ -157,7 +159,7 @@ def _count(number: int, word: str) -> str:
 def models(manifests: str | None) -> None:
     """List every model, version and task, and whether its weights are here."""
     from .plan import registry, with_places
-    from .weights import find
+    from .weights import state
 
     params = Params(input=".", **absolute({"manifests": manifests}))
     folder = Path(str(with_places(params, Path.cwd()).weights_dir))
@@ -166,8 +168,6 @@ def models(manifests: str | None) -> None:
         column.overflow = "fold"
     for choice in registry(params, Path.cwd()):
         spec = choice.spec()
-        sha = find(choice, folder)
-        state = "its own" if sha == "" else "ready" if sha else "to fetch"
         takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
         takes += f", {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
         takes += f", {spec.min_vram_gb:g} GB GPU" if spec.min_vram_gb else ""
@@ -178,9 +178,35 @@ def models(manifests: str | None) -> None:
             choice.model_name,
             takes,
             spec.license,
-            state,
+            state(choice, folder),
         )
     _console().print(table)
+
+
+@main.command(epilog="example: tilewright fetch cellpose  |  " + EXIT_CODES)
+@click.argument("names", metavar="MODEL...", nargs=-1, required=True)
+@click.option("--manifests", default=None, help="A folder with more manifests.")
+@click.option("--weights_dir", default=None, help="Folder of downloaded weights.")
+def fetch(names: tuple[str, ...], **given: Any) -> None:
+    """Bring the weights of models here ahead of a run: of every version and task."""
+    from .plan import registry, with_places
+    from .weights import fetch, path_of
+
+    params = with_places(Params(input=".", **absolute(given)), Path.cwd())
+    known = registry(params, Path.cwd())
+    folder = Path(str(params.weights_dir))
+    problems = []
+    for name in names:
+        known.choose(name)
+    for choice in known:
+        if {choice.manifest.short_name, choice.model_name} & set(names):
+            try:
+                where = path_of(fetch(choice, folder), folder) or "it brings its own"
+                click.echo(f"{choice.model_name} {choice.task_name}: {where}")
+            except TilewrightError as error:
+                problems.append(error)
+    if problems:
+        raise ProblemsError(problems)
 
 
 @main.command(
@@ -407,6 +433,8 @@ def nextflow() -> str:
 def finish(code: int, watch: Watch, log: Path) -> None:
     """Tell how it ended: where things are, or what went wrong; then exit."""
     result = _result(watch)
+    for line in (watch.plan() or {}).get("warnings", ()):
+        click.echo(f"tilewright: note: {line}", err=True)
     if result is not None:
         _tell(result, watch.outdir)
     if code == 0 and result is not None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-import urllib.request
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 from .documents import LARGEST, read_document
-from .errors import BAD_DATA, UNAVAILABLE, TilewrightError
+from .downloads import Download
+from .errors import UNAVAILABLE, TilewrightError
+from .inplace import locked, say
 from .registry import Choice
-
-PATIENCE = 60  # seconds
+from .sources import NotTaken, is_remote, shown, source
 
 
 def config_values(choice: Choice, folder: Path) -> dict[str, Any] | None:
@@ -31,13 +29,13 @@ def config_values(choice: Choice, folder: Path) -> dict[str, Any] | None:
         When it can't be had or read.
     """
     address = choice.config
-    if address is None or "://" not in address:
+    if address is None or not is_remote(address):
         return None
     return read_document(downloaded(address, folder)).data
 
 
 def downloaded(address: str, folder: Path) -> Path:
-    """The file of an address, downloaded if it isn't here yet.
+    """The file of an address, downloaded if it isn't here yet; no token is shown.
 
     Raises
     ------
@@ -47,32 +45,23 @@ def downloaded(address: str, folder: Path) -> Path:
     ending = PurePosixPath(urlsplit(address).path).suffix
     name = hashlib.sha256(address.encode()).hexdigest() + (ending if ending == ".json" else ".yml")
     kept = folder / "configs" / name
-    if kept.is_file():
-        return kept
     try:
-        text = _download(address)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as part:
-            part.write(text)
-        os.replace(part.name, kept)  # noqa: PTH105  # two runs may download the same file
-    except (OSError, ValueError) as error:
+        if not kept.is_file():
+            _download(address, kept)
+    except (NotTaken, OSError) as reason:
         raise TilewrightError(
-            f"The config file {address} can't be had ({error}).",
+            f"The config file {shown(address)} can't be had: {reason}.",
             fix="Try again, or give its content as --model_config.",
             code=UNAVAILABLE,
         ) from None
     return kept
 
 
-def _download(address: str) -> bytes:
-    with urllib.request.urlopen(address, timeout=PATIENCE) as source:  # noqa: S310  # manifests: https
-        if address.startswith("https:") and not source.url.startswith("https:"):
-            raise ValueError("it leads to an address without https")
-        text: bytes = source.read(LARGEST + 1)
-    if len(text) > LARGEST:
-        raise TilewrightError(
-            f"The config file {address} is larger than {LARGEST >> 20} MiB.",
-            fix="A config file holds parameters only.",
-            code=BAD_DATA,
-        )
-    return text
+def _download(address: str, kept: Path) -> None:
+    there = source(address, with_token=False)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with locked(kept.with_suffix(".lock"), say, f"fetching {there.name}"):
+        if not kept.is_file():
+            part = kept.with_suffix(".part")
+            Download(there, part, limit=LARGEST).run()
+            part.replace(kept)

@@ -21,16 +21,14 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from .errors import UNAVAILABLE, TilewrightError
-from .inplace import home, locked, say
-from .sources import NotTaken, Source, checked, is_loopback, origin, shown, source
+from .inplace import home, say
+from .sources import NotTaken, Source, checked, is_loopback, origin
 
 BLOCK = 1 << 20  # bytes read at a time
 TIMEOUT = 60.0  # s without a byte
 TRIES = 3  # in a row that bring nothing new
 PAUSE = 2.0  # s between tries
-TELL_EVERY = 5.0  # s between lines about how far it is
-CONFIG_LIMIT = 1_000_000  # bytes of a config file
+TELL_EVERY = 10.0  # s between lines about how far it is
 HEADERS = {"User-Agent": "tilewright", "Accept-Encoding": "identity"}
 BUSY = (429, 500, 502, 503, 504)
 
@@ -97,8 +95,7 @@ class Download:
         """
         for _ in range(2):
             resumed = self._try_on()
-            with self.part.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = file_digest(self.part)
             if self.sha256 in (None, found):
                 _note_file(self.part).unlink(missing_ok=True)
                 return found
@@ -205,6 +202,12 @@ class Download:
             os.fsync(target.fileno())  # or a power cut may leave a whole file of zeros
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 (64 hex digits) of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def discard(part: Path) -> None:
     """Forget a part."""
     part.unlink(missing_ok=True)
@@ -215,45 +218,6 @@ def default_folder() -> Path:
     """Where downloads are kept: `TILEWRIGHT_WEIGHTS`, else in `home()`."""
     given = os.environ.get("TILEWRIGHT_WEIGHTS")
     return Path(given).absolute() if given else home() / "weights"
-
-
-def config_file(location: str, folder: Path | None = None) -> Path:
-    """A small config file from the web, fetched once; no token is shown.
-
-    Parameters
-    ----------
-    location
-        ``https://…`` or ``hf:owner/name@revision/file``; at most 1 MB.
-    folder
-        Where weights are kept; `default_folder()` if not given.
-
-    Raises
-    ------
-    TilewrightError
-        With the reason (69).
-    """
-    try:
-        return _config_file(location, folder or default_folder())
-    except (NotTaken, OSError) as error:
-        raise TilewrightError(
-            f"The config file {shown(location)} can't be had: {error}.",
-            fix="Put a copy somewhere readable and give its path as config_path.",
-            code=UNAVAILABLE,
-        ) from None
-
-
-def _config_file(location: str, folder: Path) -> Path:
-    found = source(location, with_token=False)
-    key = hashlib.sha256(location.encode()).hexdigest()
-    kept = folder / "configs" / key / found.name
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with locked(kept.parent / ".lock", say, f"fetching {found.name}"):
-            if not kept.is_file():
-                part = kept.parent / ".part"
-                Download(found, part, limit=CONFIG_LIMIT).run()
-                part.replace(kept)
-    return kept
 
 
 class _Redirects(HTTPRedirectHandler):

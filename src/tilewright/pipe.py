@@ -37,6 +37,7 @@ TICK_SECONDS = 0.2  # how often a silent model is looked at
 CLOSE_SECONDS = END_SECONDS + 2  # for the model to end by itself
 TAIL_CHARACTERS = 4000  # of what the model printed, about 20 lines
 SOURCE = Path(__file__).resolve().parents[1]
+NOT_FOR_MODELS = ("VIRTUAL_ENV", "PYTHONHOME", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def child_env(prefix: Path, base: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -49,7 +50,7 @@ def child_env(prefix: Path, base: Mapping[str, str] = os.environ) -> dict[str, s
     base
         The variables to start from.
     """
-    env = {k: v for k, v in base.items() if k not in ("VIRTUAL_ENV", "PYTHONHOME")}
+    env = {k: v for k, v in base.items() if k not in NOT_FOR_MODELS}
     return {
         **env,
         "PATH": os.pathsep.join([str(prefix / "bin"), base.get("PATH", os.defpath)]),
@@ -57,6 +58,7 @@ def child_env(prefix: Path, base: Mapping[str, str] = os.environ) -> dict[str, s
         "PYTHONPATH": str(SOURCE),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",  # nor does its library show a token kept in a file
     }
 
 

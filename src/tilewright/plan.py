@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any
 from . import environments, weights
 from .configs import config_values
 from .documents import read_document
+from .downloads import default_folder
 from .errors import USAGE, ProblemsError, TilewrightError
 from .fit import Planned, plan_image
 from .inputs import Row, rows
@@ -90,6 +90,11 @@ class Plan:
         """Tiles of the whole run."""
         return sum(i.tiles for i in self.images)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What needn't stop a run, one line each."""
+        return weights.warnings(self.choice)
+
     def to_dict(self) -> dict[str, Any]:
         """plan.json: for people, for the report and for the workflow."""
         group_of = {i.id: j.group for j in self.jobs for i in j.images}
@@ -102,6 +107,7 @@ class Plan:
             "environment": {**self.recipe.environment, "ready": self.environment_ready},
             "weights": self.weights,
             "min_vram_gb": self.recipe.spec.min_vram_gb,
+            "warnings": self.warnings,
             "tiles": self.tiles,
             "jobs": [
                 {"group": j.group, "job": j.job, "tiles": sum(b - a for _, a, b in j.parts)}
@@ -154,6 +160,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
         choice, spec, values = resolve(params, here)
         params, values = pick_channels(params, choice, spec, values)
         recipe = choice.recipe(spec, values)
+        here_already = weights.find(choice, Path(str(params.weights_dir)))
     except TilewrightError as error:
         problems.append(error)
     try:
@@ -176,7 +183,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
         groups=groups,
         jobs=jobs,
         scans=frozenset(scans),
-        weights=weights.find(choice, Path(str(params.weights_dir))),
+        weights=here_already,
         environment_ready=environments.ready(
             recipe.environment["name"], Path(str(params.env_root))
         ),
@@ -186,8 +193,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
 
 def with_places(params: Params, here: Path) -> Params:
     """The parameters with this machine's folders filled in."""
-    cached = os.environ.get("TILEWRIGHT_WEIGHTS") or environments.home() / "weights"
-    weights_dir = params.weights_dir or cached
+    weights_dir = params.weights_dir or default_folder()
     env_root = params.env_root or environments.default_root()
     return params.model_copy(
         update={"env_root": str(here / env_root), "weights_dir": str(here / weights_dir)}

@@ -79,6 +79,13 @@ class Watch:
                 done += self._noted(f"{job['group']}_{job['job']:05d}")
         return done, cached
 
+    def fetching(self) -> str:
+        """What FETCH said last."""
+        try:
+            return (self.notes / "FETCH").read_text()
+        except (OSError, ValueError):
+            return ""
+
     def _noted(self, name: str) -> int:
         try:
             return int((self.notes / name).read_text())
@@ -145,7 +152,8 @@ def _look(watch: Watch, tell: Any) -> None:
         return
     done, cached = watch.tiles_done(plan, tasks)
     step = step_now(plan, tasks, done)
-    tell(STEPS[step], done, plan["tiles"] if step in COUNTED else 0, cached)
+    said = f": {watch.fetching()}" if step == "FETCH" and watch.fetching() else ""
+    tell(STEPS[step] + said, done, plan["tiles"] if step in COUNTED else 0, cached)
 
 
 def step_now(plan: dict[str, Any], tasks: list[Task], done: int) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .documents import Document, FaultError, deep_merge, read_document
+from .downloads import file_digest as file_digest
 from .environments import digest as environment_digest
 from .errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 from .faults import faults, nearest, spec_blocks, spec_fault
@@ -23,6 +23,7 @@ from .fields import DEFAULT_TILE, DEFAULT_VOLUME, whole_spec
 from .jobs import Recipe
 from .manifest import Location, Manifest, Param, Task, Version
 from .overlays import read_folders
+from .sources import is_remote
 from .spec import ModelSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,7 +214,7 @@ class Choice:
     def _config_values(self) -> dict[str, Any]:
         if self.config is None:
             return {}
-        if "://" in self.config:
+        if is_remote(self.config):
             raise TilewrightError(
                 f"{self.model_name} has a config file that isn't here: {self.config}.",
                 fix="A run downloads it; or give its content as --model_config.",
@@ -365,12 +366,6 @@ class Registry:
         return choices[0]
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 (64 hex digits) of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def code_digests(names: tuple[str, ...]) -> dict[str, str]:
     """SHA-256 of our own modules, by their name under `tilewright/`."""
     here = Path(__file__).parent
@@ -379,9 +374,7 @@ def code_digests(names: tuple[str, ...]) -> dict[str, str]:
 
 def local_path(where: Location) -> Path | None:
     """The file a location names, or None when it is a URL or a hub's."""
-    if "://" in where.location or where.location.startswith("hf:"):
-        return None
-    return ROOT / where.location
+    return None if is_remote(where.location) else ROOT / where.location
 
 
 def defaults(axes: str | None) -> dict[str, Any]:

@@ -29,7 +29,6 @@ class Source:
     """A file on the web."""
 
     url: str
-    is_hub: bool = False
     token: str = field(default="", repr=False)
     """Shown to the URL's own host, and to no other."""
 
@@ -38,6 +37,11 @@ class Source:
         """The file's name."""
         last = unquote(urlsplit(self.url).path).replace("\0", "").rpartition("/")[2]
         return last.lstrip(".")[-200:] or "weights"
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is on the web, and no path."""
+    return "://" in location or location.startswith("hf:")
 
 
 def source(location: str, revision: str | None = None, *, with_token: bool = True) -> Source:
@@ -59,7 +63,7 @@ def source(location: str, revision: str | None = None, *, with_token: bool = Tru
     """
     if location.startswith("hf:"):
         url = _hub_url(location[3:], revision)
-        return Source(url, is_hub=True, token=hub_token() if with_token else "")
+        return Source(url, hub_token() if with_token else "")
     return Source(checked(location))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import os
 import stat
 import uuid
 from pathlib import Path
@@ -103,7 +102,7 @@ def state(choice: Choice, folder: Path) -> str:
     remote = [where for where in locations if local_path(where) is None]
     if not remote:
         return "no access"
-    if _gated(choice) and not hub_token():
+    if choice.gated and not hub_token():
         return "needs access"
     size = next((where.bytes for where in remote if where.bytes), None)
     return f"to fetch ({size / 1e6:.0f} MB)" if size else "to fetch"
@@ -125,7 +124,7 @@ def path_of(sha256: str, folder: Path) -> Path | None:
 
 def needs_file(choice: Choice) -> bool:
     """Whether a model can't do without a file: a script that only serves one, or a gated model."""
-    return choice.manifest.runner is not None or _gated(choice)
+    return choice.manifest.runner is not None or choice.gated
 
 
 def warnings(choice: Choice) -> list[str]:
@@ -261,14 +260,9 @@ def _write(note: Path, text: str) -> None:
     part.replace(note)
 
 
-def _gated(choice: Choice) -> bool:
-    return bool(choice.version.gated or choice.manifest.gated)
-
-
 def _at(choice: Choice) -> str:
     """Where access is asked for, in words."""
-    url = choice.version.access_url or choice.manifest.access_url
-    return f" at {url}" if url else ""
+    return f" at {choice.access_url}" if choice.access_url else ""
 
 
 def _none_left(choice: Choice, reasons: dict[str, NotTaken]) -> TilewrightError:

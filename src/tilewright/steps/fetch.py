@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 
+from tilewright.inplace import say
 from tilewright.plan import load_choice
 from tilewright.weights import fetch
 
@@ -14,7 +17,16 @@ from . import run
 def main(plan: str) -> None:
     """Fetch the weights of a plan's model."""
     choice, folder = load_choice(Path(plan))
-    sys.stdout.write(fetch(choice, folder) + "\n")
+    sys.stdout.write(fetch(choice, folder, _tell) + "\n")
+
+
+def _tell(line: str) -> None:
+    """Say how far it is in the log, and to who watches the run."""
+    say(line)
+    notes = os.environ.get("TILEWRIGHT_PROGRESS")
+    if notes:
+        with contextlib.suppress(OSError):
+            (Path(notes) / "FETCH").write_text(line)
 
 
 if __name__ == "__main__":

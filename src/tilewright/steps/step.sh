@@ -13,5 +13,6 @@ if [ ! -e "$base" ]; then
 fi
 [ -n "$base" ] && [ -x "$base/bin/python" ] || { # one sentence, as the package would say it
     echo "tilewright: The base environment isn't in $envs. Build it: '$root/tilewright' environments build base" >&2; exit 69; }
+[ "$1" = fetch ] || unset HF_TOKEN HUGGING_FACE_HUB_TOKEN # no other step has use for a token
 export PYTHONPATH="$root/src" PYTHONNOUSERSITE=1; unset PYTHONHOME VIRTUAL_ENV
 exec "$base/bin/python" -P -m tilewright.steps."$@"

@@ -1,0 +1,296 @@
+"""Files from the web: whole or not at all, gone on with after a stop, the token kept safe."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from web import Page, Web, serving
+
+from tilewright import downloads
+from tilewright.configs import downloaded
+from tilewright.documents import LARGEST
+from tilewright.downloads import Download, NoAccess
+from tilewright.errors import TilewrightError
+from tilewright.sources import NotTaken, Source
+
+CONTENT = bytes(range(256)) * 200  # 51,200 bytes
+SHA = hashlib.sha256(CONTENT).hexdigest()
+OTHER = CONTENT[::-1]
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """A server with one good file; a try is followed by the next at once."""
+    monkeypatch.setattr(downloads, "PAUSE", 0.0)
+    with serving() as web:
+        web.pages["/net.bin"] = Page(CONTENT)
+        yield web
+
+
+def download(web: Web, folder: Path, path: str = "/net.bin", **more: Any) -> str:
+    """Download a page to `folder/part`."""
+    return Download(Source(web.url + path), folder / "part", **more).run()
+
+
+def reason(web: Web, folder: Path, path: str = "/net.bin", **more: Any) -> str:
+    """Why a page isn't taken."""
+    with pytest.raises(NotTaken) as caught:
+        download(web, folder, path, **more)
+    return str(caught.value)
+
+
+# What is whole
+
+
+def test_a_file_comes_whole_and_nothing_is_left_beside_it(web: Web, tmp_path: Path) -> None:
+    assert download(web, tmp_path, sha256=SHA, size=len(CONTENT)) == SHA
+    assert (tmp_path / "part").read_bytes() == CONTENT
+    assert [p.name for p in tmp_path.iterdir()] == ["part"]
+
+
+def test_how_far_it_is_is_said(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "TELL_EVERY", 0.0)
+    web.pages["/big.pt"] = Page(CONTENT * 40, slow=0.00001)
+    said: list[str] = []
+    download(web, tmp_path, "/big.pt", say=said.append)
+    assert all(line.startswith("big.pt: ") and line.endswith(" % of 2.0 MB") for line in said)
+    assert said[-1] == "big.pt: 100 % of 2.0 MB"
+    assert len(said) > 2
+
+
+# What breaks half-way
+
+
+def test_a_connection_that_breaks_is_gone_on_with(web: Web, tmp_path: Path) -> None:
+    web.pages["/net.bin"].drops = [20_000, 10_000]
+    assert download(web, tmp_path) == SHA
+    assert [s.range for s in web.seen] == [None, "bytes=20000-", "bytes=30000-"]
+    assert web.sent == len(CONTENT)
+
+
+def test_a_server_that_always_breaks_off_is_given_up_and_the_part_is_kept(
+    web: Web, tmp_path: Path
+) -> None:
+    web.pages["/net.bin"].drops = [20_000, 0, 0, 0]
+    assert reason(web, tmp_path) == "it was cut off after 20000 of 51200 bytes, 3 times"
+    assert download(web, tmp_path) == SHA
+    assert web.sent == len(CONTENT)
+
+
+KILLED = """
+import sys
+from tilewright.downloads import Download
+from tilewright.sources import Source
+from pathlib import Path
+Download(Source(sys.argv[1]), Path(sys.argv[2])).run()
+"""
+
+
+def test_a_download_killed_in_the_middle_is_gone_on_with(web: Web, tmp_path: Path) -> None:
+    page = web.pages["/net.bin"] = Page(CONTENT * 10, slow=0.01)
+    part = tmp_path / "part"
+    words = [sys.executable, "-c", KILLED, f"{web.url}/net.bin", str(part)]
+    process = subprocess.Popen(words, cwd=Path(downloads.__file__).parents[1])
+    while not (part.exists() and part.stat().st_size > 50_000):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    had = part.stat().st_size
+    page.slow = 0
+    assert download(web, tmp_path) == hashlib.sha256(page.content).hexdigest()
+    assert web.seen[1].range == f"bytes={had}-"
+    assert web.seen[1].sent == len(page.content) - had
+
+
+def test_a_whole_part_that_was_not_moved_yet_is_not_fetched_again(web: Web, tmp_path: Path) -> None:
+    web.pages["/net.bin"].drops = [20_000, 0, 0, 0]
+    reason(web, tmp_path)
+    (tmp_path / "part").write_bytes(CONTENT)
+    asked = len(web.seen)
+    assert download(web, tmp_path) == SHA
+    assert len(web.seen) == asked
+
+
+@pytest.mark.parametrize(
+    ("now", "digest_known"),
+    [
+        pytest.param(Page(OTHER, etag='"2"'), False, id="another file"),
+        pytest.param(Page(OTHER, etag='"2"'), True, id="another file with a digest"),
+        pytest.param(Page(OTHER, ranges=False), True, id="no ranges"),
+        pytest.param(Page(OTHER, etag=""), True, id="no word for it, and another file"),
+        pytest.param(Page(OTHER[:9000], etag=""), True, id="a shorter file"),
+        pytest.param(Page(OTHER[:9000], etag='"2"'), False, id="a shorter file, said so"),
+    ],
+)
+def test_what_is_another_file_now_is_fetched_from_its_start(
+    web: Web, tmp_path: Path, now: Page, digest_known: bool
+) -> None:
+    before = web.pages["/net.bin"] = Page(CONTENT, drops=[20_000, 0, 0, 0], etag=now.etag and '"1"')
+    sha = hashlib.sha256(now.content).hexdigest()
+    reason(web, tmp_path, sha256=sha if digest_known else None)
+    assert (tmp_path / "part").stat().st_size == 20_000
+    assert before.drops == []
+    web.pages["/net.bin"] = now
+    assert download(web, tmp_path, sha256=sha if digest_known else None) == sha
+    assert (tmp_path / "part").read_bytes() == now.content
+
+
+def test_without_a_digest_or_a_word_for_the_content_nothing_is_gone_on_with(
+    web: Web, tmp_path: Path
+) -> None:
+    web.pages["/net.bin"] = Page(CONTENT, etag='W/"1"', drops=[20_000])
+    assert download(web, tmp_path) == SHA
+    assert [s.range for s in web.seen] == [None, None]
+
+
+def test_without_a_word_for_the_content_a_digest_is_enough(web: Web, tmp_path: Path) -> None:
+    web.pages["/net.bin"] = Page(CONTENT, etag="", drops=[20_000])
+    assert download(web, tmp_path, sha256=SHA) == SHA
+    assert web.sent == len(CONTENT)
+
+
+def test_a_file_without_a_length_is_known_to_be_cut_off_by_its_bytes(
+    web: Web, tmp_path: Path
+) -> None:
+    web.pages["/net.bin"] = Page(CONTENT, says_length=False, drops=[20_000])
+    assert download(web, tmp_path, size=len(CONTENT)) == SHA
+
+
+def test_a_server_that_is_busy_is_asked_again(web: Web, tmp_path: Path) -> None:
+    web.pages["/net.bin"].errors = [503, 429]
+    assert download(web, tmp_path) == SHA
+
+
+# What isn't taken
+
+
+@pytest.mark.parametrize(
+    ("page", "more", "says"),
+    [
+        (Page(status=404), {}, "there is no such file (404)"),
+        (Page(status=418), {}, "the server answers 418"),
+        (Page(errors=[500] * 3), {}, "the server answers 500, 3 times"),
+        (Page(b"<html>Log in", kind="text/html"), {}, "it gives a web page in place of the file"),
+        (Page(CONTENT), {"size": 7}, "it has 51200 bytes, not 7"),
+        (Page(CONTENT, says_length=False), {"size": 7}, "it has more than 7 bytes"),
+        (Page(CONTENT), {"limit": 1000}, "it has more than 1000 bytes"),
+        (Page(OTHER), {"sha256": SHA}, f"its digest is b5a98bd0a7f6…, not {SHA[:12]}…"),
+    ],
+)
+def test_what_is_not_the_file_is_refused_with_the_reason(
+    web: Web, tmp_path: Path, page: Page, more: dict[str, Any], says: str
+) -> None:
+    web.pages["/net.bin"] = page
+    assert reason(web, tmp_path, **more) == says.replace(
+        "b5a98bd0a7f6", hashlib.sha256(OTHER).hexdigest()[:12]
+    )
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_sent(web: Web, tmp_path: Path) -> None:
+    web.pages["/net.bin"] = Page(CONTENT, slow=0.05)
+    reason(web, tmp_path, size=7)
+    assert web.sent <= 3000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_given_up(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
+    web.pages["/net.bin"] = Page(CONTENT, wait=0.6)
+    assert reason(web, tmp_path) == "no answer within 0.2 s"
+    web.pages["/net.bin"] = Page(CONTENT, slow=0.6, etag="")
+    assert reason(web, tmp_path) == "it sent nothing for 0.2 s, 3 times"
+
+
+def test_a_server_that_is_not_there_is_named_by_the_systems_words(tmp_path: Path) -> None:
+    with serving() as gone:
+        pass
+    with pytest.raises(NotTaken, match="it can't be reached: Connection refused"):
+        download(gone, tmp_path)
+
+
+# Redirects and tokens
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_token_is_shown_to_its_own_host_only(web: Web, tmp_path: Path, same: bool) -> None:
+    """Hubs send downloads on to storage hosts, which have no business with it."""
+    there = "/net.bin" if same else f"{web.other_url}/net.bin"
+    web.pages["/hub"] = Page(to=there, token="secret")
+    assert Download(Source(f"{web.url}/hub", "secret"), tmp_path / "part").run() == SHA
+    assert [(s.path, s.token) for s in web.seen] == [
+        ("/hub", "Bearer secret"),
+        ("/net.bin", "Bearer secret" if same else None),
+    ]
+
+
+def test_a_range_is_asked_for_behind_a_redirect_too(web: Web, tmp_path: Path) -> None:
+    web.pages["/hub"] = Page(to=f"{web.other_url}/net.bin")
+    web.pages["/net.bin"].drops = [20_000]
+    assert download(web, tmp_path, "/hub") == SHA
+    assert web.seen[-1].range == "bytes=20000-"
+    assert web.sent == len(CONTENT)
+
+
+@pytest.mark.parametrize(
+    "there",
+    ["http://example.org/a", "ftp://example.org/a", "file:///etc/passwd", "https://u:p@x.org/a"],
+)
+def test_a_redirect_to_another_kind_of_place_is_refused(
+    web: Web, tmp_path: Path, there: str
+) -> None:
+    web.pages["/hub"] = Page(to=there)
+    assert reason(web, tmp_path, "/hub").startswith("it sends us on")
+    assert not (tmp_path / "part").exists()
+
+
+def test_a_redirect_in_circles_ends(web: Web, tmp_path: Path) -> None:
+    web.pages["/hub"] = Page(to="/hub")
+    assert reason(web, tmp_path, "/hub").startswith("it sends us on")
+
+
+@pytest.mark.parametrize(
+    ("token", "says"), [("", "access is refused (401)"), ("old", "your token is refused (403)")]
+)
+def test_access_that_is_refused_is_told_apart(
+    web: Web, tmp_path: Path, token: str, says: str
+) -> None:
+    web.pages["/net.bin"].token = "secret"
+    with pytest.raises(NoAccess) as caught:
+        Download(Source(f"{web.url}/net.bin", token), tmp_path / "part").run()
+    assert str(caught.value) == says
+
+
+# Config files
+
+
+def test_a_config_file_is_fetched_once_and_without_a_token(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", web.url)
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    web.pages["/a/b/resolve/main/net.json"] = Page(b'{"depth": 3}', kind="text/plain")
+    for _ in range(2):
+        found = downloaded("hf:a/b/net.json", tmp_path)
+        assert found.suffix == ".json"
+        assert found.read_text() == '{"depth": 3}'
+    assert [s.token for s in web.seen] == [None]
+    assert list((tmp_path / "configs").iterdir()) == [found]
+
+
+def test_a_config_file_that_is_too_large_or_missing_is_named(web: Web, tmp_path: Path) -> None:
+    web.pages["/net.yml"] = Page(b"#" * (LARGEST + 1))
+    for name, says in {"net": f"it has more than {LARGEST} bytes", "no": "no such file"}.items():
+        with pytest.raises(TilewrightError, match=f"{name}.yml can't be had: .*{says}") as caught:
+            downloaded(f"{web.url}/{name}.yml", tmp_path)
+        assert caught.value.code == 69
