@@ -17,7 +17,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
-from tilewright import new_model
+from tilewright import environments, new_model
 from tilewright.errors import TilewrightError
 from tilewright.manifest import Manifest
 from tilewright.network import inspect
@@ -309,7 +309,68 @@ def test_nothing_is_left_where_one_file_cannot_be_written(here: Path) -> None:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy of the pipeline to write in."""
     folder = tmp_path_factory.mktemp("new_model")
-    return copy_checkout(folder / "checkout", folder / "cache")
+    copy = copy_checkout(folder / "checkout", folder / "cache")
+    shutil.copy(ROOT / "pyproject.toml", copy.root)
+    for name in ("running.py", "trying.py"):
+        shutil.copy(ROOT / "tests" / name, copy.root / "tests")
+    return copy
+
+
+def outcome(checkout: Checkout, *names: str, marks: str = "not slow") -> str:
+    """What pytest says of new models' tests, run in their checkout."""
+    tests = [f"tests/test_model_{name}.py" for name in names]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", marks, *tests],
+        cwd=checkout.root,
+        env=checkout.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_test_of_a_new_model_passes_and_can_fail(checkout: Checkout, tmp_path: Path) -> None:
+    for kind in ("labels",):
+        words = ("new-model", f"my_{kind}", "--from", "script", "--kind", kind)
+        assert checkout.cli(*words, cwd=tmp_path).returncode == 0
+    assert "2 passed" in outcome(checkout, "my_labels")
+    script = checkout.root / "bin" / "run_my_labels.py"
+    script.write_text(script.read_text().replace("ndimage.label(each)[0]", "0 * each"))
+    with pytest.raises(AssertionError, match="as many objects as there are bright discs"):
+        outcome(checkout, "my_labels")
+
+
+SCRIPTED = """
+import sys, torch
+class Bright(torch.nn.Module):
+    def forward(self, tiles):
+        return torch.cat([0.5 - tiles, tiles - 0.5], 1)
+torch.jit.script(Bright()).save(sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_the_test_of_a_new_torchscript_model_passes(checkout: Checkout, tmp_path: Path) -> None:
+    """Its class 1 is what is bright."""
+    prefix = environments.build("torchscript")
+    (checkout.cache / "envs" / "torchscript").symlink_to(prefix)
+    weights = tmp_path / "bright.pt"
+    source = tmp_path / "bright.py"  # torch.jit reads the source
+    source.write_text(SCRIPTED)
+    subprocess.run([prefix / "bin" / "python", source, weights], check=True)
+    words = ("new-model", "bright", "--from", "torchscript", "--weights", weights)
+    more = ("--channels", 1, "--kind", "labels", "--license", "MIT")
+    done = checkout.cli(*words, *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    test = checkout.root / "tests" / "test_model_bright.py"
+    text = test.read_text()
+    test.write_text(
+        text.replace("found.shape == discs.shape", "((found > 0) == (discs > 0)).all()")
+    )
+    assert test.read_text() != text
+    assert "1 passed" in outcome(checkout, "bright", marks="slow")
 
 
 def test_nobody_is_asked_where_nobody_is_at_a_terminal(checkout: Checkout, tmp_path: Path) -> None:
