@@ -332,10 +332,11 @@ def outcome(checkout: Checkout, *names: str, marks: str = "not slow") -> str:
 
 
 def test_the_test_of_a_new_model_passes_and_can_fail(checkout: Checkout, tmp_path: Path) -> None:
-    for kind in ("labels",):
+    for kind in new_model.KINDS:
         words = ("new-model", f"my_{kind}", "--from", "script", "--kind", kind)
         assert checkout.cli(*words, cwd=tmp_path).returncode == 0
-    assert "2 passed" in outcome(checkout, "my_labels")
+    names = [f"my_{kind}" for kind in new_model.KINDS]
+    assert "6 passed" in outcome(checkout, *names)
     script = checkout.root / "bin" / "run_my_labels.py"
     script.write_text(script.read_text().replace("ndimage.label(each)[0]", "0 * each"))
     with pytest.raises(AssertionError, match="as many objects as there are bright discs"):
