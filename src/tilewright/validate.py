@@ -20,10 +20,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import __version__, levels
-from .documents import Document, read_document
+from .documents import Document, FaultError, read_document
 from .errors import USAGE, TilewrightError
+from .faults import faults
 from .manifest import Manifest
-from .overlays import overlay
+from .overlays import read_folders
 from .registry import ROOT
 from .rules import schema
 from .rules.identity import contract
@@ -44,6 +45,8 @@ RULES = {1: STATIC, 4: LOAD, 5: DRY_RUN, 6: GOLDEN}
 SEVERITIES = {rule.id: rule.severity for rules in RULES.values() for rule in rules}
 LEVEL_OF = {rule.id: level for level, rules in RULES.items() for rule in rules}
 Names = dict[str, list[tuple[str, str]]]
+Published = dict[tuple[str, str, str], dict[str, Any]]
+Read = Document | TilewrightError
 SUFFIXES = (".yml", ".yaml", ".json")
 
 
@@ -162,10 +165,9 @@ def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
         raise TilewrightError(f"There is no level {level}.", fix=f"Levels: {known}.", code=USAGE)
     options = Options(level, **more)
     ours = [p.absolute() for p in paths] or _manifests(ROOT / "manifests")
-    theirs = [p.absolute() for folder in options.sites for p in _manifests(folder)]
     published = _published(options.base) if options.base else None
     report = Report()
-    subjects = _subjects(ours, theirs, options, published, report)
+    subjects = _subjects(ours, options, published, report)
     for checked, subject in zip(report.manifests, subjects, strict=True):
         begun = time.perf_counter()
         if subject is not None:
@@ -180,7 +182,7 @@ def _climb(subject: Subject, options: Options, checked: Checked) -> None:
     work = levels.Work(
         subject, options.level, options.offline, options.full, options.write_golden, checked.notes
     )
-    for level, faults in (
+    for level, found in (
         (1, _rules(subject)),
         (3, levels.environment(work)),
         (6, levels.models(work)),
@@ -188,7 +190,7 @@ def _climb(subject: Subject, options: Options, checked: Checked) -> None:
     ):
         if checked.errors or options.level < level - 2 * (level == 6):
             return
-        for name, fault in faults:
+        for name, fault in found:
             severity = SEVERITIES.get(name, ERROR)
             own = LEVEL_OF[name] if name in LEVEL_OF else int(name[1:])
             checked.findings.append(finding(subject.document, name, severity, fault, own))
@@ -202,15 +204,15 @@ def _rules(subject: Subject) -> Iterator[tuple[str, Fault]]:
 
 def _each_once(findings: list[Finding]) -> list[Finding]:
     """One finding of a rule a line, by line: versions and variants share what they inherit."""
-    first = {(f.id, f.line): f for f in reversed(findings)}
+    first = {(f.id, f.file, f.line): f for f in reversed(findings)}
     return sorted(first.values(), key=lambda f: (f.line, f.id))
 
 
 def finding(document: Document, name: str, severity: str, fault: Fault, level: int) -> Finding:
     """A fault with its rule's name, its file and line."""
-    line = document.line(fault.where)
+    path, line = document.place(fault.where)
     severity = fault.severity or severity
-    return Finding(name, severity, fault.message, fault.fix, shown(document.path), line, level)
+    return Finding(name, severity, fault.message, fault.fix, shown(path), line, level)
 
 
 def shown(path: Path) -> str:
@@ -227,23 +229,33 @@ def _manifests(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES)
 
 
+def _read(paths: list[Path], sites: Sequence[Path]) -> Iterator[tuple[Path, Read]]:
+    """Each manifest as a document, or why it isn't one; a site's over what it extends."""
+    for path in paths:
+        try:
+            yield path, read_document(path)
+        except TilewrightError as error:
+            yield path, error
+    if not sites:
+        return
+    found, problems = read_folders(ROOT / "manifests", *(s.absolute() for s in sites))
+    for problem in problems:
+        yield getattr(problem, "path", sites[0]), problem
+    for document in found.values():
+        if document.path.parent != ROOT / "manifests":
+            yield document.path, document
+
+
 def _subjects(
-    ours: list[Path],
-    theirs: list[Path],
-    options: Options,
-    published: dict[tuple[str, str, str], dict[str, Any]] | None,
-    report: Report,
+    paths: list[Path], options: Options, published: Published | None, report: Report
 ) -> list[Subject | None]:
-    """Level 0 of every file; None where that ends it."""
-    raw: dict[str, dict[str, Any]] = {}
-    names = _names([p for p in _manifests(ROOT / "manifests") if p not in ours])
+    """Level 0 of every manifest; None where that ends it."""
+    names = _names([p for p in _manifests(ROOT / "manifests") if p not in paths])
     subjects: list[Subject | None] = []
-    if theirs:
-        raw = {n: d for p in _manifests(ROOT / "manifests") for n, d in _plain(p).items()}
-    for path in (*ours, *theirs):
+    for path, read in _read(paths, options.sites):
         begun = time.perf_counter()
         checked = Checked(shown(path))
-        subject = _level_0(path, path not in theirs, raw, checked, options)
+        subject = _level_0(read, path in paths, checked, options)
         report.manifests.append(checked)
         if subject is not None:
             subject = replace(subject, names=names, published=published)
@@ -268,61 +280,37 @@ def _add_names(names: Names, path: Path, manifest: Manifest) -> None:
         names.setdefault(version.model_name or "", []).append(entry)
 
 
-def _plain(path: Path) -> dict[str, dict[str, Any]]:
-    """A manifest's values under its short_name; nothing where it can't be read."""
-    try:
-        data = read_document(path).data
-    except TilewrightError:
-        return {}
-    return {str(data.get("short_name") or path.stem): data}
-
-
-def _level_0(
-    path: Path, public: bool, raw: dict[str, dict[str, Any]], checked: Checked, options: Options
-) -> Subject | None:
-    try:
-        document = read_document(path)
-        data, name = document.data, str(document.data.get("short_name") or path.stem)
-        if data.get("extends") and name in raw:
-            data = overlay(raw[name], data)
-        manifest = Manifest.model_validate(data)
-    except TilewrightError as error:
-        checked.findings.append(_unreadable(path, error))
+def _level_0(read: Read, public: bool, checked: Checked, options: Options) -> Subject | None:
+    """A manifest that is one, with its models; else its faults are kept."""
+    if isinstance(read, TilewrightError):
+        checked.findings += [_of_error(read, checked.file)]
         return None
+    try:
+        manifest = Manifest.model_validate(read.data)
     except ValidationError as error:
-        faults = list(schema.manifest_faults(error))
-        _keep(document, faults, checked)
+        checked.findings += [_of_error(fault, checked.file) for fault in faults(error, read)]
         return None
-    except (AttributeError, TypeError, KeyError):
-        fault = Fault(("versions",), "a block is empty", "write its keys, or leave it out")
-        _keep(document, [(schema.LEVEL_0, fault)], checked)
-        return None
-    cases, faults = schema.cases(document, manifest)
-    if public and manifest.short_name != path.stem and path.parent == ROOT / "manifests":
-        message = f"the short_name is {manifest.short_name}, and the file is {path.name}"
+    cases, problems = schema.cases(read, manifest)
+    checked.findings += [_of_error(fault, checked.file) for fault in problems]
+    if read.path.parent == ROOT / "manifests" and manifest.short_name != read.path.stem:
+        message = f"the short_name is {manifest.short_name}, and the file is {read.path.name}"
         fault = Fault(("short_name",), message, f"name it {manifest.short_name}.yml")
-        faults.append((schema.LEVEL_0, fault))
-    _keep(document, faults, checked)
-    if faults:
+        checked.findings.append(finding(read, schema.LEVEL_0, ERROR, fault, 0))
+    if checked.findings:
         return None
-    return Subject(document, manifest, public, scripts=options.scripts, cases=tuple(cases))
+    return Subject(read, manifest, public, scripts=options.scripts, cases=tuple(cases))
 
 
-def _keep(document: Document, faults: list[tuple[str, Fault]], checked: Checked) -> None:
-    for name, fault in faults:
-        checked.findings.append(finding(document, name, ERROR, fault, 0))
+def _of_error(error: TilewrightError, file: str) -> Finding:
+    """What a reader of manifests says, as a finding."""
+    fix = (error.fix[:1].lower() + error.fix[1:]).rstrip(".")
+    if not isinstance(error, FaultError):
+        return Finding(schema.LEVEL_0, ERROR, error.what.rstrip("."), fix, file, 1, 0)
+    name, why = schema.rule_of(error), error.why.rstrip(".")
+    return Finding(name, ERROR, why, fix, shown(error.path), error.line, 0)
 
 
-def _unreadable(path: Path, error: TilewrightError) -> Finding:
-    """What `read_document` says, with the line it names."""
-    text = error.what.removeprefix(f"{path}, line ")
-    line, _, why = text.partition(": ")
-    number = int(line) if line.isdecimal() else 1
-    fix = error.fix.rstrip(".")
-    return Finding(schema.LEVEL_0, ERROR, why.rstrip(".") or text, fix, shown(path), number, 0)
-
-
-def _published(base: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+def _published(base: str) -> Published:
     """The contracts of a published folder, by model_name, release and task."""
     with tempfile.TemporaryDirectory() as folder:
         found = Path(base) if Path(base).is_dir() else _checked_out(base, Path(folder))

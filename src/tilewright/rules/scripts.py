@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from tilewright.documents import read_document
+from tilewright.documents import Where, read_document
 from tilewright.environments import definition
 from tilewright.errors import TilewrightError
 from tilewright.manifest import Param
@@ -20,7 +20,7 @@ PARAMS = "params"  # the name that `load` and its helpers give them
 DEFAULTS = "DEFAULTS"  # a script's table of those that may be missing
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reads:
     """What a script makes of its parameters.
 
@@ -36,19 +36,19 @@ class Reads:
         It hands all of them on.
     """
 
-    needed: frozenset[str]
-    asked: frozenset[str]
-    known: frozenset[str]
-    texts: frozenset[str]
-    whole: bool
+    needed: set[str]
+    asked: set[str]
+    known: set[str]
+    texts: set[str]
+    whole: bool = False
 
 
 def parameters(subject: Subject) -> Iterator[Fault]:
     """A parameter's default is in its range and its choices, and no arg_name is there twice."""
-    for case in subject.plain():
+    for block, params in _lists(subject).items():
         seen: set[str] = set()
-        for number, param in enumerate(case.choice.params):
-            where = (*_params(case), number)
+        for number, param in enumerate(params):
+            where = (*block, number)
             if param.arg_name in seen:
                 message = f"the arg_name {param.arg_name} is there twice"
                 yield Fault(where, message, "give each parameter its own")
@@ -58,7 +58,12 @@ def parameters(subject: Subject) -> Iterator[Fault]:
                 yield Fault(where, f"parameter {param.name}: {problem[0]}", problem[1])
 
 
-def _params(case: Case) -> tuple[str | int, ...]:
+def _lists(subject: Subject) -> dict[Where, list[Param]]:
+    """Each list of parameters once, by what leads to it: versions share what they inherit."""
+    return {_params(case): case.choice.params for case in subject.plain()}
+
+
+def _params(case: Case) -> Where:
     if case.choice.task.params is not None:
         return (*case.task, PARAMS)
     return case.said(PARAMS)
@@ -96,13 +101,13 @@ def script(subject: Subject) -> Iterator[Fault]:
         where = ("environment",) if manifest.environment else ("short_name",)
         yield Fault(where, error.what.rstrip("."), error.fix.rstrip("."))
     try:
-        found = reads(path, path.stat().st_mtime_ns)
+        found = reads(path.read_bytes())
     except SyntaxError as error:
         yield Fault(
             ("short_name",), f"bin/{path.name}, line {error.lineno}: {error.msg}", "mend it"
         )
         return
-    for case in subject.plain():
+    for case in {_params(case): case for case in subject.plain()}.values():
         yield from _agree(case, found, path.name, shared=manifest.runner is not None)
 
 
@@ -132,47 +137,48 @@ def _config(case: Case) -> set[str]:
         return set()
 
 
-@lru_cache
-def reads(path: Path, changed: int) -> Reads:
-    """What a script's source says of its parameters.
-
-    Parameters
-    ----------
-    path, changed
-        The script, and when it was last written: it is parsed once.
+@lru_cache(maxsize=256)
+def reads(source: bytes) -> Reads:
+    """What a script's source says of its parameters; the same source is parsed once.
 
     Raises
     ------
     SyntaxError
         When it isn't Python.
     """
-    nodes = _nodes(path)
-    subscripts = [n for n in nodes if isinstance(n, ast.Subscript) and _is_params(n.value)]
-    calls = [n for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
-    gets = [n for n in calls if n.func.attr == "get" and _is_params(n.func.value)]  # type: ignore[attr-defined]
-    texts = [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    words = [k.arg for n in nodes if isinstance(n, ast.Call) for k in n.keywords if k.arg]
-    tables = [n for n in nodes if isinstance(n, ast.Assign) and _names(n) == [DEFAULTS]]
-    keys = [k for n in tables if isinstance(n.value, ast.Dict) for k in n.value.keys]
-    return Reads(
-        needed=frozenset(_texts(n.slice for n in subscripts)),
-        asked=frozenset(_texts(n.args[0] for n in gets if n.args)),
-        known=frozenset(_texts(keys)),
-        texts=frozenset(texts) | frozenset(words),
-        whole=any(_hands_on(n) for n in nodes),
-    )
+    found = Reads(set(), set(), set(), set())
+    module = ast.parse(source)
+    _look(module, found)
+    for node in module.body:
+        if isinstance(node, ast.ImportFrom) and (own := _own(node.module or "")):
+            _look(ast.parse(own.read_bytes(), str(own)), found)
+    return found
 
 
-def _nodes(path: Path) -> list[ast.AST]:
-    """Those of a script, and of our modules that it takes something from, but for `serve`."""
-    nodes = _walk(ast.parse(path.read_bytes(), str(path)))
-    for node in tuple(nodes):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tilewright."):
-            name = str(node.module).partition(".")[2]
-            own = ROOT / "src" / "tilewright" / f"{name.replace('.', '/')}.py"
-            if name != "serve" and own.is_file():
-                nodes += _walk(ast.parse(own.read_bytes(), str(own)))
-    return nodes
+def _own(module: str) -> Path | None:
+    """The file of one of our modules, but for `serve`."""
+    package, _, name = module.partition(".")
+    path = ROOT / "src" / "tilewright" / f"{name.replace('.', '/')}.py"
+    return path if package == "tilewright" and name != "serve" and path.is_file() else None
+
+
+def _look(module: ast.Module, found: Reads) -> None:
+    """Add what a module says, node by node."""
+    for node in _walk(module):
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str):
+                found.texts.add(node.value)
+        elif isinstance(node, ast.Subscript):
+            if _is_params(node.value):
+                found.needed.update(_texts([node.slice]))
+        elif isinstance(node, ast.Call):
+            found.texts.update(k.arg for k in node.keywords if k.arg)
+            if isinstance(node.func, ast.Attribute) and _is_params(node.func.value):
+                found.asked.update(_texts(node.args[:1]) if node.func.attr == "get" else ())
+            found.whole |= _hands_on(node)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            named = [t.id for t in node.targets if isinstance(t, ast.Name)]
+            found.known.update(_texts(node.value.keys) if DEFAULTS in named else ())
 
 
 def _walk(tree: ast.AST) -> list[ast.AST]:
@@ -187,24 +193,18 @@ def _walk(tree: ast.AST) -> list[ast.AST]:
     return found
 
 
-def _names(node: ast.Assign) -> list[str]:
-    return [t.id for t in node.targets if isinstance(t, ast.Name)]
-
-
 def _is_params(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and node.id == PARAMS
 
 
-def _texts(nodes: Iterator[ast.AST] | list[ast.expr | None]) -> Iterator[str]:
+def _texts(nodes: Sequence[ast.AST | None]) -> Iterator[str]:
     return (n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
 
 
-def _hands_on(node: ast.AST) -> bool:
+def _hands_on(call: ast.Call) -> bool:
     """``call(**params)`` and ``params.items()``: whatever is declared is used."""
-    if isinstance(node, ast.Attribute):
-        return node.attr == "items" and _is_params(node.value)
-    if not isinstance(node, ast.Call) or (
-        isinstance(node.func, ast.Name) and node.func.id == "dict"
-    ):
+    if isinstance(call.func, ast.Attribute) and _is_params(call.func.value):
+        return call.func.attr == "items"
+    if isinstance(call.func, ast.Name) and call.func.id == "dict":
         return False
-    return any(k.arg is None and _is_params(k.value) for k in node.keywords)
+    return any(k.arg is None and _is_params(k.value) for k in call.keywords)
