@@ -6,14 +6,19 @@ import dataclasses
 import re
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+import tifffile
 import yaml
 from PIL import Image
 
+import tilewright
 from tilewright import __version__, cli, environments
+from tilewright.extract import ImageTile
 from tilewright.inputs import COLUMNS
 from tilewright.jobs import Recipe
 from tilewright.manifest import (
@@ -256,3 +261,51 @@ def test_the_manifests_in_the_docs_are_taken_too(tmp_path: Path) -> None:
     assert len(locations) == 2
     digest = yaml.safe_load(fenced(page, "yaml", "example.org"))
     assert Version.model_validate(digest["versions"]["v1"]).tasks["nuclei"].locations[0].sha256
+
+
+# The examples of docs/python.md work; its Dataset, too, where torch is
+
+
+def test_tiles_are_read_as_the_docs_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, (448, 900, 3), "uint8")
+    tifffile.imwrite(tmp_path / "slide.tif", pixels, photometric="rgb")
+    monkeypatch.chdir(tmp_path)
+    exec(fenced(DOCS / "python.md", "python", "Resolution(mpp=0.5)"), {})  # noqa: S102
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == "0 (3, 224, 224) (0.0, 0.0) (112.0, 112.0)"
+    assert second == "1 (3, 224, 224) (0.0, 448.0) (112.0, 112.0)"
+    assert third == "2 (3, 224, 224) (0.0, 896.0) (112.0, 1.0)"
+
+
+def test_the_docs_name_every_part_of_a_tile_and_all_that_is_public() -> None:
+    page = DOCS / "python.md"
+    assert set(rows(section(page, "Tiles without the pipeline"))) >= {
+        f.name for f in dataclasses.fields(ImageTile)
+    }
+    named = {name for line in rows(section(page, "From Python")) for name in line.split(", ")}
+    assert {n.removeprefix("tilewright.") for n in named if "tilewright." in n} >= set(
+        tilewright.__all__
+    )
+
+
+def test_the_docs_dataset_is_ten_lines_of_a_dataset(tmp_path: Path) -> None:
+    """With stand-ins for the three names of torch that it uses; `base` has no torch."""
+    code = fenced(DOCS / "python.md", "python", "class TileDataset")
+    body = code[code.index("class TileDataset") :]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 10
+    pixels = np.arange(60 * 70, dtype="uint16").reshape(60, 70)
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    torch = SimpleNamespace(
+        utils=SimpleNamespace(data=SimpleNamespace(Dataset=object)),
+        from_numpy=np.asarray,
+        tensor=np.asarray,
+    )
+    names: dict[str, Any] = {"torch": torch, "tilewright": tilewright}
+    exec(body, names)  # noqa: S102
+    dataset = names["TileDataset"](tmp_path / "a.tif", TileSpec({"y": 60, "x": 35}))
+    assert len(dataset) == 2
+    array, origin = dataset[1]
+    np.testing.assert_array_equal(array[0], pixels[:, 35:])
+    assert origin.tolist() == [0, 35]
