@@ -18,8 +18,10 @@ import torch
 
 from tilewright import tensors
 from tilewright.postprocess import to_labels
+from tilewright.serve import precision
 
 Params = Dict[str, Any]
+HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def check_archive(weights: str) -> None:
@@ -57,9 +59,11 @@ def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, 
     if os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     scripted = torch.jit.load(weights, map_location=device).eval()
+    half = HALF.get(precision(spec, device))
+    kind = device.partition(":")[0]
 
     def call(tiles: np.ndarray) -> Any:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(kind, half, enabled=half is not None):
             return arrays(scripted(torch.from_numpy(tiles).to(device)))
 
     return tensors.Network(call, dtype=params.get("dtype") or "float32"), spec, params

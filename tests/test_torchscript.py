@@ -109,9 +109,17 @@ def folder(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ours(python: Path, file: Path, kind: str, tiles: Array = TILES, **params: Any) -> Array:
+def ours(
+    python: Path,
+    file: Path,
+    kind: str,
+    tiles: Array = TILES,
+    precision: str = "fp32",
+    **params: Any,
+) -> Array:
     """The results by the script and the pipe."""
-    spec = {"output_kind": kind, "tile_spec": {"size": {"y": 40, "x": 48}}}
+    size = {"size": {"y": 40, "x": 48}}
+    spec = {"output_kind": kind, "tile_spec": size, "precision": precision}
     with ModelProcess(
         python,
         SCRIPT,
@@ -132,6 +140,9 @@ def test_maps_vectors_and_labels_are_those_of_torch_alone(python: Path, folder: 
     for name in ("maps.pt", "traced.pt"):
         found = ours(python, folder / name, "map")
         np.testing.assert_allclose(found, maps, rtol=1e-5, atol=1e-6)
+    halved = ours(python, folder / "maps.pt", "map", precision="bf16")
+    assert halved.dtype == np.float32
+    assert 1e-4 < np.abs(halved - maps).mean() < 0.1, "bfloat16 has 8 bits"
     vectors = np.load(folder / "vectors.npy")
     found = ours(python, folder / "vectors.pt", "embedding")
     np.testing.assert_allclose(found, vectors, rtol=1e-5, atol=1e-6)
