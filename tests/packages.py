@@ -132,3 +132,32 @@ def zipped(folder: Path) -> Path:
         for file in sorted(folder.iterdir()):
             archive.write(file, file.name)
     return path
+
+
+FLOAT = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
+
+
+def filled(axis: Values) -> Values:
+    """An axis with what is there if nobody says so."""
+    if axis["type"] == "batch":
+        return {"id": "batch", "size": None, **axis}
+    if axis["type"] == "channel":
+        return axis
+    size = axis["size"]
+    offset = {"offset": 0, **size} if "axis_id" in size else size
+    return {"scale": 1.0, **axis, "size": offset}
+
+
+FULL = put(
+    NEWEST,
+    id=None,
+    links=[],
+    cite=[{**NEWEST["cite"][0], "url": None}],
+    inputs__0__test_shape={},
+    outputs__0__test_shape={},
+    inputs__0__axes=[filled(axis) for axis in NEWEST["inputs"][0]["axes"]],
+    outputs__0__axes=[filled(axis) for axis in NEWEST["outputs"][0]["axes"]],
+    inputs__0__preprocessing=[FLOAT, FLOAT],
+    outputs__0__postprocessing=[FLOAT],
+)
+"""As much of what bioimageio.spec makes of `NEWEST` as counts here."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from packages import ANY, NEWEST, channels, like, put, side
+from packages import ANY, FLOAT, FULL, channels, like, put, side
 
 from tilewright.bioimageio import translate
 from tilewright.errors import TilewrightError
 
 Values = dict[str, Any]
-FLOAT = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
 ZSCORE = {"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"], "eps": 1e-6}}
 RANGE = {
     "id": "scale_range",
@@ -22,24 +21,6 @@ RANGE = {
 }
 HALVED = {"id": "scale_linear", "kwargs": {"gain": 0.5, "offset": 0.0}}
 SIGMOID: Values = {"id": "sigmoid", "kwargs": {}}
-FULL = put(
-    NEWEST,
-    id=None,
-    links=[],
-    cite=[{**NEWEST["cite"][0], "url": None}],
-    inputs__0__test_shape={},
-    outputs__0__test_shape={},
-    inputs__0__axes=[{"type": "batch", "id": "batch", "size": None}, *(
-        {"scale": 1.0, **a} for a in NEWEST["inputs"][0]["axes"][1:]
-    )],
-    outputs__0__axes=[{"type": "batch", "id": "batch", "size": None}, *(
-        put({"scale": 1.0, **a}, size={"offset": 0, **a["size"]}) if "size" in a else a
-        for a in NEWEST["outputs"][0]["axes"][1:]
-    )],
-    inputs__0__preprocessing=[FLOAT, FLOAT],
-    outputs__0__postprocessing=[FLOAT],
-)  # fmt: skip
-"""As much of what bioimageio.spec makes of `NEWEST` as counts here."""
 
 
 def before(*steps: Values, **changes: Any) -> Values:
@@ -57,6 +38,16 @@ def axes(*given: Values, result: tuple[Values, ...] = ()) -> Values:
     inputs = [batch, channels("dna"), *({"scale": 1.0, **a} for a in given)]
     outputs = [batch, channels("inside"), *outs]
     return put(FULL, inputs__0__axes=inputs, outputs__0__axes=outputs)
+
+
+def coarser(*scales: float) -> Values:
+    """The description with output pixels so many times as large, along y and x."""
+    given = side("y", ANY), side("x", ANY)
+    outs = tuple(
+        like(a, scale=s, halo=11, size={"offset": 0})
+        for a, s in zip("yx", (*scales, *scales), strict=False)
+    )
+    return axes(*given, result=outs)
 
 
 def spec_of(described: Values, **wishes: Any) -> Values:
@@ -151,10 +142,9 @@ REFUSED = [
                  "an axis time of more than one time", id="time"),
     pytest.param(axes(side("y", ANY), side("x", ANY), result=(
         like("y", scale=1.0, size={"offset": -8}), like("x", scale=1.0, size={"offset": 0}))),
-        "maps isn't as large as its input along y", id="smaller"),
-    pytest.param(axes(side("y", ANY), side("x", ANY), result=(
-        like("y", scale=2.0, size={"offset": 0}), like("x", scale=2.0, size={"offset": 0}))),
-        "maps isn't as large as its input along y", id="coarser"),
+        "maps isn't as large as, or a whole part of, its input", id="smaller"),
+    pytest.param(coarser(1.5), "maps isn't as large as, or a whole part of,", id="one-and-a-half"),
+    pytest.param(coarser(2.0, 1.0), "maps isn't as large as, or a whole part of,", id="uneven"),
 ]  # fmt: skip
 
 
@@ -210,6 +200,15 @@ def test_a_tile_is_of_a_size_that_the_network_takes(
         assert (*found, tile.get("variable_input", False)) == wanted
     assert tile.get("stride_multiple", 1) == (step if wanted[3] else 1)
     assert any("no halo" in note for note in imported.notes) == (not halo)
+
+
+def test_maps_may_be_coarser_than_the_image_but_labels_may_not() -> None:
+    tile = spec_of(coarser(16.0))["tile_spec"]
+    assert tile["context"]["y"] == tile["context"]["x"] == 16 * 11
+    assert tile["stride_multiple"] == 16
+    assert tile["size"]["y"] == 16 * 44
+    with pytest.raises(TilewrightError, match="maps isn't as large as its input"):
+        spec_of(coarser(2.0), labels="components")
 
 
 def test_labels_are_made_only_when_asked_for() -> None:

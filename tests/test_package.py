@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -13,18 +14,21 @@ import numpy as np
 import onnxruntime
 import pytest
 import tifffile
-from packages import NEWEST, OLDER, Values, package, put, zipped
+from packages import FULL, NEWEST, OLDER, Values, package, put, zipped
 from pictures import reference
+from running import Checkout, level0, run_json, store
 from scipy.ndimage import gaussian_filter
 
+from tilewright import environments
 from tilewright.bank import Bank, tile_name
+from tilewright.bioimageio import translate
 from tilewright.errors import TilewrightError
 from tilewright.jobs import ImageRef, Job
 from tilewright.package import Wishes, import_package, member, opened, read
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.postprocess import to_labels
 from tilewright.preprocess import TileReader
-from tilewright.registry import ROOT, Choice, Registry
+from tilewright.registry import ROOT, Choice, Registry, file_digest
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
@@ -185,6 +189,79 @@ def test_an_imported_model_gives_the_packages_test_output(
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+MAKE = """
+import sys, numpy, torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 9, padding=4)
+
+    def forward(self, tiles):
+        return torch.sigmoid(self.conv(tiles.permute(0, 3, 1, 2))), tiles
+
+torch.manual_seed(0)
+torch.jit.script(Net()).save(sys.argv[1] + "/net.pt")
+tiles = torch.from_numpy(numpy.load(sys.argv[1] + "/prepared.npy"))
+with torch.no_grad():
+    numpy.save(sys.argv[1] + "/wanted.npy", torch.jit.load(sys.argv[1] + "/net.pt")(tiles)[0])
+"""
+"""A network that takes channels last and gives them first; what torch alone makes of tiles."""
+
+
+@pytest.mark.slow
+def test_an_imported_torchscript_model_gives_what_torch_gives(tmp_path: Path) -> None:
+    python = environments.build("torchscript") / "bin" / "python"
+    np.save(tmp_path / "prepared.npy", zscored(GIVEN).transpose(0, 2, 3, 1))
+    (tmp_path / "make.py").write_text(MAKE)
+    subprocess.run([python, tmp_path / "make.py", tmp_path], check=True, timeout=300)
+    given = copy.deepcopy(newest()[0]["inputs"][0])
+    given["axes"].append(given["axes"].pop(1))
+    described = put(
+        newest()[0],
+        inputs=[given],
+        weights={"torchscript": {"source": "net.pt", "pytorch_version": "2.8.0"}},
+        outputs__0__postprocessing=[],
+    )
+    wanted, last = np.load(tmp_path / "wanted.npy"), GIVEN.transpose(0, 2, 3, 1)
+    folder = package(tmp_path / "package", described, tmp_path / "net.pt", last, wanted)
+    model = choice(tmp_path / "out", folder / "rdf.yaml")
+    assert model.values({})["layout"] == "byxc"
+    golden = tmp_path / "out" / "goldens" / model.model_name
+    np.testing.assert_array_equal(tifffile.imread(golden / "input.tif"), GIVEN[0])
+
+    found = predicted(model, golden / "input.tif", python)
+
+    assert wanted.std() > 0.02, "too plain to tell anything"
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.nextflow
+def test_an_imported_models_maps_are_those_of_the_whole_image(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """Its halo is wider than the network looks, so tiles leave no trace."""
+    described, wanted = newest()
+    folder = package(tmp_path / "package", described, NUCLEI, GIVEN, wanted)
+    model = choice(tmp_path / "models", folder / "rdf.yaml")
+    pixels = np.tile(GIVEN[0], (1, 6, 6))
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(
+        tmp_path / "images" / "a.tif", pixels, photometric="minisblack", metadata={"axes": "CYX"}
+    )
+    words = ("--model", model.manifest.short_name, "--manifests", tmp_path / "models")
+    ran = checkout.cli(
+        "run", "--input", tmp_path / "images", "--outdir", tmp_path / "out", *words, cwd=tmp_path
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert run_json(tmp_path / "out")["images"][0]["tiles"] > 3
+    maps = level0(store(tmp_path / "out", "a"), "maps/everything")
+    whole = 2 * by_onnx(zscored(pixels[None]))[0] + 0.5
+    np.testing.assert_allclose(maps.reshape(whole.shape), whole, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_labels_of_an_imported_model_are_those_of_its_maps(tmp_path: Path) -> None:
     described, maps = put(newest()[0], outputs__0__postprocessing=[]), by_onnx(zscored(GIVEN))
@@ -208,6 +285,30 @@ def test_labels_of_an_imported_model_are_those_of_its_maps(tmp_path: Path) -> No
     (wanted,) = to_labels(maps, rule)
     assert wanted.max() > 3
     np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.slow
+def test_the_descriptions_of_the_fast_tests_are_as_the_library_gives_them(tmp_path: Path) -> None:
+    folder = package(tmp_path / "package", copy.deepcopy(NEWEST), NUCLEI, GIVEN, by_onnx(GIVEN))
+    answer = read(folder)
+    assert answer["format"] == NEWEST["format_version"]
+    tested = {"batch": 1, "channel": 3, "y": 104, "x": 120}
+    by_hand = put(FULL, inputs__0__test_shape=tested, outputs__0__test_shape=tested)
+    by_hand["weights"]["onnx"]["sha256"] = file_digest(NUCLEI)
+    assert subset(by_hand["inputs"][0]["axes"], answer["description"]["inputs"][0]["axes"])
+    assert subset(by_hand["outputs"][0]["axes"], answer["description"]["outputs"][0]["axes"])
+    found, wanted = translate(answer["description"]), translate(by_hand)
+    assert (found.manifest, found.config) == (wanted.manifest, wanted.config)
+    assert found.notes == wanted.notes
+
+
+def subset(ours: Any, theirs: Any) -> bool:
+    """Whether all that we say is said there, too."""
+    if isinstance(ours, dict):
+        return all(k in theirs and subset(v, theirs[k]) for k, v in ours.items())
+    if isinstance(ours, list):
+        return len(ours) == len(theirs) and all(map(subset, ours, theirs))
+    return bool(ours == theirs)
 
 
 @pytest.mark.slow

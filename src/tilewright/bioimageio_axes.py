@@ -49,19 +49,11 @@ def layouts(given: Values, result: Values) -> tuple[str, str]:
     Raises
     ------
     TilewrightError
-        When an axis isn't there, or the output isn't as large as the input.
+        When an axis isn't there.
     """
     orders = _layout(given), _layout(result)
     if not {"y", "x"} <= set(orders[0]):
         raise cannot(f"its input {given['id']} has no axes y and x")
-    sides = {a["id"]: a for a in given["axes"] if a["type"] == "space"}
-    outs = {a["id"]: a for a in result["axes"] if a["type"] == "space"}
-    for name, axis in sides.items():
-        if name not in outs or not _same_size(axis, outs[name], sides):
-            raise cannot(
-                f"its output {result['id']} isn't as large as its input along {name}",
-                "Such a network needs a script (docs/adding-a-model.md).",
-            )
     return orders
 
 
@@ -77,15 +69,31 @@ def _layout(tensor: Values) -> str:
     return letters
 
 
-def _same_size(given: Values, result: Values, inputs: dict[str, Values]) -> bool:
-    """Whether an output's axis has as many pixels as the input's."""
+def _coarseness(given: Values, result: Values, labels: bool) -> int:
+    """How many pixels of the input, along each axis, are one of the output."""
+    sides = {a["id"]: a for a in given["axes"] if a["type"] == "space"}
+    outs = {a["id"]: a for a in result["axes"] if a["type"] == "space"}
+    found = {_times(axis, outs[name], sides) if name in outs else 0 for name, axis in sides.items()}
+    if len(found) > 1 or 0 in found or (labels and found != {1}):
+        wanted = "as large as" if labels else "as large as, or a whole part of,"
+        raise cannot(
+            f"its output {result['id']} isn't {wanted} its input",
+            "Such a network needs a script (docs/adding-a-model.md).",
+        )
+    return found.pop()
+
+
+def _times(given: Values, result: Values, inputs: dict[str, Values]) -> int:
+    """How many times as long an input's axis is as the output's; 0 if no whole number."""
     size = result["size"]
     if isinstance(size, int):
-        return bool(size == given["size"])
+        whole = isinstance(given["size"], int) and given["size"] % size == 0
+        return int(given["size"] // size) if whole else 0
     like = inputs.get(size["axis_id"])
-    if like is None or size["offset"] or result["scale"] != like["scale"]:
-        return False
-    return bool(like is given or _extent(like, inputs) == _extent(given, inputs))
+    if like is None or size["offset"] or _extent(like, inputs) != _extent(given, inputs):
+        return 0
+    times = result["scale"] / like["scale"]
+    return int(times) if times == int(times) else 0
 
 
 def _extent(axis: Values, axes: dict[str, Values]) -> tuple[int, int]:
@@ -105,20 +113,21 @@ def _extent(axis: Values, axes: dict[str, Values]) -> tuple[int, int]:
 
 def tile_spec(given: Values, result: Values, labels: bool, notes: list[str]) -> Values:
     """ModelSpec's `axes` and `tile_spec`; what was left open is chosen."""
-    sides = _sides(given, result)
+    coarse = _coarseness(given, result, labels)
+    sides = _sides(given, result, coarse)
     if not any(side.halo for side in sides.values()):
         notes.append(f"The package gives no halo; a context of {GUESS} px at most is a guess.")
     free = all(s.step and s.least % s.step == 0 and s.least <= MOST_LEAST for s in sides.values())
-    tile = (_free if free else _fixed)(sides, labels)
+    tile = (_free if free else _fixed)(sides, labels, coarse)
     if free and any(s.least > s.step for s in sides.values()):
         least = max(s.least for s in sides.values())
         notes.append(f"The package is for images of at least {least} px a side.")
     return {"tile_spec": tile, "axes": "C" + "".join(sides).upper()}
 
 
-def _sides(given: Values, result: Values) -> dict[str, Side]:
+def _sides(given: Values, result: Values, coarse: int) -> dict[str, Side]:
     axes = {a["id"]: a for a in given["axes"] if a["type"] == "space"}
-    halos = {a["id"]: a.get("halo") or 0 for a in result["axes"] if a["type"] == "space"}
+    halos = {a["id"]: coarse * (a.get("halo") or 0) for a in result["axes"]}
     tested = given.get("test_shape") or {}
     return {
         a: Side(*_extent(axes[a], axes), halos.get(a, 0), int(tested.get(a, 0)))
@@ -127,9 +136,9 @@ def _sides(given: Values, result: Values) -> dict[str, Side]:
     }
 
 
-def _free(sides: dict[str, Side], labels: bool) -> Values:
+def _free(sides: dict[str, Side], labels: bool, coarse: int) -> Values:
     """Tiles of any size: none is smaller than the network takes, the test input fits into one."""
-    multiple = math.lcm(*(side.step for side in sides.values()))
+    multiple = math.lcm(coarse, *(side.step for side in sides.values()))
     guess = 0 if any(side.halo for side in sides.values()) else GUESS
     size, band, context = {}, {}, {}
     for axis, side in sides.items():
@@ -142,7 +151,7 @@ def _free(sides: dict[str, Side], labels: bool) -> Values:
     return {**tile, "stride_multiple": multiple}
 
 
-def _fixed(sides: dict[str, Side], labels: bool) -> Values:
+def _fixed(sides: dict[str, Side], labels: bool, coarse: int) -> Values:
     """Tiles of one size: the only one, else the test input's, else the usual one."""
     size, band, context = {}, {}, {}
     for axis, side in sides.items():
@@ -151,7 +160,7 @@ def _fixed(sides: dict[str, Side], labels: bool) -> Values:
             more = math.ceil(max(_usual(axis, sides) - side.least, 0) / side.step) * side.step
             size[axis] = side.tested or side.least + more
         guess = 0 if any(s.halo for s in sides.values()) else min(GUESS, size[axis] // 8)
-        context[axis] = side.halo or guess
+        context[axis] = _up(side.halo or guess, coarse)
         most = max(0, (3 * size[axis] // 4 - 2 * context[axis]) // 2)  # a quarter stays its core
         band[axis] = min(BAND, most) if labels and axis != "z" else 0
     return {"size": size, "band": band, "context": context}
