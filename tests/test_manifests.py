@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import textwrap
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+import tifffile
 import yaml
 
+from tilewright import preprocess
+from tilewright.configs import config_values, downloaded
+from tilewright.documents import LARGEST, read_document
 from tilewright.errors import TilewrightError
 from tilewright.manifest import TASK_NAMES
+from tilewright.plan import Plan, make_plan
 from tilewright.registry import ROOT, Choice, Registry
 
 TOY = """\
@@ -474,3 +486,130 @@ def test_without_a_spec_a_versions_axes_decide(
 def test_every_task_of_ai_ondemand_has_its_display_name() -> None:
     schema = pytest.importorskip("aiod_registry.schema", reason="it is for Python 3.11 and 3.12")
     assert {name: TASK_NAMES.get(name) for name in schema.TASK_NAMES} == schema.TASK_NAMES
+
+
+# What PLAN makes of it
+
+
+def planned(tmp_path: Path, **params: Any) -> Plan:
+    """A plan of one small image of two channels."""
+    (tmp_path / "in").mkdir(exist_ok=True)
+    tifffile.imwrite(
+        tmp_path / "in" / "a.tif", np.zeros((2, 32, 40), np.uint8), metadata={"axes": "CYX"}
+    )
+    given = {"input": str(tmp_path / "in"), "outdir": str(tmp_path / "out"), "axes": "CYX"}
+    return make_plan(given | {"weights_dir": str(tmp_path / "weights")} | params, tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(set(THEIRS) - SCRIPTS))
+def test_a_model_without_a_script_ends_plan_with_the_scripts_name(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(TilewrightError) as caught:
+        planned(tmp_path, model=name, manifests=str(aiod()))
+    assert caught.value.code == 69
+    assert str(caught.value).strip() == (
+        f"The model {name} has no script bin/run_{name}.py yet. "
+        "Choose another model (./tilewright models lists them) or add the script."
+    )
+
+
+CHOSEN = [
+    pytest.param({}, (0, 1), id="none"),
+    pytest.param({"segment_channel": 2, "nucleus_channel": 1}, (1, 0), id="both"),
+    pytest.param({"segment_channel": 2}, (1, preprocess.EMPTY), id="segment"),
+    pytest.param({"nucleus_channel": 2}, (0, 1), id="nucleus"),
+]
+
+
+@pytest.mark.parametrize(("values", "channels"), CHOSEN)
+def test_a_models_own_parameters_choose_channels(
+    tmp_path: Path, values: dict[str, int], channels: tuple[int, ...]
+) -> None:
+    (tmp_path / "own.yml").write_text(json.dumps(values))
+    plan = planned(
+        tmp_path, model="cellpose", manifests=str(aiod()), model_config=str(tmp_path / "own.yml")
+    )
+    assert plan.images[0].ref.channels == channels
+    assert plan.recipe.params["segment_channel"] == plan.recipe.params["nucleus_channel"] == 0
+
+
+def test_channels_said_twice_or_out_of_range_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yml").write_text("segment_channel: 2\n")
+    given = {"model": "cellpose", "model_config": str(tmp_path / "own.yml")}
+    with pytest.raises(TilewrightError, match=r"--channels and .*\(segment\) both name channels"):
+        planned(tmp_path, **given, channels="segment=0")
+    (tmp_path / "own.yml").write_text("segment_channel: 9\n")
+    with pytest.raises(TilewrightError, match="has no channel '8'"):
+        planned(tmp_path, **given)
+
+
+def test_a_variant_reaches_the_recipe_and_the_results_name(tmp_path: Path) -> None:
+    over = """\
+    short_name: nuclei
+    extends: true
+    spec: {variants: {rough: {precision: bf16, tile_spec: {band: 16}}}}
+    """
+    folder = site(tmp_path / "site", textwrap.dedent(over), "nuclei.yml")
+    plan = planned(tmp_path, manifests=str(folder), variant="rough", channels="0")
+    assert (plan.recipe.spec.precision, plan.recipe.spec.tile_spec.band["y"]) == ("bf16", 16)
+    assert plan.recipe.spec.variants is None
+    assert {g.store for g in plan.groups} == {"nuclei-1.0.0-nuclei-rough.zarr"}
+    assert plan.to_dict()["store"] == "nuclei-1.0.0-nuclei-rough.zarr"
+    with pytest.raises(TilewrightError, match="no variant of nuclei called 'fine'"):
+        planned(tmp_path, manifests=str(folder), variant="fine", channels="0")
+
+
+class Configs(BaseHTTPRequestHandler):
+    """Serves a config file, a huge one, or nothing, and counts."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        body = {"/net.json": b'{"sigma": 3.5}', "/huge.yml": b"#" * (LARGEST + 1)}.get(self.path)
+        self.send_response(200 if body else 404)
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Configs.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Configs) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+
+
+def test_a_config_file_is_downloaded_once(tmp_path: Path, server: str) -> None:
+    for _ in range(2):
+        assert read_document(downloaded(f"{server}/net.json", tmp_path)).data == {"sigma": 3.5}
+    assert Configs.asked == ["/net.json"]
+    assert len(list((tmp_path / "configs").iterdir())) == 1
+
+
+def test_a_config_file_that_cant_be_had_is_named_and_nothing_is_kept(
+    tmp_path: Path, server: str
+) -> None:
+    with pytest.raises(TilewrightError, match=r"/none.yml can't be had \(.*404.*Try again"):
+        downloaded(f"{server}/none.yml", tmp_path)
+    with pytest.raises(TilewrightError, match="is larger than 1 MiB"):
+        downloaded(f"{server}/huge.yml", tmp_path)
+    assert not list(tmp_path.rglob("*.yml"))
+
+
+def test_a_downloaded_config_file_is_what_a_model_gets(tmp_path: Path) -> None:
+    address = "https://example.org/net.yml"
+    choice = with_config(tmp_path, address)
+    with pytest.raises(TilewrightError, match="a config file that isn't here: https"):
+        choice.values({})
+    name = hashlib.sha256(address.encode()).hexdigest()
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / f"{name}.yml").write_text("sigma: 7\n")
+    base = config_values(choice, tmp_path)
+    assert choice.values({}, base) == {"sigma": 7.0}
+    assert choice.values({"sigma": 1}, base) == {"sigma": 1.0}
