@@ -314,6 +314,18 @@ def test_the_labels_are_the_librarys_own_value_for_value(
 
 
 @pytest.mark.slow
+def test_ai_ondemands_own_manifest_runs_the_same_network(
+    python: Path, weights: Path, expected: dict[tuple[str, str], Array], tmp_path: Path
+) -> None:
+    theirs = pytest.importorskip("aiod_registry", reason="its package is for Python 3.11 and 3.12")
+    registry = Registry.load(Path(theirs.__file__).parent / "manifests")
+    needless = {"channel_axis": 0, "z_axis": 1, "anisotropy": 2.0}
+    values = registry.choose("cellpose", "cyto3").values({**MANY, **needless})
+    (found,) = ours(python, weights / "cells.pth", [TILES["two"][0]], values, tmp_path)
+    np.testing.assert_array_equal(found, expected["plain", "two"])
+
+
+@pytest.mark.slow
 def test_channels_and_settings_change_the_labels(expected: dict[tuple[str, str], Array]) -> None:
     """Or else the comparison with the library would prove nothing."""
     distinct = [("plain", "grey-repeated"), ("plain", "two"), ("plain", "two-swapped")]
