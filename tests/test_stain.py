@@ -127,6 +127,16 @@ def test_a_bigger_image_is_fitted_to_an_even_share_of_its_pixels(
     np.testing.assert_allclose(ahead["stain"][0]["HERef"], share.HERef)
 
 
+def test_not_a_number_does_not_count_for_the_fit(tmp_path: Path) -> None:
+    pixels = (TISSUE / 255).astype("float32")
+    pixels[:20, :30] = np.nan
+    ahead = statistics(saved(tmp_path, pixels), model("macenko"))
+    assert ahead is not None
+    rest = NumpyMacenkoNormalizer()
+    rest.fit((pixels * 255)[np.isfinite(pixels).all(axis=2)])
+    np.testing.assert_allclose(ahead["stain"][0]["HERef"], rest.HERef)
+
+
 def test_bgr_is_the_stained_rgb_turned_round(tmp_path: Path) -> None:
     ref = saved(tmp_path, TISSUE)
     bgr = whole(ref, model("macenko", color_space="BGR"))

@@ -130,6 +130,7 @@ def _density(pixels: Array) -> Array:
 
 def _fitted(method: str, pixels: Array) -> Fit | None:
     """Fit torchstain to (n, 3) pixels of 0 to 255; None without tissue, or of one colour."""
+    pixels = pixels[np.isfinite(pixels).all(axis=1)]
     density = _density(pixels)
     tissue = density[(density >= DENSITY).all(axis=1)]
     if len(tissue) < max(3, LEAST_TISSUE * len(pixels)) or not np.ptp(tissue, axis=0).any():
