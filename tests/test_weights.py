@@ -14,12 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
+from running import Checkout, run_json, write_discs
 from web import Page, Web, serving
 
-from tilewright import downloads, weights
+from tilewright import cli, downloads, weights
+from tilewright import kept as kept_files
 from tilewright.errors import TilewrightError
-from tilewright.manifest import Manifest
+from tilewright.kept import path_of
+from tilewright.manifest import Location, Manifest
 from tilewright.registry import ROOT, Choice
+from tilewright.sources import NotTaken
 
 CONTENT = b"weights" * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -42,12 +48,12 @@ def choice(*locations: object, **more: Any) -> Choice:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kept_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of weights that isn't there yet; nobody's token is on this machine."""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    return tmp_path / "cache"
+    return tmp_path / "kept_in"
 
 
 @pytest.fixture
@@ -67,17 +73,17 @@ def local(tmp_path: Path) -> Path:
     return path
 
 
-def kept(cache: Path) -> bytes:
+def kept(kept_in: Path) -> bytes:
     """What a model script would open."""
-    path = weights.path_of(SHA, cache)
+    path = path_of(SHA, kept_in)
     assert path is not None
     return path.read_bytes()
 
 
-def failure(toy: Choice, cache: Path) -> TilewrightError:
+def failure(toy: Choice, kept_in: Path) -> TilewrightError:
     """The error that fetching ends in."""
     with pytest.raises(TilewrightError) as caught:
-        weights.fetch(toy, cache)
+        weights.fetch(toy, kept_in)
     assert caught.value.code == 69
     return caught.value
 
@@ -85,62 +91,62 @@ def failure(toy: Choice, cache: Path) -> TilewrightError:
 # On this machine
 
 
-def test_a_local_file_answers_to_its_digest(local: Path, cache: Path) -> None:
-    assert weights.find(choice(str(local)), cache) == SHA
-    assert kept(cache) == CONTENT
+def test_a_local_file_answers_to_its_digest(local: Path, kept_in: Path) -> None:
+    assert weights.find(choice(str(local)), kept_in) == SHA
+    assert kept(kept_in) == CONTENT
 
 
 def test_a_local_file_of_another_digest_or_size_is_passed_over(
-    local: Path, cache: Path, tmp_path: Path
+    local: Path, kept_in: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "wrong.bin").write_bytes(b"wrong")
     wrong = str(tmp_path / "wrong.bin")
     toy = choice({"location": wrong, "sha256": SHA}, {"location": str(local), "sha256": SHA})
-    assert weights.find(toy, cache) == SHA
-    assert weights.find(choice({"location": wrong, "bytes": 7000}, str(local)), cache) == SHA
+    assert weights.find(toy, kept_in) == SHA
+    assert weights.find(choice({"location": wrong, "bytes": 7000}, str(local)), kept_in) == SHA
 
 
 def test_a_local_file_is_read_whole_once_and_again_when_it_changes(
-    local: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    local: Path, kept_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    digest = weights.file_digest
-    monkeypatch.setattr(weights, "file_digest", lambda path: read.append(path) or digest(path))
+    digest = kept_files.file_digest
+    monkeypatch.setattr(kept_files, "file_digest", lambda path: read.append(path) or digest(path))
     toy = choice(str(local))
-    assert [weights.find(toy, cache) for _ in range(3)] == [SHA] * 3
+    assert [weights.find(toy, kept_in) for _ in range(3)] == [SHA] * 3
     assert len(read) == 1
     local.write_bytes(b"trained on")
-    assert weights.find(toy, cache) == hashlib.sha256(b"trained on").hexdigest()
+    assert weights.find(toy, kept_in) == hashlib.sha256(b"trained on").hexdigest()
     assert len(read) == 2
 
 
 def test_a_link_whose_file_has_changed_answers_to_its_digest_no_more(
-    local: Path, cache: Path, web: Web
+    local: Path, kept_in: Path, web: Web
 ) -> None:
-    weights.find(choice(str(local)), cache)
+    weights.find(choice(str(local)), kept_in)
     local.write_bytes(b"trained on")
     with pytest.raises(TilewrightError, match=f"The weights {SHA[:12]}… are not in .* any more"):
-        weights.path_of(SHA, cache)
+        path_of(SHA, kept_in)
     toy = choice({"location": f"{web.url}/toy.bin", "sha256": SHA})
-    assert weights.find(toy, cache) is None
-    assert weights.fetch(toy, cache) == SHA
-    assert kept(cache) == CONTENT
+    assert weights.find(toy, kept_in) is None
+    assert weights.fetch(toy, kept_in) == SHA
+    assert kept(kept_in) == CONTENT
 
 
-def test_a_link_whose_file_is_gone_is_fetched_anew(local: Path, cache: Path, web: Web) -> None:
-    weights.find(choice(str(local)), cache)
+def test_a_link_whose_file_is_gone_is_fetched_anew(local: Path, kept_in: Path, web: Web) -> None:
+    weights.find(choice(str(local)), kept_in)
     local.unlink()
     toy = choice(str(local), {"location": f"{web.url}/other.bin", "sha256": SHA})
     web.pages["/other.bin"] = Page(CONTENT)
-    assert weights.find(toy, cache) is None
-    assert weights.fetch(toy, cache) == SHA
-    assert kept(cache) == CONTENT
+    assert weights.find(toy, kept_in) is None
+    assert weights.fetch(toy, kept_in) == SHA
+    assert kept(kept_in) == CONTENT
 
 
-def test_a_model_without_locations_brings_its_own(cache: Path) -> None:
-    assert weights.find(choice(), cache) == ""
-    assert weights.path_of("", cache) is None
-    assert weights.state(choice(), cache) == "its own"
+def test_a_model_without_locations_brings_its_own(kept_in: Path) -> None:
+    assert weights.find(choice(), kept_in) == ""
+    assert path_of("", kept_in) is None
+    assert weights.state(choice(), kept_in) == "its own"
 
 
 @pytest.mark.parametrize(
@@ -151,39 +157,41 @@ def test_a_model_without_locations_brings_its_own(cache: Path) -> None:
     ],
 )
 def test_a_model_that_needs_the_users_file_says_so(
-    cache: Path, more: dict[str, Any], at: str
+    kept_in: Path, more: dict[str, Any], at: str
 ) -> None:
     toy = choice(**more)
     with pytest.raises(TilewrightError, match="names no place to fetch its weights from") as caught:
-        weights.find(toy, cache)
+        weights.find(toy, kept_in)
     assert at in str(caught.value)
     assert caught.value.code == 69
-    assert weights.state(toy, cache) == "needs your file"
+    assert weights.state(toy, kept_in) == "needs your file"
 
 
 # From the web
 
 
-def test_a_download_is_kept_and_found_again(web: Web, cache: Path) -> None:
+def test_a_download_is_kept_and_found_again(web: Web, kept_in: Path) -> None:
     toy = choice({"location": f"{web.url}/toy.bin", "sha256": SHA, "bytes": len(CONTENT)})
-    assert weights.find(toy, cache) is None
-    assert weights.fetch(toy, cache) == SHA
-    assert weights.fetch(toy, cache) == SHA
-    assert kept(cache) == CONTENT
+    assert weights.find(toy, kept_in) is None
+    assert weights.fetch(toy, kept_in) == SHA
+    assert weights.fetch(toy, kept_in) == SHA
+    assert kept(kept_in) == CONTENT
     assert len(web.seen) == 1
-    assert sorted(p.name for p in cache.rglob("*") if p.is_file()) == ["toy.bin"]
+    assert sorted(p.name for p in kept_in.rglob("*") if p.is_file()) == ["toy.bin"]
 
 
-def test_a_download_without_a_digest_is_remembered_by_what_was_found(web: Web, cache: Path) -> None:
+def test_a_download_without_a_digest_is_remembered_by_what_was_found(
+    web: Web, kept_in: Path
+) -> None:
     toy = choice(f"{web.url}/toy.bin")
     said: list[str] = []
-    assert weights.fetch(toy, cache, said.append) == SHA
+    assert weights.fetch(toy, kept_in, said.append) == SHA
     assert said[0].startswith(f"{web.url}/toy.bin: kept as {SHA}; remove ")
     web.pages["/toy.bin"].content = b"other"
-    assert weights.find(toy, cache) == SHA
+    assert weights.find(toy, kept_in) == SHA
     note = Path(said[0].partition("remove ")[2].removesuffix(" to fetch it anew."))
     note.unlink()
-    assert weights.fetch(toy, cache) == hashlib.sha256(b"other").hexdigest()
+    assert weights.fetch(toy, kept_in) == hashlib.sha256(b"other").hexdigest()
 
 
 def test_a_place_that_nothing_checks_is_warned_of(local: Path) -> None:
@@ -206,20 +214,20 @@ def test_a_place_that_nothing_checks_is_warned_of(local: Path) -> None:
     ],
     ids=["missing", "digest", "web page", "no access", "cut off", "redirect"],
 )
-def test_the_first_reachable_and_right_location_wins(web: Web, cache: Path, first: Page) -> None:
+def test_the_first_reachable_and_right_location_wins(web: Web, kept_in: Path, first: Page) -> None:
     web.pages["/first.bin"] = first
     toy = choice(
         {"location": f"{web.url}/first.bin", "sha256": SHA},
         {"location": f"{web.url}/toy.bin", "sha256": SHA},
         {"location": f"{web.url}/never-asked.bin", "sha256": SHA},
     )
-    assert weights.fetch(toy, cache) == SHA
-    assert kept(cache) == CONTENT
+    assert weights.fetch(toy, kept_in) == SHA
+    assert kept(kept_in) == CONTENT
     assert "/never-asked.bin" not in {s.path for s in web.seen}
 
 
 def test_every_place_and_its_reason_are_named_and_nothing_is_left(
-    web: Web, cache: Path, tmp_path: Path
+    web: Web, kept_in: Path, tmp_path: Path
 ) -> None:
     toy = choice(
         {"location": f"{web.url}/gone.bin", "sha256": SHA},
@@ -230,7 +238,7 @@ def test_every_place_and_its_reason_are_named_and_nothing_is_left(
         {"location": "hf:a/b"},
         "s3://bucket/a",
     )
-    said = str(failure(toy, cache))
+    said = str(failure(toy, kept_in))
     for words in (
         "The weights of toy-v1 can't be had from any place: ",
         "/gone.bin (there is no such file (404)); ",
@@ -243,7 +251,7 @@ def test_every_place_and_its_reason_are_named_and_nothing_is_left(
         "Put the file somewhere readable and name its path as a location",
     ):
         assert words in said
-    assert [p for p in cache.rglob("*") if p.is_file()] == []
+    assert [p for p in kept_in.rglob("*") if p.is_file()] == []
 
 
 TWO = """
@@ -257,11 +265,11 @@ print(weights.fetch(toy, Path(sys.argv[4])))
 """
 
 
-def started(web: Web, cache: Path, **more: Any) -> subprocess.Popen[str]:
+def started(web: Web, kept_in: Path, **more: Any) -> subprocess.Popen[str]:
     """A process that fetches the weights."""
     words = [sys.executable, "-c", TWO, str(Path(__file__).parent), f"{web.url}/toy.bin", SHA]
     return subprocess.Popen(
-        [*words, str(cache)],
+        [*words, str(kept_in)],
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -270,35 +278,35 @@ def started(web: Web, cache: Path, **more: Any) -> subprocess.Popen[str]:
     )
 
 
-def test_two_runs_at_once_download_once(web: Web, cache: Path) -> None:
+def test_two_runs_at_once_download_once(web: Web, kept_in: Path) -> None:
     web.pages["/toy.bin"].slow = 0.15
-    both = [started(web, cache), started(web, cache)]
+    both = [started(web, kept_in), started(web, kept_in)]
     said = [process.communicate(timeout=60) for process in both]
     assert [out for out, _ in said] == [SHA + "\n"] * 2, said
     assert [s.path for s in web.seen] == ["/toy.bin"]
     assert "which is fetching toy.bin" in "".join(err for _, err in said)
 
 
-def test_a_killed_run_leaves_a_lock_that_stops_nobody(web: Web, cache: Path) -> None:
+def test_a_killed_run_leaves_a_lock_that_stops_nobody(web: Web, kept_in: Path) -> None:
     web.pages["/toy.bin"].slow = 0.3
-    first = started(web, cache)
-    while not any(p.stat().st_size for p in cache.glob(f".parts/{SHA}")):
+    first = started(web, kept_in)
+    while not any(p.stat().st_size for p in kept_in.glob(f".parts/{SHA}")):
         assert first.poll() is None, first.communicate()
     first.kill()
     first.communicate()
-    assert list(cache.glob(".parts/*.lock"))
+    assert list(kept_in.glob(".parts/*.lock"))
     web.pages["/toy.bin"].slow = 0
     toy = choice({"location": f"{web.url}/toy.bin", "sha256": SHA})
-    assert weights.fetch(toy, cache) == SHA
+    assert weights.fetch(toy, kept_in) == SHA
     assert str(web.seen[1].range).startswith("bytes=")
-    assert list(cache.glob(".parts/*")) == []
+    assert list(kept_in.glob(".parts/*")) == []
 
 
 # From the hub
 
 
 @pytest.fixture
-def hub(web: Web, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Web:
+def hub(web: Web, kept_in: Path, monkeypatch: pytest.MonkeyPatch) -> Web:
     """The server as the hub: a gated file that lies elsewhere."""
     monkeypatch.setenv("HF_ENDPOINT", web.url)
     there = f"{web.other_url}/toy.bin"
@@ -311,13 +319,13 @@ IN_HUB = {"location": "hf:owner/name@abc123/sub/toy.bin", "sha256": SHA}
 
 
 def test_a_gated_file_is_fetched_with_the_users_token_which_the_hub_alone_sees(
-    hub: Web, cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    hub: Web, kept_in: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_good")
-    assert weights.state(choice(IN_HUB, **GATED), cache) == "to fetch"
-    assert weights.fetch(choice(IN_HUB, **GATED), cache) == SHA
+    assert weights.state(choice(IN_HUB, **GATED), kept_in) == "to fetch"
+    assert weights.fetch(choice(IN_HUB, **GATED), kept_in) == SHA
     assert [s.token for s in hub.seen] == ["Bearer hf_good", None]
-    everything = [p.read_bytes() for p in cache.rglob("*") if p.is_file()]
+    everything = [p.read_bytes() for p in kept_in.rglob("*") if p.is_file()]
     assert b"hf_good" not in b"".join(everything) + "".join(capfd.readouterr()).encode()
 
 
@@ -325,10 +333,10 @@ def test_a_gated_file_is_fetched_with_the_users_token_which_the_hub_alone_sees(
     ("token", "says"), [("", "(access is refused (401))"), ("hf_bad", "(your token is refused")]
 )
 def test_a_gated_file_without_access_says_where_to_ask(
-    hub: Web, cache: Path, monkeypatch: pytest.MonkeyPatch, token: str, says: str
+    hub: Web, kept_in: Path, monkeypatch: pytest.MonkeyPatch, token: str, says: str
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
-    error = failure(choice(IN_HUB, **GATED), cache)
+    error = failure(choice(IN_HUB, **GATED), kept_in)
     assert f"hf:owner/name@abc123/sub/toy.bin {says}" in str(error)
     assert error.fix.startswith("Ask for access at https://x.org/ask and give FETCH your token")
     assert "hf_bad" not in str(error)
@@ -395,12 +403,12 @@ def test_a_private_place_is_passed_over_in_silence_and_named_when_nothing_is_lef
         path.write_bytes(CONTENT)
     for path in (file, home):
         path.chmod(0)
-    toy, cache = choice(str(home / "toy.bin"), str(file)), open_folder / "cache"
+    toy, kept_in = choice(str(home / "toy.bin"), str(file)), open_folder / "kept_in"
     with as_anybody():
-        assert weights.state(toy, cache) == "no access"
-        assert weights.find(toy, cache) is None
+        assert weights.state(toy, kept_in) == "no access"
+        assert weights.find(toy, kept_in) is None
         assert capfd.readouterr() == ("", "")
-        said = str(failure(toy, cache))
+        said = str(failure(toy, kept_in))
     assert f"{home}/toy.bin (you may not read it); {file} (you may not read it)." in said
 
 
@@ -420,9 +428,9 @@ def test_a_cache_that_others_fill_is_used_and_one_that_lacks_the_file_is_named(
     assert said.startswith(f"{empty}/.parts: can't be used (Permission denied). Choose a folder")
 
 
-def test_a_pipe_is_no_file_and_is_not_waited_for(cache: Path, tmp_path: Path) -> None:
+def test_a_pipe_is_no_file_and_is_not_waited_for(kept_in: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    said = str(failure(choice(str(tmp_path / "pipe"), "nul\0byte"), cache))
+    said = str(failure(choice(str(tmp_path / "pipe"), "nul\0byte"), kept_in))
     assert "/pipe (it is no file); " in said
     assert "embedded null byte" in said
 
@@ -433,10 +441,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 """
 
 
-def test_a_full_disk_is_named_and_the_part_is_gone_on_with(web: Web, cache: Path) -> None:
+def test_a_full_disk_is_named_and_the_part_is_gone_on_with(web: Web, kept_in: Path) -> None:
     words = [sys.executable, "-c", LIMITED + TWO, str(Path(__file__).parent)]
     done = subprocess.run(
-        [*words, f"{web.url}/toy.bin", SHA, str(cache)],
+        [*words, f"{web.url}/toy.bin", SHA, str(kept_in)],
         env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
@@ -448,7 +456,7 @@ def test_a_full_disk_is_named_and_the_part_is_gone_on_with(web: Web, cache: Path
         "Make room and run again: a download goes on from where it was."
     )
     toy = choice({"location": f"{web.url}/toy.bin", "sha256": SHA})
-    assert weights.fetch(toy, cache) == SHA
+    assert weights.fetch(toy, kept_in) == SHA
     assert web.seen[-1].range == "bytes=5000-"
 
 
@@ -465,13 +473,94 @@ def test_a_full_disk_is_named_and_the_part_is_gone_on_with(web: Web, cache: Path
     ],
 )
 def test_a_list_says_what_is_to_be_done(
-    cache: Path, locations: list[Any], more: dict[str, Any], says: str
+    kept_in: Path, locations: list[Any], more: dict[str, Any], says: str
 ) -> None:
-    assert weights.state(choice(*locations, **more), cache) == says
-    assert not cache.exists()
+    assert weights.state(choice(*locations, **more), kept_in) == says
+    assert not kept_in.exists()
 
 
-def test_a_list_says_what_is_ready(local: Path, cache: Path, tmp_path: Path) -> None:
-    assert weights.state(choice("/nowhere/toy.bin", str(local)), cache) == "ready"
+def test_a_list_says_what_is_ready(local: Path, kept_in: Path, tmp_path: Path) -> None:
+    assert weights.state(choice("/nowhere/toy.bin", str(local)), kept_in) == "ready"
     wrong = {"location": str(local), "sha256": OTHER}
-    assert weights.state(choice(wrong), cache) == "no access"
+    assert weights.state(choice(wrong), kept_in) == "no access"
+
+
+# Looked at, and fetched ahead of a run
+
+
+def test_a_place_is_looked_at_without_its_content(web: Web, local: Path, kept_in: Path) -> None:
+    web.pages["/toy.bin"].slow = 0.05
+    for where in (f"{web.url}/toy.bin", str(local)):
+        weights.look(Location(location=where, bytes=len(CONTENT)), kept_in)
+        with pytest.raises(NotTaken, match="it has 7000 bytes, not 1"):
+            weights.look(Location(location=where, bytes=1), kept_in)
+    with pytest.raises(NotTaken, match=r"there is no such file \(404\)"):
+        weights.look(Location(location=f"{web.url}/gone.bin"), kept_in)
+    assert web.sent <= 2000
+    assert not list(kept_in.glob("*/toy.bin"))
+
+
+def site(folder: Path, *locations: object) -> Path:
+    """A folder whose manifest names two versions of `toy`: the second has these locations."""
+    folder.mkdir()
+    ours = yaml.safe_load((ROOT / "tests" / "models" / "toy.yml").read_text())
+    ours["versions"]["split"]["tasks"]["everything"]["locations"] = list(locations)
+    (folder / "toy.yml").write_text(yaml.safe_dump(ours, sort_keys=False))
+    return folder
+
+
+def test_weights_are_fetched_ahead_of_every_version(
+    web: Web, kept_in: Path, tmp_path: Path
+) -> None:
+    more = site(tmp_path / "site", {"location": f"{web.url}/toy.bin", "sha256": SHA})
+    words = ["fetch", "toy", "--manifests", str(more), "--weights_dir", str(kept_in)]
+    done = CliRunner().invoke(cli.main, words, catch_exceptions=False)
+    assert done.stdout.splitlines() == [
+        "toy everything: nothing to fetch",
+        f"toy-split everything: {kept_in}/{SHA}/toy.bin",
+        "toy-scaled everything: nothing to fetch",
+    ]
+
+
+def test_what_can_not_be_fetched_ahead_is_named_when_the_rest_is_here(
+    kept_in: Path, tmp_path: Path
+) -> None:
+    more = site(tmp_path / "site", "/nowhere/toy.bin")
+    words = ["fetch", "toy", "--manifests", str(more), "--weights_dir", str(kept_in)]
+    done = CliRunner().invoke(cli.main, words)
+    assert done.stdout.splitlines()[-1] == "toy-scaled everything: nothing to fetch"
+    assert isinstance(done.exception, TilewrightError)
+    assert done.exception.code == 69
+    assert "toy-split can't be had from any place: /nowhere/toy.bin (there is" in str(
+        done.exception
+    )
+
+
+def test_a_model_that_is_not_there_is_not_fetched(kept_in: Path) -> None:
+    done = CliRunner().invoke(cli.main, ["fetch", "cellpsoe"])
+    assert isinstance(done.exception, TilewrightError)
+    assert done.exception.code == 2
+    assert "cellpsoe" in str(done.exception)
+
+
+# A whole run
+
+
+@pytest.mark.nextflow
+def test_a_run_fetches_gated_weights_and_the_token_is_nowhere_afterwards(
+    hub: Web, kept_in: Path, tmp_path: Path, checkout: Checkout
+) -> None:
+    write_discs(tmp_path / "in" / "a.tif")
+    more = site(tmp_path / "site", IN_HUB["location"])
+    words = ("run", "--input", tmp_path / "in", "--model", "toy-split", "--manifests", more)
+    words += ("--outdir", tmp_path / "out", "--weights_dir", kept_in)
+    secrets = {"HF_TOKEN": "hf_good", "HF_ENDPOINT": hub.url}
+    done = checkout.cli(*words, cwd=tmp_path, **secrets)
+    assert done.returncode == 0, done.stderr
+    assert "note: hf:owner/name@abc123/sub/toy.bin has no sha256 in the manifest" in done.stderr
+    assert [s.token for s in hub.seen] == ["Bearer hf_good", None]
+    assert run_json(tmp_path / "out")["weights"] == SHA
+    assert kept(kept_in) == CONTENT
+    written = [p for top in ("out", "kept_in") for p in (tmp_path / top).rglob("*") if p.is_file()]
+    assert len(written) > 50
+    assert [p for p in written if b"hf_good" in p.read_bytes()] == []

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, inplace
-from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
+from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .manifest import TASK_NAMES
 from .new_model import KINDS, SOURCES
 from .params import Params
@@ -190,23 +190,10 @@ def models(manifests: str | None) -> None:
 def fetch(names: tuple[str, ...], **given: Any) -> None:
     """Bring the weights of models here ahead of a run: of every version and task."""
     from .plan import registry, with_places
-    from .weights import fetch, path_of
+    from .weights import fetch_all
 
     params = with_places(Params(input=".", **absolute(given)), Path.cwd())
-    known = registry(params, Path.cwd())
-    folder = Path(str(params.weights_dir))
-    problems = []
-    for name in names:
-        known.choose(name)
-    for choice in known:
-        if {choice.manifest.short_name, choice.model_name} & set(names):
-            try:
-                where = path_of(fetch(choice, folder), folder) or "it brings its own"
-                click.echo(f"{choice.model_name} {choice.task_name}: {where}")
-            except TilewrightError as error:
-                problems.append(error)
-    if problems:
-        raise ProblemsError(problems)
+    fetch_all(registry(params, Path.cwd()), names, Path(str(params.weights_dir)), click.echo)
 
 
 @main.command(

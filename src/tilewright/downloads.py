@@ -104,6 +104,20 @@ class Download:
                 break
         raise NotTaken(f"its digest is {found[:12]}…, not {str(self.sha256)[:12]}…")
 
+    def look(self) -> None:
+        """See that the file is there, and of the right size, without its content.
+
+        Raises
+        ------
+        NotTaken
+            With the reason.
+        """
+        try:
+            with self._answer(None, 0) as answer:
+                self._check(answer, self._span(answer, 0)[1])
+        except _BrokenError as error:
+            raise NotTaken(str(error)) from None
+
     def _try_on(self) -> bool:
         """Try until the file is whole; whether the last try went on with a part."""
         idle, most = 0, 0

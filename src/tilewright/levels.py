@@ -23,13 +23,14 @@ from . import environments, exactness, samples
 from . import golden as goldens
 from .errors import TilewrightError
 from .inplace import home
+from .kept import path_of
 from .pipe import child_env
 from .probe import Probe
 from .registry import ROOT
 from .rules.runtime import Run
 from .rules.subject import ERROR, WARNING, Case, Fault, Subject
 from .rules.table import DRY_RUN, GOLDEN, LOAD, Named
-from .weights import fetch, path_of
+from .weights import fetch
 from .worker import device
 
 PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")

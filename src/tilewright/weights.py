@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import stat
-import uuid
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from .downloads import Download, NoAccess, Say
-from .errors import UNAVAILABLE, TilewrightError
+from .errors import UNAVAILABLE, ProblemsError, TilewrightError
 from .inplace import locked, say
+from .kept import digest_of, kept, link, note_of, path_of, read_note, readable_size, write_note
 from .manifest import Location
-from .registry import Choice, file_digest, local_path
+from .registry import Choice, Registry, local_path
 from .sources import NotTaken, hub_token, shown, source
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -90,6 +91,53 @@ def fetch(choice: Choice, folder: Path, say: Say = say) -> str:
     raise _none_left(choice, reasons)
 
 
+def fetch_all(registry: Registry, names: Sequence[str], folder: Path, tell: Say) -> None:
+    """Bring the weights of every version and task of some models.
+
+    Parameters
+    ----------
+    registry
+        The models there are.
+    names
+        Short names or model names.
+    folder
+        Where weights are kept.
+    tell
+        Takes a line for each version and task.
+
+    Raises
+    ------
+    ProblemsError
+        Naming each that can't be had, when all others are here.
+    """
+    for name in names:
+        registry.choose(name)
+    problems = []
+    for choice in registry:
+        if {choice.manifest.short_name, choice.model_name} & set(names):
+            try:
+                where = path_of(fetch(choice, folder), folder) or "nothing to fetch"
+                tell(f"{choice.model_name} {choice.task_name}: {where}")
+            except TilewrightError as error:
+                problems.append(error)
+    if problems:
+        raise ProblemsError(problems)
+
+
+def look(where: Location, folder: Path) -> None:
+    """See that a location can be reached and has the right size, without its content.
+
+    Raises
+    ------
+    NotTaken
+        With the reason.
+    """
+    if local_path(where) is not None:
+        _here(where, folder)
+        return
+    Download(source(where.location, where.revision), Path(os.devnull), size=where.bytes).look()
+
+
 def state(choice: Choice, folder: Path) -> str:
     """What a list of models says of the weights; a place that can't be looked at isn't there."""
     locations = choice.task.locations
@@ -106,20 +154,6 @@ def state(choice: Choice, folder: Path) -> str:
         return "needs access"
     size = next((where.bytes for where in remote if where.bytes), None)
     return f"to fetch ({size / 1e6:.0f} MB)" if size else "to fetch"
-
-
-def path_of(sha256: str, folder: Path) -> Path | None:
-    """The file kept under a digest, or None for a model that brings its own."""
-    if not sha256:
-        return None
-    found = _kept(sha256, folder)
-    if found is None:
-        raise TilewrightError(
-            f"The weights {sha256[:12]}… are not in {folder} any more.",
-            fix="Run again: they are fetched anew.",
-            code=UNAVAILABLE,
-        )
-    return found
 
 
 def needs_file(choice: Choice) -> bool:
@@ -141,75 +175,22 @@ def _here(where: Location, folder: Path) -> str | None:
     """The digest of a location's file, if it is on this machine; NotTaken for a wrong local one."""
     local = local_path(where)
     if local is None:
-        sha = where.sha256 or _read(_note(_key(where), folder))
-        return sha if sha and _kept(sha, folder) else None
-    size = _readable(local)
+        sha = where.sha256 or read_note(note_of(_key(where), folder))
+        return sha if sha and kept(sha, folder) else None
+    size = readable_size(local)
     if where.bytes not in (None, size):
         raise NotTaken(f"it has {size} bytes, not {where.bytes}")
-    found = _digest(local, folder)
+    found = digest_of(local, folder)
     if where.sha256 not in (None, found):
         raise NotTaken(f"its digest is {found[:12]}…, not {str(where.sha256)[:12]}…")
     return found
 
 
-def _readable(local: Path) -> int:
-    """The bytes of a file the user may read."""
-    try:
-        if not stat.S_ISREG(local.stat().st_mode):
-            raise NotTaken("it is no file")  # opening a pipe would wait for ever
-        with local.open("rb"):
-            return local.stat().st_size
-    except (OSError, ValueError) as error:
-        raise NotTaken(_why(error)) from None
-
-
-def _why(error: OSError | ValueError) -> str:
-    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return "there is no such file"
-    if isinstance(error, PermissionError):
-        return "you may not read it"
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _digest(local: Path, folder: Path) -> str:
-    """SHA-256 of a file; that of one that hasn't changed since is remembered."""
-    real = local.resolve()
-    found = real.stat()
-    now = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-    note = _note(str(real), folder)
-    sha, _, then = _read(note).partition(" ")
-    if then == now:
-        return sha
-    sha = file_digest(real)
-    with contextlib.suppress(OSError):  # a cache that only others may write in
-        _write(note, f"{sha} {now}")
-    return sha
-
-
 def _linked(where: Location, sha: str, folder: Path) -> str:
-    """Make a local file answer to its digest."""
     local = local_path(where)
-    if local is None or _kept(sha, folder):
-        return sha
-    link = folder / sha / local.name
-    link.parent.mkdir(parents=True, exist_ok=True)
-    part = link.with_name(f".{uuid.uuid4().hex}")
-    part.symlink_to(local.resolve())
-    part.replace(link)  # two runs may make the same link
+    if local is not None:
+        link(local, sha, folder)
     return sha
-
-
-def _kept(sha: str, folder: Path) -> Path | None:
-    """The file that answers to a digest; a link's own file may have changed since."""
-    try:
-        found = sorted(p for p in (folder / sha).iterdir() if not p.name.startswith("."))
-    except OSError:
-        return None
-    for path in found:
-        with contextlib.suppress(OSError):
-            if path.is_file() and (not path.is_symlink() or _digest(path, folder) == sha):
-                return path
-    return None
 
 
 def _bring(where: Location, folder: Path, say: Say) -> str:
@@ -230,8 +211,8 @@ def _bring(where: Location, folder: Path, say: Say) -> str:
         (folder / sha).mkdir(exist_ok=True)
         part.replace(folder / sha / there.name)
     if where.sha256 is None:
-        note = _note(_key(where), folder)
-        _write(note, sha)
+        note = note_of(_key(where), folder)
+        write_note(note, sha)
         say(f"{shown(where.location)}: kept as {sha}; remove {note} to fetch it anew.")
     return sha
 
@@ -239,25 +220,6 @@ def _bring(where: Location, folder: Path, say: Say) -> str:
 def _key(where: Location) -> str:
     """What tells one remote location from another."""
     return f"{where.location}@{where.revision}" if where.revision else where.location
-
-
-def _note(key: str, folder: Path) -> Path:
-    """Where the digest of a place's file is remembered."""
-    return folder / "by-location" / hashlib.sha256(key.encode()).hexdigest()
-
-
-def _read(note: Path) -> str:
-    try:
-        return note.read_text().strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def _write(note: Path, text: str) -> None:
-    note.parent.mkdir(parents=True, exist_ok=True)
-    part = note.with_name(f".{uuid.uuid4().hex}")
-    part.write_text(text)
-    part.replace(note)
 
 
 def _at(choice: Choice) -> str:

@@ -24,12 +24,12 @@ from .bank import BankWriter
 from .banker import Banker, Work
 from .errors import TilewrightError
 from .jobs import Job, Recipe
+from .kept import path_of
 from .mask import Mask
 from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
 from .registry import ROOT
 from .spec import ModelSpec
-from .weights import path_of
 
 Array = np.ndarray[Any, Any]
 QUEUE = 2  # batches read while the model works: enough to hide reading, little memory

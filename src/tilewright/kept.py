@@ -1,0 +1,110 @@
+"""The folder of weights: each file under its digest, and notes of what was found where.
+
+A file is `<weights_dir>/<sha256>/<name>`, a local one a link. A file that hasn't changed isn't read
+twice: its digest is noted in `by-location`, and so is that of a place that names none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import stat
+import uuid
+from pathlib import Path
+
+from .downloads import file_digest
+from .errors import UNAVAILABLE, TilewrightError
+from .sources import NotTaken
+
+
+def path_of(sha256: str, folder: Path) -> Path | None:
+    """The file kept under a digest, or None for a model that brings its own."""
+    if not sha256:
+        return None
+    found = kept(sha256, folder)
+    if found is None:
+        raise TilewrightError(
+            f"The weights {sha256[:12]}… are not in {folder} any more.",
+            fix="Run again: they are fetched anew.",
+            code=UNAVAILABLE,
+        )
+    return found
+
+
+def kept(sha: str, folder: Path) -> Path | None:
+    """The file that answers to a digest; a link's own file may have changed since."""
+    try:
+        found = sorted(p for p in (folder / sha).iterdir() if not p.name.startswith("."))
+    except OSError:
+        return None
+    for path in found:
+        with contextlib.suppress(OSError):
+            if path.is_file() and (not path.is_symlink() or digest_of(path, folder) == sha):
+                return path
+    return None
+
+
+def link(local: Path, sha: str, folder: Path) -> None:
+    """Make a local file answer to its digest."""
+    if kept(sha, folder):
+        return
+    there = folder / sha / local.name
+    there.parent.mkdir(parents=True, exist_ok=True)
+    part = there.with_name(f".{uuid.uuid4().hex}")
+    part.symlink_to(local.resolve())
+    part.replace(there)  # two runs may make the same link
+
+
+def readable_size(local: Path) -> int:
+    """The bytes of a file the user may read."""
+    try:
+        if not stat.S_ISREG(local.stat().st_mode):
+            raise NotTaken("it is no file")  # opening a pipe would wait for ever
+        with local.open("rb"):
+            return local.stat().st_size
+    except (OSError, ValueError) as error:
+        raise NotTaken(_why(error)) from None
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "you may not read it"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def digest_of(local: Path, folder: Path) -> str:
+    """SHA-256 of a file; that of one that hasn't changed since is remembered."""
+    real = local.resolve()
+    found = real.stat()
+    now = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    note = note_of(str(real), folder)
+    sha, _, then = read_note(note).partition(" ")
+    if then == now:
+        return sha
+    sha = file_digest(real)
+    with contextlib.suppress(OSError):  # a cache that only others may write in
+        write_note(note, f"{sha} {now}")
+    return sha
+
+
+def note_of(key: str, folder: Path) -> Path:
+    """Where the digest of a place's file is remembered."""
+    return folder / "by-location" / hashlib.sha256(key.encode()).hexdigest()
+
+
+def read_note(note: Path) -> str:
+    """What a note says; nothing if there is none."""
+    try:
+        return note.read_text().strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def write_note(note: Path, text: str) -> None:
+    """Write a note, or replace it, at one stroke."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    part = note.with_name(f".{uuid.uuid4().hex}")
+    part.write_text(text)
+    part.replace(note)
