@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -33,18 +34,20 @@ OTHER = hashlib.sha256(b"something else").hexdigest()
 SOURCE = ROOT / "src"
 
 
+def fields(*locations: object, **more: Any) -> dict[str, Any]:
+    """The manifest of a model whose weights are at these places."""
+    return {
+        "name": "Toy",
+        "short_name": "toy",
+        "metadata": {"description": "A toy."},
+        "versions": {"v1": {"tasks": {"nuclei": {"locations": list(locations)}}}},
+        **more,
+    }
+
+
 def choice(*locations: object, **more: Any) -> Choice:
-    """A model whose weights are at these places."""
-    manifest = Manifest.model_validate(
-        {
-            "name": "Toy",
-            "short_name": "toy",
-            "metadata": {"description": "A toy."},
-            "versions": {"v1": {"tasks": {"nuclei": {"locations": list(locations)}}}},
-            **more,
-        }
-    )
-    return Choice(manifest, "v1", "nuclei")
+    """That model's only version and task."""
+    return Choice(Manifest.model_validate(fields(*locations, **more)), "v1", "nuclei")
 
 
 @pytest.fixture
@@ -254,27 +257,26 @@ def test_every_place_and_its_reason_are_named_and_nothing_is_left(
     assert [p for p in kept_in.rglob("*") if p.is_file()] == []
 
 
-TWO = """
-import sys
+ONE_RUN = """
+import json, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_weights import choice
 from tilewright import weights
-toy = choice({"location": sys.argv[2], "sha256": sys.argv[3]})
-print(weights.fetch(toy, Path(sys.argv[4])))
+from tilewright.manifest import Manifest
+from tilewright.registry import Choice
+manifest = Manifest.model_validate(json.loads(sys.argv[1]))
+print(weights.fetch(Choice(manifest, "v1", "nuclei"), Path(sys.argv[2])))
 """
 
 
-def started(web: Web, kept_in: Path, **more: Any) -> subprocess.Popen[str]:
-    """A process that fetches the weights."""
-    words = [sys.executable, "-c", TWO, str(Path(__file__).parent), f"{web.url}/toy.bin", SHA]
+def started(web: Web, kept_in: Path, first: str = "") -> subprocess.Popen[str]:
+    """A process that fetches the weights, after some first lines."""
+    toy = json.dumps(fields({"location": f"{web.url}/toy.bin", "sha256": SHA}))
     return subprocess.Popen(
-        [*words, str(kept_in)],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        [sys.executable, "-c", first + ONE_RUN, toy, str(kept_in)],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **more,
     )
 
 
@@ -442,16 +444,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 
 
 def test_a_full_disk_is_named_and_the_part_is_gone_on_with(web: Web, kept_in: Path) -> None:
-    words = [sys.executable, "-c", LIMITED + TWO, str(Path(__file__).parent)]
-    done = subprocess.run(
-        [*words, f"{web.url}/toy.bin", SHA, str(kept_in)],
-        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.stderr.splitlines()[-1].endswith(
+    _, said = started(web, kept_in, LIMITED).communicate(timeout=60)
+    assert said.splitlines()[-1].endswith(
         ": the disk is full (File too large). "
         "Make room and run again: a download goes on from where it was."
     )

@@ -148,7 +148,7 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
         "nextflow": context["nextflow"],
         "model": recipe.model,
         "recipe": recipe.digest,
-        "weights": recipe.weights or plan["weights"],
+        "weights": recipe.weights or plan["weights"] or _fetched(results),
         "environment": recipe.environment,
         "launch_dir": str(here),
         "params": describe_params(plan["params"], context["params"]),
@@ -163,6 +163,11 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
         "images": images,
         "times": times(tasks),
     }
+
+
+def _fetched(results: dict[str, Result]) -> str | None:
+    """The digest of weights that FETCH brought, by the images that were made with them."""
+    return next((r.facts["weights"] for r in results.values() if r.facts.get("weights")), None)
 
 
 def describe_params(values: Facts, given: Facts) -> Facts:

@@ -134,6 +134,7 @@ def merge_image(
         return (
             written.facts
             | {"store": f"{ref.id}/{group.store}", "area_px": written.areas}
+            | {"weights": banks[0].header["weights"]}
             | pictures(written.drawn, ref, picture, shown)
         )
 
