@@ -273,7 +273,7 @@ class TileReader(Closing):
     def _colour(self, time: int) -> Colour:
         """What makes a timepoint's model channels of RGB; BGR is turned round after the stain."""
         colour, stain = COLOURS[self._spec.color_space][1], self._stain
-        fit = self._fits[time] if stain is not None else None
+        fit = self._fits[time] if stain else None
         if stain is None or fit is None:
             return colour
         return lambda pixels: colour(stain.change(fit, pixels))
@@ -292,11 +292,8 @@ class TileReader(Closing):
         """Per timepoint the figures of the stains; None where there is no tissue."""
         if self._ref.statistics is not None:
             return list(self._ref.statistics["stain"])
-        stain = self._stain
-        if stain is None:
-            return []
-        times = range(self._image.size("T"))
-        return [stain.fit(self._sample(t), self._sample_size) for t in times]
+        times = range(self._image.size("T") if self._stain else 0)
+        return [Stain(self._spec).fit(self._sample(t), self._sample_size) for t in times]
 
     def _stainless(self, plane: int) -> bool:
         return self._stain is not None and self._fits[self._time(plane)] is None
