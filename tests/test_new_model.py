@@ -18,10 +18,11 @@ from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
 from tilewright import environments, new_model
+from tilewright.draft import KINDS, Wanted
 from tilewright.errors import TilewrightError
 from tilewright.manifest import Manifest
 from tilewright.network import inspect
-from tilewright.new_model import Files, Wanted, files_of
+from tilewright.new_model import Files, files_of
 from tilewright.pipe import ModelProcess
 from tilewright.registry import ROOT, Choice
 from tilewright.results import check_results
@@ -57,7 +58,7 @@ def everything(folder: Path) -> set[str]:
 # What is written
 
 
-@pytest.mark.parametrize("kind", new_model.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_new_script_is_short_and_gives_what_its_manifest_says(kind: str, tmp_path: Path) -> None:
     files, choice = made("script", kind=kind, channels=2)
     script = tmp_path / "run_mine.py"
@@ -111,7 +112,7 @@ def test_what_is_written_passes_the_projects_own_checks(more: dict[str, Any], he
 @pytest.mark.parametrize(
     "more",
     [
-        *[pytest.param({"source": "script", "kind": k}, id=k) for k in new_model.KINDS],
+        *[pytest.param({"source": "script", "kind": k}, id=k) for k in KINDS],
         pytest.param({"source": "onnx", **ONNX}, id="onnx"),
         pytest.param({"source": "onnx", **ONNX, "kind": "labels"}, id="onnx-labels"),
     ],
@@ -260,6 +261,8 @@ BAD = [
     pytest.param(
         "mine", "onnx", {**ONNX, "kind": "labels", "postprocess": "x"}, "no rule 'x'", id="rule"
     ),
+    pytest.param("mine", "onnx", {**ONNX, "kind": "embedding"}, "gives maps", id="kind"),
+    pytest.param("mine", "timm", ONNX, "--architecture is missing", id="architecture"),
     pytest.param("mine", "script", {"packages": ("torch",)}, "one exact version", id="package"),
     pytest.param("mine", "onnx", {**ONNX, "packages": ("a==1",)}, "for --from script", id="own"),
     pytest.param(
@@ -332,10 +335,10 @@ def outcome(checkout: Checkout, *names: str, marks: str = "not slow") -> str:
 
 
 def test_the_test_of_a_new_model_passes_and_can_fail(checkout: Checkout, tmp_path: Path) -> None:
-    for kind in new_model.KINDS:
+    for kind in KINDS:
         words = ("new-model", f"my_{kind}", "--from", "script", "--kind", kind)
         assert checkout.cli(*words, cwd=tmp_path).returncode == 0
-    names = [f"my_{kind}" for kind in new_model.KINDS]
+    names = [f"my_{kind}" for kind in KINDS]
     assert "6 passed" in outcome(checkout, *names)
     script = checkout.root / "bin" / "run_my_labels.py"
     script.write_text(script.read_text().replace("ndimage.label(each)[0]", "0 * each"))
@@ -372,6 +375,32 @@ def test_the_test_of_a_new_torchscript_model_passes(checkout: Checkout, tmp_path
     )
     assert test.read_text() != text
     assert "1 passed" in outcome(checkout, "bright", marks="slow")
+
+
+ENCODER = """
+import sys, timm, torch
+torch.manual_seed(0)
+torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_the_test_of_a_new_timm_encoder_passes(checkout: Checkout, tmp_path: Path) -> None:
+    prefix = environments.build("timm")
+    (checkout.cache / "envs" / "timm").symlink_to(prefix)
+    weights = tmp_path / "encoder.pt"
+    subprocess.run([prefix / "bin" / "python", "-c", ENCODER, weights], check=True)
+    words = ("new-model", "encoder", "--from", "timm", "--weights", weights, "--license", "MIT")
+    wrong = checkout.cli(*words, "--architecture", "test_vitt", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "has no architecture 'test_vitt'." in wrong.stderr
+    done = checkout.cli(*words, "--architecture", "test_vit", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    spec = yaml.safe_load((checkout.root / "manifests" / "encoder.yml").read_text())["spec"]
+    assert spec["tile_spec"] == {"size": 160}
+    assert (spec["patch_size"], spec["num_prefix_tokens"], spec["embedding_dim"]) == (16, 1, 64)
+    assert spec["mean"] == spec["std"] == [0.5, 0.5, 0.5]
+    assert "1 passed" in outcome(checkout, "encoder", marks="slow")
 
 
 def test_nobody_is_asked_where_nobody_is_at_a_terminal(checkout: Checkout, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, inplace
+from .draft import KINDS, SOURCES
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .manifest import TASK_NAMES
-from .new_model import KINDS, SOURCES
 from .params import Params
 from .progress import Watch, explain, failures, run_nextflow
 from .registry import ROOT
@@ -218,12 +218,6 @@ def fetch(names: tuple[str, ...], **given: Any) -> None:
     "--postprocess", metavar="RULE", help="How maps become labels; docs/manifest.md says."
 )
 @click.option("--architecture", help="The encoder's name in timm.")
-@click.option(
-    "--patch_size", type=click.IntRange(1), help="Side of an encoder's patches in pixels."
-)
-@click.option(
-    "--prefix_tokens", type=click.IntRange(0), help="An encoder's CLS and register tokens."
-)
 @click.option("--package", "packages", multiple=True, help="A script's library, NAME==VERSION.")
 def new_model(**given: Any) -> None:
     """Write a model's manifest, environment and script, and a test that passes.
