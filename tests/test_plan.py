@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import yaml
 
 from tilewright.errors import TilewrightError
 from tilewright.fit import Planned
@@ -319,3 +320,18 @@ def test_a_number_as_a_name_stays_a_name() -> None:
     assert not problems
     assert params is not None
     assert (params.input, params.model_type) == ("7", "2.5")
+
+
+def test_weights_that_only_the_user_can_give_are_asked_for_with_all_other_problems(
+    tmp_path: Path,
+) -> None:
+    ours = yaml.safe_load((ROOT / "manifests" / "nuclei.yml").read_text())
+    ours["versions"]["v1"]["tasks"]["nuclei"]["locations"] = []
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "nuclei.yml").write_text(yaml.safe_dump(ours))
+    with pytest.raises(TilewrightError) as caught:
+        planned(tmp_path, manifests=str(tmp_path / "site"))
+    said = str(caught.value).splitlines()
+    assert said[0].startswith("The manifest of nuclei names no place to fetch its weights from.")
+    assert "name its path as a location in a manifest given by --manifests" in said[0]
+    assert str(tmp_path / "in") in said[1]

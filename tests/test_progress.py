@@ -211,6 +211,15 @@ sys.exit(3)
     ]
 
 
+def test_a_download_says_how_far_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes").mkdir()
+    watch = Watch(tmp_path, tmp_path / "notes")
+    (tmp_path / "plan.json").write_text(json.dumps(plan(**NO_WEIGHTS)))
+    (tmp_path / "notes" / "FETCH").write_text("net.pt: 34 % of 26.6 MB")
+    run_nextflow([sys.executable, "-c", ""], here=tmp_path, watch=watch, log=tmp_path / "log")
+    assert capsys.readouterr().err == "fetching the weights: net.pt: 34 % of 26.6 MB\n"
+
+
 def test_ctrl_c_stops_the_program_that_is_watched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -135,7 +134,8 @@ def look(where: Location, folder: Path) -> None:
     if local_path(where) is not None:
         _here(where, folder)
         return
-    Download(source(where.location, where.revision), Path(os.devnull), size=where.bytes).look()
+    there = source(where.location, where.revision)
+    Download(there, folder / ".parts" / "looked-at", size=where.bytes).look()
 
 
 def state(choice: Choice, folder: Path) -> str:
