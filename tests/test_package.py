@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import tifffile
+import yaml
 from packages import FULL, NEWEST, OLDER, Values, package, put, zipped
 from pictures import reference
 from running import Checkout, level0, run_json, store
@@ -23,11 +24,13 @@ from tilewright import environments
 from tilewright.bank import Bank, tile_name
 from tilewright.bioimageio import translate
 from tilewright.errors import TilewrightError
+from tilewright.golden import compare
 from tilewright.jobs import ImageRef, Job
 from tilewright.package import Wishes, import_package, member, opened, read
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.postprocess import to_labels
 from tilewright.preprocess import TileReader
+from tilewright.probe import Probe
 from tilewright.registry import ROOT, Choice, Registry, file_digest
 from tilewright.worker import run_job
 
@@ -187,6 +190,13 @@ def test_an_imported_model_gives_the_packages_test_output(
 
     assert wanted.std() > 0.02, "too plain to tell anything"
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    # and the validator says so, too
+    script = ROOT / "bin" / model.manifest.script
+    file = model.task.locations[0].location
+    with Probe(model.spec(), model.values({}), Path(sys.executable), script, file) as probe:
+        assert compare(probe, golden, "everything", None) == ""
+        np.save(golden / about["output"], wanted + 0.01)
+        assert "of a million values differ" in (compare(probe, golden, "everything", None) or "")
 
 
 MAKE = """
@@ -339,6 +349,35 @@ def test_what_comes_from_elsewhere_is_said_and_not_fetched(tmp_path: Path) -> No
     (folder / "rdf.yaml").write_text(text)
     with pytest.raises(TilewrightError, match=f"weights file is at {there}; nothing is downl"):
         import_package(str(folder / "rdf.yaml"), Wishes(out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_without_a_folder_everything_has_its_place_in_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described, wanted = newest()
+    folder = package(tmp_path / "package", described, NUCLEI, GIVEN, wanted)
+    monkeypatch.setattr("tilewright.package.ROOT", tmp_path / "here")
+    told = import_package(str(folder / "rdf.yaml"), Wishes())
+    assert told[-1] == "next      ./tilewright run --input IMAGE --model bright_things_test"
+    written = yaml.safe_load((tmp_path / "here/manifests/bright_things_test.yml").read_text())
+    (where,) = written["versions"]["0.2.1"]["tasks"]["everything"]["locations"]
+    assert where["location"] == "models/bright_things_test/weights.onnx"
+    assert where["sha256"] == file_digest(tmp_path / "here" / where["location"])
+    assert (tmp_path / "here" / written["config"]).is_file()
+    assert (tmp_path / "here/manifests/goldens/bright_things_test/golden.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_wrong_digest_leaves_nothing_behind(tmp_path: Path) -> None:
+    described, wanted = newest()
+    folder = package(tmp_path / "package", described, NUCLEI, GIVEN, wanted)
+    text = (folder / "rdf.yaml").read_text()
+    text = text.replace("source: in.npy", f"sha256: '{'0' * 64}'\n    source: in.npy")
+    (folder / "rdf.yaml").write_text(text)
+    with pytest.raises(TilewrightError, match=r"in.npy.* hasn't the digest"):
+        choice(tmp_path / "out", folder / "rdf.yaml")
     assert not (tmp_path / "out").exists()
 
 

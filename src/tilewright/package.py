@@ -25,6 +25,8 @@ from .pipe import child_env
 from .registry import ROOT, Choice, file_digest
 from .tensors import arrange
 
+Array = np.ndarray[Any, Any]
+
 READER = ROOT / "tools" / "read_bioimageio.py"
 READER_SECONDS = 300
 TOLERANCE = {"relative": 1e-3, "absolute": 1e-3, "mismatched_per_million": 100}
@@ -209,19 +211,22 @@ def _write(found: Imported, folder: Path, out: Path | None, origin: str) -> list
     where |= {"sha256": file_digest(weights), "bytes": weights.stat().st_size}
     found.manifest["config"] = named(files / "config.yml")
     _check(found.manifest)
+    golden = _golden(found, folder)
+    goldens = manifest.parent / "goldens" / version["model_name"]
     files.mkdir(parents=True, exist_ok=True)
     manifest.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(weights, files / weights.name)
-    head = f"# From {origin}, by ./tilewright import-bioimageio.\n"
+    head = f"# From {' '.join(origin.split())}, by ./tilewright import-bioimageio.\n"
     (files / "config.yml").write_text(head + _yaml(found.config))
-    golden = _golden(found, folder, manifest.parent / "goldens" / version["model_name"])
+    if not isinstance(golden, str):
+        _write_golden(golden, goldens, found.manifest["spec"]["axes"], version["release"])
     manifest.write_text(head + _yaml(found.manifest))
     again = f" --manifests {here}" if out else ""
     return [
         f"manifest  {manifest}",
         f"weights   {files / weights.name}",
         *found.notes,
-        golden,
+        f"golden    {'none: ' + golden if isinstance(golden, str) else goldens}",
         f"next      ./tilewright run --input IMAGE --model {short}{again}",
     ]
 
@@ -242,35 +247,39 @@ def _check(values: dict[str, Any]) -> None:
     Choice(manifest, version, task).spec()
 
 
-def _golden(found: Imported, folder: Path, here: Path) -> str:
-    """Write the test input as an image and the test output beside it; say so, or why not."""
+def _golden(found: Imported, folder: Path) -> tuple[Array, Array] | str:
+    """The test input as an image and the test output as maps, in our order, or why not."""
     tensors = (found.input, found.output)
     shapes = [t.get("test_shape") or {} for t in tensors]
     if not all(shapes):
-        return "golden    none: the package brings no test tensors"
+        return "the package brings no test tensors"
     times = {shapes[0][a] / shapes[1][a] for a in "zyx" if a in shapes[0]}
     if len(times) > 1 or not times.pop().is_integer():
-        return "golden    none: the test output isn't of the test input's size"
+        return "the test output isn't of the test input's size"
     if found.manifest["spec"]["output_kind"] != "map":
-        return "golden    none: the package's test output is maps, not labels"
-    given, wanted = (np.load(member(folder, t["test_tensor"], "test tensor")) for t in tensors)
+        return "the package's test output is maps, not labels"
+    files = [member(folder, t["test_tensor"], "test tensor") for t in tensors]
+    given, wanted = (np.load(file, allow_pickle=False) for file in files)
     spatial = found.manifest["spec"]["axes"][1:].lower()
     image = _ordered(given, found.config["layout"], "c" + spatial)
     maps = _ordered(wanted, found.config["output_layout"], "bc" + spatial)
     if image is None or maps is None:
-        return "golden    none: the test tensors hold more than one sample"
+        return "the test tensors hold more than one sample"
+    return image, maps.astype(np.float32)
+
+
+def _write_golden(golden: tuple[Array, Array], here: Path, axes: str, release: str) -> None:
     here.mkdir(parents=True, exist_ok=True)
-    axes = {"axes": "C" + spatial.upper()}
-    tifffile.imwrite(here / "input.tif", image, photometric="minisblack", metadata=axes)
-    np.save(here / "output.npy", maps.astype(np.float32))
-    (version,) = found.manifest["versions"].values()
-    about = {"release": version["release"], "input": "input.tif", "output": "output.npy"}
-    text = json.dumps({**about, "kind": "map", "tolerance": TOLERANCE}, indent=2)
+    image, maps = golden
+    more: dict[str, Any] = {"photometric": "minisblack", "metadata": {"axes": axes}}
+    tifffile.imwrite(here / "input.tif", image, **more)
+    np.save(here / "output.npy", maps)
+    about = {"release": release, "input": "input.tif", "output": "output.npy", "kind": "map"}
+    text = json.dumps({**about, "tolerance": TOLERANCE}, indent=2)
     (here / "golden.json").write_text(text + "\n")
-    return f"golden    {here}"
 
 
-def _ordered(array: np.ndarray[Any, Any], have: str, want: str) -> Any:
+def _ordered(array: Array, have: str, want: str) -> Any:
     """The array in our order, or None where an axis that we haven't is longer than 1."""
     try:
         return arrange(array, have, want)
