@@ -137,6 +137,18 @@ def encode_in(encoder, kind, dtype):
     encoder.forward = shorter
 
 
+def mend_empty_crops(generator):
+    """Let no mask be found in any crop; the library then fails on boxes without four columns."""
+    process = generator._process_crop
+
+    def mended(*arguments):
+        masks = process(*arguments)
+        masks["crop_boxes"] = masks["crop_boxes"].reshape(-1, 4)
+        return masks
+
+    generator._process_crop = mended
+
+
 def load(weights, device, spec, params):
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
     import torch
@@ -158,6 +170,7 @@ def load(weights, device, spec, params):
         encode_in(network.image_encoder, torch.device(device).type, half)
     # Run lengths: a thousand whole masks of a tile would be a gigabyte.
     generator = SamAutomaticMaskGenerator(network, output_mode="uncompressed_rle", **settings)
+    mend_empty_crops(generator)
     return generator, scale, params.get("max_mask_region_area", 0)
 
 

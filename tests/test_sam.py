@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.util
+import json
 import os
+import subprocess
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +18,11 @@ import pytest
 import tifffile
 import yaml
 from pictures import reference
+from scipy import ndimage
 
+from tilewright import environments
 from tilewright.errors import TilewrightError
+from tilewright.pipe import ModelProcess, child_env
 from tilewright.preprocess import TileReader
 from tilewright.registry import Choice, Registry
 from tilewright.spec import ModelSpec
@@ -322,3 +327,210 @@ def test_crops_that_leave_no_point_are_refused(script: ModuleType) -> None:
     script.check_points({**settings, "crop_n_layers": 1})
     with pytest.raises(ValueError, match="points_per_side is too small"):
         script.check_points({**settings, "crop_n_layers": 2})
+
+
+# In the real environment: some minutes, and gigabytes once.
+
+LIBRARY = """
+import json, sys
+import numpy as np
+from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
+
+weights, picture, settings = sys.argv[1], np.load(sys.argv[2]), json.loads(sys.argv[3])
+network = sam_model_registry["vit_b"](checkpoint=weights)
+masks = SamAutomaticMaskGenerator(network, **settings).generate(picture)
+np.savez(
+    sys.argv[4],
+    masks=[m["segmentation"] for m in masks],
+    areas=[m["area"] for m in masks],
+    sure=[m["predicted_iou"] for m in masks],
+)
+"""
+"""What a user of the library alone would write."""
+
+OTHERS = """
+import sys, torch
+
+good, folder = torch.load(sys.argv[1]), sys.argv[2]
+torch.save({"model_state": {"sam." + name: good[name] for name in good}, "epoch": 3}, folder + "/micro.pth")
+torch.save({"image_encoder.patch_embed.proj.weight": torch.zeros(768, 3, 16, 16)}, folder + "/half.pth")
+torch.save([torch.zeros(3)], folder + "/list.pth")
+torch.save({"W2": torch.zeros(3)}, folder + "/cellpose.pth")
+torch.save({"model_state": torch.nn.Linear(2, 2)}, folder + "/whole.pth")
+"""
+
+LOAD = """
+import sys
+
+sys.path.insert(0, sys.argv[1])
+import run_sam
+
+for path in sys.argv[3:]:
+    try:
+        run_sam.load(path, "cpu", {"input_range": (0, 255), "architecture": sys.argv[2]}, {})
+        print("taken")
+    except Exception as error:
+        print(type(error).__name__, " ".join(str(error).split()))
+"""
+
+EMPTY = """
+import sys
+import numpy as np, torch
+
+sys.path.insert(0, sys.argv[1])
+import run_sam
+
+params = {"points_per_side": 2, "crop_n_layers": 1, "pred_iou_thresh": 1.0}
+model = run_sam.load(sys.argv[2], "cpu", {"input_range": (0, 255)}, params)
+model[0].predictor.model.image_encoder.forward = lambda image: torch.zeros(1, 256, 64, 64)
+labels = run_sam.predict(model, np.zeros((1, 3, 48, 64), np.float32))
+print(labels.shape, labels.dtype, labels.any())
+"""
+"""The encoder, half a minute for each crop, is of no use on a black tile."""
+
+FOUND = {
+    "points_per_side": 4,
+    "pred_iou_thresh": 0.5,
+    "stability_score_thresh": 0.9,
+    "box_nms_thresh": 0.9,
+    "min_mask_region_area": 3,
+}
+"""Settings by which the weights that the test makes find every disc, more than once."""
+
+
+def run(python: Path, code: str, *arguments: object) -> str:
+    ran = subprocess.run(
+        [str(python), "-c", code, *map(str, arguments)],
+        check=True,
+        timeout=600,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
+    )
+    return ran.stdout
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The interpreter of SAM's own environment, built if it isn't there."""
+    return environments.build("sam", environments.default_root()) / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def weights(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vit_b of 375 MB in Meta's format, whose masks are bright discs near a point."""
+    file = tmp_path_factory.mktemp("weights") / "made.pth"
+    run(python, (ROOT / "tests" / "scripts" / "make_sam.py").read_text(), file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def tile(tmp_path_factory: pytest.TempPathFactory) -> Array:
+    return tile_of(tmp_path_factory.mktemp("tile") / "blobs.tif", blobs(), small_spec())
+
+
+@pytest.fixture(scope="session")
+def expected(
+    python: Path, weights: Path, tile: Array, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Array]:
+    """The library's own masks of the tile as a picture of 8 bits, their areas and predicted IoU."""
+    folder = tmp_path_factory.mktemp("library")
+    seen = np.rint(tile.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    np.save(folder / "picture.npy", seen)
+    arguments = (weights, folder / "picture.npy", json.dumps(FOUND), folder / "masks.npz")
+    run(python, LIBRARY, *arguments)
+    return dict(np.load(folder / "masks.npz"))
+
+
+def ours(
+    python: Path, weights: Path, tiles: list[Array], params: dict[str, Any], **changes: Any
+) -> list[Array]:
+    """The labels of each tile by the script and the pipe."""
+    with ModelProcess(
+        python,
+        SCRIPT,
+        weights=str(weights),
+        device="cpu",
+        spec=small_spec(**changes).to_dict(),
+        params=choice().values(params),
+        timeout=600,
+        env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
+    ) as model:
+        return [model.predict(some[None])[0] for some in tiles]
+
+
+def by_the_rule(masks: dict[str, Array]) -> Array:
+    """Labels of the library's masks: at each pixel, of the masks there, the one the rule names."""
+    areas, sure = masks["areas"], masks["sure"]
+    order = sorted(range(len(areas)), key=lambda i: (areas[i], -sure[i], i))  # best first
+    labels = np.zeros(masks["masks"].shape[1:], np.int32)
+    for rank, i in enumerate(order):
+        labels[(labels == 0) & masks["masks"][i]] = len(order) - rank
+    return labels
+
+
+@pytest.mark.slow
+def test_the_labels_are_the_librarys_own_masks_by_the_stated_rule(
+    python: Path, weights: Path, tile: Array, expected: dict[str, Array]
+) -> None:
+    found, dark = ours(python, weights, [tile, np.zeros_like(tile)], FOUND)
+
+    assert len(expected["masks"]) >= 8, "too few masks to tell anything"
+    assert expected["masks"].sum(0).max() > 1, "no masks overlap, so the rule isn't tested"
+    np.testing.assert_array_equal(found, by_the_rule(expected))
+    assert not dark.any()
+
+
+@pytest.mark.slow
+def test_the_discs_are_found(expected: dict[str, Array]) -> None:
+    """Or else the weights would find the same in every picture."""
+    labels = by_the_rule(expected)
+    discs, count = ndimage.label(blobs() > 100)
+    assert count == 8
+    for number in range(1, count + 1):
+        on_it = labels[discs == number]
+        assert (on_it > 0).mean() > 0.5, f"disc {number} isn't found"
+    assert (labels[discs == 0] == 0).mean() > 0.9
+
+
+@pytest.mark.slow
+def test_half_precision_finds_the_same_objects(
+    python: Path, weights: Path, tile: Array, expected: dict[str, Array]
+) -> None:
+    (found,) = ours(python, weights, [tile], FOUND, precision="bf16")
+    full = by_the_rule(expected)
+    overlap = ((found > 0) & (full > 0)).sum() / ((found > 0) | (full > 0)).sum()
+    assert overlap > 0.9
+    assert not np.array_equal(found, full), "it ran in full precision"
+
+
+@pytest.mark.slow
+def test_a_file_that_isnt_a_whole_network_is_refused_with_its_fault(
+    python: Path, weights: Path, tmp_path: Path
+) -> None:
+    run(python, OTHERS, weights, tmp_path)
+    (tmp_path / "text.pth").write_text("<html>404</html>\n")
+    refused = {
+        "text.pth": "ValueError|doesn't hold plain tensors",
+        "whole.pth": "ValueError|doesn't hold plain tensors",
+        "list.pth": "ValueError|it holds no layers",
+        "cellpose.pth": "ValueError|it is none of vit_b, vit_l, vit_h",
+        "half.pth": "ValueError|the layer image_encoder.blocks.0.attn.proj.bias is missing",
+        "nowhere.pth": "FileNotFoundError|nowhere.pth",
+    }
+    files = [tmp_path / name for name in (*refused, "micro.pth")]
+    *answers, micro, plain = run(python, LOAD, SCRIPT.parent, "vit_b", *files, weights).splitlines()
+    assert (micro, plain) == ("taken", "taken")
+    for (name, wanted), answer in zip(refused.items(), answers, strict=True):
+        kind, says = wanted.split("|")
+        assert answer.startswith(kind), answer
+        assert name in answer
+        assert says in answer
+    (other,) = run(python, LOAD, SCRIPT.parent, "vit_h", weights).splitlines()
+    assert other.endswith("made.pth holds vit_b, and architecture in the manifest says vit_h.")
+
+
+@pytest.mark.slow
+def test_crops_without_any_mask_are_background(python: Path, weights: Path) -> None:
+    """The library itself fails there."""
+    assert run(python, EMPTY, SCRIPT.parent, weights) == "(1, 48, 64) int32 False\n"
