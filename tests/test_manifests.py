@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tilewright import preprocess
 from tilewright.configs import config_values, downloaded
@@ -249,6 +251,63 @@ def test_all_faults_of_all_files_are_listed_at_once(tmp_path: Path) -> None:
         "other.yaml, line 9",
         "toy.yml, line 4",
     ]
+
+
+def paths(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """What leads to each value of nested dicts and lists."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in inside:
+        yield (*where, key)
+        if isinstance(inner, dict | list):
+            yield from paths(inner, (*where, key))
+
+
+def swapped(data: Any, where: tuple[Any, ...], value: Any) -> Any:
+    """The same data with one value in another's place."""
+    changed = json.loads(json.dumps(data))
+    block = changed
+    for key in where[:-1]:
+        block = block[key]
+    block[where[-1]] = value
+    return changed
+
+
+BARE = {
+    "short_name": "cellpose",
+    "name": "Cellpose",
+    "metadata": {"description": "As AI OnDemand has it, without a spec."},
+    "params": [{"name": "Diameter", "arg_name": "diameter", "value": 0}],
+    "versions": {"cyto3": {"tasks": {"cyto": {"locations": "x"}}}},
+}
+STRANGE = [None, 3, -1.5, "x", "", [], {}, [1], [None], {"y": 1}, {"x": None}, True]
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_value_in_any_place_loads_or_is_named_with_its_line(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    folders = [site(tmp_path / "a", TOY)]
+    base = data.draw(st.sampled_from([yaml.safe_load(TOY), yaml.safe_load(OVER), BARE]))
+    changed = swapped(
+        base, data.draw(st.sampled_from([*paths(base)])), data.draw(st.sampled_from(STRANGE))
+    )
+    folders.append(site(tmp_path / "b", yaml.safe_dump(changed, sort_keys=False), "b.yml"))
+    said = ""
+    try:
+        Registry.load(*folders)
+    except TilewrightError as error:
+        said = str(error).strip()
+    assert all(re.match(r"/\S+/[ab]/\w+\.yml, line \d+: ", line) for line in said.splitlines()), (
+        said
+    )
+
+
+@pytest.mark.parametrize("params", [3, -1.5, True, [3], {"a": 1}], ids=str)
+def test_parameters_of_the_wrong_kind_without_a_spec_are_named(tmp_path: Path, params: Any) -> None:
+    text = yaml.safe_dump({**BARE, "params": params}, sort_keys=False)
+    lines = refusal(site(tmp_path / "site", text))
+    assert any("params" in line for line in lines), lines
 
 
 # Names that are there twice
@@ -595,7 +654,7 @@ def test_a_config_file_is_downloaded_once(tmp_path: Path, server: str) -> None:
 def test_a_config_file_that_cant_be_had_is_named_and_nothing_is_kept(
     tmp_path: Path, server: str
 ) -> None:
-    with pytest.raises(TilewrightError, match=r"/none.yml can't be had \(.*404.*Try again"):
+    with pytest.raises(TilewrightError, match=r"/none.yml can't be had.*404.*Try again"):
         downloaded(f"{server}/none.yml", tmp_path)
     with pytest.raises(TilewrightError, match="is larger than 1 MiB"):
         downloaded(f"{server}/huge.yml", tmp_path)

@@ -177,19 +177,23 @@ def _take(made: Document, ours: Document, here: Where, there: Where | None) -> N
             target[key] = source[key]
             _copy_lines(made, ours, (*here, key), (*(there or ()), key))
     if len(here) == 2:
-        _take_params(made, ours, target, source)
+        known = _named_params(source.get("params") or ours.data.get("params"))
+        _take_params(made, here, target, known)
 
 
 def _take_params(
-    made: Document, ours: Document, target: dict[str, Any], source: dict[str, Any]
+    made: Document, here: Where, target: dict[str, Any], known: dict[str, dict[str, Any]]
 ) -> None:
     """Parameters take our limits; those that only our manifest has are added as they are."""
-    theirs = _named_params(target.get("params") or made.data.get("params"))
-    known = _named_params(source.get("params") or ours.data.get("params"))
-    if known and len(theirs) == len(target.get("params") or made.data.get("params") or []):
-        limited = {name: _limited(param, known.get(name, {})) for name, param in theirs.items()}
-        more = [param for name, param in known.items() if name not in limited]
-        target["params"] = [*limited.values(), *more]
+    listed = _listed(target.get("params") or made.data.get("params") or [])
+    theirs = _named_params(listed)
+    if not known or len(theirs) < len(listed):
+        return
+    if "params" not in target:
+        root = {w: line for w, line in made.lines.items() if w[:1] == ("params",)}
+        made.lines.update({(*here, *w): line for w, line in root.items()})
+    limited = [_limited(param, known.get(name, {})) for name, param in theirs.items()]
+    target["params"] = limited + [param for name, param in known.items() if name not in theirs]
 
 
 def _named_params(params: Any) -> dict[str, dict[str, Any]]:
