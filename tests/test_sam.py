@@ -269,6 +269,16 @@ def test_a_scaling_without_black_and_white_is_refused(
         script.black_and_white(small_spec(**changes).to_dict())
 
 
+def test_the_docs_show_how_a_site_changes_tiles_and_scaling(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    text = (ROOT / "docs" / "sam.md").read_text()
+    (tmp_path / "sam.yml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    spec = Registry.load(tmp_path).choose("sam").spec()
+    assert (spec.tile_spec.size, spec.tile_spec.stride("y")) == ({"y": 512, "x": 512}, 256)
+    assert script.black_and_white(spec.to_dict()) == (0, 255)
+
+
 # Which network: its weights say, and the manifest may not say another.
 
 
