@@ -21,7 +21,7 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from .inplace import home, say
+from .inplace import say
 from .sources import NotTaken, Source, checked, is_loopback, origin
 
 BLOCK = 1 << 20  # bytes read at a time
@@ -226,12 +226,6 @@ def discard(part: Path) -> None:
     """Forget a part."""
     part.unlink(missing_ok=True)
     _note_file(part).unlink(missing_ok=True)
-
-
-def default_folder() -> Path:
-    """Where downloads are kept: `TILEWRIGHT_WEIGHTS`, else in `home()`."""
-    given = os.environ.get("TILEWRIGHT_WEIGHTS")
-    return Path(given).absolute() if given else home() / "weights"
 
 
 class _Redirects(HTTPRedirectHandler):

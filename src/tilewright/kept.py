@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import stat
 import uuid
 from pathlib import Path
 
 from .downloads import file_digest
 from .errors import UNAVAILABLE, TilewrightError
+from .inplace import home
 from .sources import NotTaken
+
+
+def default_folder() -> Path:
+    """Where weights are kept: `TILEWRIGHT_WEIGHTS`, else in `home()`."""
+    given = os.environ.get("TILEWRIGHT_WEIGHTS")
+    return Path(given).absolute() if given else home() / "weights"
 
 
 def path_of(sha256: str, folder: Path) -> Path | None:

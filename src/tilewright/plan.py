@@ -19,11 +19,11 @@ from typing import Any
 from . import environments, weights
 from .configs import config_values
 from .documents import read_document
-from .downloads import default_folder
 from .errors import USAGE, ProblemsError, TilewrightError
 from .fit import Planned, plan_image
 from .inputs import Row, rows
 from .jobs import Group, Job, Recipe, digest, save
+from .kept import default_folder
 from .params import Params, check_params
 from .preprocess import needs_statistics
 from .registry import Choice, Registry, code_digests
