@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -59,6 +60,34 @@ def test_what_is_no_package_is_said(tmp_path: Path) -> None:
         opened("https://example.org/a.zip", tmp_path)
     with pytest.raises(TilewrightError, match="--task cells: there is no such task"):
         import_package(str(tmp_path / "a.zip"), Wishes(task="cells"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["https://example.org/a.zip"], 2, "nothing is downloaded here. Download the package"),
+        (["a.zip", "--task", "cells"], 2, "Choose from: mito, er"),
+        (["a.zip", "--labels", "flows"], 2, "'flows' is not one of"),
+        (["nothing.zip"], 2, "There is no file"),
+        (["text.zip"], 65, "docs/bioimageio.md says what can be."),
+    ],
+)
+def test_the_command_ends_in_one_sentence_and_its_code(
+    tmp_path: Path, words: list[str], code: int, says: str
+) -> None:
+    (tmp_path / "text.zip").write_text("<html>404</html>")
+    ran = subprocess.run(
+        [sys.executable, "-m", "tilewright.cli", "import-bioimageio", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert says in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "models").exists()
 
 
 @pytest.mark.parametrize(

@@ -99,14 +99,40 @@ def translate(
     """
     notes: list[str] = []
     given, result, number = _tensors(model, output)
-    problems: list[TilewrightError] = []
-    made: dict[str, Any] = {}
-    parts: dict[str, Callable[[], Any]] = {
-        "weights": lambda: _weights(model),
-        "axes": lambda: (*layouts(given, result), tile_spec(given, result, bool(labels), notes)),
-        "before": lambda: _before(given, notes),
-        "after": lambda: _steps(result, "postprocessing"),
+    made = _all(
+        weights=lambda: _weights(model),
+        axes=lambda: (*layouts(given, result), tile_spec(given, result, bool(labels), notes)),
+        before=lambda: _before(given, notes),
+        after=lambda: _steps(result, "postprocessing"),
+    )
+    runner, weights = made["weights"]
+    layout, output_layout, tile = made["axes"]
+    normalisation, before = made["before"]
+    config = {
+        "before": before,
+        "after": made["after"],
+        "output": number,
+        "dtype": _dtype(given) if runner == "torchscript" else None,
+        "postprocess": labels,
     }
+    orders = {"layout": layout, "output_layout": output_layout}
+    short = short_name or _slug(_own_name(model))
+    manifest = {
+        **_identity(model, short),
+        "runner": runner,
+        "config": "",
+        "params": [{**PARAMS[n], "arg_name": n} for n in RULES.get(labels or "", ())],
+        "spec": {**tile, **_channels(given), **normalisation, **_result(result, labels)},
+        "versions": {str(model.get("version") or "v1"): _version(model, short, task, weights)},
+    }
+    said = {name: value for name, value in config.items() if value}
+    return Imported(manifest, {**orders, **said}, given, result, notes)
+
+
+def _all(**parts: Callable[[], Any]) -> Values:
+    """What each part comes to, or the problems of all."""
+    made: Values = {}
+    problems: list[TilewrightError] = []
     for name, part in parts.items():
         try:
             made[name] = part()
@@ -116,26 +142,11 @@ def translate(
             problems.append(problem)
     if problems:
         raise ProblemsError(problems)
-    runner, weights = made["weights"]
-    layout, output_layout, tile = made["axes"]
-    normalisation, before = made["before"]
-    spec = {**tile, **_channels(given), **normalisation, **_result(result, labels)}
-    config = {"layout": layout, "output_layout": output_layout}
-    config |= {"before": before} if before else {}
-    config |= {"after": made["after"]} if made["after"] else {}
-    config |= {"output": number} if number else {}
-    config |= {"dtype": _dtype(given)} if runner == "torchscript" else {}
-    config |= {"postprocess": labels} if labels else {}
-    short = short_name or re.sub(r"[^a-z0-9]+", "_", _own_name(model).lower()).strip("_")[:50]
-    manifest = {
-        **_identity(model, short),
-        "runner": runner,
-        "config": "",
-        "params": [{**PARAMS[n], "arg_name": n} for n in RULES.get(labels or "", ())],
-        "spec": spec,
-        "versions": {str(model.get("version") or "v1"): _version(model, short, task, weights)},
-    }
-    return Imported(manifest, config, given, result, notes)
+    return made
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:50]
 
 
 # who and what
