@@ -13,7 +13,7 @@ STATIC = (
     Rule("S2", ERROR, identity.release_is_immutable, "compared with `--base`"),
     Rule("S3", WARNING, identity.digests, "an error for a location that `--base` hasn't; a file "
          "that comes along needs none; `bytes` is a choice"),
-    Rule("S4", ERROR, identity.pinned_locations),
+    Rule("S4", ERROR, identity.pinned_locations, "a gated file's missing commit is a warning"),
     Rule("S5", ERROR, identity.paths, "not for a site's manifests; no scope is a warning"),
     Rule("S6", ERROR, identity.licence),
     Rule("S7", ERROR, identity.never_downloaded, "`[]` alone; no `auto_download`, `provided_by`"),
