@@ -22,7 +22,7 @@ from .draft import KINDS, SOURCES
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .manifest import TASK_NAMES
 from .params import Params
-from .progress import Watch, explain, failures, run_nextflow
+from .progress import Watch, explain, failures, run_nextflow, summary
 from .registry import ROOT
 
 if TYPE_CHECKING:
@@ -134,11 +134,9 @@ def plan(as_json: bool, **given: Any) -> None:
         "merge": len(made.groups),
     }
     told = ", ".join(_count(n, word) for word, n in counts.items())
-    console.print(f"{told}; the model sees {gigabytes:.2f} GB of float32.", soft_wrap=True)
-    if made.recipe.spec.min_vram_gb:
-        console.print(f"The model asks for a GPU of {made.recipe.spec.min_vram_gb:g} GB.")
-    for line in made.warnings:
-        click.echo(f"tilewright: note: {line}", err=True)
+    gives = made.recipe.spec.gives
+    sees = f"{told}; the model sees {gigabytes:.2f} GB of float32"
+    console.print(f"{sees} and gives {gives}.", soft_wrap=True)
     for row, why in made.bad:
         console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
     if made.bad:
@@ -163,7 +161,7 @@ def models(manifests: str | None) -> None:
 
     params = Params(input=".", **absolute({"manifests": manifests}))
     folder = Path(str(with_places(params, Path.cwd()).weights_dir))
-    table = Table("model", "version", "task", "model name", "takes", "licence", "weights")
+    table = Table("model", "version", "task", "model name", "takes", "gives", "licence", "weights")
     for column in table.columns:
         column.overflow = "fold"
     for choice in registry(params, Path.cwd()):
@@ -177,6 +175,7 @@ def models(manifests: str | None) -> None:
             choice.task_name,
             choice.model_name,
             takes,
+            spec.gives,
             spec.license,
             state(choice, folder),
         )
@@ -417,7 +416,8 @@ def finish(code: int, watch: Watch, log: Path) -> None:
     for line in (watch.plan() or {}).get("warnings", ()):
         click.echo(f"tilewright: note: {line}", err=True)
     if result is not None:
-        _tell(result, watch.outdir)
+        for line in summary(result, watch.outdir):
+            click.echo(line)
     if code == 0 and result is not None:
         missing = [i["store"] for i in result["images"] if i.get("store")]
         missing = [s for s in missing if not (watch.outdir / s / "zarr.json").is_file()]
@@ -442,19 +442,6 @@ def _result(watch: Watch) -> dict[str, Any] | None:
     if not path.is_file() or path.stat().st_mtime < watch.started:
         return None
     return dict(json.loads(path.read_text()))
-
-
-def _tell(result: dict[str, Any], outdir: Path) -> None:
-    good = [i for i in result["images"] if i.get("store")]
-    objects = sum(i.get("objects") or 0 for i in good)
-    click.echo(f"{len(good)} of {len(result['images'])} images, {objects} objects")
-    for image in good[:5]:
-        store = outdir / image["store"]
-        click.echo(f"  Zarr     {store}")
-        click.echo(f"  picture  {store.with_suffix('.png')}")
-    if len(good) > 5:
-        click.echo(f"  … and {len(good) - 5} more")
-    click.echo(f"  report   {outdir / 'report.html'}")
 
 
 def entry() -> None:

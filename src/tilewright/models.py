@@ -10,6 +10,7 @@ class Models(StrEnum):
     CELLPOSE_CYTO2 = "cellpose-cyto2"
     CELLPOSE_CYTO3 = "cellpose-cyto3"
     CELLPOSE_NUCLEI = "cellpose-nuclei"
+    H0_MINI = "h0-mini"
     NUCLEI = "nuclei"
     SAM_MEDSAM = "sam-medsam"
     SAM_MICROSAM_BOUNDARIES = "sam-microsam-boundaries"

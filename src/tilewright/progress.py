@@ -252,3 +252,21 @@ def failures(watch: Watch) -> tuple[list[str], int]:
     codes = [int(t.exit) for t in failed]
     code = next((c if c in (USAGE, BAD_DATA, UNAVAILABLE) else INTERNAL for c in codes), 0)
     return list(dict.fromkeys(filter(None, said))), code
+
+
+def summary(result: dict[str, Any], outdir: Path) -> list[str]:
+    """What a run came to and where it is, from its run.json: one line each."""
+    good = [i for i in result["images"] if i.get("store")]
+    rows = sum((i["embeddings"] or {}).get("rows", 0) for i in good)
+    what = {
+        "labels": f"{result['counts']['objects']} objects",
+        "table": f"{rows} tiles embedded",
+        "map": f"{len(good)} maps",
+    }
+    lines = [f"{len(good)} of {len(result['images'])} images, {what[result['result']]}"]
+    for image in good[:5]:
+        store = outdir / image["store"]
+        lines += [f"  Zarr     {store}", f"  picture  {store.with_suffix('.png')}"]
+    if len(good) > 5:
+        lines.append(f"  … and {len(good) - 5} more")
+    return [*lines, f"  report   {outdir / 'report.html'}"]

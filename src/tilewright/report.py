@@ -24,6 +24,7 @@ from .errors import TilewrightError
 from .jobs import Recipe
 from .manifest import TASK_NAMES
 from .params import Params
+from .plan import merge_policy
 from .registry import Registry
 from .trace import FAILED, Task, read_trace, sentence
 
@@ -153,10 +154,11 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
         "launch_dir": str(here),
         "params": describe_params(plan["params"], context["params"]),
         "model_params": recipe.params,
+        "result": recipe.spec.result,
         "counts": {
             "images": len(images),
             "failed": len(failed),
-            "objects": sum(i["objects"] or 0 for i in images),
+            "objects": _total(images) if recipe.spec.result == "labels" else None,
             "tiles": plan["tiles"],
         },
         "failed": failed,
@@ -168,6 +170,10 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
 def _fetched(results: dict[str, Result]) -> str | None:
     """The digest of weights that FETCH brought, by the images that were made with them."""
     return next((r.facts["weights"] for r in results.values() if r.facts.get("weights")), None)
+
+
+def _total(images: list[Facts]) -> int:
+    return sum(i["objects"] or 0 for i in images)
 
 
 def describe_params(values: Facts, given: Facts) -> Facts:
@@ -211,6 +217,8 @@ def _image(planned: Facts, merged: Facts) -> Facts:
         "objects": merged.get("objects"),
         "area_px": merged.get("area_px") or None,
         "sbe": merged.get("sbe"),
+        "map": merged.get("map"),
+        "embeddings": merged.get("embeddings"),
         **{name: planned.get(name) for name in from_plan},
     }
 
@@ -351,6 +359,36 @@ def areas(image: Facts) -> Facts | None:
     return {"px": [number(a) for a in image["area_px"]], "um2": um2}
 
 
+def found(image: Facts) -> str:
+    """What an image's map or embeddings are, for people."""
+    if image["embeddings"]:
+        made = image["embeddings"]
+        each = f"{number(made['tokens'])} tokens of " if made["tokens"] else ""
+        return f"{number(made['rows'])} tiles, each {each}{number(made['dim'])} numbers"
+    made = image["map"]
+    sizes = " x ".join(number(n) for n in made["shape"])
+    return f"{made['axes'].upper()} {sizes}, {made['dtype']}"
+
+
+def headline(run: Facts) -> str:
+    """What a run came to, in a few words."""
+    counts = run["counts"]
+    good = counts["images"] - counts["failed"]
+    if not good:
+        return "no image has a result"
+    rows = sum(i["embeddings"]["rows"] for i in run["images"] if i["embeddings"])
+    what = {
+        "labels": f"{_count(counts['objects'] or 0, 'object')} in ",
+        "table": f"{_count(rows, 'embedding')} of tiles in ",
+        "map": "maps of ",
+    }
+    return what[run["result"]] + _count(good, "image")
+
+
+def _count(value: int, word: str) -> str:
+    return f"{number(value)} {word}{'' if value == 1 else 's'}"
+
+
 def height_width(image: Facts) -> list[int]:
     """Of level 0, in pixels."""
     return [image["shape"][image["axes"].index(axis)] for axis in "YX"]
@@ -377,6 +415,7 @@ def render(run: Facts, recipe: Recipe, shown: list[Facts], pubs: list[Facts]) ->
         "seam_sentence": seam_sentence,
         "height_width": height_width,
         "shell_path": shell_path,
+        "found": found,
         "quoted": repr,
         "word": _word,
     }
@@ -388,6 +427,8 @@ def render(run: Facts, recipe: Recipe, shown: list[Facts], pubs: list[Facts]) ->
         linked={card["image"]["id"]: n for n, card in enumerate(shown, 1)},
         task=TASK_NAMES.get(recipe.model["task"], recipe.model["task"]),
         steps=STEPS,
+        headline=headline(run),
+        policy=merge_policy(recipe.spec),
         command=command(run["params"]),
         publications=pubs,
     )

@@ -314,6 +314,16 @@ class ModelSpec:
             return "map" if self.output_type == "dense" else "table"
         return self.output_kind
 
+    @property
+    def gives(self) -> str:
+        """What comes out of an image, for people."""
+        if self.output_kind != "embedding":
+            return "a map" if self.output_kind == "map" else "labels"
+        kind = self.output_type or "cls"
+        where = "a map" if kind == "dense" else "a vector per tile"
+        where = "tokens of each tile" if kind == "token_sequence" else where
+        return f"{where} ({kind}{f', {self.embedding_dim}' if self.embedding_dim else ''})"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
