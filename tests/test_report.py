@@ -41,6 +41,7 @@ class Run:
         self.merged: dict[str, list[dict[str, Any]]] = {}
         self.trace: list[str] | None = [HEADER]
         self.given: dict[str, Any] = {"input": "/data/plate 7"}
+        self.spec: dict[str, Any] = {}
 
     def planned(self, name: str, group: str = "g", **more: Any) -> None:
         """An image of 96 x 128 px: 2 x 3 tiles."""
@@ -95,7 +96,7 @@ class Run:
             save(path, {"group": group, "images": images})
         if self.trace is not None:
             (self.here / "trace.txt").write_text("\n".join(self.trace) + "\n")
-        save(self.here / "recipe.json", recipe())
+        save(self.here / "recipe.json", recipe(**self.spec))
         save(self.here / "plan.json", self.plan())
         out = self.here / "out"
         out.mkdir(exist_ok=True)
@@ -121,11 +122,12 @@ class Run:
         return {**here, "params": self.given, "trace": "trace.txt", "nextflow": "25.04.3"}
 
 
-def recipe() -> Recipe:
+def recipe(**spec: Any) -> Recipe:
+    """A recipe; `spec` is what differs in the model's."""
     return Recipe(
         model={"short_name": "nuclei", "model_name": "nuclei-dsb", "variant": "dsb"}
         | {"release": "1.0.0", "task": "nuclei"},
-        spec=ModelSpec("nuclei-dsb", "1.0.0", TILE, license="CC0-1.0"),
+        spec=ModelSpec("nuclei-dsb", "1.0.0", TILE, license="CC0-1.0", **spec),
         params={"threshold": 0.5},
         weights="c0ffee" * 10 + "abcd",
         environment={"name": "base", "digest": "0123456789ab"},
@@ -187,6 +189,39 @@ def test_the_page_says_the_same_counts(run: Run) -> None:
     assert "Nuclei: 1,234 objects in 2 images" in text
     assert "nuclei-dsb" in text
     assert "The seams can't be seen." in text
+
+
+EMBEDDING = {"output_kind": "embedding", "output_type": "cls", "embedding_dim": 768}
+
+
+def test_a_run_of_embeddings_tells_of_tiles_and_lengths_not_of_objects(run: Run) -> None:
+    run.spec = EMBEDDING
+    made = {"type": "cls", "rows": 6, "dim": 768, "tokens": None}
+    for name in ("a", "b"):
+        run.result(name, objects=0, embeddings=made, sbe=None, area_px=None, seam=None)
+    told, page = run.write()
+    assert told["result"] == "table"
+    assert told["counts"]["objects"] is None
+    assert [i["embeddings"] for i in told["images"]] == [made, made]
+    assert "12 embeddings of tiles in 2 images" in page
+    assert "6 tiles, each 768 numbers" in page
+    assert "cls, 768 numbers" in page
+    for word in ("SBE", "objects", "Median size"):
+        assert word not in page.replace("joins tiles, measures objects, writes stores", "").replace(
+            "the overlap kept to match objects", ""
+        )
+
+
+def test_a_run_of_maps_says_their_axes_and_how_to_open_them(run: Run) -> None:
+    run.spec = {**EMBEDDING, "output_type": "dense"}
+    made = {"axes": "cyx", "shape": [768, 7, 10], "stride": 14, "dtype": "float32"}
+    run.result("a", map=made, sbe=None, area_px=None, seam=None)
+    told, page = run.write()
+    assert told["images"][0]["map"] == made
+    assert "maps of 1 image" in page
+    assert "CYX 768 x 7 x 10, float32" in page
+    assert f"a/{STORE}/maps/nuclei/0" in page
+    assert "SBE" not in page
 
 
 def test_parameters_say_whether_the_user_chose_them(run: Run) -> None:
