@@ -121,7 +121,7 @@ def python() -> Path:
 
 
 def run(python: Path, code: str, *words: object) -> str:
-    env = {**os.environ, "OMP_NUM_THREADS": "2"}
+    env = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT / "src")}
     command = [str(python), "-c", code, *map(str, words)]
     ran = subprocess.run(command, check=True, timeout=300, stdout=-1, text=True, env=env)
     return ran.stdout
