@@ -52,6 +52,10 @@ def test_a_manifest_that_breaks_one_rule_breaks_no_other(name: str) -> None:
 
 LOCATION = "models/nuclei/nuclei.onnx"
 MORE = [
+    pytest.param("S18", ("macenko", "vahadane\n  stain_target: {means: [1], stds: [1]}\n #"), "S18",
+                 "vahadane isn't there.*macenko or reinhard", id="vahadane"),
+    pytest.param("S18", ("macenko", "reinhard\n  stain_target: {means: [1], stds: [1]}\n #"), "S18",
+                 r"no stain_target to aim at.*means \(3\) and stds \(3\)", id="stain-target"),
     pytest.param("good", ("    size: 256", "    size: 0"), "S8", "a size is 0", id="no-size"),
     pytest.param("good", ("    band: 32", "    band: 90"), "S27", "leave no core", id="no-core"),
     pytest.param("good", ("    band: 32", "    band: -1"), "S27", "band -1", id="under-0"),

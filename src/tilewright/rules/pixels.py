@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from tilewright.errors import TilewrightError
 from tilewright.resample import KERNELS
+from tilewright.stain import Stain
 
 from .subject import Case, Fault, Subject
 
@@ -124,6 +126,11 @@ def _stain(case: Case) -> Iterator[Fault]:
     elif not spec.stain_target:
         fix = "give stain_target: its fit, or a target image and its sha256"
         yield Fault(where, "a method without its target's fit can't be repeated", fix)
+    else:
+        try:
+            Stain(spec)
+        except TilewrightError as error:  # vahadane, figures of another shape, an image gone
+            yield Fault(where, error.what.rstrip("."), error.fix.rstrip("."))
     if spec.on_failure not in POLICIES:
         message = f"on_failure is {spec.on_failure!r}"
         yield Fault(case.at("on_failure"), message, f"write one of {', '.join(POLICIES)}")
