@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +22,18 @@ import yaml
 
 from . import environments, exactness, samples
 from . import golden as goldens
+from .downloads import Download, NoAccess
 from .errors import TilewrightError
-from .inplace import home
-from .kept import path_of
+from .kept import default_folder, path_of
+from .manifest import Location
 from .pipe import child_env
 from .probe import Probe
-from .registry import ROOT
+from .registry import ROOT, local_path
 from .rules.runtime import Run
 from .rules.subject import ERROR, WARNING, Case, Fault, Subject
 from .rules.table import DRY_RUN, GOLDEN, LOAD, Named
-from .weights import fetch
+from .sources import NotTaken, shown, source
+from .weights import fetch, look
 from .worker import device
 
 PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")
@@ -61,6 +64,37 @@ class Work:
     full: bool = False
     write_golden: bool = False
     notes: list[str] = field(default_factory=list)
+
+
+def locations(work: Work) -> Iterator[Named]:
+    """Level 2: each location can be reached from here, and is of the size and digest it says."""
+    skipped = 0
+    for case in work.subject.plain():
+        for where, location in case.locations():
+            local = local_path(location)
+            if local is None and work.offline:
+                skipped += 1
+                continue
+            try:
+                if local is None and work.full:
+                    _fetch(location)
+                else:
+                    look(location, default_folder())
+            except NotTaken as error:
+                site = local is not None and location.location.startswith("/")
+                gated = isinstance(error, NoAccess) and case.choice.gated
+                severity = WARNING if site or gated else ERROR
+                message = f"{shown(location.location)} can't be had from here: {error}"
+                yield "L2", Fault(where, message, "mend it, or take it out", severity)
+    if skipped:
+        work.notes.append(f"{skipped} locations on the web weren't looked at (--offline)")
+
+
+def _fetch(location: Location) -> None:
+    """Bring a file from the web, whole, and forget it."""
+    there = source(location.location, location.revision)
+    with TemporaryDirectory() as folder:
+        Download(there, Path(folder) / "part", location.sha256, location.bytes).run()
 
 
 def environment(work: Work) -> Iterator[Named]:
@@ -119,20 +153,15 @@ def models(work: Work) -> Iterator[Named]:
         yield from _model(work, case, sha)
 
 
-def weights_folder() -> Path:
-    """Where weights are kept on this machine."""
-    return Path(os.environ.get("TILEWRIGHT_WEIGHTS") or home() / "weights").absolute()
-
-
 def _weights(case: Case) -> str | TilewrightError:
     try:
-        return fetch(case.choice, weights_folder())
+        return fetch(case.choice, default_folder())
     except TilewrightError as error:
         return error
 
 
 def _model(work: Work, case: Case, sha: str) -> Iterator[Named]:
-    path = path_of(sha, weights_folder())
+    path = path_of(sha, default_folder())
     python = interpreter(work.subject.manifest.environment_name)
     script, values = work.subject.script, case.choice.values({})
     with Probe(case.spec, values, python, script, str(path or ""), device()) as probe:
@@ -202,6 +231,7 @@ def end_to_end(work: Work) -> Iterator[Named]:
         return
     for case in work.subject.plain():
         with TemporaryDirectory() as folder:
+            begun = time.perf_counter()
             for number in (1, 2):
                 problem = _run_pipeline(work, case, Path(folder))
                 again = _done_again(Path(folder) / "out") if number == 2 else []
@@ -210,6 +240,10 @@ def end_to_end(work: Work) -> Iterator[Named]:
                 if problem:
                     yield "L7", Fault(case.task, f"in the pipeline: {problem}", "see its words")
                     break
+            else:
+                seconds = time.perf_counter() - begun
+                note = f"the pipeline takes {seconds:.0f} s, with a second run that finds all done"
+                work.notes.append(f"{_name(case)}: {note}")
 
 
 def _run_pipeline(work: Work, case: Case, folder: Path) -> str:
@@ -217,7 +251,7 @@ def _run_pipeline(work: Work, case: Case, folder: Path) -> str:
     spec, choice = case.spec, case.choice
     image = samples.TISSUE if samples.is_colour(spec) else samples.FLUORESCENCE
     words = ["--input", image, "--outdir", folder / "out", "--model", choice.model_name]
-    words += ["--task", choice.task_name, "--weights_dir", weights_folder()]
+    words += ["--task", choice.task_name, "--weights_dir", default_folder()]
     if work.subject.document.path.parent != ROOT / "manifests":
         words += ["--manifests", work.subject.document.path.parent]
     if spec.tile_spec.variable_input:

@@ -82,7 +82,7 @@ class Checked:
     def __str__(self) -> str:
         warnings = len(self.findings) - self.errors
         state = "wrong" if self.errors else "right"
-        counts = f"{self.errors} errors, {warnings} warnings"
+        counts = f"{_count(self.errors, 'error')}, {_count(warnings, 'warning')}"
         done = f"level {self.level} ({LEVELS[self.level]})"
         return f"{self.file}: {state} at {done}, {counts}, {self.seconds:.2f} s"
 
@@ -164,7 +164,7 @@ def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
         known = ", ".join(f"{n} {name}" for n, name in LEVELS.items())
         raise TilewrightError(f"There is no level {level}.", fix=f"Levels: {known}.", code=USAGE)
     options = Options(level, **more)
-    ours = [p.absolute() for p in paths] or _manifests(ROOT / "manifests")
+    ours = list(dict.fromkeys(p.absolute() for p in paths)) or _manifests(ROOT / "manifests")
     published = _published(options.base) if options.base else None
     report = Report()
     subjects = _subjects(ours, options, published, report)
@@ -184,6 +184,7 @@ def _climb(subject: Subject, options: Options, checked: Checked) -> None:
     )
     for level, found in (
         (1, _rules(subject)),
+        (2, levels.locations(work)),
         (3, levels.environment(work)),
         (6, levels.models(work)),
         (7, levels.end_to_end(work)),
@@ -213,6 +214,10 @@ def finding(document: Document, name: str, severity: str, fault: Fault, level: i
     path, line = document.place(fault.where)
     severity = fault.severity or severity
     return Finding(name, severity, fault.message, fault.fix, shown(path), line, level)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def shown(path: Path) -> str:

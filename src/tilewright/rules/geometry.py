@@ -18,8 +18,8 @@ EDGES = ("size", "shortest_edge", "longest_edge", "height", "width")
 
 
 def pixels(case: Case, axis: str) -> float:
-    """A tile's side at the model's resolution."""
-    size, tile = float(case.spec.tile_spec.size[axis]), case.spec.tile_spec
+    """A tile's side at the model's resolution; 0 where there is none."""
+    size, tile = float(case.spec.tile_spec.size.get(axis, 0)), case.spec.tile_spec
     mpp = tile.resolution.target_mpp if tile.resolution else None
     return size / mpp if tile.unit == "um" and mpp else size
 
@@ -32,6 +32,9 @@ def sizes(subject: Subject) -> Iterator[Fault]:
             axes = ", ".join(map(str, size)) or "none"
             yield Fault(case.at("tile_spec", "size"), f"size has {axes}", "give y and x (and z)")
             continue
+        if case.spec.tile_spec.stride_multiple < 1:
+            where = case.at("tile_spec", "stride_multiple")
+            yield Fault(where, "stride_multiple is under 1", "1 is any size")
         if not all(math.isfinite(n) and n >= 1 for n in size.values()):
             where = case.at("tile_spec", "size")
             yield Fault(where, f"a size is {min(size.values()):g}", "give at least 1")
@@ -111,7 +114,7 @@ def resized(subject: Subject) -> Iterator[Fault]:
     """What `resize` and `crop` end at is the tile's size in pixels."""
     for case in subject.cases:
         resize, crop = _edge(case.spec.resize), _edge(case.spec.crop)
-        side = round(pixels(case, "y")) if "y" in case.spec.tile_spec.size else 0
+        side = round(pixels(case, "y"))
         if resize and crop and crop > resize:
             where = case.at("crop")
             yield Fault(where, f"the crop of {crop:g} is larger than {resize:g}", "crop less")
@@ -189,6 +192,6 @@ def _exact(case: Case, reach: int | None) -> Iterator[Fault]:
         message = f"the context {least:g} is less than the receptive_field {reach}"
         yield Fault(case.at("tile_spec", "context"), message, f"make it at least {reach}")
     steps = [v for a in tile.axes for v in (tile.size[a], tile.stride(a))]
-    if any(step % tile.stride_multiple for step in steps):
+    if tile.stride_multiple > 0 and any(step % tile.stride_multiple for step in steps):
         message = f"size or stride isn't a multiple of the stride_multiple {tile.stride_multiple}"
         yield Fault(case.at("tile_spec", "size"), message, "tiles wouldn't equal the whole image")

@@ -11,6 +11,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 
 from tilewright.manifest import Location, Publication
 from tilewright.registry import local_path
+from tilewright.sources import is_loopback
 
 from .subject import ERROR, WARNING, Case, Fault, Subject
 
@@ -100,7 +101,7 @@ def pinned_locations(subject: Subject) -> Iterator[Fault]:
     """A hub's location names a commit of 40 digits; a URL is https and holds no secret."""
     for case in subject.plain():
         for where, location in case.locations():
-            problem = _unpinned(location)
+            problem = _unpinned(location, subject.public)
             if problem:
                 # whoever has no access can't look a gated file's commit up
                 unseen = case.choice.gated and location.location.startswith("hf:")
@@ -108,7 +109,7 @@ def pinned_locations(subject: Subject) -> Iterator[Fault]:
                 yield Fault(where, f"{location.location}: {problem[0]}", problem[1], severity)
 
 
-def _unpinned(location: Location) -> tuple[str, str] | None:
+def _unpinned(location: Location, public: bool) -> tuple[str, str] | None:
     text = location.location
     if text.startswith("hf:"):
         found = HUB.fullmatch(text)
@@ -121,7 +122,7 @@ def _unpinned(location: Location) -> tuple[str, str] | None:
     url = urlsplit(text)
     if url.username or url.password or SECRETS & {k.lower() for k, _ in parse_qsl(url.query)}:
         return "there is a credential in it", "take it out; tokens come from the environment"
-    if url.scheme != "https":
+    if url.scheme != "https" and (public or not is_loopback(text)):
         return f"{url.scheme} can't be trusted", "give an https URL"
     return None
 

@@ -40,8 +40,8 @@ def patches(subject: Subject) -> Iterator[Fault]:
             message = f"architecture {name} has no patches, and patch_size is {patch}"
             yield Fault(case.at("patch_size"), message, "leave patch_size out")
             continue
-        odd = [a for a in "yx" if a in case.spec.tile_spec.size and pixels(case, a) % patch]
-        if patch < 1 or odd:
+        odd = [a for a in "yx" if patch < 1 or pixels(case, a) % patch]
+        if odd:
             side = round(pixels(case, odd[0])) if odd else 0
             message = f"a tile of {side} px isn't a whole number of patches of {patch} px"
             yield Fault(case.at("patch_size"), message, "change tile_spec's size or patch_size")
@@ -113,7 +113,7 @@ def grid_fits(subject: Subject) -> Iterator[Fault]:
             continue
         size = tuple(round(pixels(case, a)) for a in "yx")
         where = case.at("output_spatial_dims")
-        if spec.patch_size:
+        if spec.patch_size and spec.patch_size > 0:
             wanted = tuple(n // spec.patch_size for n in size)
             if dims != wanted and not any(n % spec.patch_size for n in size):
                 message = f"output_spatial_dims are {list(dims)}, and patches make {list(wanted)}"
