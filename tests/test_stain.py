@@ -14,9 +14,12 @@ from pictures import Array, reference
 from skimage.data import immunohistochemistry
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNormalizer
 
-from tilewright import stain
+from tilewright import plan, stain
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
+from tilewright.fit import plan_image
+from tilewright.inputs import Row
 from tilewright.jobs import ImageRef, Job, Recipe
+from tilewright.params import Params
 from tilewright.preprocess import TileReader, statistics
 from tilewright.spec import ModelSpec, TileSpec
 from tilewright.worker import Notes, tiles_of
@@ -114,6 +117,22 @@ def test_statistics_found_ahead_give_the_same_and_hold_the_fit(tmp_path: Path) -
     np.testing.assert_allclose(means, stained.reshape(-1, 3).mean(axis=0), rtol=1e-6)
     found = whole(dataclasses.replace(ref, statistics=ahead), spec)
     np.testing.assert_array_equal(found, whole(ref, spec))
+
+
+@pytest.mark.parametrize(
+    ("fields", "ahead"),
+    [({"stain_normalization": None}, False), ({}, True),
+     ({"stain_normalization": None, "normalization": {"method": "zscore"}}, True),
+     ({"stain_normalization": None, "normalization": {"method": "zscore", "scope": "tile"}}, False)],
+)  # fmt: skip
+def test_a_big_images_fit_is_found_once_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], ahead: bool
+) -> None:
+    monkeypatch.setattr(plan, "SCAN_PIXELS", 1000)
+    path = Path(saved(tmp_path, TISSUE).path)
+    spec = dataclasses.replace(model("macenko", size=60), **fields)
+    planned = plan_image(Row(path, "a"), Params(input="."), spec)
+    assert plan.needs_scan(planned, spec) is ahead
 
 
 def test_a_bigger_image_is_fitted_to_an_even_share_of_its_pixels(
