@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -292,3 +295,59 @@ def test_tiles_that_do_not_begin_on_a_patch_are_refused(tmp_path: Path, ref: Ima
 def test_a_wrong_number_of_prefix_tokens_is_refused(tmp_path: Path, ref: ImageRef) -> None:
     with pytest.raises(TilewrightError, match="gives 66 tokens for a tile of 32 x 32 px"):
         merged(tmp_path, ref, spec("cls", num_prefix_tokens=1))
+
+
+# What scverse makes of it
+
+SCANPY = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import anndata, numpy, scanpy
+table = anndata.read_zarr(sys.argv[1])
+scanpy.pp.neighbors(table, n_neighbors=5, use_rep="X")
+scanpy.tl.umap(table, random_state=0)
+print(json.dumps({
+    "umap": table.obsm["X_umap"].shape,
+    "finite": bool(numpy.isfinite(table.obsm["X_umap"]).all()),
+    "linked across": float(table.obsp["connectivities"][:100][:, 100:].sum()),
+    "linked within": float(table.obsp["connectivities"][:100][:, :100].sum()),
+}))
+"""
+
+
+@pytest.fixture(scope="session")
+def scanpy_python() -> Path:
+    """A Python with scanpy, built once per list of requirements in the cache folder."""
+    wanted = Path(__file__).parent / "envs" / "scanpy.txt"
+    home = Path(os.environ.get("TILEWRIGHT_HOME", Path.home() / ".cache" / "tilewright"))
+    prefix = home / "envs" / "scanpy-test"
+    marker = prefix / "requirements.txt"
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.fail("uv isn't on the PATH: it builds scanpy's environment")
+    if not marker.exists() or marker.read_text() != wanted.read_text():
+        subprocess.run([uv, "venv", "--clear", "--python", "3.11", prefix], check=True)
+        install = [uv, "pip", "install", "--python", prefix, "-r", wanted]
+        subprocess.run(install, check=True, timeout=900)
+        marker.write_text(wanted.read_text())
+    return prefix / "bin" / "python"
+
+
+@pytest.mark.slow
+def test_scanpy_finds_neighbours_and_a_umap(tmp_path: Path, scanpy_python: Path) -> None:
+    """Tiles of the upper half are dark and those of the lower are bright: two groups."""
+    pixels = noise((20 * SIDE, 10 * SIDE)) // 4
+    pixels[10 * SIDE :] += 150
+    store = merged(tmp_path, written(tmp_path, pixels), spec("cls+patch_mean"), jobs=3)
+    run = subprocess.run(
+        [scanpy_python, "-c", SCANPY, store / "tables" / "embed"],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["umap"] == [200, 2]
+    assert found["finite"]
+    assert found["linked across"] == 0 < found["linked within"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from pictures import reference
-from running import level0
+from running import Checkout, level0, store
 
 from tilewright import ModelSpec, TileSpec, environments
 from tilewright.extract import tiles
@@ -303,3 +304,61 @@ def test_h0_mini_says_its_five_prefix_tokens_and_who_may_use_it() -> None:
         "dense": 768,
         "token_sequence": 768,
     }
+
+
+MANIFEST = """
+name: Little
+short_name: little
+metadata: {description: "An encoder that has learned nothing"}
+license: MIT
+runner: timm
+config: CONFIG
+spec:
+  tile_spec: {size: 56, pad: white}
+  num_channels: 3
+  color_space: RGB
+  input_range: [0, 1]
+  mean: [0.7, 0.6, 0.5]
+  std: [0.2, 0.25, 0.3]
+  architecture: vit_small_patch14_reg4_dinov2
+  patch_size: 14
+  num_prefix_tokens: 5
+  base_dim: 48
+  output_kind: embedding
+  output_type: cls+patch_mean
+  embedding_dim: 96
+  batch_size: 4
+versions:
+  v1:
+    release: "1"
+    tasks: {embed: {locations: [WEIGHTS]}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.nextflow
+def test_a_manifest_alone_runs_an_encoder_through_the_pipeline(
+    folder: Path, python: Path, checkout: Checkout, tmp_path: Path
+) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "args.json").write_text(json.dumps({"timm_args": ARGS}))
+    text = MANIFEST.replace("CONFIG", str(tmp_path / "args.json"))
+    text = text.replace("WEIGHTS", str(folder / "vit.safetensors"))
+    (tmp_path / "manifests" / "little.yml").write_text(text)
+    (tmp_path / "envs").mkdir()
+    for name, prefix in (("base", Path(sys.prefix)), ("timm", python.parents[1])):
+        (tmp_path / "envs" / name).symlink_to(prefix)
+    ran = checkout.cli(
+        *("run", "--input", folder / "a.tif", "--outdir", tmp_path / "out", "--model", "little"),
+        *("--manifests", tmp_path / "manifests", "--env_root", tmp_path / "envs"),
+        cwd=tmp_path,
+        TILEWRIGHT_ENVS=str(tmp_path / "envs"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "1 of 1 images, 9 tiles embedded" in ran.stdout
+    table = anndata.read_zarr(store(tmp_path / "out", "a") / "tables" / "embed")
+    expected = PLAIN["cls+patch_mean"](np.load(folder / "tokens.npy"))
+    difference = np.abs(table.X - expected).max()
+    print(f"through Nextflow: max abs difference {difference:.2g}")  # noqa: T201
+    assert difference < 1e-5
+    assert "9 embeddings of tiles in 1 image" in (tmp_path / "out" / "report.html").read_text()
