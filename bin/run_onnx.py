@@ -8,6 +8,7 @@ objects.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Dict
 
 import numpy as np
@@ -52,6 +53,10 @@ def network(session: Any) -> tensors.Network:
 
 def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, Params, Params]:
     """Open the file `weights` on `device` ("cpu" or "cuda")."""
+    if spec.get("precision", "fp32") != "fp32":
+        sys.stderr.write(
+            "tilewright: an ONNX file computes in its own types, not as precision says.\n"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads(params)
     options.use_deterministic_compute = True
