@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = (".*", "__pycache__", "results*", "work")
+LEFT_OUT = (".*", "__pycache__", "results", "results-*", "work")
 FILE = r"^```\w+ title=(?P<path>\S+)\n(?P<text>.*?)^```"
 COMMAND = r"^ {4}\./tilewright (?P<words>(?:[^\n\\]|\\\n)+)"
 

@@ -58,6 +58,13 @@ def test_the_schema_takes_every_manifest_of_ours(path: Path) -> None:
     assert faults(yaml.safe_load(path.read_text(encoding="utf-8"))) == []
 
 
+def test_the_schema_takes_every_manifest_of_ai_on_demand() -> None:
+    package = pytest.importorskip("aiod_registry", reason="its package is for Python 3.11 and 3.12")
+    found = sorted((Path(package.__file__).parent / "manifests").glob("*.json"))
+    assert len(found) == 8
+    assert {p.stem: faults(json.loads(p.read_text())) for p in found} == {p.stem: [] for p in found}
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_editors_find_the_schema_by_a_manifests_first_line(path: Path) -> None:
     first = path.read_text(encoding="utf-8").splitlines()[0]
