@@ -18,10 +18,10 @@ from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
 from tilewright import environments, new_model
-from tilewright.draft import KINDS, Wanted
+from tilewright.draft import KINDS, Wanted, embedding
 from tilewright.errors import TilewrightError
 from tilewright.manifest import Manifest
-from tilewright.network import inspect
+from tilewright.network import Network, inspect
 from tilewright.new_model import Files, files_of
 from tilewright.pipe import ModelProcess
 from tilewright.registry import ROOT, Choice
@@ -177,6 +177,26 @@ def test_a_network_of_one_size_that_gives_vectors(tmp_path: Path) -> None:
     assert spec.tile_spec.size == {"y": 96, "x": 64}
     assert not spec.tile_spec.variable_input
     assert files.copies == {"models/mine/net.onnx": Path(weights)}
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "patch", "prefix", "form"),
+    [
+        pytest.param(197, 224, 16, 1, "cls", id="cls"),
+        pytest.param(261, 224, 14, 5, "cls", id="registers"),
+        pytest.param(49, 224, 32, 0, "patch_mean", id="no-prefix"),
+    ],
+)
+def test_tokens_are_the_most_patches_that_fill_a_tile_and_a_prefix(
+    count: int, side: int, patch: int, prefix: int, form: str
+) -> None:
+    told = embedding(Network(3, (side, side), 1, np.zeros((count, 8), np.float32)))
+    assert told == {
+        "patch_size": patch,
+        "num_prefix_tokens": prefix,
+        "output_type": form,
+        "embedding_dim": 8,
+    }
 
 
 def test_a_small_file_from_elsewhere_is_copied_into_the_checkout(

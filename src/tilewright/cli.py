@@ -247,8 +247,8 @@ def generate(check: bool) -> None:
     if check:
         files.check()
         return
-    for name in files.write():
-        click.echo(name)
+    written = files.write()
+    click.echo("\n".join(written) or "Nothing was stale.")
 
 
 @main.command(
