@@ -123,7 +123,8 @@ def test_statistics_found_ahead_give_the_same_and_hold_the_fit(tmp_path: Path) -
     ("fields", "ahead"),
     [({"stain_normalization": None}, False), ({}, True),
      ({"stain_normalization": None, "normalization": {"method": "zscore"}}, True),
-     ({"stain_normalization": None, "normalization": {"method": "zscore", "scope": "tile"}}, False)],
+     ({"stain_normalization": None, "normalization": {"method": "zscore", "scope": "tile"}},
+      False)],
 )  # fmt: skip
 def test_a_big_images_fit_is_found_once_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], ahead: bool
