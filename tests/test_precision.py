@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tilewright.serve import precision
+
+ROOT = Path(__file__).parents[1]
 
 DEVICES = [
     ("fp32", "cpu", "fp32"),
@@ -41,3 +45,15 @@ def test_another_precision_is_refused() -> None:
     spec: dict[str, Any] = {"precision": "fp8"}
     with pytest.raises(ValueError, match="precision is 'fp8'; it is one of fp32, fp16, bf16"):
         precision(spec, "cuda")
+
+
+def test_an_onnx_file_says_that_it_computes_in_its_own_types(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = runpy.run_path(str(ROOT / "bin" / "run_onnx.py"))
+    weights = str(ROOT / "models" / "nuclei" / "nuclei.onnx")
+    for asked, says in (("fp32", ""), ("bf16", "an ONNX file computes in its own types")):
+        script["load"](weights, "cpu", {"precision": asked}, {"threads": 1})
+        told = capsys.readouterr().err
+        assert says in told
+        assert len(told.splitlines()) == bool(says)
