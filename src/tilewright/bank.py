@@ -31,11 +31,11 @@ class BankWriter:
         self._part = path.with_name(path.name + ".part")
         self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
 
-    def put(self, name: str, array: Array) -> None:
-        """Add one array under `name`."""
+    def put(self, name: str, array: Array, *, pack: bool = True) -> None:
+        """Add one array under `name`; `pack` compresses it, which noise isn't worth."""
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=False)
-        self._write(f"{name}.npy", buffer.getvalue())
+        self._write(f"{name}.npy", buffer.getvalue(), pack)
 
     def close(self, header: dict[str, Any]) -> None:
         """Add the header and give the file its name."""
@@ -43,9 +43,9 @@ class BankWriter:
         self._zip.close()
         self._part.replace(self._path)
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write(self, name: str, data: bytes, pack: bool = True) -> None:
         info = zipfile.ZipInfo(name)  # dated 1980: no time in the bytes
-        info.compress_type = zipfile.ZIP_DEFLATED
+        info.compress_type = zipfile.ZIP_DEFLATED if pack else zipfile.ZIP_STORED
         self._zip.writestr(info, data)
 
     def __enter__(self) -> BankWriter:

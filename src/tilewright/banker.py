@@ -122,7 +122,7 @@ class Rows:
         if self._vectors:
             where = rows_name(self._image, self._numbers[0])
             self._bank.put(f"{where}/numbers", np.array(self._numbers, np.int64))
-            self._bank.put(f"{where}/vectors", np.stack(self._vectors))
+            self._bank.put(f"{where}/vectors", np.stack(self._vectors), pack=False)
         self._numbers, self._vectors = [], []
 
 
