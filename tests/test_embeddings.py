@@ -292,6 +292,21 @@ def test_tiles_that_do_not_begin_on_a_patch_are_refused(tmp_path: Path, ref: Ima
         merged(tmp_path, ref, spec("dense", tile_spec=odd))
 
 
+@pytest.mark.parametrize("jobs", [1, 12], ids=["in-one-task", "in-many"])
+def test_tiles_of_different_token_counts_make_no_table(tmp_path: Path, jobs: int) -> None:
+    tile = TileSpec({"y": SIDE, "x": SIDE}, variable_input=True, stride_multiple=PATCH)
+    ref = written(tmp_path, noise((75, 110)))
+    says = "gives 66 x 3 numbers for one tile and 34 x 3 for another of the same image"
+    try:
+        merged(tmp_path, ref, spec("token_sequence", tile_spec=tile), jobs=jobs)
+    except TilewrightError as error:
+        told = str(error)
+    else:
+        (result,) = json.loads((tmp_path / "out" / ".shown" / "merged.json").read_text())["images"]
+        told = result["why"]
+    assert says in told
+
+
 def test_a_wrong_number_of_prefix_tokens_is_refused(tmp_path: Path, ref: ImageRef) -> None:
     with pytest.raises(TilewrightError, match="gives 66 tokens for a tile of 32 x 32 px"):
         merged(tmp_path, ref, spec("cls", num_prefix_tokens=1))

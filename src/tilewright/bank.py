@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import TilewrightError
+
 Array = np.ndarray[Any, Any]
 HEADER = "header.json"
 
@@ -93,6 +95,16 @@ def tile_name(image: str, plane: int, tile: int, what: str) -> str:
 def rows_name(image: str, first: int) -> str:
     """Where a run of tiles' vectors is: `first` is its first tile's number, over all planes."""
     return f"{image}/rows/{first:010d}"
+
+
+def check_shape(found: tuple[int, ...], first: tuple[int, ...] | None) -> None:
+    """Refuse vectors of one image that aren't of one shape: they make no table."""
+    if first is not None and found != first:
+        raise TilewrightError(
+            f"The model gives {' x '.join(map(str, first))} numbers for one tile and "
+            f"{' x '.join(map(str, found))} for another of the same image.",
+            fix="Give it tiles of one size: variable_input false in the manifest.",
+        )
 
 
 def open_banks(paths: Iterable[Path]) -> list[Bank]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .bank import BankWriter, rows_name, tile_name
+from .bank import BankWriter, check_shape, rows_name, tile_name
 from .errors import TilewrightError
 from .merge.objects import prepare
 from .spec import ModelSpec
@@ -111,6 +111,8 @@ class Rows:
     def put(self, image: str, number: int, vector: Array) -> None:
         """Take one tile's vector; `number` counts tiles over all planes."""
         full = len(self._vectors) * vector.nbytes >= PIECE_BYTES
+        if image == self._image and self._vectors:
+            check_shape(vector.shape, self._vectors[0].shape)
         if self._vectors and (full or image != self._image):
             self.flush()
         self._image = image

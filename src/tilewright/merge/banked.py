@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tilewright.bank import Bank, rows_name, tile_name
+from tilewright.bank import Bank, check_shape, rows_name, tile_name
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.preprocess import TileReader
 from tilewright.store import Slices
@@ -59,6 +60,15 @@ class Banked:
             )
         return dict(found[0]) if found else None
 
+    @cached_property
+    def vector_shape(self) -> tuple[int, ...] | None:
+        """Of one tile's vector, (D,), or its tokens, (T, D); None where none was predicted."""
+        for bank in self._banks:
+            for name in bank.names(rows_name(self._key, 0)[:-10]):
+                if name.endswith("/vectors"):
+                    return bank.get(name).shape[1:]
+        return None
+
     def labels(self, plane: int, tile: int) -> Array:
         """A tile's labels on its valid region; none where it was outside the mask."""
         found = self._get(plane, tile, "labels")
@@ -91,7 +101,9 @@ class Banked:
                     if not np.array_equal(numbers, wanted[seen : seen + len(numbers)]):
                         raise self._lost(int(numbers[0]))
                     seen += len(numbers)
-                    yield bank.get(f"{where}/vectors")
+                    found = bank.get(f"{where}/vectors")
+                    check_shape(found.shape[1:], self.vector_shape)
+                    yield found
         if seen != len(wanted):
             raise self._lost(int(wanted[seen]))
 

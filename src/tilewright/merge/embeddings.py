@@ -6,6 +6,7 @@ is some dozens of bytes per tile.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -21,6 +22,8 @@ from tilewright.tiling import Grid
 from .banked import Banked
 
 Array = np.ndarray[Any, Any]
+Tokens = tuple[Blocks, tuple[int, int]] | None
+"""Blocks of whole token sequences, and the length of their axes (T, D)."""
 PX = "level-0 px"
 COLUMNS = {
     "tile": "number of the tile in its plane, from 0, row by row",
@@ -51,30 +54,17 @@ def write_embeddings(
     X is float32. Of token sequences it is the mean over the patches' tokens, and
     ``obsm["tokens"]`` has them all, ``(tiles, T, D)``.
     """
-    numbers = banked.numbers
-    first = next(iter(banked.vectors()), None)
-    shape = list(first.shape[1:]) if first is not None else [recipe.spec.embedding_dim or 0]
+    numbers, spec = banked.numbers, recipe.spec
+    shape = banked.vector_shape or (spec.embedding_dim or 0,)
     obs, centres = places(numbers, reader, place)
-    var = columns_of(recipe.spec, shape[-1])
-    x: Blocks = banked.vectors
-    tokens = None
-    about = {
-        "X": f"the tile's embedding, {recipe.spec.output_type or 'cls'}, as the model gives it"
-    }
-    if len(shape) == 2:
-        prefix = recipe.spec.num_prefix_tokens or 0
-        x = lambda: (block[:, prefix:].mean(axis=1) for block in banked.vectors())  # noqa: E731
-        tokens = (banked.vectors, (shape[0], shape[1]))
-        about = {
-            "X": "mean of the tokens of the tile's patches",
-            "obsm/tokens": f"all tokens (tiles, T, D): the first {prefix} stand for the whole tile "
-            "(CLS, registers), the others for its patches, row by row",
-        }
+    x, tokens, about = (
+        _whole_tokens(banked, spec, shape) if len(shape) == 2 else _plain(banked, spec)
+    )
     table = Vectors(
         obs=obs,
         names=numbers.astype(str),
         x=x,
-        var=var,
+        var=columns_of(spec, shape[-1]),
         spatial=place.level0(centres)[:, ::-1].copy(),
         columns={**{c: COLUMNS[c] for c in (*obs, "obsm/spatial")}, **about},
         notes={"recipe": canonical(recipe.to_dict()), "recipe_digest": recipe.digest},
@@ -82,11 +72,34 @@ def write_embeddings(
     )
     store.vectors(name, table)
     return {
-        "type": recipe.spec.output_type or "cls",
+        "type": spec.output_type or "cls",
         "rows": len(numbers),
         "dim": shape[-1],
         "tokens": shape[0] if len(shape) == 2 else None,
     }
+
+
+def _plain(banked: Banked, spec: ModelSpec) -> tuple[Blocks, Tokens, dict[str, str]]:
+    """X and what it is, where a tile has one vector."""
+    meaning = f"the tile's embedding, {spec.output_type or 'cls'}, as the model gives it"
+    return banked.vectors, None, {"X": meaning}
+
+
+def _whole_tokens(
+    banked: Banked, spec: ModelSpec, shape: tuple[int, ...]
+) -> tuple[Blocks, Tokens, dict[str, str]]:
+    """X, the tokens and what they are, where a tile has a sequence of them."""
+    prefix = spec.num_prefix_tokens or 0
+
+    def means() -> Iterator[Array]:
+        return (block[:, prefix:].mean(axis=1) for block in banked.vectors())
+
+    meaning = {
+        "X": "mean of the tokens of the tile's patches",
+        "obsm/tokens": f"all tokens (tiles, T, D): the first {prefix} stand for the whole tile "
+        "(CLS, registers), the others for its patches, row by row",
+    }
+    return means, (banked.vectors, (shape[0], shape[1])), meaning
 
 
 def places(numbers: Array, reader: TileReader, place: Placement) -> tuple[dict[str, Array], Array]:
