@@ -66,7 +66,7 @@ class Banked:
         for bank in self._banks:
             for name in bank.names(rows_name(self._key, 0)[:-10]):
                 if name.endswith("/vectors"):
-                    return bank.get(name).shape[1:]
+                    return tuple(bank.get(name).shape[1:])
         return None
 
     def labels(self, plane: int, tile: int) -> Array:
