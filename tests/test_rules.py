@@ -101,6 +101,10 @@ MORE = [
     pytest.param("embedding", ("dense, embedding_dim: 768", "dense, embedding_dim: 1024"),
                  "S21", "makes 768 for dense", id="variant"),
     pytest.param("embedding", ("type: cls, ", "type: max, "), "S22", "'max'", id="form"),
+    pytest.param("embedding", ("  std", "  resize: {longest_edge: 9}\n  crop: {size: 224}\n  std"),
+                 "S25", "the crop of 224 x 224 px is larger", id="crop"),
+    pytest.param("embedding", ("  input_r", "  crop: {size: 196}\n  input_r"), "S25",
+                 "pixels of a map would lie elsewhere", id="dense-crop"),
     pytest.param("embedding", ("kind: embedding", "kind: map"), "S29", "kind map", id="kind"),
 ]  # fmt: skip
 

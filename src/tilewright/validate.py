@@ -30,6 +30,7 @@ from .rules import schema
 from .rules.identity import contract
 from .rules.subject import ERROR, Case, Fault, Finding, Subject
 from .rules.table import DRY_RUN, GOLDEN, LOAD, STATIC
+from .worker import device
 
 LEVELS = {
     0: "schema",
@@ -166,7 +167,7 @@ def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
     options = Options(level, **more)
     ours = list(dict.fromkeys(p.absolute() for p in paths)) or _manifests(ROOT / "manifests")
     published = _published(options.base) if options.base else None
-    report = Report()
+    report = Report(device=device() if level >= 4 else "cpu")
     subjects = _subjects(ours, options, published, report)
     for checked, subject in zip(report.manifests, subjects, strict=True):
         begun = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tilewright.spec import ARRAY_AXES
@@ -14,7 +15,6 @@ WHOLE = 1e-6  # px
 MPP = (0.05, 50.0)  # µm per pixel: an electron micrograph's overview to a slide's thumbnail
 USUAL_MPP = (0.1, 10.0)
 COARSEST_TOLERANCE = 0.2
-EDGES = ("size", "shortest_edge", "longest_edge", "height", "width")
 
 
 def pixels(case: Case, axis: str) -> float:
@@ -22,6 +22,12 @@ def pixels(case: Case, axis: str) -> float:
     size, tile = float(case.spec.tile_spec.size.get(axis, 0)), case.spec.tile_spec
     mpp = tile.resolution.target_mpp if tile.resolution else None
     return size / mpp if tile.unit == "um" and mpp else size
+
+
+def seen(case: Case) -> tuple[int, ...]:
+    """Rows and columns of what the model sees: of a tile, resized and cropped."""
+    size = tuple(round(pixels(case, a)) for a in "yx")
+    return case.spec.seen(size) if min(size) > 0 else size
 
 
 def sizes(subject: Subject) -> Iterator[Fault]:
@@ -111,26 +117,22 @@ def _mpp(case: Case, given: str) -> Iterator[Fault]:
 
 
 def resized(subject: Subject) -> Iterator[Fault]:
-    """What `resize` and `crop` end at is the tile's size in pixels."""
+    """What `resize` and `crop` do is needed, fits, and the tile becomes one vector."""
     for case in subject.cases:
-        resize, crop = _edge(case.spec.resize), _edge(case.spec.crop)
-        side = round(pixels(case, "y"))
-        if resize and crop and crop > resize:
-            where = case.at("crop")
-            yield Fault(where, f"the crop of {crop:g} is larger than {resize:g}", "crop less")
+        spec, where = case.spec, case.at("resize" if case.spec.resize else "crop")
+        size = tuple(round(pixels(case, a)) for a in "yx")
+        if (spec.resize is None and spec.crop is None) or min(size) < 1:
             continue
-        last = crop or resize
-        if last and last != side:
-            where = case.at("crop" if crop else "resize")
-            message = f"the model gets {last:g} px, and tile_spec says {side}"
-            yield Fault(where, message, f"make tile_spec's size {last:g}")
-        elif resize and not crop and resize != side:
-            yield Fault(case.at("resize"), "a tile is resized", "leave resize out")
-
-
-def _edge(step: Mapping[str, Any] | None) -> float | None:
-    sides = [float(step[k]) for k in EDGES if isinstance(step, Mapping) and step.get(k)]
-    return sides[0] if sides else None
+        between, last = replace(spec, crop=None).seen(size), spec.seen(size)
+        if any(n > m for n, m in zip(last, between, strict=True)) and spec.crop:
+            message = f"the crop of {last[0]} x {last[1]} px is larger than the tile then"
+            yield Fault(case.at("crop"), message, "crop less, or resize to more")
+        elif last == size:
+            message = f"a tile of {size[0]} x {size[1]} px is already what the model sees"
+            yield Fault(where, message, "leave resize and crop out")
+        elif spec.output_kind != "embedding" or spec.output_type in ("dense", "token_sequence"):
+            message = "pixels of a map would lie elsewhere than in the tile"
+            yield Fault(where, message, "give tile_spec the size that the model sees")
 
 
 def axes(subject: Subject) -> Iterator[Fault]:

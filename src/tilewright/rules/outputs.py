@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from .geometry import pixels
+from .geometry import seen
 from .subject import WARNING, Case, Fault, Subject
 
 TRANSFORMERS = ("vit", "deit", "dino", "eva", "beit", "sam")
@@ -40,10 +40,9 @@ def patches(subject: Subject) -> Iterator[Fault]:
             message = f"architecture {name} has no patches, and patch_size is {patch}"
             yield Fault(case.at("patch_size"), message, "leave patch_size out")
             continue
-        odd = [a for a in "yx" if patch < 1 or pixels(case, a) % patch]
+        odd = [side for side in seen(case) if patch < 1 or side % patch]
         if odd:
-            side = round(pixels(case, odd[0])) if odd else 0
-            message = f"a tile of {side} px isn't a whole number of patches of {patch} px"
+            message = f"a tile of {odd[0]} px isn't a whole number of patches of {patch} px"
             yield Fault(case.at("patch_size"), message, "change tile_spec's size or patch_size")
 
 
@@ -111,7 +110,7 @@ def grid_fits(subject: Subject) -> Iterator[Fault]:
         form = spec.output_type or "cls"
         if spec.output_kind != "embedding" or dims is None or form in POOLED:
             continue
-        size = tuple(round(pixels(case, a)) for a in "yx")
+        size = seen(case)
         where = case.at("output_spatial_dims")
         if spec.patch_size and spec.patch_size > 0:
             wanted = tuple(n // spec.patch_size for n in size)

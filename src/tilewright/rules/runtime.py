@@ -40,7 +40,10 @@ def loads(run: Run) -> Iterator[Fault]:
     """The model loads from its weights without a network, and from no other file."""
     if run.probe.failure:
         yield Fault(run.case.task, _short(run.probe.failure), "mend the script, or the weights")
-    elif run.probe.weights and run.probe.with_rubbish().results is not None:
+        return
+    if run.case.variant is not None or not run.probe.weights:  # a variant has the same script
+        return
+    if run.probe.with_rubbish().results is not None:
         message = "a file of zeros in place of the weights gives results, too"
         fix = "let `load` open the file it is given, and fail where that can't be done"
         yield Fault((*run.case.task, "locations"), message, fix)

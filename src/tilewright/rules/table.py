@@ -37,7 +37,7 @@ STATIC = (
     Rule("S22", ERROR, outputs.grid_is_said, "embeddings only; the token count is R3's"),
     Rule("S23", ERROR, outputs.grid_fits, "embeddings only"),
     Rule("S24", ERROR, outputs.precision, "overflow is a warning"),
-    Rule("S25", ERROR, geometry.resized),
+    Rule("S25", ERROR, geometry.resized, "resize and crop may change the size that is seen"),
     Rule("S26", ERROR, geometry.axes, "a 2D model's planes are always looped"),
     Rule("S27", ERROR, geometry.margins, "band and context in place of halo; `exact` models say a "
          "receptive_field that context covers"),
