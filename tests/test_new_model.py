@@ -353,7 +353,7 @@ def outcome(checkout: Checkout, *names: str, marks: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_tests_of_new_models_pass_and_can_fail(checkout: Checkout, tmp_path: Path) -> None:
+def test_the_tests_of_new_models_pass_and_can_fail(checkout: Checkout) -> None:
     names = {f"my_{kind}": kind for kind in KINDS} | {"broken": "labels"}
     for name, kind in names.items():
         for path, text in files_of(Wanted(name, "script", kind=kind)).texts.items():
