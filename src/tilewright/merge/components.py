@@ -1,0 +1,164 @@
+"""Which pixels of one class hang together over all tiles? The policy `components`.
+
+Each tile's core is labelled by itself, and pieces of one class that touch across two cores are
+one: the whole array's connected components, class by class, as `scipy.ndimage.label` finds them.
+For the whole image one number per piece of a tile is held; classes are asked for tile by tile.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cc3d
+import numpy as np
+from scipy.sparse import coo_array  # type: ignore[import-untyped]
+from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+
+from tilewright.tiling import Box, Grid, shared
+
+from .objects import crop
+
+Array = np.ndarray[Any, Any]
+ReadClasses = Callable[[int], Array]
+"""The classes of tile number i on its core: integers, 0 is background."""
+
+NAMES: dict[int, tuple[Any, ...]] = {2: (4, 8), 3: (6, 18, 26)}
+"""What cc3d calls each connectivity, by the number of axes."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A tile's core: its classes, and the components of the core alone, 1..n."""
+
+    core: Box
+    classes: Array
+    labels: Array
+
+
+def pieces(core: Box, classes: Array, connectivity: int) -> Pieces:
+    """Label one core by itself."""
+    name = NAMES[classes.ndim][connectivity - 1]
+    # cc3d is wrong about some arrays that are not in one piece
+    whole: Any = np.ascontiguousarray(classes)
+    found = cc3d.connected_components(whole, connectivity=name)
+    return Pieces(core, classes, found)
+
+
+def link_components(grid: Grid, read_classes: ReadClasses, connectivity: int = 1) -> Components:
+    """Label every core, and join what touches across two of them.
+
+    Parameters
+    ----------
+    grid
+        The tiles.
+    read_classes
+        Called with a tile's number, about twice for each; at most 3^axes tiles are held.
+    connectivity
+        1: pixels that share a face are neighbours; 2: an edge, too; 3: a corner of voxels.
+    """
+    counts = np.zeros(len(grid), np.int64)
+    edges = []
+
+    @lru_cache(maxsize=int(3 ** len(grid.shape)))
+    def labelled(i: int) -> Pieces:
+        return pieces(grid.tile(i).core, read_classes(i), connectivity)
+
+    for tile in grid:
+        counts[tile.index] = labelled(tile.index).labels.max(initial=0)
+        around = tuple((lo - 1, hi + 1) for lo, hi in tile.core)
+        for i in grid.meeting(around):
+            if i > tile.index:
+                found = touching(labelled(tile.index), labelled(i), connectivity)
+                edges.append((tile.index, i, found))
+    first = np.concatenate([[0], np.cumsum(counts)])
+    rows = [found - 1 + first[[a, b]] for a, b, found in edges]
+    ids = _joined(np.concatenate([np.zeros((0, 2), np.int64), *rows]), int(first[-1]))
+    return Components(grid, first, ids, connectivity)
+
+
+def touching(a: Pieces, b: Pieces, connectivity: int) -> Array:
+    """Pairs (n, 2) of pieces of one class, of a and of b, that touch across their cores."""
+    grown = [tuple((lo - 1, hi + 1) for lo, hi in p.core) for p in (a, b)]
+    slab = shared(*grown)
+    if slab is None:
+        return np.zeros((0, 2), np.int64)
+    shape = [hi - lo for lo, hi in slab]
+    ids, classes = (np.zeros((2, *shape), np.int64) for _ in range(2))
+    for side, piece in enumerate((a, b)):
+        part = shared(piece.core, slab)
+        if part is not None:
+            crop(ids[side], slab, part)[...] = crop(piece.labels, piece.core, part)
+            crop(classes[side], slab, part)[...] = crop(piece.classes, piece.core, part)
+    found = []
+    for one, other in _shifts(len(shape), connectivity):
+        left, right = ids[0][one], ids[1][other]
+        met = (left > 0) & (right > 0) & (classes[0][one] == classes[1][other])
+        found.append(np.stack([left[met], right[met]], axis=1))
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _shifts(axes: int, connectivity: int) -> Iterator[tuple[tuple[slice, ...], ...]]:
+    """For each step to a neighbour, the part of an array to step from and the part to step to."""
+    ends = {-1: slice(1, None), 0: slice(None), 1: slice(None, -1)}
+    for step in itertools.product((-1, 0, 1), repeat=axes):
+        if 0 < sum(map(abs, step)) <= connectivity:
+            yield tuple(ends[s] for s in step), tuple(ends[-s] for s in step)
+
+
+def _joined(edges: Array, n: int) -> Array:
+    """The component, from 1, of each of n pieces, in the order of its first piece."""
+    graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(n, n))
+    group = connected_components(graph, directed=False)[1]
+    _, first = np.unique(group, return_index=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(1, len(first) + 1)
+    return np.asarray(rank[group]) if n else np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Components:
+    """The component of every piece of every core, and the image they make.
+
+    Parameters
+    ----------
+    grid
+        The tiles.
+    first
+        (tiles + 1,) int64: tile i's pieces are rows ``first[i]`` to ``first[i + 1]``.
+    ids
+        (pieces,) int64, global ids 1..count.
+    connectivity
+        Which pixels are neighbours.
+    """
+
+    grid: Grid
+    first: Array
+    ids: Array
+    connectivity: int
+
+    @property
+    def count(self) -> int:
+        """Components of the whole image."""
+        return int(self.ids.max(initial=0))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest unsigned integer that holds `count`."""
+        return np.min_scalar_type(self.count)
+
+    def compose(self, box: Box, read_classes: ReadClasses) -> Array:
+        """Global ids of a box of the plane; each core that meets it is labelled anew."""
+        canvas = np.zeros([stop - start for start, stop in box], self.dtype)
+        for i in self.grid.meeting(box):
+            core = self.grid.tile(i).core
+            part = shared(core, box)
+            if part is not None:
+                found = pieces(core, read_classes(i), self.connectivity)
+                ids = self.ids[self.first[i] : self.first[i + 1]]
+                lut = np.concatenate([[0], ids]).astype(self.dtype)
+                crop(canvas, box, part)[...] = lut[crop(found.labels, core, part)]
+        return canvas

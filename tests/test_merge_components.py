@@ -1,0 +1,77 @@
+"""The policy `components` against scipy's label of the whole array, class by class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from running import are_the_same_objects
+from scipy import ndimage
+
+from tilewright.merge.components import link_components
+from tilewright.merge.objects import crop
+from tilewright.tiling import Box, Grid, TileAxis
+
+Array = np.ndarray[Any, Any]
+
+
+def whole(classes: Array, connectivity: int) -> Array:
+    """The answer: scipy's label of each class."""
+    found = np.zeros(classes.shape, np.int64)
+    structure = ndimage.generate_binary_structure(classes.ndim, connectivity)
+    for value in np.unique(classes[classes > 0]):
+        labels, _ = ndimage.label(classes == value, structure)
+        found[labels > 0] = labels[labels > 0] + found.max()
+    return found
+
+
+def tiled(classes: Array, grid: Grid, connectivity: int) -> tuple[Array, int]:
+    full: Box = tuple((0, n) for n in classes.shape)
+
+    def read(i: int) -> Array:
+        return crop(classes, full, grid.tile(i).core)
+
+    linked = link_components(grid, read, connectivity)
+    return linked.compose(full, read), linked.count
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Array, Grid, int]:
+    axes = draw(st.sampled_from([2, 2, 3]))
+    most = 40 if axes == 2 else 14
+    shape = tuple(draw(st.integers(1, most)) for _ in range(axes))
+    sides = []
+    for _ in range(axes):
+        band, context = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+        sides.append(TileAxis(2 * (band + context) + draw(st.integers(1, 12)), band, context))
+    share = draw(st.floats(0.2, 0.9))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    classes = rng.integers(1, 3, shape) * (rng.random(shape) < share)
+    return classes.astype(np.uint8), Grid(tuple(sides), shape), draw(st.integers(1, axes))
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_any_tiling_gives_the_components_of_the_whole_array(case: tuple[Array, Grid, int]) -> None:
+    classes, grid, connectivity = case
+    wanted = whole(classes, connectivity)
+    found, count = tiled(classes, grid, connectivity)
+    assert count == wanted.max()
+    assert are_the_same_objects(found, wanted)
+
+
+@pytest.mark.parametrize("connectivity", [1, 2])
+def test_a_diagonal_across_four_cores_is_one_where_corners_touch(connectivity: int) -> None:
+    classes = np.eye(8, dtype=np.uint8)
+    grid = Grid((TileAxis(4), TileAxis(4)), classes.shape)
+    assert tiled(classes, grid, connectivity)[1] == {1: 8, 2: 1}[connectivity]
+
+
+def test_ids_are_in_the_order_of_their_first_core() -> None:
+    classes = np.zeros((4, 12), np.uint8)
+    classes[1, 9] = classes[2, 1] = 1
+    found, _ = tiled(classes, Grid((TileAxis(4), TileAxis(4)), classes.shape), 1)
+    assert (found[2, 1], found[1, 9]) == (1, 2)
