@@ -2,7 +2,7 @@
 
 A tile's weight is the product of its weights along each axis. Along an axis each tile that keeps a
 pixel counts by the pixel's distance from the tile's nearest inner side, over the sum of these
-distances. So in a band that two tiles share, one fades out in a straight line as the other fades in.
+distances. So in a band that two tiles share, one fades out evenly as the other fades in.
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ def _height(start: int, stop: int, extent: int) -> Array:
     centre = np.arange(start, stop) + 0.5
     left = centre - start if start > 0 else np.full(stop - start, float(extent))
     right = stop - centre if stop < extent else np.full(stop - start, float(extent))
-    return np.minimum(left, right)
+    return np.asarray(np.minimum(left, right))
