@@ -12,7 +12,7 @@ import numpy as np
 
 from .bank import BankWriter, check_shape, rows_name, tile_name
 from .errors import TilewrightError
-from .merge.objects import prepare
+from .merge.objects import check_labels, crop, prepare
 from .spec import ModelSpec
 from .tiling import Box, Grid, Tile, cells
 
@@ -46,7 +46,7 @@ class Banker:
     def __init__(self, bank: BankWriter, spec: ModelSpec) -> None:
         self._bank = bank
         self._put = {
-            "labels": self._labels,
+            "labels": self._labels if spec.policy == "match" else self._classes,
             "map": self._map,
             "table": self._vector,
         }[spec.result]
@@ -54,6 +54,8 @@ class Banker:
         self._y = spec.array_axes.index("Y")
         self.map: dict[str, Any] | None = None
         """A map's `channels`, `stride` (model pixels per map pixel) and `dtype`."""
+        self.classes = 0
+        """The greatest class, of labels that are classes."""
 
     def put(self, work: Work, result: Array) -> None:
         """Bank one tile's result; tiles come in order.
@@ -71,13 +73,19 @@ class Banker:
 
     def _labels(self, work: Work, result: Array) -> None:
         """Labels on the tile's valid region, and their object table."""
-        window = tuple(stop - start for start, stop in work.tile.window)
-        result = np.asarray(result)[tuple(slice(n) for n in window)]  # less what filled the tile up
-        if work.inside is not None:
-            result = np.where(work.inside, result, 0)
-        labels, objects = prepare(result, work.tile, work.grid)
+        labels, objects = prepare(_seen(work, result), work.tile, work.grid)
         self._bank.put(tile_name(work.image, work.plane, work.tile.index, "labels"), labels)
         self._bank.put(tile_name(work.image, work.plane, work.tile.index, "objects"), objects)
+
+    def _classes(self, work: Work, result: Array) -> None:
+        """Classes on the tile's core: nothing of the others' is needed."""
+        seen = _seen(work, result)
+        check_labels(seen, work.tile)
+        core = crop(seen, work.tile.window, work.tile.core)
+        most = int(core.max(initial=0))
+        self.classes = max(self.classes, most)
+        name = tile_name(work.image, work.plane, work.tile.index, "classes")
+        self._bank.put(name, core.astype(np.min_scalar_type(most)))
 
     def _map(self, work: Work, result: Array) -> None:
         """A map's pixels on the tile's valid region, ``(C, y, x)``; 0 outside a mask."""
@@ -126,6 +134,13 @@ class Rows:
             self._bank.put(f"{where}/numbers", np.array(self._numbers, np.int64))
             self._bank.put(f"{where}/vectors", np.stack(self._vectors), pack=False)
         self._numbers, self._vectors = [], []
+
+
+def _seen(work: Work, result: Array) -> Array:
+    """Labels of the tile's window, less what filled the tile up; 0 outside a mask."""
+    window = tuple(slice(stop - start) for start, stop in work.tile.window)
+    seen = np.asarray(result)[window]
+    return seen if work.inside is None else np.where(work.inside, seen, 0)
 
 
 def _check_map(found: dict[str, Any], first: dict[str, Any], grid: Grid) -> None:

@@ -28,7 +28,7 @@ from .params import Params, check_params
 from .preprocess import needs_statistics
 from .registry import Choice, Registry, code_digests
 from .results import check_output
-from .spec import ModelSpec
+from .spec import POLICIES, ModelSpec
 
 JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
 SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead
@@ -50,13 +50,14 @@ MERGE_CODE = (
     "merge/tables.py",
     "merge/picture.py",
     "merge/groups.py",
+    "merge/components.py",
+    "merge/blend.py",
     "merge/banked.py",
+    "merge/merged.py",
     "merge/maps.py",
     "merge/embeddings.py",
     "merge/stores.py",
 )
-POLICIES = {"labels": "match", "map": "core", "table": "rows"}
-"""What MERGE can do with each kind of result."""
 SCAN_CODE = (
     "images.py",
     "formats.py",
@@ -245,26 +246,26 @@ def pick_channels(
 
 
 def check_mergeable(spec: ModelSpec) -> None:
-    """Refuse what MERGE can't do yet, before a model is run in vain."""
-    policy = merge_policy(spec)
-    unknown = {
-        "takes volumes": "z" in spec.tile_spec.axes,
-        f"asks for the merge policy {policy}": policy != POLICIES[spec.result],
+    """Refuse what MERGE can't do, before a model is run in vain."""
+    known = POLICIES[spec.result]
+    reach = (spec.merge or {}).get("connectivity", 1)
+    wrong = {
+        "takes volumes, which can't be merged yet": "z" in spec.tile_spec.axes,
+        f"asks for the merge policy {spec.policy}, which its {spec.result} hasn't": (
+            spec.policy not in known
+        ),
+        f"asks for connectivity {reach}, which a plane hasn't": reach not in (1, 2),
     }
-    for what, is_so in unknown.items():
+    for what, is_so in wrong.items():
         if is_so:
             raise TilewrightError(
-                f"{spec.model_name} {what}, which can't be merged yet.",
-                fix=f"A 2D model's {spec.result} can: with policy {POLICIES[spec.result]}.",
+                f"{spec.model_name} {what}.",
+                fix=f"A 2D model's {spec.result} can have the policy {' or '.join(known)}; "
+                "connectivity is 1 or 2.",
                 code=USAGE,
             )
     tile = spec.tile_seen
     check_output(spec.to_dict(), tuple(tile.pixels(tile.size, a) for a in tile.axes))
-
-
-def merge_policy(spec: ModelSpec) -> str:
-    """How tiles become one image: the spec's, or the only one there is for its kind of result."""
-    return str((spec.merge or {}).get("policy", POLICIES[spec.result]))
 
 
 def writable(folder: Path) -> list[TilewrightError]:
@@ -310,7 +311,7 @@ def cut(
     """Groups and jobs: small images in packs, a big one by itself."""
     merge = {
         **(spec.merge or {}),
-        "policy": merge_policy(spec),
+        "policy": spec.policy,
         "min_iou": params.match_iou,
         "code": digest(code_digests(MERGE_CODE)),
     }

@@ -24,7 +24,6 @@ from .errors import TilewrightError
 from .jobs import Recipe
 from .manifest import TASK_NAMES
 from .params import Params
-from .plan import merge_policy
 from .registry import Registry
 from .trace import FAILED, Task, read_trace, sentence
 
@@ -428,7 +427,7 @@ def render(run: Facts, recipe: Recipe, shown: list[Facts], pubs: list[Facts]) ->
         task=TASK_NAMES.get(recipe.model["task"], recipe.model["task"]),
         steps=STEPS,
         headline=headline(run),
-        policy=merge_policy(recipe.spec),
+        policy=recipe.spec.policy,
         command=command(run["params"]),
         publications=pubs,
     )

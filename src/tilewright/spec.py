@@ -16,6 +16,12 @@ from .errors import BAD_DATA, TilewrightError
 
 ARRAY_AXES = "TCZYX"
 SPATIAL_AXES = "zyx"
+POLICIES = {
+    "labels": ("match", "components", "keep"),
+    "map": ("core", "blend"),
+    "table": ("rows",),
+}
+"""How tiles become one image, by what is merged."""
 RESIZES = ({"shortest_edge"}, {"longest_edge"}, {"y", "x"})
 STRICT: dict[str, Any] = {"extra": "forbid"}  # for whoever validates with pydantic
 
@@ -313,6 +319,16 @@ class ModelSpec:
         if self.output_kind == "embedding":
             return "map" if self.output_type == "dense" else "table"
         return self.output_kind
+
+    @property
+    def policy(self) -> str:
+        """How tiles become one image: what `merge` says, else what suits the result.
+
+        Maps of an exact model and dense embeddings are cut and put together, other maps blended.
+        """
+        said = (self.merge or {}).get("policy")
+        blended = self.output_kind == "map" and self.equivalence != "exact"
+        return str(said or POLICIES[self.result][1 if blended else 0])
 
     @property
     def gives(self) -> str:

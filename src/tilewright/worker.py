@@ -141,7 +141,9 @@ def run_job(
             if progress:
                 progress(done + sum(map(len, notes.skipped.values())))
         banker.close()
-        bank.close({**header(job, recipe, weights, notes), "map": banker.map})
+        bank.close(
+            {**header(job, recipe, weights, notes), "map": banker.map, "classes": banker.classes}
+        )
 
 
 def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> dict[str, Any]:

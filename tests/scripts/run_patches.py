@@ -31,7 +31,24 @@ def channels_last(tile):
     return tile.transpose(2, 0, 1)
 
 
-GIVES = {"channels_last": channels_last, "tokens": tokens, "dense": patches, "pixels": pixels}
+def classes(tile):
+    """(Y, X): 0 to 3, a class every 25 grey values."""
+    return (tile[0] // 25).astype(np.int64)
+
+
+def centred(tile):
+    """(1, Y, X): the tile, less its own mean."""
+    return tile - tile.mean()
+
+
+GIVES = {
+    "centred": centred,
+    "channels_last": channels_last,
+    "classes": classes,
+    "dense": patches,
+    "pixels": pixels,
+    "tokens": tokens,
+}
 
 
 def load(weights, device, spec, params):

@@ -80,6 +80,17 @@ class Banked:
         found = self._get(plane, tile, "objects")
         return empty_table(len(self._grid.shape)) if found is None else found
 
+    def classes(self, plane: int, tile: int) -> Array:
+        """A tile's classes on its core; none where it was outside the mask."""
+        found = self._get(plane, tile, "classes")
+        shape = [stop - start for start, stop in self._grid.tile(tile).core]
+        return np.zeros(shape, np.uint8) if found is None else found
+
+    @property
+    def most(self) -> int:
+        """The greatest class of the group."""
+        return max(int(b.header["classes"]) for b in self._banks)
+
     def map_of(self, plane: int, tile: int) -> Array | None:
         """A tile's map on its valid region, (C, y, x); None where it was outside the mask."""
         return self._get(plane, tile, "map")

@@ -1,4 +1,7 @@
-"""How maps become one image: every pixel is the tile's whose core it lies in. The policy `core`.
+"""How maps become one image, by one of two policies.
+
+`core`: every pixel is the tile's whose core it lies in. `blend`: it is the sum of all the tiles'
+that keep it, in float32, in the order of tiles, by `blend`'s weights, which add to 1.
 
 A map's pixel may stand for several of the model's: a dense embedding's for a patch. It is written
 shard by shard; what is held is a shard and the tiles that meet it.
@@ -6,7 +9,7 @@ shard by shard; what is held is a shard and the tiles that meet it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -16,13 +19,15 @@ import numpy as np
 from tilewright.preprocess import TileReader
 from tilewright.spec import ModelSpec
 from tilewright.store import Placement, StoreWriter
-from tilewright.tiling import Box, cells, shared
+from tilewright.tiling import Box, Tile, cells, shared
 
 from .banked import Banked, plane_box, stacked
+from .blend import axis_weights
 from .objects import crop
 
 Array = np.ndarray[Any, Any]
 KEPT = 16  # tiles: boxes share those at their sides
+ROUNDING = 1e-5  # how far from 1 float32 weights may add up
 
 
 class MergedMap:
@@ -36,15 +41,20 @@ class MergedMap:
         Its tiles.
     spec
         Says how many channels there are where no tile was predicted.
+    policy
+        ``core`` or ``blend``.
     """
 
-    def __init__(self, reader: TileReader, banked: Banked, spec: ModelSpec) -> None:
+    def __init__(
+        self, reader: TileReader, banked: Banked, spec: ModelSpec, policy: str = "core"
+    ) -> None:
         found = banked.map or _declared(spec)
         self.reader, self.grid = reader, reader.grid
         self.stride, self.channels = int(found["stride"]), int(found["channels"])
         self.dtype = np.dtype(found["dtype"])
         self.shape = tuple(-(-n // self.stride) for n in reader.shape)
         self._tile = lru_cache(maxsize=KEPT)(banked.map_of)
+        self._weights = self._axis_weights() if policy == "blend" else None
 
     def write(
         self, store: StoreWriter, where: str, place: Placement, names: Sequence[str]
@@ -80,16 +90,49 @@ class MergedMap:
 
     def compose(self, plane: int, box: Box) -> Array:
         """A box of a plane, (C, y, x), in map pixels; 0 where no tile was predicted."""
+        if self._weights is not None:
+            return self._blended(plane, box, self._weights)
         canvas = np.zeros((self.channels, *(b - a for a, b in box)), self.dtype)
-        for index in self.grid.meeting(tuple((a * self.stride, b * self.stride) for a, b in box)):
-            tile = self.grid.tile(index)
-            valid, core = (cells(b, self.stride, self.grid.shape) for b in (tile.valid, tile.core))
-            part = shared(core, box)
-            pixels = self._tile(plane, index) if part else None
-            if part and pixels is not None:
+        for tile, valid, pixels in self._tiles(plane, box):
+            part = shared(cells(tile.core, self.stride, self.grid.shape), box)
+            if part is not None:
                 for channel, own in zip(canvas, pixels, strict=True):
                     crop(channel, box, part)[...] = crop(own, valid, part)
         return canvas
+
+    def _blended(self, plane: int, box: Box, weights: list[list[Array]]) -> Array:
+        canvas = np.zeros((self.channels, *(b - a for a, b in box)), np.float32)
+        total = np.zeros(canvas.shape[1:], np.float32)
+        for tile, valid, pixels in self._tiles(plane, box):
+            part = shared(valid, box)
+            if part is None:
+                continue
+            rows, columns = (w[p] for w, p in zip(weights, tile.position, strict=True))
+            share = crop(np.multiply.outer(rows, columns), valid, part)
+            crop(total, box, part)[...] += share
+            for channel, own in zip(canvas, pixels, strict=True):
+                crop(channel, box, part)[...] += share * crop(own, valid, part)
+        # a neighbour outside the mask was not predicted: what there is counts whole
+        lacks = (total > 0) & (total < 1 - ROUNDING)
+        canvas[:, lacks] /= total[lacks]
+        return canvas.astype(self.dtype)
+
+    def _tiles(self, plane: int, box: Box) -> Iterator[tuple[Tile, Box, Array]]:
+        """Predicted tiles near a box, in their order, with what they keep, in map pixels."""
+        for index in self.grid.meeting(tuple((a * self.stride, b * self.stride) for a, b in box)):
+            tile = self.grid.tile(index)
+            valid = cells(tile.valid, self.stride, self.grid.shape)
+            pixels = self._tile(plane, index) if shared(valid, box) else None
+            if pixels is not None:
+                yield tile, valid, pixels
+
+    def _axis_weights(self) -> list[list[Array]]:
+        """Each axis's weights, by the tile's position along it."""
+        found = []
+        for axis, n, extent in zip(self.grid.axes, self.grid.shape, self.shape, strict=True):
+            valid = [cells((axis.valid(i, n),), self.stride, (n,))[0] for i in range(axis.count(n))]
+            found.append(axis_weights(valid, extent))
+        return found
 
 
 def _declared(spec: ModelSpec) -> dict[str, Any]:

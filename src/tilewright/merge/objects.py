@@ -47,7 +47,7 @@ def prepare(labels: Array, tile: Tile, grid: Grid) -> tuple[Array, Array]:
     TilewrightError
         The labels are of another shape than the window, aren't integers, or are negative.
     """
-    _check(labels, tile)
+    check_labels(labels, tile)
     valid = np.ascontiguousarray(crop(labels, tile.window, tile.valid))
     dense, ids = fastremap.renumber(valid, preserve_zero=True, in_place=False)
     n = len(ids) - (0 in ids)
@@ -70,7 +70,8 @@ def counts(labels: Array, n: int) -> Array:
     return np.bincount(labels.ravel(), minlength=n + 1)
 
 
-def _check(labels: Array, tile: Tile) -> None:
+def check_labels(labels: Array, tile: Tile) -> None:
+    """Refuse what isn't one whole number from 0 for each pixel of the tile's window."""
     where = f"The model's labels of tile {tile.index}"
     window = tuple(stop - start for start, stop in tile.window)
     if labels.shape != window:

@@ -10,7 +10,6 @@ import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,15 @@ from tilewright.bank import Bank, open_banks
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.jobs import Group, ImageRef, Recipe, save
 from tilewright.preprocess import TileReader
-from tilewright.store import Placement, StoreWriter, label_dtype
-from tilewright.tiling import Box
+from tilewright.store import Placement, StoreWriter
 
 from .banked import Banked, plane_box, stack_axes
 from .embeddings import write_embeddings
-from .labels import Resolved, link
 from .maps import MergedMap
+from .merged import Merged
 from .picture import Pictured, Plain, overview, seam_picture
-from .seam import SeamMeter, grown
-from .tables import Measure
 
 Array = np.ndarray[Any, Any]
-KEPT = 16  # tiles: those that meet a shard, and its neighbour's
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
 
 
@@ -161,9 +156,11 @@ class Written:
 
 
 def write_labels(store: StoreWriter, scene: Scene) -> Written:
-    """Labels, and their table of objects."""
+    """Labels, and their table of objects; classes that are kept are no objects."""
     merged = Merged(scene.reader, scene.banked, scene.group.merge)
     merged.write(store, f"labels/{scene.group.task}", scene.place)
+    if merged.measure is None:
+        return Written(merged.facts() | {"classes": merged.count}, merged)
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     store.table(scene.group.task, table)
     facts = merged.facts() | {"objects": len(table.obs["id"])}
@@ -173,7 +170,7 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
 def write_map(store: StoreWriter, scene: Scene) -> Written:
     """A map of classes, or of dense embeddings."""
     spec = scene.recipe.spec
-    merged = MergedMap(scene.reader, scene.banked, spec)
+    merged = MergedMap(scene.reader, scene.banked, spec, scene.group.merge["policy"])
     names = spec.classes or ()
     axes, shape = merged.write(store, f"maps/{scene.group.task}", scene.place, names)
     facts = {"axes": axes, "shape": shape, "stride": merged.stride, "dtype": merged.dtype.name}
@@ -189,54 +186,6 @@ def write_table(store: StoreWriter, scene: Scene) -> Written:
 
 
 WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
-
-
-class Merged:
-    """An image's matched tiles: painted, counted and measured once, in the order of shards."""
-
-    def __init__(self, reader: TileReader, banked: Banked, merge: dict[str, Any]) -> None:
-        self.reader = reader
-        self.grid = reader.grid
-        self.banked = banked
-        self._labels = lru_cache(maxsize=KEPT)(banked.labels)  # boxes share tiles
-        self.planes = [self._link(p, merge["min_iou"]) for p in range(len(reader.planes))]
-        counts = [p.count for p in self.planes]
-        self.offsets = [sum(counts[:i]) for i in range(len(counts))]
-        self.count = sum(counts)
-        self.dtype = label_dtype(self.count)
-        self.meter = SeamMeter(self.grid)
-        self.measure = Measure(self.count, channels=reader.channels, dtype=reader.dtype)
-
-    def _link(self, plane: int, min_iou: float) -> Resolved:
-        tables = [self.banked.objects(plane, t) for t in range(len(self.grid))]
-        return link(self.grid, partial(self._labels, plane), tables, min_iou)
-
-    def labels(self, plane: int, box: Box) -> Array:
-        """Global labels of a box of a plane."""
-        labels = self.planes[plane].compose(box, partial(self._labels, plane)).astype(self.dtype)
-        labels[labels > 0] += self.dtype.type(self.offsets[plane])
-        return labels
-
-    def write(self, store: StoreWriter, where: str, place: Placement) -> None:
-        """Write the label pyramid; the seam meter and the measurements see every box once."""
-        axes, shape = stack_axes(self.reader)
-        pyramid = store.pyramid(
-            where, shape, self.dtype, axes=axes, method="nearest", placement=place
-        )
-        for slices in pyramid.shards():
-            plane, position, box = plane_box(self.reader, axes, slices)
-            wide = self.labels(plane, grown(box, self.grid))
-            self.meter.add(box, wide)
-            mine = wide[tuple(slice(b - a) for a, b in box)]
-            pixels = self.reader.raw(plane, box)
-            self.measure.add(mine, pixels, (box[0][0], box[1][0]), plane=position)
-            pyramid.write(slices, mine.reshape([s.stop - s.start for s in slices]))
-        pyramid.build()
-
-    def facts(self) -> dict[str, Any]:
-        """What the report and the store say of the merge."""
-        sbe = self.meter.value()
-        return {"sbe": None if sbe is None else round(sbe, 4)}
 
 
 def write_image(store: StoreWriter, reader: TileReader, ref: ImageRef, place: Placement) -> None:

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Iterator
 
+from tilewright.spec import POLICIES
+
 from .geometry import seen
 from .subject import WARNING, Case, Fault, Subject
 
@@ -14,11 +16,6 @@ OVERFLOWS = re.compile(r"vit[_-]?(g|giant|gigantic|h|huge)\b|giant|swinv2", re.I
 REGISTERS = re.compile(r"reg(\d+)")
 POOLED = ("cls", "patch_mean", "cls+patch_mean")
 FORMS = (*POOLED, "dense", "token_sequence")
-POLICIES = {
-    "labels": ("match", "components", "keep"),
-    "map": ("core", "blend"),
-    "embedding": ("none", "rows"),
-}
 MOST_BYTES = 1e6  # float32 of one tile: 10 GB for a slide of 10,000 tiles
 
 
@@ -140,9 +137,10 @@ def tasks(subject: Subject) -> Iterator[Fault]:
             fix = "embed goes with embedding, and only it does"
             yield Fault(where, message, fix)
         policy = (case.spec.merge or {}).get("policy")
-        if policy is not None and policy not in POLICIES[kind]:
+        known = POLICIES[case.spec.result]
+        if policy is not None and policy not in known:
             message = f"merge policy {policy!r} isn't one of {kind}"
-            fix = f"choose {' or '.join(POLICIES[kind])}"
+            fix = f"choose {' or '.join(known)}"
             yield Fault(case.at("merge"), message, fix)
 
 

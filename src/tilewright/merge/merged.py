@@ -1,0 +1,124 @@
+"""An image's labels, put together by the policy of its model: painted, counted and measured once.
+
+`labels` says how objects are matched, `components` how pixels of a class hang together; classes
+that are kept need nothing but their cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from tilewright.preprocess import TileReader
+from tilewright.store import Placement, StoreWriter, label_dtype
+from tilewright.tiling import Box, Grid, shared
+
+from .banked import Banked, plane_box, stack_axes
+from .components import link_components
+from .labels import link
+from .objects import crop
+from .seam import SeamMeter, grown
+from .tables import Measure
+
+Array = np.ndarray[Any, Any]
+KEPT = 16  # tiles: those that meet a shard, and its neighbour's
+
+
+class Plane(Protocol):
+    """One plane's labels, of any box."""
+
+    @property
+    def count(self) -> int:
+        """The greatest label."""
+
+    def compose(self, box: Box, read: Callable[[int], Array]) -> Array:
+        """Labels of a box; `read` gives a tile's own."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A plane of classes: each pixel is the tile's whose core it lies in. The policy `keep`."""
+
+    grid: Grid
+    count: int
+
+    def compose(self, box: Box, read: Callable[[int], Array]) -> Array:
+        """Classes of a box; `read` gives those of a tile's core."""
+        canvas = np.zeros([stop - start for start, stop in box], label_dtype(self.count))
+        for i in self.grid.meeting(box):
+            core = self.grid.tile(i).core
+            part = shared(core, box)
+            if part is not None:
+                crop(canvas, box, part)[...] = crop(read(i), core, part)
+        return canvas
+
+
+class Merged:
+    """An image's labels over all its planes.
+
+    Parameters
+    ----------
+    reader, banked
+        The image and its tiles.
+    merge
+        The policy and its options.
+    """
+
+    def __init__(self, reader: TileReader, banked: Banked, merge: dict[str, Any]) -> None:
+        self.reader = reader
+        self.grid = reader.grid
+        self.banked = banked
+        read = banked.labels if merge["policy"] == "match" else banked.classes
+        self._read = lru_cache(maxsize=KEPT)(read)  # boxes share tiles
+        self.planes = [self._plane(p, merge) for p in range(len(reader.planes))]
+        counts = [p.count for p in self.planes]
+        keeps = merge["policy"] == "keep"
+        self.count = max(counts) if keeps else sum(counts)
+        self.offsets = [0 if keeps else sum(counts[:i]) for i in range(len(counts))]
+        self.dtype = label_dtype(self.count)
+        self.meter = SeamMeter(self.grid)
+        self.measure = None if keeps else self._measure()
+
+    def _plane(self, plane: int, merge: dict[str, Any]) -> Plane:
+        read = partial(self._read, plane)
+        if merge["policy"] == "keep":
+            return Kept(self.grid, self.banked.most)
+        if merge["policy"] == "components":
+            return link_components(self.grid, read, merge.get("connectivity", 1))
+        tables = [self.banked.objects(plane, t) for t in range(len(self.grid))]
+        return link(self.grid, read, tables, merge["min_iou"])
+
+    def _measure(self) -> Measure:
+        return Measure(self.count, channels=self.reader.channels, dtype=self.reader.dtype)
+
+    def labels(self, plane: int, box: Box) -> Array:
+        """Labels of a box of a plane, each object's own in the whole image."""
+        labels = self.planes[plane].compose(box, partial(self._read, plane)).astype(self.dtype)
+        labels[labels > 0] += self.dtype.type(self.offsets[plane])
+        return labels
+
+    def write(self, store: StoreWriter, where: str, place: Placement) -> None:
+        """Write the label pyramid; the seam meter and the measurements see every box once."""
+        axes, shape = stack_axes(self.reader)
+        pyramid = store.pyramid(
+            where, shape, self.dtype, axes=axes, method="nearest", placement=place
+        )
+        for slices in pyramid.shards():
+            plane, position, box = plane_box(self.reader, axes, slices)
+            wide = self.labels(plane, grown(box, self.grid))
+            self.meter.add(box, wide)
+            mine = wide[tuple(slice(b - a) for a, b in box)]
+            if self.measure is not None:
+                pixels = self.reader.raw(plane, box)
+                self.measure.add(mine, pixels, (box[0][0], box[1][0]), plane=position)
+            pyramid.write(slices, mine.reshape([s.stop - s.start for s in slices]))
+        pyramid.build()
+
+    def facts(self) -> dict[str, Any]:
+        """What the report and the store say of the merge."""
+        sbe = self.meter.value()
+        return {"sbe": None if sbe is None else round(sbe, 4)}

@@ -1,0 +1,141 @@
+"""Policies of MERGE beside `match`, from predicted tiles to the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pytest
+import tifffile
+from pictures import reference
+from running import are_the_same_objects, level0
+from test_merge_components import whole
+from toy import start_with
+
+from tilewright.errors import TilewrightError
+from tilewright.jobs import Group, ImageRef, Job, Recipe
+from tilewright.merge.stores import merge_group
+from tilewright.plan import check_mergeable
+from tilewright.preprocess import TileReader
+from tilewright.spec import ModelSpec, TileSpec
+from tilewright.worker import run_job
+
+Array = np.ndarray[Any, Any]
+TILES = TileSpec({"y": 48, "x": 40}, band={"y": 6, "x": 4}, context={"y": 3, "x": 2}, pad="edge")
+
+
+def spec(kind: str, tiles: TileSpec = TILES, **merge: Any) -> ModelSpec:
+    return ModelSpec("policy", "1", tiles, output_kind=kind, merge=merge, batch_size=4)  # type: ignore[arg-type]
+
+
+def written(folder: Path, pixels: Array, axes: str = "YX", **more: Any) -> ImageRef:
+    tifffile.imwrite(folder / "a.tif", pixels, photometric="minisblack")
+    ref = reference(folder / "a.tif", pixels, axes)
+    return ImageRef(**{**vars(ref), "key": "i000", "id": "a", **more})
+
+
+def merged(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str) -> Path:
+    """The store of an image that was predicted by two jobs, its banks in any order."""
+    check_mergeable(spec)
+    recipe = Recipe({}, spec, {}, None, {}, {}, {})
+    with TileReader(ref, spec) as reader:
+        total = len(reader.planes) * len(reader.grid)
+    banks = []
+    for number, (start, stop) in enumerate([(0, total // 2), (total // 2, total)]):
+        banks.append(folder / f"{number}.bank")
+        part = Job("group", number, (ref,), ((ref.key, start, stop),))
+        model = start_with(spec, "scripts/run_patches.py", gives=gives)
+        run_job(part, recipe, banks[-1], start=model, weights="w")
+    merge = {**(spec.merge or {}), "policy": spec.policy, "min_iou": 0.25}
+    group = Group("group", 2, merge, "p.zarr", "everything")
+    merge_group(group, recipe, banks[::-1], folder / "out", folder / "out" / ".shown")
+    return folder / "out" / "a" / "p.zarr"
+
+
+def patches(shape: tuple[int, ...], seed: int = 0) -> Array:
+    """Grey values 0 to 99 in squares of 5 px, so that classes hang together."""
+    small = np.random.default_rng(seed).integers(0, 100, [-(-n // 5) for n in shape])
+    return np.kron(small, np.ones((5, 5), int))[: shape[0], : shape[1]].astype(np.uint8)
+
+
+@pytest.mark.parametrize("connectivity", [1, 2])
+def test_components_are_those_of_the_whole_image(tmp_path: Path, connectivity: int) -> None:
+    pixels = patches((130, 97))
+    made = spec("labels", policy="components", connectivity=connectivity)
+    store = merged(tmp_path, written(tmp_path, pixels), made, "classes")
+    found, wanted = level0(store, "labels/everything"), whole(pixels // 25, connectivity)
+    assert are_the_same_objects(found, wanted)
+    table = anndata.read_zarr(store / "tables" / "everything")
+    assert table.n_obs == wanted.max() == found.max()
+    assert table.obs["area_px"].to_numpy().sum() == (wanted > 0).sum()
+
+
+def test_classes_are_kept_as_they_are(tmp_path: Path) -> None:
+    pixels = np.stack([patches((130, 97), seed) for seed in (1, 2)])
+    ref = written(tmp_path, pixels, "TYX")
+    store = merged(tmp_path, ref, spec("labels", policy="keep"), "classes")
+    np.testing.assert_array_equal(level0(store, "labels/everything"), pixels // 25)
+    assert not (store / "tables").exists()
+
+
+def test_blended_tiles_that_agree_are_the_image(tmp_path: Path) -> None:
+    pixels = patches((130, 97))
+    store = merged(tmp_path, written(tmp_path, pixels), spec("map", policy="blend"), "pixels")
+    found = level0(store, "maps/everything")
+    np.testing.assert_allclose(found[0], pixels, rtol=1e-3)  # half precision
+
+
+def test_blended_tiles_that_differ_have_no_step_at_their_seams(tmp_path: Path) -> None:
+    """Each tile is less its own mean, as by a network that normalises over the tile."""
+    pixels = np.tile(np.arange(120, dtype=np.uint8), (48, 1))  # a ramp: tiles' means differ
+    steps = {}
+    for policy in ("core", "blend"):
+        folder = tmp_path / policy
+        folder.mkdir()
+        store = merged(folder, written(folder, pixels), spec("map", policy=policy), "centred")
+        steps[policy] = np.abs(np.diff(level0(store, "maps/everything")[0].astype(float))).max()
+    assert steps["core"] > 25
+    assert steps["blend"] < 5
+
+
+def test_what_a_mask_leaves_of_a_band_counts_whole(tmp_path: Path) -> None:
+    mask = np.zeros((48, 120), np.uint8)
+    mask[:, :30] = 1  # only the first tile is predicted
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    pixels = np.full(mask.shape, 80, np.uint8)
+    ref = written(tmp_path, pixels, mask=(str(tmp_path / "mask.tif"), ""))
+    store = merged(tmp_path, ref, spec("map", policy="blend"), "pixels")
+    np.testing.assert_array_equal(level0(store, "maps/everything")[0], 80 * mask)
+
+
+@pytest.mark.parametrize(
+    ("kind", "merge", "policy"),
+    [
+        ("labels", {}, "match"),
+        ("map", {}, "blend"),
+        ("map", {"policy": "core"}, "core"),
+        ("labels", {"policy": "keep"}, "keep"),
+    ],
+)
+def test_a_policy_that_suits_the_result(kind: str, merge: dict[str, Any], policy: str) -> None:
+    assert spec(kind, **merge).policy == policy
+
+
+def test_maps_of_an_exact_model_are_not_blended() -> None:
+    exact = ModelSpec("m", "1", TILES, output_kind="map", equivalence="exact")
+    assert exact.policy == "core"
+
+
+@pytest.mark.parametrize(
+    ("kind", "merge", "words"),
+    [
+        ("labels", {"policy": "blend"}, "asks for the merge policy blend, which its labels hasn't"),
+        ("map", {"policy": "match"}, "asks for the merge policy match, which its map hasn't"),
+        ("labels", {"policy": "components", "connectivity": 3}, "asks for connectivity 3"),
+    ],
+)
+def test_what_merge_has_not_is_refused(kind: str, merge: dict[str, Any], words: str) -> None:
+    with pytest.raises(TilewrightError, match=words):
+        check_mergeable(spec(kind, **merge))
