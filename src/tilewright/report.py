@@ -143,6 +143,7 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
     tasks = read_trace(here / context["trace"])
     images = describe_images(plan, results, tasks, here / context["work_dir"])
     failed = [_line(f"{i['id']}: {i['why']}") for i in images if i["why"]]
+    result = "map" if recipe.spec.policy == "keep" else recipe.spec.result
     return {
         "tilewright": __version__,
         "nextflow": context["nextflow"],
@@ -153,11 +154,11 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
         "launch_dir": str(here),
         "params": describe_params(plan["params"], context["params"]),
         "model_params": recipe.params,
-        "result": recipe.spec.result,
+        "result": result,
         "counts": {
             "images": len(images),
             "failed": len(failed),
-            "objects": _total(images) if recipe.spec.result == "labels" else None,
+            "objects": _total(images) if result == "labels" else None,
             "tiles": plan["tiles"],
         },
         "failed": failed,

@@ -101,8 +101,11 @@ class Merged:
         labels[labels > 0] += self.dtype.type(self.offsets[plane])
         return labels
 
-    def write(self, store: StoreWriter, where: str, place: Placement) -> None:
-        """Write the label pyramid; the seam meter and the measurements see every box once."""
+    def write(self, store: StoreWriter, where: str, place: Placement) -> tuple[str, list[int]]:
+        """Write the label pyramid, of which axes and shape come back.
+
+        The seam meter and the measurements see every box once.
+        """
         axes, shape = stack_axes(self.reader)
         pyramid = store.pyramid(
             where, shape, self.dtype, axes=axes, method="nearest", placement=place
@@ -117,6 +120,7 @@ class Merged:
                 self.measure.add(mine, pixels, (box[0][0], box[1][0]), plane=position)
             pyramid.write(slices, mine.reshape([s.stop - s.start for s in slices]))
         pyramid.build()
+        return axes, shape
 
     def facts(self) -> dict[str, Any]:
         """What the report and the store say of the merge."""

@@ -156,11 +156,12 @@ class Written:
 
 
 def write_labels(store: StoreWriter, scene: Scene) -> Written:
-    """Labels, and their table of objects; classes that are kept are no objects."""
+    """Labels, and their table of objects; classes that are kept are a map, and have none."""
     merged = Merged(scene.reader, scene.banked, scene.group.merge)
-    merged.write(store, f"labels/{scene.group.task}", scene.place)
+    axes, shape = merged.write(store, f"labels/{scene.group.task}", scene.place)
     if merged.measure is None:
-        return Written(merged.facts() | {"classes": merged.count}, merged)
+        made = {"axes": axes, "shape": shape, "stride": 1, "dtype": merged.dtype.name}
+        return Written({"map": made}, Plain(scene.reader))
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     store.table(scene.group.task, table)
     facts = merged.facts() | {"objects": len(table.obs["id"])}
