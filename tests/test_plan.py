@@ -219,21 +219,21 @@ def test_a_wrong_parameter_stops_with_one_sentence(
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ({"merge": {"policy": "keep"}}, "asks for the merge policy keep"),
-        ({"merge": {"policy": "components"}}, "asks for the merge policy components"),
-        ({"output_kind": "map", "merge": {"policy": "blend"}}, "asks for the merge policy blend"),
-        ({"output_kind": "embedding", "merge": {"policy": "core"}}, "the merge policy core"),
+        ({"merge": {"policy": "blend"}}, "the merge policy blend, which its labels hasn't"),
+        ({"output_kind": "map"}, "the merge policy match, which its map hasn't"),
+        ({"output_kind": "embedding", "merge": {"policy": "core"}}, "which its table hasn't"),
+        ({"merge": {"policy": "components", "connectivity": 3}}, "asks for connectivity 3"),
         (
             {"tile_spec": {"size": {"z": 8, "y": 64, "x": 64}, "band": 0, "context": 0}},
-            "takes volumes",
+            "takes volumes, which can't be merged yet",
         ),
     ],
 )
-def test_what_cannot_be_merged_yet_is_refused_before_it_runs(
+def test_what_cannot_be_merged_is_refused_before_it_runs(
     tmp_path: Path, spec: dict[str, object], says: str
 ) -> None:
     grey(tmp_path / "in" / "a.tif")
-    with pytest.raises(TilewrightError, match=f"nuclei .*{says}, which can't be merged yet"):
+    with pytest.raises(TilewrightError, match=f"nuclei .*{says}"):
         planned(tmp_path, manifests=str(changed(tmp_path, spec)))
 
 
