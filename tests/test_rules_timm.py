@@ -95,6 +95,8 @@ def test_an_encoder_whose_registers_are_not_counted_is_refused(
     found = checked(tmp_path, weights, 1, monkeypatch)
     assert [(f.id, f.severity) for f in found.findings] == [("R3", "error"), ("S20", "warning")]
     count, registers = found.findings
-    assert "the model gives 21 tokens for a tile of 56 x 56 px" in count.message
+    assert (
+        "has 5 CLS and register tokens, and the manifest's num_prefix_tokens is 1" in count.message
+    )
     assert "has 4 registers, and num_prefix_tokens is 1" in registers.message
     assert count.line == registers.line

@@ -130,6 +130,8 @@ class Probe:
 
     def ask(self, tiles: Array) -> Answer:
         """What the model makes of (batch, C, *spatial) tiles, asked anew."""
+        if self.failure:
+            return Answer(None, self.failure)
         try:
             return Answer(self._running().predict(tiles))
         except TilewrightError as error:
