@@ -11,6 +11,7 @@ import torch
 from cellpose.models import CellposeModel
 from cellpose.resnet_torch import CPnet
 
+HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 WIDTHS = [2, 32, 64, 128, 256]  # channels in, and at each scale, of the networks in the manifest
 MAPS = 3  # flow along y, flow along x, chance of a cell
 SIZES = {"diam_mean", "diam_labels"}  # a file older than Cellpose 2 may lack them
@@ -65,8 +66,22 @@ def check_weights(weights):
             raise ValueError(f"{refusal}: {name} is {shape}, not {tuple(wanted.shape)}.")
 
 
+def shorten(network, kind, dtype):
+    """Run the network in `dtype`; what the library uses of its outputs is float32 again."""
+    forward = network.forward
+
+    def shorter(tiles):
+        with torch.autocast(kind, dtype):
+            maps, style, *inner = forward(tiles)
+        return (maps.float(), style.float(), *inner)
+
+    network.forward = shorter
+
+
 def load(weights, device, spec, params):
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
+    from tilewright.serve import precision
+
     check_params(params)
     check_weights(weights)
     trained_at = params.get("diam_mean") or None
@@ -75,6 +90,9 @@ def load(weights, device, spec, params):
         pretrained_model=str(weights), device=torch.device(device), diam_mean=trained_at or 30.0
     )
     network.diam_mean = trained_at or network.diam_mean
+    half = HALVES.get(precision(spec, device))
+    if half:
+        shorten(network.net, torch.device(device).type, half)
     return network, {name: params.get(name, value) for name, value in DEFAULTS.items()}
 
 

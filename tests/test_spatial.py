@@ -15,6 +15,7 @@ import pytest
 
 from tilewright import spatial
 from tilewright.errors import TilewrightError
+from tilewright.frames import Vectors
 from tilewright.merge.tables import Measure
 from tilewright.store import Placement, StoreWriter
 
@@ -128,9 +129,9 @@ def spatialdata_python() -> Path:
     return prefix / "bin" / "python"
 
 
-def opened(python: Path, path: Path, time: int = 0) -> dict[str, list]:
+def opened(python: Path, path: Path, time: int = 0, code: str = OPEN) -> dict[str, list]:
     run = subprocess.run(
-        [python, "-W", "ignore", "-c", OPEN, path, str(time)],
+        [python, "-W", "ignore", "-c", code, path, str(time)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -139,6 +140,39 @@ def opened(python: Path, path: Path, time: int = 0) -> dict[str, list]:
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
+
+
+TILES = """
+import json, sys
+import numpy as np
+from tilewright.spatial import open_spatialdata
+
+data = open_spatialdata(sys.argv[1])
+table = data.tables["embed_table"]
+print(json.dumps({
+    "images": {n: [*i.shape] for n, i in data.images.items()},
+    "mean": float(data.images["dense"].mean().compute()),
+    "vectors": np.asarray(table.X).tolist(),
+    "places": np.asarray(table.obsm["spatial"]).tolist(),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_spatialdata_opens_maps_and_a_table_of_tiles(
+    tmp_path: Path, spatialdata_python: Path
+) -> None:
+    x, places = np.arange(6, dtype=np.float32).reshape(2, 3), np.array([[8.0, 8.0], [24.0, 8.0]])
+    with StoreWriter(tmp_path / "s.zarr") as writer:
+        put(writer, "maps/dense", np.full((3, 16, 32), 2, np.float32), "cyx", "mean")
+        obs = {"tile": np.arange(2)}
+        names, var = np.array(["0", "1"]), ("cls_0", "cls_1", "cls_2")
+        writer.vectors("embed", Vectors(obs, names, lambda: [x], var, places, {}, {}))
+        writer.finish({"recipe": {}})
+    found = opened(spatialdata_python, tmp_path / "s.zarr", code=TILES)
+    assert found["images"] == {"dense": [3, 16, 32]}
+    assert found["mean"] == 2
+    assert (found["vectors"], found["places"]) == (x.tolist(), places.tolist())
 
 
 @pytest.mark.slow

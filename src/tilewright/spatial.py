@@ -34,10 +34,10 @@ def open_spatialdata(path: str | Path, *, time: int = 0) -> SpatialData:
     Returns
     -------
     SpatialData
-        ``images["image"]`` if the store has it, ``labels[<task>]``, and ``tables[<task>_table]``,
-        which annotates those labels. Pyramids are dask arrays, axes (c, )(z, )y, x. The system
-        ``global`` is OME-Zarr's: the first pixel's centre is at 0, in µm where the pixel size is
-        known, else in level-0 pixels.
+        ``images["image"]`` if the store has it, ``images[<task>]`` for a map, ``labels[<task>]``,
+        and ``tables[<task>_table]``, which annotates those labels or has a row per tile. Pyramids
+        are dask arrays, axes (c, )(z, )y, x. The system ``global`` is OME-Zarr's: the first
+        pixel's centre is at 0, in µm where the pixel size is known, else in level-0 pixels.
 
     Raises
     ------
@@ -53,16 +53,18 @@ def open_spatialdata(path: str | Path, *, time: int = 0) -> SpatialData:
             fix="Install it: pip install 'tilewright[spatialdata]'",
             code=UNAVAILABLE,
         ) from error
-    labels = root["labels"].attrs["ome"]["labels"] if "labels" in root else []
+    labels, maps, tables = (_members(root, kind) for kind in ("labels", "maps", "tables"))
+    image = {IMAGE: _element(root, time)} if "ome" in root.attrs else {}
     return SpatialData(
-        images={IMAGE: _element(root, time)} if "ome" in root.attrs else {},
+        images=image | {name: _element(root[f"maps/{name}"], time) for name in maps},
         labels={name: _element(root[f"labels/{name}"], time) for name in labels},
-        tables={
-            f"{name}_table": _table(Path(path) / "tables" / name, time)
-            for name in labels
-            if f"tables/{name}" in root
-        },
+        tables={f"{name}_table": _table(Path(path) / "tables" / name, time) for name in tables},
     )
+
+
+def _members(root: Any, kind: str) -> list[str]:
+    """Names of the store's labels, maps or tables."""
+    return sorted(root[kind].group_keys()) if kind in root else []
 
 
 def _open(path: Path) -> Any:
