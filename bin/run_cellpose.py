@@ -91,7 +91,9 @@ def load(weights, device, spec, params):
     )
     network.diam_mean = trained_at or network.diam_mean
     half = HALVES.get(precision(spec, device))
-    if half:
+    if half and device == "cpu":
+        print("Cellpose's layers for the CPU are float32: fp32 is used.")  # noqa: T201  # to the log
+    elif half:
         shorten(network.net, torch.device(device).type, half)
     return network, {name: params.get(name, value) for name, value in DEFAULTS.items()}
 
