@@ -107,7 +107,8 @@ class Recipe:
     weights
         SHA-256 of the weights file, or None when the manifest doesn't say (FETCH finds it).
     environment
-        ``name`` and ``digest`` of the environment file.
+        ``name`` and ``digest`` of the environment file; ``base``, the digest of ours, whose
+        libraries read and prepare tiles.
     script
         ``name`` and ``digest`` of the model script.
     code

@@ -34,17 +34,8 @@ JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
 SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead
 DECODE_LIMIT = 4.0  # times a file may be decoded before a tiled copy pays
 MERGE_CODE = (
-    "tiling.py",
-    "bank.py",
-    "images.py",
-    "formats.py",
-    "resample.py",
-    "colour.py",
-    "stain.py",
-    "preprocess.py",
     "store.py",
     "frames.py",
-    "merge/objects.py",
     "merge/labels.py",
     "merge/seam.py",
     "merge/tables.py",
@@ -58,7 +49,10 @@ MERGE_CODE = (
     "merge/embeddings.py",
     "merge/stores.py",
 )
+"""The modules that merge, besides the recipe's own."""
 SCAN_CODE = (
+    "spec.py",
+    "tiling.py",
     "images.py",
     "formats.py",
     "normalise.py",
@@ -66,8 +60,11 @@ SCAN_CODE = (
     "colour.py",
     "stain.py",
     "preprocess.py",
+    "frames.py",
+    "store.py",
     "scan.py",
 )
+"""The modules that look at a big image ahead, and copy it."""
 
 
 @dataclass(frozen=True)
@@ -395,7 +392,7 @@ def write_plan(plan: Plan, out: Path) -> None:
         (out / folder).mkdir(parents=True, exist_ok=True)
     counts = {g.group: g.jobs for g in plan.groups}
     factors = {i.ref.id: i.decode_factor for i in plan.images}
-    code = digest(code_digests(SCAN_CODE))
+    code = digest([code_digests(SCAN_CODE), environments.digest("base")])
     for group in plan.groups:
         save(out / "groups" / f"{group.group}.json", group)
         if group.group in plan.scans:

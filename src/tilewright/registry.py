@@ -254,7 +254,11 @@ class Choice:
             spec=dataclasses.replace(spec, variants=None),  # the one chosen is in it
             params=params,
             weights=next((where.sha256 for where in self.task.locations if where.sha256), None),
-            environment={"name": environment, "digest": environment_digest(environment)},
+            environment={
+                "name": environment,
+                "digest": environment_digest(environment),
+                "base": environment_digest("base"),
+            },
             script={"name": script.name, "digest": file_digest(script)},
             code=code_digests(TILE_CODE),
         )

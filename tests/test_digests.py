@@ -1,0 +1,72 @@
+"""A digest of code names every module that has a say in the numbers: the imports tell which."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tilewright.plan import MERGE_CODE, SCAN_CODE
+from tilewright.registry import ROOT, TILE_CODE
+
+OURS = ROOT / "src" / "tilewright"
+NO_NUMBERS = {
+    "closing.py": "closes files",
+    "environments.py": "says where an interpreter is",
+    "errors.py": "says what is wrong",
+    "jobs.py": "holds what PLAN wrote",
+    "kept.py": "says where weights are",
+    "refusals.py": "says what can't be done",
+    "registry.py": "PLAN's, in PREDICT a path",
+}
+
+
+def imported(path: Path) -> Iterator[Path]:
+    """Our modules that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        words = (node.module or "").split(".")
+        if not node.level and words[0] != "tilewright":
+            continue
+        top = path.parents[node.level - 1] if node.level else OURS.parent
+        folder = top.joinpath(*words)
+        for found in (folder.with_suffix(".py"), *(folder / f"{a.name}.py" for a in node.names)):
+            if found.is_file() and found != OURS.with_suffix(".py"):
+                yield found
+
+
+def reached(*names: str) -> set[str]:
+    """Modules with a say that these import, one by way of another."""
+    found: set[str] = set()
+    left = [OURS / n for n in names]
+    while left:
+        path = left.pop()
+        name = path.relative_to(OURS).as_posix()
+        if name not in found and name not in NO_NUMBERS:
+            found.add(name)
+            left += imported(path)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("start", "listed"),
+    [
+        pytest.param("worker.py", TILE_CODE, id="PREDICT"),
+        pytest.param("merge/stores.py", TILE_CODE + MERGE_CODE, id="MERGE"),
+        pytest.param("scan.py", SCAN_CODE, id="SCAN"),
+    ],
+)
+def test_a_steps_modules_are_in_its_digest(start: str, listed: tuple[str, ...]) -> None:
+    found = reached(start)
+    assert len(found) > 5
+    assert found - set(listed) == set()
+
+
+def test_what_scripts_import_is_in_the_recipe() -> None:
+    scripts = sorted((ROOT / "bin").glob("run_*.py"))
+    found = {p.relative_to(OURS).as_posix() for s in scripts for p in imported(s)}
+    assert {"serve.py", "tensors.py", "postprocess.py"} <= found
+    assert reached(*found) - set(TILE_CODE) == set()
