@@ -136,7 +136,7 @@ def run_job(
                 notes.failures.update((work.image, str(results)) for work in works)
             else:
                 for work, result in zip(works, results, strict=True):
-                    banker.put(work, result)
+                    put(banker, work, result, notes)
             done += len(works)
             if progress:
                 progress(done + sum(map(len, notes.skipped.values())))
@@ -144,6 +144,16 @@ def run_job(
         bank.close(
             {**header(job, recipe, weights, notes), "map": banker.map, "classes": banker.classes}
         )
+
+
+def put(banker: Banker, work: Work, result: Array, notes: Notes) -> None:
+    """Bank a tile's result, or mark its image where it doesn't go with those before it."""
+    if work.image in notes.failures:
+        return
+    try:
+        banker.put(work, result)
+    except TilewrightError as error:
+        notes.failures[work.image] = str(error)
 
 
 def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> dict[str, Any]:
