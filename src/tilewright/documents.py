@@ -157,7 +157,10 @@ def _read_json(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
     walk = _Walk(path, text)
 
     def number(word: str) -> float:
-        return walk.finite(float(word), word, text[: text.find(word)].count("\n") + 1)
+        value = float(word)
+        if math.isfinite(value):  # its line takes long to find
+            return value
+        return walk.finite(value, word, text[: text.find(word)].count("\n") + 1)
 
     data = json.loads(text, object_pairs_hook=walk.once, parse_float=number, parse_constant=number)
     _check_values(path, data)
