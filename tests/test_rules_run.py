@@ -91,6 +91,24 @@ def test_a_model_that_looks_farther_than_it_says_is_caught(tmp_path: Path) -> No
     assert "a pixel changes what is 4 px away, and receptive_field is 1" in found[13].message
 
 
+def test_an_exact_model_may_leave_its_policy_out(tmp_path: Path) -> None:
+    labels = "output_kind: labels\n  merge: {connectivity: 2}"
+    checked = exact(tmp_path, ("output_kind: map", labels))
+    assert checked.notes[1].endswith("px, equal")
+
+
+def test_a_golden_that_is_no_json_is_named(tmp_path: Path) -> None:
+    for name in ("runs.yml", "run_runs.py"):
+        shutil.copy(fixture("RUNS").with_name(name), tmp_path)
+    golden = tmp_path / "goldens" / "runs-v1" / "golden.json"
+    golden.parent.mkdir(parents=True)
+    for text, says in (("{", "can't be read (Expecting"), ("{}", "(no input and no output)")):
+        golden.write_text(text)
+        (found,) = check_files([tmp_path / "runs.yml"], 6, scripts=tmp_path).findings
+        assert (found.id, found.severity) == ("R9", "error")
+        assert says in found.message
+
+
 def exact(folder: Path, *changes: tuple[str, str]) -> Checked:
     """What is found of a model that looks 4 px far, its manifest changed."""
     text = (HERE / "EXACT" / "exact.yml").read_text()

@@ -312,6 +312,16 @@ def test_a_script_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
     assert "No module named 'no_such_library'" in found.message
 
 
+def test_a_script_that_hangs_when_it_is_imported_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tilewright.levels.IMPORT_LIMIT", 1)
+    (tmp_path / "runs.yml").write_text((HERE / "RUNS" / "runs.yml").read_text())
+    (tmp_path / "run_runs.py").write_text("import time\n\ntime.sleep(60)\n")
+    (found,) = check(tmp_path / "runs.yml", 3, scripts=tmp_path).findings
+    assert (found.id, "it didn't end in 1 s" in found.message) == ("L3", True)
+
+
 def test_weights_that_cannot_be_had_end_level_4(tmp_path: Path) -> None:
     text = (HERE / "RUNS" / "runs.yml").read_text()
     (tmp_path / "runs.yml").write_text(text.replace("[]", "/no/where"))

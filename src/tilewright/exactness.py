@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -113,9 +114,12 @@ def _merged(
     recipe = Recipe({}, spec, probe.params, None, {}, {}, {})
     job = Job("probe", 0, (ref,), ((ref.key, 0, count),))
     run_job(job, recipe, folder / "bank", start=probe.start, weights="")
-    merge = {**(spec.merge or {"policy": "match"}), "min_iou": 0.25, "code": ""}
+    merge = {**(spec.merge or {}), "policy": spec.policy, "min_iou": 0.25, "code": ""}
     group = Group("probe", 1, merge, "probe.zarr", task, False)
     merge_group(group, recipe, [folder / "bank"], folder / "out", folder / "shown")
+    (result,) = json.loads((folder / "shown" / "merged.json").read_text())["images"]
+    if "why" in result:
+        raise TilewrightError(result["why"], fix="Mend the script.")
     found: Any = zarr.open_group(folder / "out" / ref.id / "probe.zarr", mode="r")
     return np.asarray(found[f"labels/{task}/0"][...]), count
 

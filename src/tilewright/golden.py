@@ -51,7 +51,7 @@ def compare(probe: Probe, folder: Path, task: str, variant: str | None) -> str |
     path = place(folder, variant)
     if not path.is_file():
         return None
-    data = json.loads(path.read_text())
+    data = _told(path)
     if data.get("task", task) != task:
         return None
     if data.get("release", probe.spec.version) != probe.spec.version:
@@ -104,6 +104,22 @@ def write(probe: Probe, folder: Path, task: str, variant: str | None, weights: s
     }
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     return path
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What a golden.json says: an input and an output at least."""
+    try:
+        data = dict(json.loads(path.read_text(encoding="utf-8")))
+        lacks = [name for name in ("input", "output") if name not in data]
+        if lacks:
+            raise ValueError(f"no {' and no '.join(lacks)}")
+    except (OSError, ValueError, TypeError) as error:
+        raise TilewrightError(
+            f"{path}: can't be read ({error}).",
+            fix="Make a new golden: --write-golden.",
+            code=UNAVAILABLE,
+        ) from None
+    return data
 
 
 def _input(probe: Probe, source: dict[str, Any] | str, here: Path) -> Array:

@@ -38,6 +38,7 @@ from .worker import device
 
 PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")
 IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probed')"
+IMPORT_LIMIT = 300  # s to import a script and its libraries
 LIMIT = 900  # s for one run of the pipeline
 ALWAYS = ("PLAN", "REPORT")  # steps that look again each time
 
@@ -113,11 +114,22 @@ def environment(work: Work) -> Iterator[Named]:
         return
     command = [str(python), "-c", IMPORT, str(subject.script)]
     env = child_env(python.parents[1])
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it can't be started"])[-1]
-        message = f"bin/{subject.script.name} can't be imported in {name}: {last}"
+    problem = _failure(command, env)
+    if problem:
+        message = f"bin/{subject.script.name} can't be imported in {name}: {problem}"
         yield "L3", Fault(where, message, f"add what it needs to envs/{name}.yml")
+
+
+def _failure(command: list[str], env: dict[str, str]) -> str:
+    """Run a command that should end well; what went wrong, or ``""``."""
+    try:
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=IMPORT_LIMIT
+        )
+    except subprocess.TimeoutExpired:
+        return f"it didn't end in {IMPORT_LIMIT} s"
+    last = (done.stderr.strip().splitlines() or ["it can't be started"])[-1]
+    return last if done.returncode else ""
 
 
 def interpreter(name: str) -> Path:
