@@ -12,6 +12,7 @@ from typing import Any
 
 from . import environments
 from .errors import UNAVAILABLE, USAGE, TilewrightError
+from .pipe import child_env
 
 ASK = """
 import json, sys, timm, torch
@@ -75,10 +76,11 @@ def ask(architecture: str) -> Encoder:
     TilewrightError
         When timm has no such architecture, or can't be asked.
     """
-    python = environments.build("timm") / "bin" / "python"
+    prefix = environments.build("timm")
     try:
         done = subprocess.run(
-            [str(python), "-c", ASK, architecture],
+            [str(prefix / "bin" / "python"), "-c", ASK, architecture],
+            env=child_env(prefix),
             capture_output=True,
             text=True,
             check=False,

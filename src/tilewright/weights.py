@@ -1,7 +1,7 @@
 """Where a model's weights are, and how they get here: by content, under their digest.
 
-A file is kept as `<weights_dir>/<sha256>/<name>`; a local one is linked there. Only `fetch`
-touches the network, and only it sees a hub's token.
+A file is kept as `<weights_dir>/<sha256>/<name>`; a local one is linked there. Only `fetch`, and
+`look` for the validator, touch the network and see a hub's token.
 """
 
 from __future__ import annotations

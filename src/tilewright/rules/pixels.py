@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from tilewright.errors import TilewrightError
-from tilewright.resample import KERNELS
+from tilewright.resample import AREAS, KERNELS
 from tilewright.stain import Stain
 
 from .subject import Case, Fault, Subject
@@ -81,13 +81,13 @@ def rounded(subject: Subject) -> Iterator[Fault]:
 
 
 def resampling(subject: Subject) -> Iterator[Fault]:
-    """`interpolation` is one we have; antialias isn't asked for with nearest or area."""
+    """`interpolation` is one we have; antialias isn't asked for with nearest, area or box."""
     for case in subject.cases:
         name = case.spec.interpolation
         if name not in KERNELS:
             fix = f"choose one of {', '.join(sorted(KERNELS))}"
             yield Fault(case.at("interpolation"), f"there is no interpolation {name!r}", fix)
-        elif name in ("nearest", "area") and case.fields.get("antialias") is True:
+        elif name in ("nearest", *AREAS) and case.fields.get("antialias") is True:
             message = f"antialias does nothing to {name}"
             yield Fault(case.at("antialias"), message, "leave it out, or interpolate bilinear")
 
