@@ -213,6 +213,15 @@ def test_what_is_published_may_be_a_revision() -> None:
     assert [f for f in check_files([], 1, base="HEAD/manifests").findings if f.id == "S2"] == []
 
 
+def test_a_sites_manifest_may_have_the_names_of_the_one_it_replaces(tmp_path: Path) -> None:
+    text = (ROOT / "manifests" / "nuclei.yml").read_text()
+    (tmp_path / "nuclei.yml").write_text(text)
+    (tmp_path / "other.yml").write_text(text.replace("short_name: nuclei", "short_name: other"))
+    report = check_files([], 1, sites=(tmp_path,))
+    found = {f.file: f.message for f in report.findings if f.id == "S1"}
+    assert sorted(found) == [str(tmp_path / n) for n in ("nuclei.yml", "other.yml")]
+
+
 def test_a_sites_manifest_is_checked_over_ours(tmp_path: Path) -> None:
     (tmp_path / "nuclei.yml").write_text(
         "short_name: nuclei\nextends: true\nversions:\n  v1:\n    tasks:\n      nuclei:\n"

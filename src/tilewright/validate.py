@@ -265,6 +265,9 @@ def _subjects(
         report.manifests.append(checked)
         if subject is not None:
             subject = replace(subject, names=names, published=published)
+            if path not in paths:  # a site's replaces ours of the same short_name
+                for owners in names.values():
+                    owners[:] = [o for o in owners if o[1] != subject.manifest.short_name]
             _add_names(names, path, subject.manifest)
         subjects.append(subject)
         checked.seconds = time.perf_counter() - begun

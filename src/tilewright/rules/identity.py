@@ -32,9 +32,11 @@ def unique_names(subject: Subject) -> Iterator[Fault]:
             at = ("versions", name, "slug")
             yield Fault(at, f"{name} has the slug {version.slug!r} of {first}", "give it another")
         own = f"{subject.document.path}, {name}"
-        for other, short_name in subject.names.get(version.model_name or "", []):
-            replaced = not subject.public and short_name == subject.manifest.short_name
-            if other != own and not replaced:
+        owners = [owner for owner, _ in subject.names.get(version.model_name or "", [])]
+        if own not in owners:  # a site's manifest replaces this one
+            continue
+        for other in owners:
+            if other != own:
                 at = ("versions", name, "model_name")
                 message = f"{version.model_name} is also the model_name of {other}"
                 yield Fault(at, message, "choose another")
