@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -93,6 +94,19 @@ def test_names_are_printed_as_they_are(here: Path) -> None:
     assert "/in[/x].tif" in last
 
 
+def test_models_has_a_line_for_each_model_in_a_file_or_a_pipe(here: Path) -> None:
+    lines = call("models").stdout.splitlines()
+    assert [line for line in lines if line.startswith(" h0mini ")] == [
+        line
+        for line in lines
+        if "a vector per tile (cls+patch_mean, 1536)   CC-BY-NC-ND-4.0" in line
+    ]
+
+
+def test_help_of_a_benchmark_is_its_own_and_of_bench_ours() -> None:
+    assert "Each benchmark has options of its own." in call("bench", "--help").stdout
+
+
 def test_what_manifests_say_is_printed_as_it_is(here: Path) -> None:
     done = call("models", "--manifests", toy(here / "more", "  v1:", '  "v[/x]":'))
     assert done.exit_code == 0, done.output
@@ -149,8 +163,8 @@ def toy(folder: Path, old: str, new: str) -> Path:
 def state(model_name: str, manifests: Path) -> str:
     """What `models` says of a model's weights, in its last column."""
     lines = call("models", "--manifests", manifests).stdout.splitlines()
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
-    return next(row[-1] for row in rows if row and row[3] == model_name)
+    rows = [re.split(" {2,}", line.strip()) for line in lines]
+    return next(row[-1] for row in rows if len(row) == 8 and row[3] == model_name)
 
 
 def entered(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int | str | None:

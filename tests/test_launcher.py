@@ -184,7 +184,7 @@ def test_run_puts_our_nextflow_first_on_the_path(
     assert path.split(":")[0] == str(folder / "bin")
 
 
-@pytest.mark.parametrize("args", [["run", "--help"], ["models"], ["--version"]])
+@pytest.mark.parametrize("args", [["run", "--help"], ["test", "--help"], ["models"], ["--version"]])
 def test_what_runs_no_pipeline_fetches_no_nextflow(checkout: Path, args: list[str]) -> None:
     path = json.loads(launch(checkout, *args).stdout)["env"]["PATH"]
     assert path == "/usr/bin:/bin"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -31,10 +32,14 @@ if TYPE_CHECKING:
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
 BENCHMARKS = ROOT / "benchmarks"
 PATHS = ("input", "outdir", "model_config", "manifests", "env_root", "weights_dir")
+FILE_WIDTH = 200  # of a table that goes to a file or a pipe: one line a model
 DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`./tilewright environments --help` says how to build environments ahead.",
+)
 @click.version_option(__version__, prog_name="tilewright")
 def main() -> None:
     """Run any image model over images of any size, with seams that can't be seen."""
@@ -87,7 +92,7 @@ def run(
     configs: tuple[str, ...],
     **given: Any,
 ) -> None:
-    """Segment, map or embed images: PLAN, PREDICT, MERGE and REPORT through Nextflow.
+    """Segment, map or embed images.
 
     What an earlier run into the same OUTDIR has done already is not done again.
     """
@@ -100,7 +105,7 @@ def run(
 @main.command(epilog="example: tilewright demo  |  " + EXIT_CODES)
 @click.option("--outdir", default="results-demo", show_default=True, help="Folder for the results.")
 def demo(outdir: str) -> None:
-    """Segment the nuclei of two real images that come with Tilewright, tile by tile."""
+    """Segment the nuclei of two real images, tile by tile. They come with Tilewright."""
     given = {"input": str(ROOT / "examples" / "nuclei"), "outdir": outdir, **DEMO}
     pipeline(given, profile="local", work_dir=None, resume=True, extra=[])
 
@@ -109,7 +114,7 @@ def demo(outdir: str) -> None:
 @with_params
 @click.option("--json", "as_json", is_flag=True, help="plan.json on standard output.")
 def plan(as_json: bool, **given: Any) -> None:
-    """Show tiles, jobs, read factor and bytes before anything runs."""
+    """Show tiles, jobs and bytes before anything runs."""
     from .plan import make_plan
 
     made = make_plan(absolute(given), Path.cwd())
@@ -143,9 +148,9 @@ def plan(as_json: bool, **given: Any) -> None:
         sys.exit(BAD_DATA)
 
 
-def _console() -> Console:
+def _console(width: int | None = None) -> Console:
     """A console that prints users' names as they are: `[x]` is no style, `:x:` no emoji."""
-    return Console(markup=False, emoji=False, highlight=False)
+    return Console(markup=False, emoji=False, highlight=False, width=width)
 
 
 def _count(number: int, word: str) -> str:
@@ -155,15 +160,17 @@ def _count(number: int, word: str) -> str:
 @main.command(epilog="example: tilewright models")
 @click.option("--manifests", default=None, help="A folder with more manifests.")
 def models(manifests: str | None) -> None:
-    """List every model, version and task, and whether its weights are here."""
+    """List models, and whether their weights are here."""
     from .plan import registry, with_places
     from .weights import state
 
     params = Params(input=".", **absolute({"manifests": manifests}))
     folder = Path(str(with_places(params, Path.cwd()).weights_dir))
-    table = Table("model", "version", "task", "model name", "takes", "gives", "licence", "weights")
+    columns = ("model", "version", "task", "model name", "takes", "gives", "licence", "weights")
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
+        column.no_wrap = column.header == "model name"  # people copy it
     for choice in registry(params, Path.cwd()):
         spec = choice.spec()
         takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
@@ -179,7 +186,7 @@ def models(manifests: str | None) -> None:
             spec.license,
             state(choice, folder),
         )
-    _console().print(table)
+    _console(None if sys.stdout.isatty() else FILE_WIDTH).print(table)
 
 
 @main.command(epilog="example: tilewright fetch cellpose  |  " + EXIT_CODES)
@@ -187,7 +194,7 @@ def models(manifests: str | None) -> None:
 @click.option("--manifests", default=None, help="A folder with more manifests.")
 @click.option("--weights_dir", default=None, help="Folder of downloaded weights.")
 def fetch(names: tuple[str, ...], **given: Any) -> None:
-    """Bring the weights of models here ahead of a run: of every version and task."""
+    """Bring the weights of models here ahead of a run. Those of every version and task."""
     from .plan import registry, with_places
     from .weights import fetch_all
 
@@ -219,9 +226,10 @@ def fetch(names: tuple[str, ...], **given: Any) -> None:
 @click.option("--architecture", help="The encoder's name in timm.")
 @click.option("--package", "packages", multiple=True, help="A script's library, NAME==VERSION.")
 def new_model(**given: Any) -> None:
-    """Write a model's manifest, environment and script, and a test that passes.
+    """Write a new model's files, and a test that passes.
 
-    What is left out is asked for in a terminal.
+    They are its manifest, and a script and an environment where it needs them. What is left out
+    is asked for in a terminal.
     """
     from . import new_model as files
 
@@ -241,7 +249,7 @@ def new_model(**given: Any) -> None:
 @main.command(epilog="example: tilewright generate --check  |  " + EXIT_CODES)
 @click.option("--check", is_flag=True, help="Write nothing; fail where a file is stale.")
 def generate(check: bool) -> None:
-    """Write what follows from manifests and parameters: schemas, registry.json, docs, configs."""
+    """Write what follows from manifests and parameters. Schemas, registry.json, docs, configs."""
     from . import generate as files
 
     if check:
@@ -264,7 +272,7 @@ def generate(check: bool) -> None:
 @click.option("--output", help="Which of its outputs  [the first]")
 @click.option("--short_name", help="What to call it  [the package's name]")
 def import_bioimageio(source: str, **wishes: Any) -> None:
-    """Write a manifest, weights and a golden from a bioimage.io package."""
+    """Make a model of a bioimage.io package. Writes a manifest, weights and a golden."""
     from .package import Wishes, import_package
 
     for line in import_package(source, Wishes(**wishes)):
@@ -285,7 +293,7 @@ def import_bioimageio(source: str, **wishes: Any) -> None:
 def validate(
     files: tuple[Path, ...], level: int, as_json: bool, manifests: str | None, **more: Any
 ) -> None:
-    """Say what is wrong with manifests (default: all of ours), line by line, and how to mend it."""
+    """Say what is wrong with manifests, and how to mend it. All of ours, if none is named."""
     from .validate import check_files
 
     sites = (Path(manifests),) if manifests else ()
@@ -311,29 +319,29 @@ def _tell_checked(checked: Checked) -> None:
 
 
 @main.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    epilog="example: tilewright bench overhead",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="example: tilewright bench overhead --help",
 )
 @click.argument("name", type=click.Choice(sorted(p.stem for p in BENCHMARKS.glob("*.py"))))
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.argument("words", metavar="[OPTIONS OF IT]...", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str, words: tuple[str, ...]) -> None:
-    """Measure what the docs claim: benchmarks/NAME.py with its own options."""
+    """Measure what the docs claim. Each benchmark has options of its own."""
     script = str(BENCHMARKS / f"{name}.py")
     os.execv(sys.executable, [sys.executable, script, *words])  # noqa: S606
 
 
 @main.command()
 def doctor() -> None:
-    """Say what is found, missing or wrong on this machine, and how to mend it."""
+    """Say what this machine has, lacks or has wrong. And how to mend it."""
     from .doctor import main as look
 
     sys.exit(look())
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.argument("words", metavar="[WORDS FOR PYTEST]...", nargs=-1, type=click.UNPROCESSED)
 def test(words: tuple[str, ...]) -> None:
-    """Run every check and test; --slow adds model environments, other words go to pytest."""
+    """Run every check and test. --slow adds model environments; other words go to pytest."""
     os.execv(sys.executable, [sys.executable, str(ROOT / "tools" / "check.py"), *words])  # noqa: S606
 
 
