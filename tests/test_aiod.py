@@ -187,5 +187,7 @@ def test_a_variant_reaches_the_recipe_and_the_results_name(tmp_path: Path) -> No
     assert plan.recipe.spec.variants is None
     assert {g.store for g in plan.groups} == {"nuclei-1.0.0-nuclei-rough.zarr"}
     assert plan.to_dict()["store"] == "nuclei-1.0.0-nuclei-rough.zarr"
-    with pytest.raises(TilewrightError, match="no variant of nuclei called 'fine'"):
+    with pytest.raises(
+        TilewrightError, match=r"no variant of nuclei called 'fine'\. Choose from: rough"
+    ):
         planned(tmp_path, manifests=str(folder), variant="fine", channels="0")

@@ -174,10 +174,16 @@ def test_fifty_megabytes_are_refused_without_reading_them(tmp_path: Path) -> Non
     assert LARGEST == 1 << 20
 
 
+def test_a_tab_is_named(tmp_path: Path) -> None:
+    says = r"a.yml, line 2: YAML takes no tabs in front of a line\. Put spaces in their place\."
+    with pytest.raises(FaultError, match=says):
+        read_document(written(tmp_path, "a:\n\tb: 1\n"))
+
+
 @pytest.mark.parametrize("make", ["nothing", "folder"])
 def test_what_cant_be_opened_is_named(tmp_path: Path, make: str) -> None:
     path = tmp_path / "a.yml"
     if make == "folder":
         path.mkdir()
-    with pytest.raises(FaultError, match=r"a.yml, line 1: (No such file|Is a directory)"):
+    with pytest.raises(FaultError, match=r"a.yml, line 1: (there is no such file|is a folder)"):
         read_document(path)

@@ -436,7 +436,7 @@ def test_a_wrong_value_in_a_config_file_is_named_with_the_file(tmp_path: Path) -
 
 
 def test_a_config_file_that_isnt_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TilewrightError, match=r"none.yml, line 1: No such file"):
+    with pytest.raises(TilewrightError, match=r"none.yml, line 1: there is no such file"):
         with_config(tmp_path, str(tmp_path / "none.yml")).values({})
 
 

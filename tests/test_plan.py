@@ -190,13 +190,13 @@ BAD_PARAMS = [
     pytest.param({"tile_size": 100}, "--tile_size 100: nuclei takes multiples of 8", id="multiple"),
     pytest.param({"tile_size": 64}, "--tile_size 64: nuclei needs 224 px", id="too-small"),
     pytest.param({"env_root": "envs"}, "should be an absolute path", id="relative"),
-    pytest.param({"region": "1,2,3"}, "--region", id="region"),
+    pytest.param({"region": "1,2,3"}, "four whole numbers, Y,X,HEIGHT,WIDTH", id="region"),
     pytest.param(
         {"region": "900,0,5,5"}, "is 32 x 40 px, and --region starts at 900,0", id="outside"
     ),
     pytest.param({"channels": ","}, "names no channel", id="no-channel"),
     pytest.param({"mpp": float("inf")}, "--mpp inf: input should be a finite number", id="inf"),
-    pytest.param({"region": "0,0,3"}, "--region", id="short-region"),
+    pytest.param({"region": "a,0,3,4"}, "--region", id="word-region"),
     pytest.param({"channels": "DAPI"}, "has no channel 'DAPI'", id="channel"),
     pytest.param({"manifests": "nowhere"}, "no such folder", id="manifests"),
     pytest.param(

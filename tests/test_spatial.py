@@ -88,7 +88,7 @@ def test_without_the_extra_the_error_gives_the_command(
 ) -> None:
     path = store_of(tmp_path / "s.zarr", two_nuclei(), image=False)
     monkeypatch.setitem(sys.modules, "spatialdata", None)
-    with pytest.raises(TilewrightError, match=r"pip install 'tilewright\[spatialdata\]'") as caught:
+    with pytest.raises(TilewrightError, match=r"pip install 'spatialdata>=0\.7\.2'") as caught:
         spatial.open_spatialdata(path)
     assert caught.value.code == 69
 

@@ -134,7 +134,9 @@ def test_the_report_for_programs_says_everything() -> None:
         ),
         pytest.param(["--base", "no/where"], 2, "is no folder, and no REV/FOLDER", id="base"),
         pytest.param(["--manifests", "/no/where"], 2, "there is no such folder", id="site"),
-        pytest.param(["no.yml"], 65, "no.yml:1: error L0: No such file", id="file"),
+        pytest.param(
+            ["no.yml"], 65, "no.yml:1: error L0: there is no such file; check the path", id="file"
+        ),
     ],
 )
 def test_a_wrong_word_is_refused_with_what_is_right(

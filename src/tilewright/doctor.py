@@ -125,9 +125,9 @@ def check_gpu() -> Finding:
 
 
 def check_slurm() -> Finding:
-    """SLURM, which `-profile slurm` needs."""
+    """SLURM, which a cluster has."""
     version = installers.output_of(["sinfo", "--version"], timeout=20).strip()
-    return Finding("SLURM", OK if version else ABSENT, version or "only -profile slurm needs it")
+    return Finding("SLURM", OK if version else ABSENT, version or "only a cluster needs it")
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (

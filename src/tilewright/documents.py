@@ -101,7 +101,11 @@ def read_document(path: Path) -> Document:
         data, lines = read(path, text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _wrong(path, mark.line + 1 if mark else 1, error.problem or str(error)) from None
+        line = mark.line + 1 if mark else 1
+        if "\t" in _indent(text, line):
+            fault = "YAML takes no tabs in front of a line"
+            raise FaultError((path, line), fault, fix="Put spaces in their place.") from None
+        raise _wrong(path, line, error.problem or str(error)) from None
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise _wrong(path, getattr(error, "lineno", 1), str(error).splitlines()[0]) from None
     if not isinstance(data, dict):
@@ -135,10 +139,20 @@ def _text(path: Path) -> str:
         if size > LARGEST:
             raise _wrong(path, 1, f"is {size / 1e6:.1f} MB, and at most {LARGEST >> 20} is read")
         return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise FaultError((path, 1), "there is no such file", fix="Check the path.") from None
+    except IsADirectoryError:
+        raise FaultError((path, 1), "is a folder", fix="Name a file in it.") from None
     except OSError as error:
         raise _wrong(path, 1, error.strerror or str(error)) from None
     except UnicodeDecodeError:
         raise _wrong(path, 1, "isn't UTF-8 text") from None
+
+
+def _indent(text: str, line: int) -> str:
+    """What stands in front of the words of a line, counted from 1."""
+    found = text.split("\n")[line - 1] if line <= text.count("\n") + 1 else ""
+    return found[: len(found) - len(found.lstrip())]
 
 
 def _read_yaml(path: Path, text: str) -> tuple[Any, dict[Where, int]]:

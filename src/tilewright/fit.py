@@ -169,7 +169,7 @@ def _source_channel(image: Image, name: str, there: int) -> int:
         return image.channel_names.index(name)
     if name.isdecimal() and int(name) < there:
         return int(name)
-    known = ", ".join([*(image.channel_names or ()), f"0 to {there - 1}"])
+    known = ", ".join([*(image.channel_names or ()), f"0 to {there - 1}" if there > 1 else "0"])
     raise TilewrightError(
         f"{image.path}: has no channel {name!r}.", fix=f"It has {known}: --channels.", code=BAD_DATA
     )

@@ -24,7 +24,12 @@ def _text(value: Any) -> Any:
 
 def _box(value: Any) -> Any:
     """`0,0,512,512` as four numbers."""
-    return [int(n) for n in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    words = value.split(",")
+    if len(words) != 4 or not all(word.strip().isdecimal() for word in words):
+        raise ValueError("should be four whole numbers, Y,X,HEIGHT,WIDTH")
+    return [int(word) for word in words]
 
 
 def _absolute(value: str) -> str:

@@ -158,7 +158,7 @@ class Choice:
 
     def _differences(self, variants: dict[str, Any], name: str) -> dict[str, Any]:
         if name not in variants:
-            raise _no_such(f"variant of {self.model_name}", name, list(variants) or ["none"])
+            raise _no_such(f"variant of {self.model_name}", name, list(variants))
         return dict(variants[name] or {})
 
     def values(self, config: dict[str, Any], base: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -435,9 +435,8 @@ def _wrong(where: str, why: str) -> TilewrightError:
 
 
 def _no_such(what: str, given: str, there: list[str]) -> TilewrightError:
-    return TilewrightError(
-        f"There is no {what} called {given!r}.", fix=f"Choose from: {', '.join(there)}.", code=USAGE
-    )
+    fix = f"Choose from: {', '.join(there)}." if there else "It has none."
+    return TilewrightError(f"There is no {what} called {given!r}.", fix=fix, code=USAGE)
 
 
 def _unknown_parameter(name: str, model: str, known: list[str]) -> TilewrightError:

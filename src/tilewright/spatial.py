@@ -50,7 +50,7 @@ def open_spatialdata(path: str | Path, *, time: int = 0) -> SpatialData:
     except ImportError as error:
         raise TilewrightError(
             "SpatialData isn't installed here.",
-            fix="Install it: pip install 'tilewright[spatialdata]'",
+            fix="Install it: pip install 'spatialdata>=0.7.2' xarray",
             code=UNAVAILABLE,
         ) from error
     labels, maps, tables = (_members(root, kind) for kind in ("labels", "maps", "tables"))
