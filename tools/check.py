@@ -1,8 +1,8 @@
 """Every check of the project, one after the other: what ``./tilewright test`` runs.
 
 Options: ``--slow`` adds model environments; ``--slurm`` will add a SLURM of its own; all others go
-to pytest. Standard library only. Ends with pytest's own summary; exit 1 if anything failed, 2 if a
-switch has no tests yet.
+to pytest. Standard library only. Ends with pytest's own summary and, if anything failed, with its
+name and exit 1; exit 2 if a switch has no tests yet.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def main(args: list[str]) -> int:
     only = ["-m", marks] if marks else []
     if not passes("pytest", [sys.executable, "-m", "pytest", *only, *rest]):
         failed.append("pytest")
+    if failed:
+        print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
 
 
