@@ -9,6 +9,7 @@ shard by shard; what is held is a shard and the tiles that meet it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -27,6 +28,7 @@ from .objects import crop
 
 Array = np.ndarray[Any, Any]
 KEPT = 16  # tiles: boxes share those at their sides
+KEPT_BYTES = 1 << 29  # of them, but for the four that meet at a corner
 ROUNDING = 1e-5  # how far from 1 float32 weights may add up
 
 
@@ -53,7 +55,7 @@ class MergedMap:
         self.stride, self.channels = int(found["stride"]), int(found["channels"])
         self.dtype = np.dtype(found["dtype"])
         self.shape = tuple(-(-n // self.stride) for n in reader.shape)
-        self._tile = lru_cache(maxsize=KEPT)(banked.map_of)
+        self._tile = lru_cache(maxsize=self._kept())(banked.map_of)
         self._weights = self._axis_weights() if policy == "blend" else None
 
     def write(
@@ -125,6 +127,13 @@ class MergedMap:
             pixels = self._tile(plane, index) if shared(valid, box) else None
             if pixels is not None:
                 yield tile, valid, pixels
+
+    def _kept(self) -> int:
+        """Tiles that are held: fewer of a map of many channels."""
+        valid = cells(self.grid.tile(0).valid, self.stride, self.grid.shape)
+        values = self.channels * math.prod(stop - start for start, stop in valid)
+        room = KEPT_BYTES // max(1, values * self.dtype.itemsize)
+        return max(4, min(KEPT, int(room)))
 
     def _axis_weights(self) -> list[list[Array]]:
         """Each axis's weights, by the tile's position along it."""
