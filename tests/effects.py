@@ -184,8 +184,8 @@ def names_the_store(key: str, value: str) -> Any:
     def check(folder: Path) -> None:
         ours = Registry.load().choose("nuclei")
         other, _ = overlaid(folder, {key: value})
-        assert other.store_name != ours.store_name
-        assert value in other.store_name
+        assert other.store() != ours.store()
+        assert value in other.store()
         recipes = [c.recipe(c.spec(), {}) for c in (ours, other)]
         assert recipes[0].digest != recipes[1].digest
 

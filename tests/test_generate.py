@@ -142,7 +142,7 @@ def of_registry(choice: Choice) -> tuple[dict[str, Any], dict[str, Any]]:
     return version, task
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: c.store_name)
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: c.store())
 def test_a_user_interface_can_build_itself_from_the_registry(choice: Choice) -> None:
     version, task = of_registry(choice)
     assert (version["model_name"], version["release"]) == (
@@ -193,7 +193,7 @@ def test_availability_is_the_same_on_every_machine(
 # Default configs and names
 
 
-@pytest.mark.parametrize("choice", [c for c in CHOICES if c.params], ids=lambda c: c.store_name)
+@pytest.mark.parametrize("choice", [c for c in CHOICES if c.params], ids=lambda c: c.store())
 def test_a_default_config_changes_nothing(choice: Choice) -> None:
     path = ROOT / generate.DEFAULTS / f"{choice.model_name}-{choice.task_name}.yml"
     config = read_document(path).data

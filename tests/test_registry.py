@@ -43,7 +43,7 @@ def test_every_manifest_names_a_script_and_an_environment_that_exist(path: Path)
     assert (ROOT / "envs" / f"{manifest.environment_name}.yml").is_file()
 
 
-@pytest.mark.parametrize("found", list(Registry.load()), ids=lambda c: c.store_name)
+@pytest.mark.parametrize("found", list(Registry.load()), ids=lambda c: c.store())
 def test_every_choice_has_a_spec_and_a_recipe(found: Choice) -> None:
     recipe = found.recipe(found.spec(), found.values({}))
     assert recipe.model["model_name"] == found.model_name

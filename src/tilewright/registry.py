@@ -75,13 +75,8 @@ class Choice:
         """The version's unique name."""
         return self.version.model_name or ""
 
-    @property
-    def store_name(self) -> str:
-        """What a result of this choice is called."""
-        return self.store()
-
     def store(self, variant: str | None = None) -> str:
-        """The same with one of the spec's variants, so that two never meet under one name."""
+        """What a result is called; a variant of the spec has a name of its own."""
         ending = f"-{variant}" if variant else ""
         return f"{self.model_name}-{self.version.release}-{self.task_name}{ending}.zarr"
 
