@@ -118,6 +118,15 @@ def test_a_token_that_is_none_is_refused_and_not_printed(monkeypatch: pytest.Mon
     assert "secret" not in str(caught.value)
 
 
-def test_a_password_in_a_location_is_not_printed() -> None:
-    assert shown("https://me:pass@x.org/a@b") == "https://…@x.org/a@b"
-    assert shown("hf:a/b@main/m.pt") == "hf:a/b@main/m.pt"
+@pytest.mark.parametrize(
+    ("location", "printed"),
+    [
+        ("https://me:pass@x.org/a@b", "https://…@x.org/a@b"),
+        ("https://me:p@ss@x.org/a", "https://…@x.org/a"),
+        ("https://x.org/a?X-Amz-Signature=0a1b&n=1", "https://x.org/a?…"),
+        ("hf:a/b@main/m.pt", "hf:a/b@main/m.pt"),
+        ("/data/a?b//c@d", "/data/a?b//c@d"),
+    ],
+)
+def test_a_password_or_key_in_a_location_is_not_printed(location: str, printed: str) -> None:
+    assert shown(location) == printed

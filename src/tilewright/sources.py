@@ -93,8 +93,10 @@ def is_loopback(url: str) -> bool:
 
 
 def shown(location: str) -> str:
-    """A location as it may be printed: without a password, should there be one."""
-    return re.sub(r"//[^/@]*@", "//…@", location)
+    """A location as it may be printed: without a password, or a key in a query."""
+    if "://" not in location:
+        return location
+    return re.sub(r"\?.*", "?…", re.sub(r"//[^/?#]*@", "//…@", location))
 
 
 def hub_token() -> str:

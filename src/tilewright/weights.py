@@ -84,7 +84,7 @@ def fetch(choice: Choice, folder: Path, say: Say = say) -> str:
         try:
             return _bring(where, folder, say)
         except NotTaken as reason:
-            reasons[shown(where.location)] = reason
+            reasons[where.location] = reason
         except OSError as error:
             raise _unusable(error, folder) from None
     raise _none_left(choice, reasons)
@@ -228,7 +228,7 @@ def _at(choice: Choice) -> str:
 
 
 def _none_left(choice: Choice, reasons: dict[str, NotTaken]) -> TilewrightError:
-    told = "; ".join(f"{place} ({reason})" for place, reason in reasons.items())
+    told = "; ".join(f"{shown(place)} ({reason})" for place, reason in reasons.items())
     fix = f"Put the file somewhere readable and {NAME_IT}"
     if any(isinstance(reason, NoAccess) for reason in reasons.values()):
         fix = f"Ask for access{_at(choice)} and give FETCH your token (HF_TOKEN). Or: {fix}"

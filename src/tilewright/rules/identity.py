@@ -11,7 +11,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 
 from tilewright.manifest import Location, Publication
 from tilewright.registry import local_path
-from tilewright.sources import is_loopback
+from tilewright.sources import is_loopback, shown
 
 from .subject import ERROR, WARNING, Case, Fault, Subject
 
@@ -86,14 +86,14 @@ def digests(subject: Subject) -> Iterator[Fault]:
         before = (_published(subject, case) or {}).get("locations", [])
         for where, location in case.locations():
             if len(known) > 1 and location.sha256 != sorted(known)[0]:
-                message = f"{location.location} has another sha256 than the task's others"
+                message = f"{shown(location.location)} has another sha256 than the task's others"
                 fix = "locations of a task are copies of one file; give others a version"
                 yield Fault(where, message, fix, ERROR)
             if location.sha256 is None and local_path(location) is None:
                 new = subject.published is not None and location.location not in before
                 yield Fault(
                     where,
-                    f"{location.location} has no sha256, so a changed file isn't noticed",
+                    f"{shown(location.location)} has no sha256, so a changed file isn't noticed",
                     "write what `sha256sum FILE` prints",
                     ERROR if new else WARNING,
                 )
@@ -108,7 +108,9 @@ def pinned_locations(subject: Subject) -> Iterator[Fault]:
                 # whoever has no access can't look a gated file's commit up
                 unseen = case.choice.gated and location.location.startswith("hf:")
                 severity = WARNING if unseen else None
-                yield Fault(where, f"{location.location}: {problem[0]}", problem[1], severity)
+                yield Fault(
+                    where, f"{shown(location.location)}: {problem[0]}", problem[1], severity
+                )
 
 
 def _unpinned(location: Location, public: bool) -> tuple[str, str] | None:
