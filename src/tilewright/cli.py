@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +23,7 @@ from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .manifest import TASK_NAMES
 from .params import Params
 from .progress import Watch, explain, failures, run_nextflow, summary
-from .registry import ROOT
+from .registry import ROOT, Choice
 
 if TYPE_CHECKING:
     from .validate import Checked
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
 BENCHMARKS = ROOT / "benchmarks"
 PATHS = ("input", "outdir", "model_config", "manifests", "env_root", "weights_dir")
-FILE_WIDTH = 200  # of a table that goes to a file or a pipe: one line a model
 DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 
 
@@ -148,9 +146,9 @@ def plan(as_json: bool, **given: Any) -> None:
         sys.exit(BAD_DATA)
 
 
-def _console(width: int | None = None) -> Console:
+def _console() -> Console:
     """A console that prints users' names as they are: `[x]` is no style, `:x:` no emoji."""
-    return Console(markup=False, emoji=False, highlight=False, width=width)
+    return Console(markup=False, emoji=False, highlight=False)
 
 
 def _count(number: int, word: str) -> str:
@@ -166,27 +164,28 @@ def models(manifests: str | None) -> None:
 
     params = Params(input=".", **absolute({"manifests": manifests}))
     folder = Path(str(with_places(params, Path.cwd()).weights_dir))
-    columns = ("model", "version", "task", "model name", "takes", "gives", "licence", "weights")
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
-        column.no_wrap = column.header == "model name"  # people copy it
+    console, groups = _console(), dict[str, Table]()
     for choice in registry(params, Path.cwd()):
-        spec = choice.spec()
-        takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
-        takes += f", {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
-        takes += f", {spec.min_vram_gb:g} GB GPU" if spec.min_vram_gb else ""
-        table.add_row(
-            choice.manifest.short_name,
-            choice.variant,
-            choice.task_name,
-            choice.model_name,
-            takes,
-            spec.gives,
-            spec.license,
-            state(choice, folder),
-        )
-    _console(None if sys.stdout.isatty() else FILE_WIDTH).print(table)
+        about = f"{choice.manifest.name} (--model {choice.manifest.short_name}): {_about(choice)}"
+        if about not in groups:
+            groups[about] = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
+            for width in (23, 11, 10, 0):
+                groups[about].add_column(min_width=width, overflow="fold")
+        words = choice.model_name, choice.variant, choice.task_name, state(choice, folder)
+        groups[about].add_row(*words)
+    console.print("model name, version, task and weights of:", style="dim")
+    for about, table in groups.items():
+        console.print(about, style="bold", soft_wrap=True)
+        console.print(table)
+
+
+def _about(choice: Choice) -> str:
+    """What a model takes and gives, and its licence."""
+    spec = choice.spec()
+    takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
+    takes += f", {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
+    takes += f", {spec.min_vram_gb:g} GB GPU" if spec.min_vram_gb else ""
+    return f"takes {takes}; gives {spec.gives}; {spec.license or 'no licence given'}"
 
 
 @main.command(epilog="example: tilewright fetch cellpose  |  " + EXIT_CODES)
