@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +43,7 @@ class Run:
         self.trace: list[str] | None = [HEADER]
         self.given: dict[str, Any] = {"input": "/data/plate 7"}
         self.spec: dict[str, Any] = {}
+        self.weights = recipe().weights
 
     def planned(self, name: str, group: str = "g", **more: Any) -> None:
         """An image of 96 x 128 px: 2 x 3 tiles."""
@@ -96,7 +98,7 @@ class Run:
             save(path, {"group": group, "images": images})
         if self.trace is not None:
             (self.here / "trace.txt").write_text("\n".join(self.trace) + "\n")
-        save(self.here / "recipe.json", recipe(**self.spec))
+        save(self.here / "recipe.json", replace(recipe(**self.spec), weights=self.weights))
         save(self.here / "plan.json", self.plan())
         out = self.here / "out"
         out.mkdir(exist_ok=True)
@@ -203,9 +205,10 @@ def test_a_run_of_embeddings_tells_of_tiles_and_lengths_not_of_objects(run: Run)
     assert told["result"] == "table"
     assert told["counts"]["objects"] is None
     assert [i["embeddings"] for i in told["images"]] == [made, made]
-    assert "12 embeddings of tiles in 2 images" in page
+    assert "12 tiles in 2 images" in page
     assert "6 tiles, each 768 numbers" in page
     assert "cls, 768 numbers" in page
+    assert "approx: tiled equals untiled, within a tolerance" in page
     for word in ("SBE", "objects", "Median size"):
         assert word not in page.replace("joins tiles, measures objects, writes stores", "").replace(
             "the overlap kept to match objects", ""
@@ -219,9 +222,34 @@ def test_a_run_of_maps_says_their_axes_and_how_to_open_them(run: Run) -> None:
     told, page = run.write()
     assert told["images"][0]["map"] == made
     assert "maps of 1 image" in page
-    assert "CYX 768 x 7 x 10, float32" in page
+    assert "CYX 768 \u00d7 7 \u00d7 10, float32" in page
     assert f"a/{STORE}/maps/nuclei/0" in page
     assert "SBE" not in page
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({}, "as it is in the file"),
+        ({"normalization": {"method": "zscore", "scope": "tile"}}, "scope tile, method zscore"),
+        (
+            {"input_range": (0, 1), "mean": (0.707223,), "std": (0.211883,)},
+            "scaled to 0 to 1; less mean 0.707223, over std 0.211883",
+        ),
+    ],
+)
+def test_the_recipe_says_what_is_done_to_values(run: Run, spec: dict[str, Any], says: str) -> None:
+    run.spec = spec
+    run.result("a")
+    assert f"<dt>Intensity</dt><dd>{says}</dd>" in run.write()[1]
+
+
+def test_a_model_that_brings_its_own_weights_has_none(run: Run) -> None:
+    run.weights = None
+    run.result("a", weights="")
+    told, page = run.write()
+    assert told["weights"] == ""
+    assert "none: the model brings its own" in page
 
 
 def test_parameters_say_whether_the_user_chose_them(run: Run) -> None:

@@ -25,6 +25,7 @@ from .jobs import Recipe
 from .manifest import TASK_NAMES
 from .params import Params
 from .registry import Registry
+from .spec import ModelSpec
 from .trace import FAILED, Task, read_trace, sentence
 
 Facts = dict[str, Any]
@@ -149,7 +150,7 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
         "nextflow": context["nextflow"],
         "model": recipe.model,
         "recipe": recipe.digest,
-        "weights": recipe.weights or plan["weights"] or _fetched(results),
+        "weights": _first(recipe.weights, plan["weights"], _fetched(results)),
         "environment": recipe.environment,
         "launch_dir": str(here),
         "params": describe_params(plan["params"], context["params"]),
@@ -167,9 +168,14 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
     }
 
 
+def _first(*known: str | None) -> str | None:
+    """The first that is known; of weights, "" says that there are none."""
+    return next((one for one in known if one is not None), None)
+
+
 def _fetched(results: dict[str, Result]) -> str | None:
     """The digest of weights that FETCH brought, by the images that were made with them."""
-    return next((r.facts["weights"] for r in results.values() if r.facts.get("weights")), None)
+    return _first(*(r.facts.get("weights") for r in results.values()))
 
 
 def _total(images: list[Facts]) -> int:
@@ -366,8 +372,22 @@ def found(image: Facts) -> str:
         each = f"{number(made['tokens'])} tokens of " if made["tokens"] else ""
         return f"{number(made['rows'])} tiles, each {each}{number(made['dim'])} numbers"
     made = image["map"]
-    sizes = " x ".join(number(n) for n in made["shape"])
+    sizes = " \u00d7 ".join(number(n) for n in made["shape"])
     return f"{made['axes'].upper()} {sizes}, {made['dtype']}"
+
+
+def intensity(spec: ModelSpec) -> str:
+    """What is done to an image's values before the model sees them, for people."""
+    told = [f"stains by {spec.stain_normalization}"] if spec.stain_normalization else []
+    if spec.input_range:
+        told.append(f"scaled to {spec.input_range[0]:g} to {spec.input_range[1]:g}")
+    if spec.mean and spec.std:
+        mean, std = (", ".join(f"{n:g}" for n in values) for values in (spec.mean, spec.std))
+        told.append(f"less mean {mean}, over std {std}")
+    if spec.normalization:
+        words = sorted(spec.normalization.items(), reverse=True)
+        told.append(", ".join(f"{name} {value}" for name, value in words))
+    return "; ".join(told) or "as it is in the file"
 
 
 def headline(run: Facts) -> str:
@@ -379,7 +399,7 @@ def headline(run: Facts) -> str:
     rows = sum(i["embeddings"]["rows"] for i in run["images"] if i["embeddings"])
     what = {
         "labels": f"{_count(counts['objects'] or 0, 'object')} in ",
-        "table": f"{_count(rows, 'embedding')} of tiles in ",
+        "table": f"{_count(rows, 'tile')} in ",
         "map": "maps of ",
     }
     return what[run["result"]] + _count(good, "image")
@@ -416,6 +436,7 @@ def render(run: Facts, recipe: Recipe, shown: list[Facts], pubs: list[Facts]) ->
         "height_width": height_width,
         "shell_path": shell_path,
         "found": found,
+        "intensity": intensity,
         "quoted": repr,
         "word": _word,
     }
