@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anndata
+import imagecodecs
 import numpy as np
 import ome_zarr_models
 import pytest
@@ -227,6 +228,11 @@ def test_dense_embeddings_are_a_map_at_the_patches_scale(tmp_path: Path, ref: Im
     scale, translation = (t[t["type"]] for t in first["coordinateTransformations"])
     assert scale == [1, 4 * 0.5, 4 * 0.25]
     assert translation == [0, 1.5 * 0.5, 1.5 * 0.25]  # the first patch's centre
+    shown = imagecodecs.png_decode(
+        (tmp_path / "out" / ".shown" / f"{ref.key}-map.png").read_bytes()
+    )
+    assert shown.shape == (75, 110, 3)
+    assert (shown[1:72:4, 1:108:4] == shown[3:72:4, 3:108:4]).all()  # a patch is one colour
 
 
 def multiscale(store: Path) -> dict[str, Any]:

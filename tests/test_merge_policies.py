@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import anndata
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -89,6 +90,17 @@ def test_blended_tiles_that_agree_are_the_image(tmp_path: Path) -> None:
     store = merged(tmp_path, written(tmp_path, pixels), spec("map", policy="blend"), "pixels")
     found = level0(store, "maps/everything")
     np.testing.assert_allclose(found[0], pixels, rtol=1e-3)  # half precision
+
+
+def test_a_map_has_a_picture_of_its_own(tmp_path: Path) -> None:
+    pixels = patches((130, 97))
+    store = merged(tmp_path, written(tmp_path, pixels), spec("map", policy="core"), "pixels")
+    shown = imagecodecs.png_decode((tmp_path / "out" / ".shown" / "i000-map.png").read_bytes())
+    first = level0(store, "maps/everything")[0]
+    assert shown.shape == (130, 97, 3)
+    off = np.ptp(shown.astype(int), axis=2) == 0  # where no border is drawn
+    assert off.mean() > 0.9
+    assert np.corrcoef(shown[off, 0], first[off])[0, 1] > 0.99
 
 
 def test_blended_tiles_that_differ_have_no_step_at_their_seams(tmp_path: Path) -> None:

@@ -218,9 +218,10 @@ def test_a_run_of_embeddings_tells_of_tiles_and_lengths_not_of_objects(run: Run)
 def test_a_run_of_maps_says_their_axes_and_how_to_open_them(run: Run) -> None:
     run.spec = {**EMBEDDING, "output_type": "dense"}
     made = {"axes": "cyx", "shape": [768, 7, 10], "stride": 14, "dtype": "float32"}
-    run.result("a", map=made, sbe=None, area_px=None, seam=None)
+    run.result("a", map=made, sbe=None, area_px=None, seam=None, mapped="i1.png")
     told, page = run.write()
     assert told["images"][0]["map"] == made
+    assert "its first three channels as red, green and blue" in page
     assert "maps of 1 image" in page
     assert "CYX 768 \u00d7 7 \u00d7 10, float32" in page
     assert f"a/{STORE}/maps/nuclei/0" in page

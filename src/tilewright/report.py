@@ -248,8 +248,9 @@ def cards(run: Facts, results: dict[str, Result]) -> list[Facts]:
             "image": image,
             "overview": _picture(result, "overview", um, 1),
             "seam": _picture(result, "seam", um, SEAM_ZOOM),
+            "mapped": _picture(result, "mapped", um, 1),
         }
-        size += sum(len(p["uri"]) for p in (card["overview"], card["seam"]) if p)
+        size += sum(len(p["uri"]) for name, p in card.items() if p and name != "image")
         if shown and size > PICTURE_BYTES:
             break
         shown.append(card)

@@ -29,6 +29,7 @@ from .objects import crop
 Array = np.ndarray[Any, Any]
 KEPT = 16  # tiles: boxes share those at their sides
 KEPT_BYTES = 1 << 29  # of them, but for the four that meet at a corner
+STRIP = 64  # rows that a picture takes at once: all their channels are in memory
 ROUNDING = 1e-5  # how far from 1 float32 weights may add up
 
 
@@ -89,6 +90,16 @@ class MergedMap:
             pyramid.write(slices, pixels.reshape([s.stop - s.start for s in slices]))
         pyramid.build()
         return axes, shape
+
+    def raw(self, plane: int, box: Box) -> Array:
+        """A box of model pixels, (up to 3 channels, y, x), as a reader gives it: for a picture."""
+        stride = self.stride
+        (top, bottom), across = ((a // stride, -(-b // stride)) for a, b in box)
+        starts = range(top, bottom, STRIP)
+        strips = [self.compose(plane, ((a, min(a + STRIP, bottom)), across))[:3] for a in starts]
+        pixels = np.concatenate(strips, axis=1).repeat(stride, axis=1).repeat(stride, axis=2)
+        rows, columns = (slice(a % stride, a % stride + b - a) for a, b in box)
+        return np.asarray(pixels[:, rows, columns])
 
     def compose(self, plane: int, box: Box) -> Array:
         """A box of a plane, (C, y, x), in map pixels; 0 where no tile was predicted."""

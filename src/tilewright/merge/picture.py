@@ -14,7 +14,6 @@ from tilewright.tiling import Box
 from .seam import Seam
 
 if TYPE_CHECKING:
-    from tilewright.preprocess import TileReader
     from tilewright.tiling import Grid
 
 Array = np.ndarray[Any, Any]
@@ -25,20 +24,32 @@ OUTLINE = (255, 214, 10)
 CORE = (90, 200, 250)
 
 
+class Pixels(Protocol):
+    """An image, or a map, that can be read in boxes of model pixels."""
+
+    grid: Grid
+
+    def raw(self, plane: int, window: Box, /) -> Array:
+        """Its pixels, (C, y, x)."""
+
+
 class Pictured(Protocol):
     """An image with something drawn over it."""
 
     grid: Grid
-    reader: TileReader
+
+    @property
+    def reader(self) -> Pixels:
+        """The image."""
 
     def labels(self, plane: int, box: Box) -> Array:
         """Labels whose outlines are drawn."""
 
 
 class Plain:
-    """An image with the borders of its tiles, and no objects."""
+    """An image or a map with the borders of its tiles, and no objects."""
 
-    def __init__(self, reader: TileReader) -> None:
+    def __init__(self, reader: Pixels) -> None:
         self.reader = reader
         self.grid = reader.grid
 

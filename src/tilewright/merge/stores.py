@@ -130,7 +130,7 @@ def merge_image(
             written.facts
             | {"store": f"{ref.id}/{group.store}", "area_px": written.areas}
             | {"weights": banks[0].header["weights"]}
-            | pictures(written.drawn, ref, picture, shown)
+            | pictures(written, ref, picture, shown)
         )
 
 
@@ -148,11 +148,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: facts for store and report, areas for the report, what is drawn."""
+    """What was written: facts for store and report, what is drawn, areas and a map to be shown."""
 
     facts: dict[str, Any]
     drawn: Pictured
     areas: list[float] | None = None
+    mapped: Pictured | None = None
 
 
 def write_labels(store: StoreWriter, scene: Scene) -> Written:
@@ -175,7 +176,7 @@ def write_map(store: StoreWriter, scene: Scene) -> Written:
     names = spec.classes or ()
     axes, shape = merged.write(store, f"maps/{scene.group.task}", scene.place, names)
     facts = {"axes": axes, "shape": shape, "stride": merged.stride, "dtype": merged.dtype.name}
-    return Written({"map": facts}, Plain(scene.reader))
+    return Written({"map": facts}, Plain(scene.reader), mapped=Plain(merged))
 
 
 def write_table(store: StoreWriter, scene: Scene) -> Written:
@@ -214,12 +215,15 @@ def visited(reader: TileReader, banked: Banked) -> dict[str, Any]:
     return {"grid": reader.grid.counts, "total": total, "visited": total - banked.skipped}
 
 
-def pictures(drawn: Pictured, ref: ImageRef, picture: Path, shown: Path) -> dict[str, str]:
+def pictures(written: Written, ref: ImageRef, picture: Path, shown: Path) -> dict[str, str]:
     """Put the report's pictures into `shown`; their names by role."""
+    drawn = written.drawn
     made = {"overview": shutil.copyfile(picture, shown / f"{ref.key}.png").name}
     worst = drawn.meter.worst() if isinstance(drawn, Merged) else None
     if worst and worst[0].transitions:
         made["seam"] = seam_picture(drawn, worst[0], shown / f"{ref.key}-seam.png").name
+    if written.mapped:
+        made["mapped"] = overview(written.mapped, shown / f"{ref.key}-map.png").name
     return made
 
 
