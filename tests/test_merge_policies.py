@@ -15,13 +15,14 @@ import tifffile
 from pictures import reference
 from running import are_the_same_objects, level0
 from test_merge_components import whole
+from test_merge_slices import balls
 from toy import start_with
 
 from tilewright.errors import TilewrightError
 from tilewright.jobs import Group, ImageRef, Job, Recipe
 from tilewright.merge.maps import MergedMap
 from tilewright.merge.stores import merge_group
-from tilewright.plan import check_mergeable
+from tilewright.plan import check_mergeable, linked
 from tilewright.preprocess import TileReader
 from tilewright.spec import ModelSpec, TileSpec
 from tilewright.tiling import Grid, TileAxis
@@ -41,7 +42,7 @@ def written(folder: Path, pixels: Array, axes: str = "YX", **more: Any) -> Image
     return ImageRef(**{**vars(ref), "key": "i000", "id": "a", **more})
 
 
-def merged(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str) -> Path:
+def merged(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str, min_iou: float = 0.25) -> Path:
     """The store of an image that was predicted by two jobs, its banks in any order."""
     check_mergeable(spec)
     recipe = Recipe({}, spec, {}, None, {}, {}, {})
@@ -53,7 +54,7 @@ def merged(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str) -> Path:
         part = Job("group", number, (ref,), ((ref.key, start, stop),))
         model = start_with(spec, "scripts/run_patches.py", gives=gives)
         run_job(part, recipe, banks[-1], start=model, weights="w")
-    merge = {**(spec.merge or {}), "policy": spec.policy, "min_iou": 0.25}
+    merge = {**(spec.merge or {}), "policy": spec.policy, "min_iou": min_iou}
     group = Group("group", 2, merge, "p.zarr", "everything")
     merge_group(group, recipe, banks[::-1], folder / "out", folder / "out" / ".shown")
     return folder / "out" / "a" / "p.zarr"
@@ -147,6 +148,40 @@ def test_what_a_mask_leaves_of_a_band_counts_whole(tmp_path: Path) -> None:
     ref = written(tmp_path, pixels, mask=(str(tmp_path / "mask.tif"), ""))
     store = merged(tmp_path, ref, spec("map", policy="blend"), "pixels")
     np.testing.assert_array_equal(level0(store, "maps/everything")[0], 80 * mask)
+
+
+def test_slices_become_volumes(tmp_path: Path) -> None:
+    """Two time points of balls, slice by slice; a ball's first slice may be one pixel."""
+    volumes = [balls(np.random.default_rng(seed), (16, 100, 90)) for seed in (1, 2)]
+    pixels = np.stack([(v > 0).astype(np.uint8) for v in volumes])
+    ref = written(tmp_path, pixels, "TZYX", mpp=(0.5, 0.25), z_um=2.0)
+    made = spec("labels", policy="match", link_z="iou")
+    store = merged(tmp_path, ref, made, "pieces", min_iou=0.02)
+
+    found = level0(store, "labels/everything")
+    for labels, wanted in zip(found, volumes, strict=True):
+        assert are_the_same_objects(labels, wanted)
+    assert not set(np.unique(found[0])) & set(np.unique(found[1])) - {0}
+    table = anndata.read_zarr(store / "tables" / "everything")
+    rows, ids = table.obs, table.obs["id"].to_numpy()
+    assert len(ids) == found.max() == sum(v.max() for v in volumes)
+    np.testing.assert_array_equal(rows["volume_px"], np.bincount(found.ravel())[1:])
+    np.testing.assert_allclose(rows["volume_um3"], rows["volume_px"] * 0.5 * 0.25 * 2)
+    for number in (0, 7, len(ids) - 1):
+        _, z, y, x = np.nonzero(found == ids[number])
+        row = rows.iloc[number]
+        assert (row["bbox_z0"], row["bbox_z1"]) == (z.min(), z.max() + 1)
+        centre = table.obsm["spatial"][number]
+        np.testing.assert_allclose(centre, [x.mean(), y.mean(), z.mean()])
+        assert row["centroid_z_um"] == pytest.approx(2 * z.mean())
+    assert "area_px" not in rows
+
+
+def test_volumes_are_for_objects_only() -> None:
+    with pytest.raises(TilewrightError, match="link_z iou: policy can't have it"):
+        linked(spec("labels", policy="keep"), "iou")
+    assert linked(spec("labels", policy="match", link_z="iou"), None) == "iou"
+    assert linked(spec("labels", policy="match", link_z="iou"), "none") == "none"
 
 
 @pytest.mark.parametrize(

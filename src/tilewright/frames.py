@@ -40,7 +40,8 @@ class Table:
     var
         Names of the columns of `x`.
     spatial
-        ``(n, 2)`` float64 centroids ``(x, y)`` in level-0 pixels, scverse's order.
+        ``(n, 2)`` float64 centroids ``(x, y)`` in level-0 pixels, scverse's order; ``(n, 3)`` with
+        the slice, of volumes.
     columns
         What each column and its unit is; goes into ``uns["columns"]``.
     """

@@ -83,6 +83,8 @@ class Params(BaseModel):
     """Pixels along y and x, for models that take any size."""
     match_iou: Annotated[float, Field(gt=0, le=1)] = 0.25
     """How much two whole objects of neighbouring tiles must overlap to be one."""
+    link_z: Literal["none", "iou"] | None = None
+    """Make volumes of a 2D model's objects: `iou` joins those of neighbouring slices."""
     save_image: bool | None = None
     """Put the image beside its labels (default: up to 2^28 pixels)."""
     strict: bool = False

@@ -42,6 +42,7 @@ MERGE_CODE = (
     "merge/picture.py",
     "merge/groups.py",
     "merge/components.py",
+    "merge/slices.py",
     "merge/blend.py",
     "merge/banked.py",
     "merge/merged.py",
@@ -211,6 +212,7 @@ def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, An
     config = read_document(here / file).data if file else {}
     spec = choice.spec(params.tile_size, params.variant)
     check_mergeable(spec)
+    linked(spec, params.link_z)
     base = config_values(choice, Path(str(params.weights_dir)))
     return choice, spec, choice.values(config, base)
 
@@ -265,6 +267,18 @@ def check_mergeable(spec: ModelSpec) -> None:
     check_output(spec.to_dict(), tuple(tile.pixels(tile.size, a) for a in tile.axes))
 
 
+def linked(spec: ModelSpec, asked: str | None) -> str:
+    """How slices are linked: as the user says, else as the manifest does."""
+    said = asked or (spec.merge or {}).get("link_z", "none")
+    if said not in ("none", "iou") or (said == "iou" and spec.policy != "match"):
+        raise TilewrightError(
+            f"link_z {said}: {spec.model_name} can't have it; `iou` is for labels of objects.",
+            fix="Leave it out, or say none.",
+            code=USAGE,
+        )
+    return str(said)
+
+
 def writable(folder: Path) -> list[TilewrightError]:
     """A problem when results can't be written to `folder`; what is made to find out is removed."""
     probe = folder / ".tilewright-probe"
@@ -310,6 +324,7 @@ def cut(
         **(spec.merge or {}),
         "policy": spec.policy,
         "min_iou": params.match_iou,
+        "link_z": linked(spec, params.link_z),
         "code": digest(code_digests(MERGE_CODE)),
     }
     store = choice.store(params.variant)

@@ -1,6 +1,7 @@
 """Embeddings whose answer is known: `params["gives"]` says which, from means of patches of 4 px."""
 
 import numpy as np
+from scipy import ndimage
 
 from tilewright.serve import serve
 
@@ -36,6 +37,11 @@ def classes(tile):
     return (tile[0] // 25).astype(np.int64)
 
 
+def pieces(tile):
+    """(Y, X): a number for each bright piece."""
+    return ndimage.label(tile[0] > 0)[0]
+
+
 def centred(tile):
     """(1, Y, X): the tile, less its own mean."""
     return tile - tile.mean()
@@ -46,6 +52,7 @@ GIVES = {
     "channels_last": channels_last,
     "classes": classes,
     "dense": patches,
+    "pieces": pieces,
     "pixels": pixels,
     "tokens": tokens,
 }

@@ -73,7 +73,7 @@ def match(a: View, b: View, min_iou: float = SAME) -> tuple[Array, Array, Array]
     both = shared(a.tile.valid, b.tile.valid)
     area_a, area_b = a.table[ids_a - 1, AREA], b.table[ids_b - 1, AREA]
     share_a, share_b = m / a.counts(both)[ids_a], m / b.counts(both)[ids_b]
-    best_a, best_b = _best(ids_a, ids_b, m), _best(ids_b, ids_a, m)
+    best_a, best_b = best(ids_a, ids_b, m), best(ids_b, ids_a, m)
     cut = (a.table[ids_a - 1, CUT] | b.table[ids_b - 1, CUT]) == 1
     spans = _spans(a, b.tile)[ids_a - 1] | _spans(b, a.tile)[ids_b - 1]
 
@@ -106,8 +106,8 @@ def _overlaps(a: View, b: View) -> tuple[Array, Array, Array]:
     return ids_a, ids_b, m
 
 
-def _best(ids: Array, others: Array, m: Array) -> Array:
-    """Which pairs join an id with its best partner."""
+def best(ids: Array, others: Array, m: Array) -> Array:
+    """Which pairs join an id with its best partner: the one of most `m`, then of the lowest id."""
     order = np.lexsort((others, -m, ids))
     best = np.zeros(len(ids), bool)
     best[order[np.unique(ids[order], return_index=True)[1]]] = True

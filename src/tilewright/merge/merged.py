@@ -22,6 +22,7 @@ from .components import link_components
 from .labels import link
 from .objects import crop
 from .seam import SeamMeter, grown
+from .slices import link_slices
 from .tables import Measure
 
 Array = np.ndarray[Any, Any]
@@ -77,9 +78,13 @@ class Merged:
         self.planes = [self._plane(p, merge) for p in range(len(reader.planes))]
         counts = [p.count for p in self.planes]
         keeps = merge["policy"] == "keep"
+        linked = self._link_slices(merge) if merge.get("link_z") == "iou" else None
         self.count = max(counts) if keeps else sum(counts)
+        if linked is not None:
+            self.count = max(int(ids.max()) for ids in linked)
         self.offsets = [0 if keeps else sum(counts[:i]) for i in range(len(counts))]
         self.dtype = label_dtype(self.count)
+        self._volumes = linked and [ids.astype(self.dtype) for ids in linked]
         self.meter = SeamMeter(self.grid)
         self.measure = None if keeps else self._measure()
 
@@ -93,11 +98,36 @@ class Merged:
         return link(self.grid, read, tables, merge["min_iou"])
 
     def _measure(self) -> Measure:
-        return Measure(self.count, channels=self.reader.channels, dtype=self.reader.dtype)
+        channels, dtype = self.reader.channels, self.reader.dtype
+        volumes = self._volumes is not None
+        return Measure(self.count, channels=channels, dtype=dtype, volumes=volumes)
+
+    def _link_slices(self, merge: dict[str, Any]) -> list[Array]:
+        """For each plane, the image's id of each of its labels; a time point after the other."""
+        slices = self.reader.looped.get("Z", 1)
+        boxes = [tile.core for tile in self.grid]
+        found: list[Array] = []
+        last = 0
+        for first in range(0, len(self.planes), slices):
+            counts = [p.count for p in self.planes[first : first + slices]]
+
+            def read(z: int, box: Box, first: int = first) -> Array:
+                return self._compose(first + z, box)
+
+            linked = link_slices(counts, boxes, read, merge["min_iou"])
+            found += [np.where(ids > 0, ids + last, 0) for ids in linked]
+            last = max(int(ids.max()) for ids in found)
+        return found
+
+    def _compose(self, plane: int, box: Box) -> Array:
+        """Labels of a box, each object's own in its plane."""
+        return self.planes[plane].compose(box, partial(self._read, plane))
 
     def labels(self, plane: int, box: Box) -> Array:
         """Labels of a box of a plane, each object's own in the whole image."""
-        labels = self.planes[plane].compose(box, partial(self._read, plane)).astype(self.dtype)
+        if self._volumes is not None:
+            return self._volumes[plane][self._compose(plane, box)]
+        labels = self._compose(plane, box).astype(self.dtype)
         labels[labels > 0] += self.dtype.type(self.offsets[plane])
         return labels
 

@@ -166,7 +166,8 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     store.table(scene.group.task, table)
     facts = merged.facts() | {"objects": len(table.obs["id"])}
-    return Written(facts, merged, _quantiles(table.obs["area_px"]))
+    areas = table.obs.get("area_px")
+    return Written(facts, merged, None if areas is None else _quantiles(areas))
 
 
 def write_map(store: StoreWriter, scene: Scene) -> Written:

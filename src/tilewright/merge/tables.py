@@ -28,6 +28,12 @@ COLUMNS = {
     "z": "slice, from 0",
     "area_px": f"area in {PX}",
     "area_um2": "area in µm²",
+    "volume_px": f"of a volume, its area in {PX} summed over slices",
+    "volume_um3": "volume in µm³",
+    "centroid_z": "of a volume, centre of mass, slice (0 is the first slice's centre)",
+    "centroid_z_um": "centroid_z in µm",
+    "bbox_z0": "of a volume, first slice of the bounding box",
+    "bbox_z1": "of a volume, slice after the bounding box's last",
     "centroid_y_px": f"centre of mass, row, in {PX} (0 is the first pixel's centre)",
     "centroid_x_px": f"centre of mass, column, in {PX} (0 is the first pixel's centre)",
     "centroid_y_um": "centroid_y_px in µm",
@@ -45,15 +51,22 @@ class Measure:
     Parameters
     ----------
     count
-        Labels are 1..count, each in one plane only.
+        Labels are 1..count, each in one plane only or, of volumes, in one time point.
     channels
         Channels of the intensity image; 0 measures shapes only.
     dtype
         Of the intensity image: integers are summed as int64, others as float64.
+    volumes
+        A label may be in several slices.
     """
 
     def __init__(
-        self, count: int, *, channels: int = 0, dtype: np.dtype[Any] | type = np.uint8
+        self,
+        count: int,
+        *,
+        channels: int = 0,
+        dtype: np.dtype[Any] | type = np.uint8,
+        volumes: bool = False,
     ) -> None:
         kind = np.int64 if np.dtype(dtype).kind in "biu" else np.float64
         self._planes: set[Plane] = set()
@@ -63,6 +76,8 @@ class Measure:
         self._first = np.full((count + 1, 2), np.iinfo(np.int64).max)
         self._stop = np.zeros((count + 1, 2), np.int64)
         self._light = np.zeros((count + 1, channels), kind)
+        # of a volume: area times slice summed, and the slices it begins and ends at
+        self._depth = np.zeros((count + 1 if volumes else 0, 3), np.int64)
         self._seen = np.zeros(count + 1, bool)
         self._rank = np.zeros(count + 1, np.uint32)
 
@@ -89,11 +104,11 @@ class Measure:
         present, local = self._compact(labels)
         if not len(present):
             return
-        first = self._plane[present, 0] < 0
-        if np.any(self._plane[present[~first]] != plane):
-            raise ValueError("a label is in two planes; ids must be unique over all planes")
-        self._plane[present[first]] = plane
-        self._add_shape(present, local, np.asarray(origin))
+        self._place(present, plane)
+        area = self._add_shape(present, local, np.asarray(origin))
+        if len(self._depth):
+            self._depth[present, 0] += area * plane[1]
+            self._depth[present, 2] = np.maximum(self._depth[present, 2], plane[1] + 1)
         if image is not None:
             self._add_light(present, local, image)
 
@@ -116,20 +131,25 @@ class Measure:
         centroid = placement.level0(self._sums[ids] / self._area[ids, None])
         obs: dict[str, Array] = {"id": ids.astype(np.int64)}
         for i, axis in enumerate("tz"):
-            if len({plane[i] for plane in self._planes}) > 1:
+            several = len({plane[i] for plane in self._planes}) > 1
+            if several and not (axis == "z" and len(self._depth)):
                 obs[axis] = self._plane[ids, i]
         obs |= self._shapes(ids, centroid, placement)
+        spatial = centroid[:, ::-1]
+        if len(self._depth):
+            obs |= self._volumes(ids, placement, obs.pop("area_px"), obs.pop("area_um2", None))
+            spatial = np.column_stack([spatial, obs["centroid_z"]])
         names = _names(channel_names, self._light.shape[1])
         means = self._light[ids] / self._area[ids, None]
         return Table(
             obs=obs,
             x=means.astype(np.float32),
             var=names,
-            spatial=centroid[:, ::-1].copy(),
+            spatial=spatial.copy(),
             columns={
                 **{c: COLUMNS[c] for c in obs},
                 "X": "mean intensity per channel, in the image's own values",
-                "obsm/spatial": f"centroid (x, y) in {PX}",
+                "obsm/spatial": f"centroid (x, y) in {PX}; of a volume (x, y, slice)",
             },
         )
 
@@ -142,7 +162,19 @@ class Measure:
         self._rank[present] = np.arange(1, len(present) + 1)
         return present, self._rank[labels]
 
-    def _add_shape(self, present: Array, local: Array, origin: Array) -> None:
+    def _place(self, present: Array, plane: Plane) -> None:
+        """Note the plane of labels, or the first of them; refuse one that is elsewhere already."""
+        first = self._plane[present, 0] < 0
+        before = self._plane[present[~first]]
+        same = 1 if len(self._depth) else 2  # a volume's slices may differ
+        if np.any(before[:, :same] != plane[:same]):
+            raise ValueError("a label is in two planes; ids must be unique over all planes")
+        self._plane[present[first]] = plane
+        if len(self._depth):
+            begins = np.where(first, plane[1], np.minimum(self._depth[present, 1], plane[1]))
+            self._depth[present, 1] = begins
+
+    def _add_shape(self, present: Array, local: Array, origin: Array) -> Array:
         found = cc3d.statistics(np.ascontiguousarray(local), no_slice_conversion=True)
         area = found["voxel_counts"][1:].astype(np.int64)
         box = found["bounding_boxes"][1:].astype(np.int64)  # y first, y last, x first, x last
@@ -152,6 +184,7 @@ class Measure:
         self._sums[present] += sums + area[:, None] * origin
         self._first[present] = np.minimum(self._first[present], box[:, ::2] + origin)
         self._stop[present] = np.maximum(self._stop[present], box[:, 1::2] + 1 + origin)
+        return area
 
     def _add_light(self, present: Array, local: Array, image: Array) -> None:
         inside = local > 0
@@ -178,6 +211,20 @@ class Measure:
             for axis, name in enumerate("yx"):
                 shapes[f"bbox_{name}{edge}_px"] = at[:, axis].astype(np.int64)
         return shapes
+
+    def _volumes(
+        self, ids: Array, placement: Placement, area: Array, um2: Array | None
+    ) -> dict[str, Array]:
+        """What a volume has in place of an area, and its slices."""
+        deep = self._depth[ids]
+        centre = deep[:, 0] / self._area[ids]
+        found: dict[str, Array] = {"volume_px": area}
+        if um2 is not None and placement.z_um:
+            found["volume_um3"] = um2 * placement.z_um
+        found |= {"centroid_z": centre, "bbox_z0": deep[:, 1], "bbox_z1": deep[:, 2]}
+        if placement.z_um:
+            found["centroid_z_um"] = centre * placement.z_um
+        return found
 
 
 def _names(names: Sequence[str] | None, channels: int) -> tuple[str, ...]:
