@@ -2,13 +2,14 @@
 """Run any TorchScript model: its input takes tiles, one of its outputs is the result.
 
 An archive holds the network's own code, which runs in torch's interpreter and not in Python's; no
-pickle is loaded. `tilewright.tensors` says how tiles become its input, `tilewright.postprocess`
-how maps become objects.
+pickle is loaded, and code that names torch's operators on files isn't run. `tilewright.tensors`
+says how tiles become its input, `tilewright.postprocess` how maps become objects.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any, Dict
@@ -22,14 +23,17 @@ from tilewright.serve import precision
 
 Params = Dict[str, Any]
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+FILES = re.compile(rb"\b(save|from_file)\b|\bgetattr\b[^\"'\n]*[\"'][^\"'\n]*\\")
+"""torch.save writes any file, torch.from_file reads any; getattr could spell their names anew."""
 
 
 def check_archive(weights: str) -> None:
-    """Refuse what isn't TorchScript, a pickle above all, before anything opens it."""
-    parts = set()
+    """Refuse what isn't TorchScript, a pickle above all, or touches files, before it is opened."""
+    parts, code = set(), []
     if zipfile.is_zipfile(weights):
         with zipfile.ZipFile(weights) as archive:
             parts = {name.partition("/")[2].partition("/")[0] for name in archive.namelist()}
+            code = [archive.read(m) for m in archive.infolist() if m.filename.endswith(".py")]
     elif Path(weights).stat().st_size == 0:
         raise ValueError(f"{weights} is empty")
     if not {"code", "constants.pkl"} <= parts:
@@ -37,6 +41,11 @@ def check_archive(weights: str) -> None:
             f"{weights} isn't a TorchScript archive but what torch.save writes, or something else; "
             "such a file isn't opened, since it may run any code. Save the network by "
             "torch.jit.script(network).save(file)"
+        )
+    if any(map(FILES.search, code)):
+        raise ValueError(
+            f"{weights} isn't opened: its code has the words save or from_file, by which torch "
+            "writes and reads files. A network needs neither; take them out of it"
         )
 
 

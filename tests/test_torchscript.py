@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -43,8 +44,20 @@ class Two(nn.Module):
     def forward(self, tiles):
         return {"same": tiles, "half": tiles * 0.5}
 
+class Writes(nn.Module):
+    def forward(self, tiles):
+        torch.save(tiles, "written")
+        return tiles
+
+class Reads(nn.Module):
+    def forward(self, tiles):
+        return torch.from_file("/etc/hostname", False, 4, dtype=torch.uint8)
+
 torch.manual_seed(0)
 folder = sys.argv[1]
+torch.jit.script(Writes()).save(folder + "/writes.pt")
+torch.jit.script(Reads()).save(folder + "/reads.pt")
+torch.jit.script(nn.Sequential(nn.ReLU(), nn.Conv2d(2, 2, 1))).save(folder + "/numbered.pt")
 net = Net("maps")
 torch.jit.script(net).save(folder + "/maps.pt")
 torch.jit.trace(net, torch.zeros(1, 2, 40, 48)).save(folder + "/traced.pt")
@@ -178,18 +191,43 @@ for path in sys.argv[2:]:
 """
 
 
-@pytest.mark.slow
-def test_a_file_that_is_no_torchscript_is_refused_unopened(python: Path, folder: Path) -> None:
-    names = ("whole", "state", "old", "text", "empty", "maps", "traced")
+def opened(python: Path, *files: Path) -> list[str]:
+    """What the script says of each file that it is to open."""
     ran = subprocess.run(
-        [str(python), "-c", REFUSE, str(SCRIPT.parent), *(str(folder / f"{n}.pt") for n in names)],
+        [str(python), "-c", REFUSE, str(SCRIPT.parent), *map(str, files)],
         check=True,
         timeout=300,
         stdout=subprocess.PIPE,
         text=True,
         env=child_env(python.parents[1]),
     )
-    *pickles, empty, scripted, traced = ran.stdout.splitlines()
+    return ran.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_code_that_touches_files_is_refused_unopened(
+    python: Path, folder: Path, tmp_path: Path
+) -> None:
+    """A spelling of a name that torch's parser takes, too; numbered layers need `getattr`."""
+    spelt = tmp_path / "spelt.pt"
+    with ZipFile(folder / "writes.pt") as made, ZipFile(spelt, "w") as changed:
+        for name in made.namelist():
+            text = made.read(name)
+            if name.endswith(".py"):
+                text = text.replace(b"torch.save", b'getattr(torch, "s\\x61ve")')
+            changed.writestr(name, text)
+    files = [folder / "writes.pt", folder / "reads.pt", spelt, folder / "numbered.pt"]
+    *refused, numbered = opened(python, *files)
+    assert len(refused) == 3
+    for answer in refused:
+        assert "isn't opened: its code has the words save or from_file" in answer
+    assert numbered == "taken"
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_torchscript_is_refused_unopened(python: Path, folder: Path) -> None:
+    names = ("whole", "state", "old", "text", "empty", "maps", "traced")
+    *pickles, empty, scripted, traced = opened(python, *(folder / f"{n}.pt" for n in names))
     for name, answer in zip(names, pickles, strict=False):
         says = f"{name}.pt isn't a TorchScript archive but what torch.save writes"
         assert answer.startswith("ValueError"), answer
