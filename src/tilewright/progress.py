@@ -262,6 +262,7 @@ def summary(result: dict[str, Any], outdir: Path) -> list[str]:
         "labels": f"{result['counts']['objects']} objects",
         "table": f"{rows} tiles embedded",
         "map": f"{len(good)} maps",
+        "classes": "each pixel's class",
     }
     lines = [f"{len(good)} of {len(result['images'])} images, {what[result['result']]}"]
     for image in good[:5]:

@@ -144,7 +144,7 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
     tasks = read_trace(here / context["trace"])
     images = describe_images(plan, results, tasks, here / context["work_dir"])
     failed = [_line(f"{i['id']}: {i['why']}") for i in images if i["why"]]
-    result = "map" if recipe.spec.policy == "keep" else recipe.spec.result
+    result = "classes" if recipe.spec.policy == "keep" else recipe.spec.result
     return {
         "tilewright": __version__,
         "nextflow": context["nextflow"],
@@ -402,6 +402,7 @@ def headline(run: Facts) -> str:
         "labels": f"{_count(counts['objects'] or 0, 'object')} in ",
         "table": f"{_count(rows, 'tile')} in ",
         "map": "maps of ",
+        "classes": "classes of ",
     }
     return what[run["result"]] + _count(good, "image")
 

@@ -162,7 +162,7 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
     axes, shape = merged.write(store, f"labels/{scene.group.task}", scene.place)
     if merged.measure is None:
         made = {"axes": axes, "shape": shape, "stride": 1, "dtype": merged.dtype.name}
-        return Written({"map": made}, Plain(scene.reader))
+        return Written({"map": made}, merged)
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     store.table(scene.group.task, table)
     facts = merged.facts() | {"objects": len(table.obs["id"])}
@@ -220,7 +220,7 @@ def pictures(written: Written, ref: ImageRef, picture: Path, shown: Path) -> dic
     """Put the report's pictures into `shown`; their names by role."""
     drawn = written.drawn
     made = {"overview": shutil.copyfile(picture, shown / f"{ref.key}.png").name}
-    worst = drawn.meter.worst() if isinstance(drawn, Merged) else None
+    worst = drawn.meter.worst() if isinstance(drawn, Merged) and drawn.measure else None
     if worst and worst[0].transitions:
         made["seam"] = seam_picture(drawn, worst[0], shown / f"{ref.key}-seam.png").name
     if written.mapped:
