@@ -253,6 +253,13 @@ def test_a_model_that_brings_its_own_weights_has_none(run: Run) -> None:
     assert "none: the model brings its own" in page
 
 
+def test_a_picture_of_a_region_isnt_called_the_whole_image(run: Run) -> None:
+    run.result("a")
+    assert "The whole image, 96 \u00d7 128 px." in run.write()[1]
+    run.given["region"] = "0,0,96,128"
+    assert "The whole region, 96 \u00d7 128 px." in run.write()[1]
+
+
 def test_parameters_say_whether_the_user_chose_them(run: Run) -> None:
     """Nextflow hands over its defaults as if they were given."""
     run.given |= {"mpp": 0.5, "pack": 64, "tile_size": None, "region": "0,0,64,64"}
