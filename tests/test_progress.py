@@ -77,6 +77,15 @@ def test_a_task_that_failed_is_explained_by_its_sentence(run: Run) -> None:
     )
 
 
+def test_a_profile_that_isnt_there_is_the_users_to_mend(run: Run) -> None:
+    run.log.write_text("N E X T F L O W\nUnknown configuration profile: 'slurm'\n")
+    (said,), code = explain(run.watch, run.log)
+    assert said.startswith(
+        "tilewright: Unknown configuration profile: 'slurm'. Leave --profile out"
+    )
+    assert code == 2
+
+
 def test_the_trace_of_an_earlier_run_explains_nothing(run: Run) -> None:
     """Nextflow may end before it writes one, for example when its configuration is wrong."""
     run.task("PLAN", "FAILED", 2, "tilewright: Wrong, then.\n")

@@ -241,6 +241,10 @@ def explain(watch: Watch, log: Path) -> tuple[list[str], int]:
     sentences, code = failures(watch)
     said = [f"tilewright: {line}" for text in sentences for line in text.splitlines()]
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    wrong = next((line for line in lines if line.startswith("Unknown configuration profile")), "")
+    if wrong:
+        fix = "Leave --profile out, or give the file that has it as --config."
+        return [f"tilewright: {wrong.strip()}. {fix}"], USAGE
     return said or [line for line in lines if line.strip()][-15:], code or INTERNAL
 
 
