@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,19 @@ def test_an_exact_model_may_leave_its_policy_out(tmp_path: Path) -> None:
     labels = "output_kind: labels\n  merge: {connectivity: 2}"
     checked = exact(tmp_path, ("output_kind: map", labels))
     assert checked.notes[1].endswith("px, equal")
+
+
+def test_a_config_file_on_the_web_is_downloaded_as_in_a_run(tmp_path: Path) -> None:
+    address = "https://127.0.0.1:9/config.yml"
+    text = fixture("RUNS").read_text().replace("\nspec:", f"\nconfig: {address}\nspec:")
+    (tmp_path / "runs.yml").write_text(text)
+    shutil.copy(fixture("RUNS").with_name("run_runs.py"), tmp_path)
+    (found,) = check_files([tmp_path / "runs.yml"], 4, scripts=tmp_path).findings
+    assert (found.id, found.severity, found.line) == ("L4", "error", 7)
+    assert f"its parameters: The config file {address} can't be had" in found.message
+    kept = tmp_path / "weights" / "configs" / f"{sha256(address.encode()).hexdigest()}.yml"
+    kept.write_text("brightest: 1\n")
+    assert check_files([tmp_path / "runs.yml"], 4, scripts=tmp_path).findings == []
 
 
 def test_a_golden_that_is_no_json_is_named(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ import yaml
 
 from . import environments, exactness, samples
 from . import golden as goldens
+from .configs import config_values
 from .downloads import Download, NoAccess
-from .errors import TilewrightError
+from .errors import ProblemsError, TilewrightError
 from .kept import default_folder, path_of
 from .manifest import Location
 from .pipe import child_env
@@ -162,7 +163,20 @@ def models(work: Work) -> Iterator[Named]:
             fix = "let them be reached from here, or give a place that can be"
             yield "L4", Fault((*case.task, "locations"), message, fix, severity)
             continue
-        yield from _model(work, case, sha)
+        values = _values(case)
+        if isinstance(values, TilewrightError):
+            message = f"not run, for want of its parameters: {values.what.rstrip('.')}"
+            yield "L4", Fault(case.said("config"), message, values.fix.rstrip("."))
+            continue
+        yield from _model(work, case, sha, values)
+
+
+def _values(case: Case) -> dict[str, Any] | TilewrightError:
+    """Its parameters' defaults, with those of its config file; as in a run that is downloaded."""
+    try:
+        return case.choice.values({}, config_values(case.choice, default_folder()))
+    except TilewrightError as error:
+        return error.problems[0] if isinstance(error, ProblemsError) else error
 
 
 def _weights(case: Case) -> str | TilewrightError:
@@ -172,10 +186,10 @@ def _weights(case: Case) -> str | TilewrightError:
         return error
 
 
-def _model(work: Work, case: Case, sha: str) -> Iterator[Named]:
+def _model(work: Work, case: Case, sha: str, values: dict[str, Any]) -> Iterator[Named]:
     path = path_of(sha, default_folder())
     python = interpreter(work.subject.manifest.environment_name)
-    script, values = work.subject.script, case.choice.values({})
+    script = work.subject.script
     with Probe(case.spec, values, python, script, str(path or ""), device()) as probe:
         run, wrong = Run(case, probe), False
         for level, rules in ((4, LOAD), (5, DRY_RUN), (6, GOLDEN)):
