@@ -56,6 +56,8 @@ def read(weights: str) -> Params:
         raise
     except Exception as error:
         raise ValueError(f"{weights} holds no plain tensors ({error})") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{weights} holds a {type(state).__name__}, not tensors by name")
     inner = [state[name] for name in WRAPPERS if isinstance(state.get(name), dict)]
     return inner[0] if inner else state
 

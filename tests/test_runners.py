@@ -93,6 +93,14 @@ def test_tiles_are_cast_to_what_the_input_holds(tmp_path: Path, dtype: str) -> N
     )
 
 
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_nothing_wraps_around_at_64_bits(dtype: str) -> None:
+    given = np.float32([1e30, 3])
+    found = tensors.cast(given, dtype)
+    assert found[1] == 3
+    assert found[0] > 9e18
+
+
 def test_an_output_is_chosen_by_name_or_number(tmp_path: Path) -> None:
     shape: list[int | str] = ["b", 2, "h", "w"]
     nodes = [node("Identity", "tiles", "same"), node("Neg", "tiles", "negative")]

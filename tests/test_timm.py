@@ -50,6 +50,7 @@ save_file(state, folder + "/vit.safetensors")
 head = {"head.weight": torch.ones(3, 48), "head.bias": torch.ones(3)}
 torch.save({"model": {**state, **head}}, folder + "/vit.pth")
 torch.save(vit, folder + "/pickle.pth")
+torch.save(torch.ones(3), folder + "/bare.pth")
 save_file({k: v for k, v in state.items() if k != "norm.weight"}, folder + "/less.safetensors")
 save_file({**state, "other": torch.ones(1)}, folder + "/more.safetensors")
 save_file({**state, "norm.weight": torch.ones(3)}, folder + "/shape.safetensors")
@@ -219,6 +220,7 @@ BAD = [
     pytest.param("less.safetensors", {}, "less.safetensors lacks norm.weight", id="lacks"),
     pytest.param("more.safetensors", {}, "has, and shouldn't, other", id="more"),
     pytest.param("shape.safetensors", {}, "has of another shape norm.weight", id="shape"),
+    pytest.param("bare.pth", {}, "bare.pth holds a Tensor, not tensors by name", id="bare"),
     pytest.param("pickle.pth", {}, "pickle.pth holds no plain tensors", id="pickle"),
     pytest.param("a.tif", {}, "a.tif holds no plain tensors", id="no-weights"),
 ]

@@ -54,8 +54,8 @@ class Banker:
         self._y = spec.array_axes.index("Y")
         self.map: dict[str, Any] | None = None
         """A map's `channels`, `stride` (model pixels per map pixel) and `dtype`."""
-        self.classes = 0
-        """The greatest class, of labels that are classes."""
+        self.classes: dict[str, int] = {}
+        """The greatest class of each image, of labels that are classes."""
 
     def put(self, work: Work, result: Array) -> None:
         """Bank one tile's result; tiles come in order.
@@ -83,7 +83,7 @@ class Banker:
         check_labels(seen, work.tile)
         core = crop(seen, work.tile.window, work.tile.core)
         most = int(core.max(initial=0))
-        self.classes = max(self.classes, most)
+        self.classes[work.image] = max(self.classes.get(work.image, 0), most)
         name = tile_name(work.image, work.plane, work.tile.index, "classes")
         self._bank.put(name, core.astype(np.min_scalar_type(most)))
 

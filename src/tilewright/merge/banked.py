@@ -88,8 +88,8 @@ class Banked:
 
     @property
     def most(self) -> int:
-        """The greatest class of the group."""
-        return max(int(b.header["classes"]) for b in self._banks)
+        """The image's greatest class."""
+        return max(int(b.header["classes"].get(self._key, 0)) for b in self._banks)
 
     def map_of(self, plane: int, tile: int) -> Array | None:
         """A tile's map on its valid region, (C, y, x); None where it was outside the mask."""
