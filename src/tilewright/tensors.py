@@ -138,7 +138,7 @@ def cast(array: Array, dtype: str) -> Array:
     if kind in "iu":
         limits, most = np.iinfo(dtype), float(np.iinfo(dtype).max)
         if most > limits.max:  # of 64 bits: it was rounded up
-            most = np.nextafter(most, 0)
+            most = float(np.nextafter(most, 0))
         return np.rint(array.astype(np.float64)).clip(limits.min, most).astype(dtype)
     most = np.finfo(dtype).max
     return array.clip(-most, most).astype(dtype)
