@@ -136,9 +136,10 @@ def cast(array: Array, dtype: str) -> Array:
     if array.dtype == dtype or kind == "b":
         return array.astype(dtype, copy=False)
     if kind in "iu":
-        limits, most = np.iinfo(dtype), float(np.iinfo(dtype).max)
+        limits = np.iinfo(dtype)
+        most: Any = float(limits.max)
         if most > limits.max:  # of 64 bits: it was rounded up
-            most = float(np.nextafter(most, 0))
+            most = np.nextafter(most, 0)
         return np.rint(array.astype(np.float64)).clip(limits.min, most).astype(dtype)
     most = np.finfo(dtype).max
     return array.clip(-most, most).astype(dtype)
