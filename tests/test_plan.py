@@ -188,7 +188,11 @@ BAD_PARAMS = [
     pytest.param({"mpp": "small"}, "--mpp 'small'", id="type"),
     pytest.param({"mpp": -1}, "--mpp -1: input should be greater than 0", id="range"),
     pytest.param({"tile_size": 100}, "--tile_size 100: nuclei takes multiples of 8", id="multiple"),
-    pytest.param({"tile_size": 64}, "--tile_size 64: nuclei needs 224 px", id="too-small"),
+    pytest.param(
+        {"tile_size": 64},
+        "--tile_size 64: nuclei needs 224 px of every tile for overlap. Say 448 or more: smaller",
+        id="too-small",
+    ),
     pytest.param({"env_root": "envs"}, "should be an absolute path", id="relative"),
     pytest.param({"region": "1,2,3"}, "four whole numbers, Y,X,HEIGHT,WIDTH", id="region"),
     pytest.param(

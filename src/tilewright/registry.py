@@ -408,7 +408,7 @@ def _with_tile_size(spec: ModelSpec, size: int) -> ModelSpec:
         margin = size - resized.stride("y")
         raise TilewrightError(
             f"--tile_size {size}: {spec.model_name} needs {margin:g} px of every tile for overlap.",
-            fix=f"Say at least {2 * margin:g}.",
+            fix=f"Say {2 * margin:g} or more: smaller tiles read each pixel many times.",
             code=USAGE,
         )
     # the grid of an embedding follows from patch_size; the declared one is the declared tile's
