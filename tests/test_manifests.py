@@ -128,19 +128,20 @@ FAULTS = [
     ),
     pytest.param(
         ("license: MIT", "environment: ../base"),
-        f"toy.yml, line 4: environment: '../base' should match pattern "
-        f"'^[a-z0-9][a-z0-9_-]*$'. {MANUAL}",
+        "toy.yml, line 4: environment: '../base' should have lower-case letters, digits and _- "
+        f"only. {MANUAL}",
         id="environment",
     ),
     pytest.param(
         ('"1.0"', '"../x"'),
-        f"toy.yml, line 12: versions.v1.release: '../x' should match pattern "
-        f"'^[A-Za-z0-9][A-Za-z0-9._+-]*$'. {MANUAL}",
+        "toy.yml, line 12: versions.v1.release: '../x' should have letters, digits and ._+- only. "
+        f"{MANUAL}",
         id="release",
     ),
     pytest.param(
         ("short_name: toy", "short_name: tö"),
-        f"toy.yml, line 2: short_name: 'tö' should match pattern '^[a-z0-9][a-z0-9_]*$'. {MANUAL}",
+        "toy.yml, line 2: short_name: 'tö' should have lower-case letters, digits and _ only. "
+        f"{MANUAL}",
         id="non-ascii",
     ),
     pytest.param(
@@ -176,7 +177,7 @@ FAULTS = [
     ),
     pytest.param(
         ("num_channels: 2", "variants: {a/b: {precision: fp16}}"),
-        "toy.yml, line 9: spec.variants.a/b: 'a/b' should match pattern ",
+        "toy.yml, line 9: spec.variants.a/b: 'a/b' should have lower-case letters, digits and ._+- ",
         id="variant-name",
     ),
     pytest.param(
