@@ -45,7 +45,7 @@ WORDS = {
     "a valid (list|tuple)": "a list",
     r"match pattern '\^\[0-9a-f\]\{64\}.*": "be 64 digits, 0 to 9 and a to f",
     r"match pattern '\^\[TCZYX\].*": "be of the letters T, C, Z, Y and X",
-    r"match pattern '\^\[a-z0-9\]\[a-z0-9(\S*)\]\*.*": r"have lower-case letters, digits and \1 only",
+    r"match pattern '\^\[a-z0-9\]\[a-z0-9(\S*)\]\*.*": r"have lower-case letters, digits, \1 only",
     r"match pattern '\^\[A-Za-z0-9\]\[A-Za-z0-9(\S*)\]\*.*": r"have letters, digits and \1 only",
 }
 """Pydantic's words (and our patterns), and ours."""
