@@ -26,8 +26,8 @@ DEFAULTS = {
     "augment": False,
 }
 REFUSED = {
-    "do_3D": "planes are segmented one by one",
-    "stitch_threshold": "planes are segmented one by one",
+    "do_3D": "planes are segmented one by one; --link_z iou joins them",
+    "stitch_threshold": "planes are segmented one by one; --link_z iou joins them",
     "segment_channel": "name the channels by --channels segment=0,nucleus=1",
     "nucleus_channel": "name the channels by --channels segment=0,nucleus=1",
 }
