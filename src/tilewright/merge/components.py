@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components  # type: ignore[import-unt
 
 from tilewright.tiling import Box, Grid, shared
 
-from .objects import crop
+from .objects import crop, paint_cores
 
 Array = np.ndarray[Any, Any]
 ReadClasses = Callable[[int], Array]
@@ -152,13 +152,10 @@ class Components:
 
     def compose(self, box: Box, read_classes: ReadClasses) -> Array:
         """Global ids of a box of the plane; each core that meets it is labelled anew."""
-        canvas = np.zeros([stop - start for start, stop in box], self.dtype)
-        for i in self.grid.meeting(box):
-            core = self.grid.tile(i).core
-            part = shared(core, box)
-            if part is not None:
-                found = pieces(core, read_classes(i), self.connectivity)
-                ids = self.ids[self.first[i] : self.first[i + 1]]
-                lut = np.concatenate([[0], ids]).astype(self.dtype)
-                crop(canvas, box, part)[...] = lut[crop(found.labels, core, part)]
-        return canvas
+
+        def ids_of(i: int) -> Array:
+            found = pieces(self.grid.tile(i).core, read_classes(i), self.connectivity)
+            ids = self.ids[self.first[i] : self.first[i + 1]]
+            return np.concatenate([[0], ids]).astype(self.dtype)[found.labels]
+
+        return paint_cores(self.grid, box, self.dtype, ids_of)

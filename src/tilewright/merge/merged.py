@@ -15,12 +15,12 @@ import numpy as np
 
 from tilewright.preprocess import TileReader
 from tilewright.store import Placement, StoreWriter, label_dtype
-from tilewright.tiling import Box, Grid, shared
+from tilewright.tiling import Box, Grid
 
 from .banked import Banked, plane_box, stack_axes
 from .components import link_components
 from .labels import link
-from .objects import crop
+from .objects import paint_cores
 from .seam import SeamMeter, grown
 from .slices import link_slices
 from .tables import Measure
@@ -49,13 +49,7 @@ class Kept:
 
     def compose(self, box: Box, read: Callable[[int], Array]) -> Array:
         """Classes of a box; `read` gives those of a tile's core."""
-        canvas = np.zeros([stop - start for start, stop in box], label_dtype(self.count))
-        for i in self.grid.meeting(box):
-            core = self.grid.tile(i).core
-            part = shared(core, box)
-            if part is not None:
-                crop(canvas, box, part)[...] = crop(read(i), core, part)
-        return canvas
+        return paint_cores(self.grid, box, label_dtype(self.count), read)
 
 
 class Merged:

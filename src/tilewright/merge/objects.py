@@ -5,6 +5,7 @@ The worker calls `prepare` on what a model returns; `labels` matches and paints 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cc3d
@@ -12,7 +13,7 @@ import fastremap
 import numpy as np
 
 from tilewright.errors import TilewrightError
-from tilewright.tiling import Box, Grid, Tile
+from tilewright.tiling import Box, Grid, Tile, shared
 
 Array = np.ndarray[Any, Any]
 
@@ -63,6 +64,23 @@ def empty_table(axes: int) -> Array:
 def crop(array: Array, box: Box, part: Box) -> Array:
     """The pixels of `part` out of an array that covers `box`; a view."""
     return array[tuple(slice(p - o, q - o) for (o, _), (p, q) in zip(box, part, strict=True))]
+
+
+def paint_cores(grid: Grid, box: Box, dtype: np.dtype[Any], read: Callable[[int], Array]) -> Array:
+    """A box of the plane, each pixel by the tile whose core it lies in.
+
+    Parameters
+    ----------
+    read
+        Gives a tile's pixels on its core, by its number.
+    """
+    canvas = np.zeros([stop - start for start, stop in box], dtype)
+    for i in grid.meeting(box):
+        core = grid.tile(i).core
+        part = shared(core, box)
+        if part is not None:
+            crop(canvas, box, part)[...] = crop(read(i), core, part)
+    return canvas
 
 
 def counts(labels: Array, n: int) -> Array:
