@@ -15,7 +15,7 @@ import pytest
 import tifffile
 from click.testing import CliRunner, Result
 
-from tilewright import cli
+from tilewright import cli, launch
 from tilewright.errors import TilewrightError
 from tilewright.registry import ROOT
 
@@ -44,9 +44,9 @@ def plan(*words: object) -> dict[str, Any]:
 
 def run_params(monkeypatch: pytest.MonkeyPatch, outdir: Path, *words: object) -> dict[str, Any]:
     """The parameters that `run` hands to Nextflow, which isn't started."""
-    monkeypatch.setattr(cli, "nextflow", lambda: "nextflow")
-    monkeypatch.setattr(cli, "run_nextflow", lambda *_, **__: 0)
-    monkeypatch.setattr(cli, "finish", lambda *_: None)
+    monkeypatch.setattr(launch, "nextflow", lambda: "nextflow")
+    monkeypatch.setattr(launch, "run_nextflow", lambda *_, **__: 0)
+    monkeypatch.setattr(launch, "finish", lambda *_: None)
     assert call("run", "--outdir", outdir, *words).exit_code == 0
     inside = (outdir if outdir.is_absolute() else Path.cwd() / outdir) / ".tilewright"
     return dict(json.loads((inside / "params.json").read_text()))

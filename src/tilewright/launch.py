@@ -1,0 +1,126 @@
+"""Start Nextflow for a run and say how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from .progress import Watch, explain, failures, run_nextflow, summary
+from .registry import ROOT
+
+EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
+PATHS = ("input", "outdir", "model_config", "manifests", "env_root", "weights_dir")
+
+
+def pipeline(
+    given: dict[str, Any],
+    *,
+    profile: str | None,
+    work_dir: str | None,
+    resume: bool,
+    extra: list[str],
+) -> None:
+    """Run the workflow and say where its results are; a failure exits with its code.
+
+    Nextflow is launched in ``OUTDIR/.tilewright``, so that its cache belongs to these results.
+    """
+    stated = absolute(given)
+    outdir = Path(stated.setdefault("outdir", str(Path("results").absolute())))
+    inside = outdir / ".tilewright"
+    work = Path(work_dir).absolute() if work_dir else inside / "work"
+    notes = inside / "progress"
+    command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
+    try:
+        shutil.rmtree(notes, ignore_errors=True)
+        notes.mkdir(parents=True)
+        (inside / "params.json").write_text(json.dumps(stated, ensure_ascii=False))
+    except OSError as error:
+        raise TilewrightError(
+            f"--outdir {outdir}: can't be written ({error.strerror}).",
+            fix="Choose another folder.",
+            code=USAGE,
+        ) from None
+    command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
+    command += ["-work-dir", str(work), *extra]
+    command += ["-profile", profile] if profile else []
+    command += ["-resume"] if resume else []
+    watch = Watch(outdir, notes)
+    log = inside / "nextflow.out"
+    code = run_nextflow(command, here=inside, watch=watch, log=log)
+    finish(code, watch, log)
+
+
+def absolute(given: dict[str, Any]) -> dict[str, Any]:
+    """What the user gave, its paths absolute: Nextflow is launched in a folder of its own."""
+    stated = {k: v for k, v in given.items() if v is not None}
+    for name in PATHS:
+        if stated.get(name):
+            path = os.path.expanduser(stated[name])  # noqa: PTH111  # pathlib's raises
+            stated[name] = str(Path(path).absolute())
+    return stated
+
+
+def nextflow() -> str:
+    """The Nextflow that the launcher put on the PATH.
+
+    Raises
+    ------
+    TilewrightError
+        When there is none, or it can't take our own folder's name: it finds no module under a
+        name that isn't ASCII, and puts `bin/` on each task's PATH without escaping it.
+    """
+    if not str(ROOT).isascii() or set('"`$\\:\n') & set(str(ROOT)):
+        raise TilewrightError(
+            f"Nextflow can't run Tilewright from the folder {str(ROOT)!r}.",
+            fix='Move it to a path of plain letters, without " ` $ \\ or a colon.',
+            code=UNAVAILABLE,
+        )
+    found = shutil.which("nextflow")
+    if found is None:
+        raise TilewrightError(
+            "There is no nextflow on the PATH.",
+            fix="Start through ./tilewright, which brings it.",
+            code=UNAVAILABLE,
+        )
+    return found
+
+
+def finish(code: int, watch: Watch, log: Path) -> None:
+    """Tell how it ended: where things are, or what went wrong; then exit."""
+    result = _result(watch)
+    for line in (watch.plan() or {}).get("warnings", ()):
+        click.echo(f"tilewright: note: {line}", err=True)
+    if result is not None:
+        for line in summary(result, watch.outdir):
+            click.echo(line)
+    if code == 0 and result is not None:
+        missing = [i["store"] for i in result["images"] if i.get("store")]
+        missing = [s for s in missing if not (watch.outdir / s / "zarr.json").is_file()]
+        if missing:
+            click.echo(f"tilewright: not published: {', '.join(missing)}. Run again.", err=True)
+            sys.exit(INTERNAL)
+        return
+    if result is not None and result["failed"]:
+        for line in result["failed"]:
+            click.echo(f"tilewright: {line}", err=True)
+        sys.exit(failures(watch)[1] or BAD_DATA)
+    lines, found = explain(watch, log)
+    for line in lines:
+        click.echo(line, err=True)
+    click.echo(f"Nextflow's own words are in {log}", err=True)
+    sys.exit(found)
+
+
+def _result(watch: Watch) -> dict[str, Any] | None:
+    """What run.json of this run says, if it got that far."""
+    path = watch.outdir / "run.json"
+    if not path.is_file() or path.stat().st_mtime < watch.started:
+        return None
+    return dict(json.loads(path.read_text()))
