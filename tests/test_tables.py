@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import anndata
@@ -17,7 +18,7 @@ from tilewright.merge.tables import Measure
 from tilewright.store import Placement, StoreWriter
 
 
-def picture(seed: int, shape: tuple[int, int] = (24, 31), labels: int = 9) -> np.ndarray:
+def picture(seed: int, shape: tuple[int, ...] = (24, 31), labels: int = 9) -> np.ndarray:
     """Labels 0..9 strewn over (24, 31) pixels: every object in many pieces, in many boxes."""
     return np.random.default_rng(seed).integers(0, labels, shape, endpoint=True)
 
@@ -176,3 +177,63 @@ def test_anndata_opens_what_was_measured_and_every_column_is_explained(tmp_path:
     assert read[:, "mean_channel_1"].X[0, 0] == pytest.approx(
         image[1][labels == 1].mean(), rel=1e-6
     )
+
+
+def deep(labels: np.ndarray, image: np.ndarray, steps: tuple[int, int, int]) -> Table:
+    """Measured box by box, each by itself."""
+    place = Placement(mpp=(0.5, 0.25), z_um=2.0)
+    measure = Measure(int(labels.max()), channels=1, dtype=image.dtype, volumes=True)
+    grids = [cuts(n, step) for n, step in zip(labels.shape, steps, strict=True)]
+    for box in product(*grids):
+        part = measure.part(labels[box], image[(slice(None), *box)], [s.start for s in box])
+        measure.include(part)
+    return measure.table(place)
+
+
+@pytest.mark.parametrize("steps", [(99, 99, 99), (3, 7, 5), (1, 99, 99)])
+def test_every_figure_of_a_volume_is_scikit_images(steps: tuple[int, int, int]) -> None:
+    labels = np.random.default_rng(4).integers(0, 9, (7, 24, 31), endpoint=True)
+    image = np.random.default_rng(5).integers(0, 2**16, (1, *labels.shape)).astype(np.uint16)
+    found = deep(labels, image, steps)
+    props = regionprops(labels, intensity_image=image[0].astype(float))
+    expected = {
+        "id": [p.label for p in props],
+        "volume_px": [p.area for p in props],
+        "volume_um3": [p.area * 0.25 for p in props],
+        "centroid_z": [p.centroid[0] for p in props],
+        "centroid_z_um": [p.centroid[0] * 2 for p in props],
+        "centroid_y_px": [p.centroid[1] for p in props],
+        "centroid_x_um": [p.centroid[2] * 0.25 for p in props],
+        **{
+            f"bbox_{name}": [p.bbox[i] for p in props]
+            for i, name in enumerate(("z0", "y0_px", "x0_px", "z1", "y1_px", "x1_px"))
+        },
+    }
+    for name, values in expected.items():
+        assert found.obs[name] == pytest.approx(values, rel=1e-12), name
+    assert not {"z", "area_px", "area_um2"} & set(found.obs)
+    assert found.x[:, 0] == pytest.approx([p.intensity_mean for p in props], rel=1e-6)
+    assert found.spatial[:, 2].tolist() == found.obs["centroid_z"].tolist()
+
+
+def test_slices_one_by_one_give_a_volumes_figures() -> None:
+    """What --link_z measures, and what a 3D model does."""
+    labels = picture(6, (5, 9, 8))
+    image = np.random.default_rng(6).normal(size=(1, *labels.shape))
+    measure = Measure(9, channels=1, dtype=image.dtype, volumes=True)
+    for z, (some, light) in enumerate(zip(labels, image[0], strict=True)):
+        measure.add(some, light[None], (0, 0), plane=(0, z))
+    found, whole = (
+        measure.table(Placement(mpp=(0.5, 0.25), z_um=2.0)),
+        deep(labels, image, (1, 99, 99)),
+    )
+    assert found.x.tobytes() == whole.x.tobytes()
+    for name, values in whole.obs.items():
+        assert values.tobytes() == found.obs[name].tobytes(), name
+
+
+def test_a_volume_in_two_time_points_is_refused() -> None:
+    measure = Measure(1, volumes=True)
+    measure.add(np.ones((2, 2, 2), int), None, (0, 0, 0), plane=(0, 0))
+    with pytest.raises(ValueError, match="unique over all planes"):
+        measure.add(np.ones((2, 2, 2), int), None, (0, 0, 0), plane=(1, 0))

@@ -9,6 +9,7 @@ same store gives the same bytes, another cut agrees to about 1e-12.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cc3d
@@ -45,6 +46,31 @@ COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class Part:
+    """What was measured of the objects in one box: n of them, whatever its pixels.
+
+    Parameters
+    ----------
+    plane
+        The box's time point and slice.
+    ids
+        (n,) labels, ascending.
+    area, sums, first, stop
+        Pixels; per axis the sum of their positions, the first and the one after the last; int64.
+    light
+        (n, C) sums of intensities, or None where none were given.
+    """
+
+    plane: Plane
+    ids: Array
+    area: Array
+    sums: Array
+    first: Array
+    stop: Array
+    light: Array | None
+
+
 class Measure:
     """Sums over the objects of one image, box by box.
 
@@ -69,48 +95,58 @@ class Measure:
         volumes: bool = False,
     ) -> None:
         kind = np.int64 if np.dtype(dtype).kind in "biu" else np.float64
+        axes = 3 if volumes else 2
         self._planes: set[Plane] = set()
         self._plane = np.full((count + 1, 2), -1, np.int32)
         self._area = np.zeros(count + 1, np.int64)
-        self._sums = np.zeros((count + 1, 2), np.int64)  # of y and x, in array pixels
-        self._first = np.full((count + 1, 2), np.iinfo(np.int64).max)
-        self._stop = np.zeros((count + 1, 2), np.int64)
+        self._sums = np.zeros((count + 1, axes), np.int64)  # of (z,) y and x, in array pixels
+        self._first = np.full((count + 1, axes), np.iinfo(np.int64).max)
+        self._stop = np.zeros((count + 1, axes), np.int64)
         self._light = np.zeros((count + 1, channels), kind)
-        # of a volume: area times slice summed, and the slices it begins and ends at
-        self._depth = np.zeros((count + 1 if volumes else 0, 3), np.int64)
+        self._volumes = volumes
         self._seen = np.zeros(count + 1, bool)
         self._rank = np.zeros(count + 1, np.uint32)
 
     def add(
-        self,
-        labels: Array,
-        image: Array | None,
-        origin: tuple[int, int],
-        *,
-        plane: Plane = (0, 0),
+        self, labels: Array, image: Array | None, origin: Sequence[int], *, plane: Plane = (0, 0)
     ) -> None:
-        """Add one box; boxes of a plane don't overlap.
+        """Add one box, as `part` takes it; boxes of a plane don't overlap."""
+        self.include(self.part(labels, image, origin, plane))
+
+    def part(
+        self, labels: Array, image: Array | None, origin: Sequence[int], plane: Plane = (0, 0)
+    ) -> Part:
+        """Measure one box by itself: what another process sends to the one that includes it.
 
         Parameters
         ----------
         labels
-            ``(y, x)`` integer labels, 0 the background.
+            ``(y, x)`` integer labels, 0 the background; of volumes ``(z, y, x)``, or ``(y, x)`` of
+            the slice that `plane` says.
         image
-            ``(C, y, x)`` intensities of the same pixels, or None.
+            ``(C, *labels.shape)`` intensities of the same pixels, or None.
         origin
-            The box's first pixel ``(y, x)`` in the label array.
+            The box's first pixel in the label array, one number per axis of `labels`.
+        plane
+            Its time point and slice; the slice is 0 where `labels` have several.
         """
-        self._planes.add(plane)
-        present, local = self._compact(labels)
-        if not len(present):
-            return
-        self._place(present, plane)
-        area = self._add_shape(present, local, np.asarray(origin))
-        if len(self._depth):
-            self._depth[present, 0] += area * plane[1]
-            self._depth[present, 2] = np.maximum(self._depth[present, 2], plane[1] + 1)
-        if image is not None:
-            self._add_light(present, local, image)
+        ids, local = self._compact(labels)
+        light = None if image is None else self._light_of(ids, local, image)
+        if self._volumes and labels.ndim == 2:
+            local, origin = local[None], (plane[1], *origin)
+        return Part(plane, ids, *_shape(local, np.asarray(origin)), light)
+
+    def include(self, part: Part) -> None:
+        """Add what was measured of a box; floats are summed in the order of these calls."""
+        self._planes.add(part.plane)
+        ids = part.ids
+        self._place(ids, part.plane)
+        self._area[ids] += part.area
+        self._sums[ids] += part.sums
+        self._first[ids] = np.minimum(self._first[ids], part.first)
+        self._stop[ids] = np.maximum(self._stop[ids], part.stop)
+        if part.light is not None:
+            self._light[ids] += part.light
 
     def table(
         self, placement: Placement | None = None, channel_names: Sequence[str] | None = None
@@ -128,16 +164,18 @@ class Measure:
         """
         placement = placement or Placement()
         ids = np.flatnonzero(self._area)
-        centroid = placement.level0(self._sums[ids] / self._area[ids, None])
+        centre = self._sums[ids] / self._area[ids, None]
+        centroid = placement.level0(centre[:, -2:])
         obs: dict[str, Array] = {"id": ids.astype(np.int64)}
         for i, axis in enumerate("tz"):
             several = len({plane[i] for plane in self._planes}) > 1
-            if several and not (axis == "z" and len(self._depth)):
+            if several and not (axis == "z" and self._volumes):
                 obs[axis] = self._plane[ids, i]
         obs |= self._shapes(ids, centroid, placement)
         spatial = centroid[:, ::-1]
-        if len(self._depth):
-            obs |= self._volumes(ids, placement, obs.pop("area_px"), obs.pop("area_um2", None))
+        if self._volumes:
+            area, um2 = obs.pop("area_px"), obs.pop("area_um2", None)
+            obs |= self._depths(ids, centre[:, 0], placement, area, um2)
             spatial = np.column_stack([spatial, obs["centroid_z"]])
         names = _names(channel_names, self._light.shape[1])
         means = self._light[ids] / self._area[ids, None]
@@ -166,34 +204,20 @@ class Measure:
         """Note the plane of labels, or the first of them; refuse one that is elsewhere already."""
         first = self._plane[present, 0] < 0
         before = self._plane[present[~first]]
-        same = 1 if len(self._depth) else 2  # a volume's slices may differ
+        same = 1 if self._volumes else 2  # a volume's slices may differ
         if np.any(before[:, :same] != plane[:same]):
             raise ValueError("a label is in two planes; ids must be unique over all planes")
         self._plane[present[first]] = plane
-        if len(self._depth):
-            begins = np.where(first, plane[1], np.minimum(self._depth[present, 1], plane[1]))
-            self._depth[present, 1] = begins
 
-    def _add_shape(self, present: Array, local: Array, origin: Array) -> Array:
-        found = cc3d.statistics(np.ascontiguousarray(local), no_slice_conversion=True)
-        area = found["voxel_counts"][1:].astype(np.int64)
-        box = found["bounding_boxes"][1:].astype(np.int64)  # y first, y last, x first, x last
-        # Whole numbers below 2^53 again: sums of pixel positions.
-        sums = np.rint(found["centroids"][1:] * area[:, None]).astype(np.int64)
-        self._area[present] += area
-        self._sums[present] += sums + area[:, None] * origin
-        self._first[present] = np.minimum(self._first[present], box[:, ::2] + origin)
-        self._stop[present] = np.maximum(self._stop[present], box[:, 1::2] + 1 + origin)
-        return area
-
-    def _add_light(self, present: Array, local: Array, image: Array) -> None:
+    def _light_of(self, ids: Array, local: Array, image: Array) -> Array:
+        """Intensities summed per object and channel."""
         inside = local > 0
         rank = local[inside].astype(np.intp) - 1
+        light = np.zeros((len(ids), len(image)), self._light.dtype)
         for c, channel in enumerate(image):
-            light = np.zeros(len(present), self._light.dtype)
             # In pixel order, exact for integers; bincount would sum those in float64.
-            np.add.at(light, rank, channel[inside].astype(self._light.dtype))
-            self._light[present, c] += light
+            np.add.at(light[:, c], rank, channel[inside].astype(light.dtype))
+        return light
 
     def _shapes(self, ids: Array, centroid: Array, placement: Placement) -> dict[str, Array]:
         """Columns of area, centroid and bounding box."""
@@ -207,24 +231,35 @@ class Measure:
         for axis, name in enumerate("yx" if placement.mpp else ""):
             shapes[f"centroid_{name}_um"] = centroid[:, axis] * (placement.mpp or (1, 1))[axis]
         for edge, found, rounded in (("0", self._first, np.floor), ("1", self._stop, np.ceil)):
-            at = rounded(np.asarray(placement.origin) + found[ids] / np.asarray(placement.factor))
+            at = rounded(
+                np.asarray(placement.origin) + found[ids, -2:] / np.asarray(placement.factor)
+            )
             for axis, name in enumerate("yx"):
                 shapes[f"bbox_{name}{edge}_px"] = at[:, axis].astype(np.int64)
         return shapes
 
-    def _volumes(
-        self, ids: Array, placement: Placement, area: Array, um2: Array | None
+    def _depths(
+        self, ids: Array, centre: Array, placement: Placement, area: Array, um2: Array | None
     ) -> dict[str, Array]:
         """What a volume has in place of an area, and its slices."""
-        deep = self._depth[ids]
-        centre = deep[:, 0] / self._area[ids]
         found: dict[str, Array] = {"volume_px": area}
         if um2 is not None and placement.z_um:
             found["volume_um3"] = um2 * placement.z_um
-        found |= {"centroid_z": centre, "bbox_z0": deep[:, 1], "bbox_z1": deep[:, 2]}
+        slices = self._first[ids, 0], self._stop[ids, 0]
+        found |= {"centroid_z": centre, "bbox_z0": slices[0], "bbox_z1": slices[1]}
         if placement.z_um:
             found["centroid_z_um"] = centre * placement.z_um
         return found
+
+
+def _shape(local: Array, origin: Array) -> tuple[Array, Array, Array, Array]:
+    """Area, sums of positions, first and stop of the objects 1.. of a box."""
+    found = cc3d.statistics(np.ascontiguousarray(local), no_slice_conversion=True)
+    area = found["voxel_counts"][1:].astype(np.int64)
+    box = found["bounding_boxes"][1:].astype(np.int64)  # per axis its first and its last pixel
+    # Whole numbers below 2^53 again: sums of pixel positions.
+    sums = np.rint(found["centroids"][1:] * area[:, None]).astype(np.int64)
+    return area, sums + area[:, None] * origin, box[:, ::2] + origin, box[:, 1::2] + 1 + origin
 
 
 def _names(names: Sequence[str] | None, channels: int) -> tuple[str, ...]:
