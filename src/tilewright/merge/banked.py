@@ -92,7 +92,7 @@ class Banked:
         return max(int(b.header["classes"].get(self._key, 0)) for b in self._banks)
 
     def map_of(self, plane: int, tile: int) -> Array | None:
-        """A tile's map on its valid region, (C, y, x); None where it was outside the mask."""
+        """A tile's map on its valid region, (C, (z,) y, x); None where it was outside the mask."""
         return self._get(plane, tile, "map")
 
     def vectors(self) -> Iterator[Array]:
@@ -134,7 +134,7 @@ class Banked:
 
 
 def stack_axes(reader: TileReader, *, channels: bool = False) -> tuple[str, list[int]]:
-    """Axes and shape of a result: looped axes, channels if asked for, then y and x."""
+    """Axes and shape of a result: looped axes, channels if asked for, then the grid's own."""
     sizes = reader.looped
     if channels and reader.channels > 1:
         sizes = {**sizes, "C": reader.channels}
@@ -142,14 +142,17 @@ def stack_axes(reader: TileReader, *, channels: bool = False) -> tuple[str, list
 
 
 def stacked(sizes: dict[str, int], plane: tuple[int, ...]) -> tuple[str, list[int]]:
-    """Axes, in OME-Zarr's order, and shape of planes of rows and columns."""
+    """Axes, in OME-Zarr's order, and shape of planes (y, x) or volumes (z, y, x)."""
     axes = "".join(a for a in "TCZ" if a in sizes)
-    return axes.lower() + "yx", [*(sizes[a] for a in axes), *plane]
+    return axes.lower() + "zyx"[-len(plane) :], [*(sizes[a] for a in axes), *plane]
 
 
 def plane_box(reader: TileReader, axes: str, slices: Slices) -> tuple[int, tuple[int, int], Box]:
-    """The one plane that a shard is of: its number, its (t, z) and the box in it."""
+    """The one plane or volume that a shard is of: its number, its (t, z) and the box in it.
+
+    Of a volume z is 0: its slices are in the box.
+    """
     at = {a: s.start for a, s in zip(axes, slices, strict=True)}
-    position = (at.get("t", 0), at.get("z", 0))
-    plane = position[0] * reader.looped.get("Z", 1) + position[1]
-    return plane, position, tuple((s.start, s.stop) for s in slices[-2:])
+    t, z = (at[a.lower()] if a in reader.looped else 0 for a in "TZ")
+    box = tuple((s.start, s.stop) for s in slices[-len(reader.shape) :])
+    return t * reader.looped.get("Z", 1) + z, (t, z), box

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -92,17 +92,21 @@ class MergedMap:
         return axes, shape
 
     def raw(self, plane: int, box: Box) -> Array:
-        """A box of model pixels, (up to 3 channels, y, x), as a reader gives it: for a picture."""
+        """A box of model pixels, (up to 3 channels, (z,) y, x): for a picture."""
         stride = self.stride
-        (top, bottom), across = ((a // stride, -(-b // stride)) for a, b in box)
-        starts = range(top, bottom, STRIP)
-        strips = [self.compose(plane, ((a, min(a + STRIP, bottom)), across))[:3] for a in starts]
-        pixels = np.concatenate(strips, axis=1).repeat(stride, axis=1).repeat(stride, axis=2)
-        rows, columns = (slice(a % stride, a % stride + b - a) for a, b in box)
-        return np.asarray(pixels[:, rows, columns])
+        *above, (top, bottom), across = ((a // stride, -(-b // stride)) for a, b in box)
+        strips = [
+            self.compose(plane, (*above, (a, min(a + STRIP, bottom)), across))[:3]
+            for a in range(top, bottom, STRIP)
+        ]
+        pixels = np.concatenate(strips, axis=-2)
+        for axis, (a, b) in enumerate(box, start=1):
+            inside = slice(a % stride, a % stride + b - a)
+            pixels = pixels.repeat(stride, axis)[(slice(None),) * axis + (inside,)]
+        return np.asarray(pixels)
 
     def compose(self, plane: int, box: Box) -> Array:
-        """A box of a plane, (C, y, x), in map pixels; 0 where no tile was predicted."""
+        """A box of a plane, (C, (z,) y, x), in map pixels; 0 where no tile was predicted."""
         if self._weights is not None:
             return self._blended(plane, box, self._weights)
         canvas = np.zeros((self.channels, *(b - a for a, b in box)), self.dtype)
@@ -120,8 +124,7 @@ class MergedMap:
             part = shared(valid, box)
             if part is None:
                 continue
-            rows, columns = (w[p] for w, p in zip(weights, tile.position, strict=True))
-            share = crop(np.multiply.outer(rows, columns), valid, part)
+            share = _share([w[p] for w, p in zip(weights, tile.position, strict=True)], valid, part)
             crop(total, box, part)[...] += share
             for channel, own in zip(canvas, pixels, strict=True):
                 crop(channel, box, part)[...] += share * crop(own, valid, part)
@@ -153,6 +156,12 @@ class MergedMap:
             valid = [cells((axis.valid(i, n),), self.stride, (n,))[0] for i in range(axis.count(n))]
             found.append(axis_weights(valid, extent))
         return found
+
+
+def _share(weights: list[Array], valid: Box, part: Box) -> Array:
+    """The product over the axes of a tile's weights, on a part of what it keeps."""
+    own = zip(weights, valid, part, strict=True)
+    return reduce(np.multiply.outer, [w[p - v : q - v] for w, (v, _), (p, q) in own])
 
 
 def _declared(spec: ModelSpec) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Merged:
 
     def _measure(self) -> Measure:
         channels, dtype = self.reader.channels, self.reader.dtype
-        volumes = self._volumes is not None
+        volumes = self._volumes is not None or len(self.grid.shape) == 3
         return Measure(self.count, channels=channels, dtype=dtype, volumes=volumes)
 
     def _link_slices(self, merge: dict[str, Any]) -> list[Array]:
@@ -141,7 +141,7 @@ class Merged:
             mine = wide[tuple(slice(b - a) for a, b in box)]
             if self.measure is not None:
                 pixels = self.reader.raw(plane, box)
-                self.measure.add(mine, pixels, (box[0][0], box[1][0]), plane=position)
+                self.measure.add(mine, pixels, [start for start, _ in box], plane=position)
             pyramid.write(slices, mine.reshape([s.stop - s.start for s in slices]))
         pyramid.build()
         return axes, shape
