@@ -17,7 +17,8 @@ import yaml
 from PIL import Image
 
 import tilewright
-from tilewright import __version__, cli, environments
+from tilewright import __version__, cli
+from tilewright.envs import users_of
 from tilewright.extract import ImageTile
 from tilewright.inputs import COLUMNS
 from tilewright.jobs import Recipe
@@ -190,11 +191,11 @@ def test_every_command_line_is_one_the_launcher_takes(page: Path) -> None:
             assert given <= options(command), words
 
 
-def test_every_environment_that_is_built_in_the_docs_exists() -> None:
-    built = [w[2:] for page in PAGES for w in commands(page) if w[:2] == ["environments", "build"]]
-    names = {n for words in built for n in takewhile(lambda w: w[0] != "-", words)} - {"NAME"}
+def test_every_model_whose_environment_is_built_in_the_docs_exists() -> None:
+    built = [w[2:] for page in PAGES for w in commands(page) if w[:2] == ["envs", "build"]]
+    names = {n for words in built for n in takewhile(lambda w: w[0] != "-", words)} - {"MODEL"}
     assert names
-    assert all(environments.definition(n) for n in names)
+    assert all(users_of(Registry.load(), [n]) for n in names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

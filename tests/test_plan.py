@@ -17,7 +17,7 @@ from tilewright.fit import Planned
 from tilewright.inputs import Row, check_ids
 from tilewright.jobs import ImageRef, Job
 from tilewright.params import Params, check_params
-from tilewright.plan import Plan, make_plan, packs, write_plan
+from tilewright.plan import Plan, check_places, make_plan, packs, write_plan
 from tilewright.preprocess import TileReader
 from tilewright.registry import ROOT, Registry
 from tilewright.tiling import Grid, TileAxis
@@ -339,3 +339,12 @@ def test_weights_that_only_the_user_can_give_are_asked_for_with_all_other_proble
     assert said[0].startswith("The manifest of nuclei names no place to fetch its weights from.")
     assert "name its path as a location in a manifest given by --manifests" in said[0]
     assert str(tmp_path / "in") in said[1]
+
+
+def test_a_place_that_tasks_are_not_told_of_is_refused() -> None:
+    told = {"TILEWRIGHT_ENVS": "/cache/envs", "TILEWRIGHT_WEIGHTS": "/w"}
+    check_places({"env_root": "/cache/envs/", "weights_dir": None}, told)
+    check_places({"env_root": "/shared/envs"}, {})
+    says = r"--env_root is /shared/envs, and tasks are told /cache/envs.*Set env\.TILEWRIGHT_ENVS"
+    with pytest.raises(TilewrightError, match=says):
+        check_places({"env_root": "/shared/envs"}, told)

@@ -12,7 +12,7 @@ process ENV {
 
     script:
     """
-    "${projectDir}/tilewright" environments build "${name}" --env-root "\$TILEWRIGHT_ENVS" --tool ${params.envs}
+    "${projectDir}/tilewright" environments build "${name}" --env_root "\$TILEWRIGHT_ENVS" --envs ${params.envs}
     """
 
     stub:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, contribute, inplace
+from .envs import envs
 from .errors import BAD_DATA, INTERNAL, TilewrightError
 from .launch import EXIT_CODES, absolute, pipeline
 from .params import Params
@@ -26,7 +27,7 @@ DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="`./tilewright environments --help` says how to build environments ahead.",
+    epilog="`./tilewright envs build` builds environments ahead.",
 )
 @click.version_option(__version__, prog_name="tilewright")
 def main() -> None:
@@ -199,7 +200,7 @@ def doctor() -> None:
     sys.exit(look())
 
 
-for _command in contribute.COMMANDS:
+for _command in (*contribute.COMMANDS, envs):
     main.add_command(_command)
 
 

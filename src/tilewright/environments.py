@@ -6,7 +6,10 @@ that an administrator put at `<env_root>/<name>` is used as it is.
 
 Standard library only, and no newer than Python 3.7, since it runs before anything is installed:
 
-    python3 -m tilewright.environments build base cellpose --env-root DIR
+    python3 -m tilewright.environments build base cellpose --env_root DIR
+
+It is `./tilewright environments`, by which a run's own tasks build what they need. For people there
+is `./tilewright envs`, which knows models.
 """
 
 from __future__ import annotations
@@ -131,12 +134,16 @@ def _make(name: str, root: Path, tool: str, owner: inplace.Owner, say: Say) -> N
     env = installers.clean_environ()
     if kind == "uv":
         env.update(installers.pip_settings())
+        env.setdefault("UV_PYTHON_INSTALL_DIR", str(root / "pythons"))  # others need it, too
     pythons = [str(python("base", root))]
     commands = installers.commands(kind, program, definition(name), folder, pythons)
     if name == "base":
         commands.append([str(folder / "bin" / "python"), "-c", f"import {PROOF}"])
     for command in commands:
         inplace.run(command, owner, log, env, cwd=root)
+    shut = inplace.closed(folder / "bin" / "python", root)
+    if shut and not inplace.closed(folder, root):
+        say(f"note: {folder.name} stands on a Python in {shut}, where others may not look.")
 
 
 def main(args: list[str] | None = None) -> int:
@@ -146,8 +153,8 @@ def main(args: list[str] | None = None) -> int:
     )
     parser.add_argument("action", choices=["build", "prefix"])
     parser.add_argument("names", nargs="+", metavar="NAME")
-    parser.add_argument("--env-root", type=Path, help="folder of environments")
-    parser.add_argument("--tool", default="auto", choices=installers.TOOLS)
+    parser.add_argument("--env_root", "--env-root", type=Path, help="folder of environments")
+    parser.add_argument("--envs", "--tool", dest="tool", default="auto", choices=installers.TOOLS)
     options = parser.parse_args(args)
     inplace.stop_on_sigterm()
     try:
@@ -173,7 +180,7 @@ def _act(options: Any, name: str) -> None:
         again = [str(base), "-P", "-m", "tilewright.environments", "build", name]
         env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         os.execve(  # noqa: S606 - the same program in base's Python
-            str(base), [*again, "--env-root", str(root), "--tool", options.tool], env
+            str(base), [*again, "--env_root", str(root), "--envs", options.tool], env
         )
 
 

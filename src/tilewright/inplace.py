@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,7 @@ def locked(lock: Path, say: Say, doing: str = "") -> Iterator[Owner]:
     """
     owner = Owner(lock)
     fresh = Path(tempfile.mkdtemp(prefix=f".{lock.name}-", dir=lock.parent))
-    fresh.chmod(0o755)  # another user must be able to see whose it is
+    fresh.chmod(0o755 | (lock.parent.stat().st_mode & 0o777))  # others see whose it is
     (fresh / owner.file.name).write_text(f"{socket.gethostname()}\n{os.getpid()}\n")
     try:
         _acquire(fresh, lock, say, doing or f"building {lock.stem}")
@@ -117,12 +118,36 @@ def _acquire(fresh: Path, lock: Path, say: Say, doing: str) -> None:
             seen, since = (held.file, held.touched), time.monotonic()
         if _dead(held) or time.monotonic() - since > SILENT:
             _release(held.file)
+            if held.file.exists():
+                raise _not_ours(lock)
             continue
         if not told:
             who = f"process {held.pids[0]} on {held.host}" if held.pids else "another process"
             say(f"waiting for {who}, which is {doing}")
             told = True
         time.sleep(0.3)
+
+
+def _not_ours(path: Path) -> TilewrightError:
+    """What another user left behind, and only they may remove (69)."""
+    return TilewrightError(
+        f"{path} was left behind by another user and can't be removed.",
+        fix=f"Ask the owner of it (user id {path.stat().st_uid}) to remove it.",
+        code=UNAVAILABLE,
+    )
+
+
+def _remove(target: Path) -> None:
+    """Remove what was half-built.
+
+    Raises
+    ------
+    TilewrightError
+        Where another user built it and didn't let us (69).
+    """
+    shutil.rmtree(str(target), ignore_errors=True)
+    if target.exists():
+        raise _not_ours(target)
 
 
 def _renamed(fresh: Path, lock: Path) -> bool:
@@ -195,7 +220,7 @@ def build_once(target: Path, make: Callable[[Owner], None], say: Say) -> None:
     with locked(target.with_name(f"{target.name}.lock"), say) as owner:
         if is_ready(target):
             return
-        shutil.rmtree(str(target), ignore_errors=True)
+        _remove(target)
         begun = time.time()
         make(owner)
         owner.check()
@@ -203,12 +228,44 @@ def build_once(target: Path, make: Callable[[Owner], None], say: Say) -> None:
         note["seconds"] = f"{time.time() - begun:.1f}"
         part = target / f"{MARKER}.part"
         part.write_text(json.dumps(note) + "\n")
+        open_up(target)
         part.replace(target / MARKER)
 
 
 def is_ready(target: Path) -> bool:
     """Whether the folder was built to its end."""
     return (target / MARKER).is_file()
+
+
+def open_up(target: Path) -> None:
+    """Let everybody who can look into a folder's parent read what is in the folder, too.
+
+    What installs may make files for its user alone: by the user's umask, or as links to a cache
+    that is private. What belongs to somebody else is left as it is.
+    """
+    there = stat.S_IMODE(target.parent.stat().st_mode)
+    reads = (there & 0o044) | 0o400
+    for folder, _, files in os.walk(str(target)):
+        _add_mode(folder, reads)
+        for name in files:
+            _add_mode(os.path.join(folder, name), reads)  # noqa: PTH118 - 30,000 of them
+
+
+def _add_mode(path: str, reads: int) -> None:
+    found = os.lstat(path).st_mode
+    if stat.S_ISLNK(found):
+        return
+    wanted = reads | (reads >> 2 if found & 0o100 else 0)
+    if found & wanted != wanted:
+        with contextlib.suppress(OSError):
+            os.chmod(path, stat.S_IMODE(found) | wanted)  # noqa: PTH101
+
+
+def closed(path: Path, like: Path) -> Path | None:
+    """The first folder on the way to a link's own file that fewer may enter than `like`."""
+    enter = like.stat().st_mode & 0o011
+    parents = list(path.resolve().parents)[::-1]
+    return next((p for p in parents if p.stat().st_mode & enter != enter), None)
 
 
 def writable(folder: Path) -> None:

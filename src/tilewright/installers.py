@@ -103,7 +103,7 @@ def choose(tool: str, order: tuple[str, ...]) -> tuple[str, str]:
     """
     if tool not in TOOLS:
         raise TilewrightError(
-            f"--tool {tool} is none of {', '.join(TOOLS)}.", fix="Use one of them.", code=USAGE
+            f"--envs {tool} is none of {', '.join(TOOLS)}.", fix="Use one of them.", code=USAGE
         )
     for kind in order if tool == "auto" else (tool,):
         program = find_tool(kind)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +31,8 @@ from .registry import Choice, Registry, code_digests
 from .results import check_output
 from .spec import POLICIES, ModelSpec
 
+PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
+"""What tells tasks of a parameter that is no part of their hash."""
 JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
 SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead
 DECODE_LIMIT = 4.0  # times a file may be decoded before a tiled copy pays
@@ -197,6 +200,26 @@ def with_places(params: Params, here: Path) -> Params:
     return params.model_copy(
         update={"env_root": str(here / env_root), "weights_dir": str(here / weights_dir)}
     )
+
+
+def check_places(given: dict[str, Any], told: Mapping[str, str] = os.environ) -> None:
+    """Refuse a run whose tasks would look for environments or weights elsewhere than PLAN.
+
+    Configuration tells tasks where they are, and has done so before Nextflow reads a ``-c`` file.
+
+    Raises
+    ------
+    TilewrightError
+        Naming the parameter, and what to write in its place.
+    """
+    for name, variable in PLACES.items():
+        said, used = given.get(name), told.get(variable)
+        if said and used and Path(said) != Path(used):
+            raise TilewrightError(
+                f"--{name} is {said}, and tasks are told {used}: a file of -c sets one alone.",
+                fix=f"Set env.{variable} in that file in place of params.{name}.",
+                code=USAGE,
+            )
 
 
 def registry(params: Params, here: Path) -> Registry:

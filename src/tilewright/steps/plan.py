@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from tilewright.plan import make_plan, write_plan
+from tilewright.plan import check_places, make_plan, write_plan
 
 from . import run
 
@@ -14,6 +14,7 @@ from . import run
 def main() -> None:
     """Check everything and write the plan into this folder."""
     context = json.load(sys.stdin)
+    check_places(context["params"])
     write_plan(make_plan(context["params"], Path(context["launch_dir"])), Path())
 
 

@@ -8,7 +8,7 @@ if [ ! -e "$base" ]; then
     base=$base-$(printf %.12s "$sum")
     # The first step runs where there is a network; the launcher finds a Python that is new enough.
     [ -e "$base/.tilewright-ready" ] || [ "$1" != plan ] ||
-        "$root/tilewright" environments build base --env-root "$envs" >&2 || exit
+        "$root/tilewright" environments build base --env_root "$envs" >&2 || exit
     [ -e "$base/.tilewright-ready" ] || base=
 fi
 [ -n "$base" ] && [ -x "$base/bin/python" ] || { # one sentence, as the package would say it
