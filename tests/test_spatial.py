@@ -64,7 +64,7 @@ def put(writer: StoreWriter, where: str, array: np.ndarray, axes: str, method: s
     pyramid = writer.pyramid(
         where, array.shape, array.dtype, axes=axes, method=method, placement=PLACE
     )
-    for box in pyramid.shards():
+    for box in pyramid.blocks():
         pyramid.write(box, array[box])
     pyramid.build()
 

@@ -23,7 +23,8 @@ from ome_zarr_models.v05.labels import Labels
 from tilewright import store
 from tilewright.errors import TilewrightError
 from tilewright.frames import Table
-from tilewright.store import Placement, StoreWriter, label_dtype, levels_for
+from tilewright.pyramid import halve, levels_for
+from tilewright.store import Placement, StoreWriter, label_dtype
 
 
 def squares(shape: tuple[int, ...], side: int = 40) -> np.ndarray:
@@ -58,7 +59,7 @@ def put(
     pyramid = writer.pyramid(
         where, array.shape, array.dtype, axes=axes, method=method, placement=place
     )
-    for box in pyramid.shards():
+    for box in pyramid.blocks():
         pyramid.write(box, array[box])
     pyramid.build()
 
@@ -137,7 +138,7 @@ def test_a_mean_pixel_is_the_rounded_mean_of_those_it_covers(
     integer = np.dtype(dtype).kind != "f"
     ends = (np.iinfo(dtype).min, np.iinfo(dtype).max) if integer else (-4, 5)
     below = rng.integers(*ends, size=(y, x), endpoint=True).astype(dtype)
-    found = store._halve(below, "mean")
+    found = halve(below, "mean", (True, True))
     assert found.shape == (-(-y // 2), -(-x // 2))
     assert found.dtype == below.dtype
     for (i, j), value in np.ndenumerate(found):
@@ -150,7 +151,7 @@ def test_the_image_pyramid_equals_halving_the_whole_image(tmp_path: Path) -> Non
     group = zarr.open_group(write(tmp_path / "s.zarr", squares((2500, 2100)), image), mode="r")
     for level in range(levels_for(image.shape)):
         assert np.array_equal(group[str(level)][:], image), level
-        image = store._halve(image, "mean")
+        image = halve(image, "mean", (False, True, True))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_all_levels_of_labels_and_image_cover_the_same_place(tmp_path: Path) -> 
 def test_a_resampled_region_lies_where_it_was_cut() -> None:
     """Half resolution, cut at level-0 row 100: its first pixel covers rows 100 and 101."""
     place = Placement(origin=(100, 20), factor=(0.5, 0.5), mpp=(0.5, 0.5))
-    assert place.transform("yx", 0) == ([1.0, 1.0], [100.5 * 0.5, 20.5 * 0.5])
+    assert place.transform("yx") == ([1.0, 1.0], [100.5 * 0.5, 20.5 * 0.5])
     assert place.level0(np.array([[0, 0], [1, 1]])).tolist() == [[100.5, 20.5], [102.5, 22.5]]
 
 
@@ -285,7 +286,7 @@ def test_a_disk_that_refuses_is_one_sentence_and_nothing_left(
         with StoreWriter(tmp_path / "s.zarr") as writer:
             pyramid = writer.pyramid("labels/n", (30, 20), np.uint8, axes="yx", method="nearest")
             monkeypatch.setattr("zarr.storage._local._put", refuse)
-            pyramid.write(next(pyramid.shards()), np.ones((30, 20), np.uint8))
+            pyramid.write(next(pyramid.blocks()), np.ones((30, 20), np.uint8))
 
     with pytest.raises(TilewrightError, match=f"s.zarr.*{says}.*--outdir") as caught:
         write_on_it()
@@ -311,7 +312,7 @@ noise = np.random.default_rng(0).integers(0, 255, (600, 600), np.uint8, endpoint
 try:
     with StoreWriter(Path(sys.argv[1])) as writer:
         pyramid = writer.pyramid("", noise.shape, noise.dtype, axes="yx", method="mean")
-        pyramid.write(next(pyramid.shards()), noise)
+        pyramid.write(next(pyramid.blocks()), noise)
 except TilewrightError as error:
     print(error)
     raise SystemExit(error.code)
@@ -350,7 +351,7 @@ def test_axes_ome_zarr_does_not_know_are_refused(
 def test_labels_of_another_type_or_shape_are_refused_not_wrapped(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "s.zarr") as writer:
         pyramid = writer.pyramid("labels/n", (30, 20), np.uint8, axes="yx", method="nearest")
-        box = next(pyramid.shards())
+        box = next(pyramid.blocks())
         with pytest.raises(ValueError, match="uint32"):
             pyramid.write(box, np.full((30, 20), 300, np.uint32))
         with pytest.raises(ValueError, match=r"\(1, 20\)"):

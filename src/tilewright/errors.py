@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 USAGE = 2  # a wrong parameter
 BAD_DATA = 65  # an input that can't be read or doesn't fit the model
 UNAVAILABLE = 69  # weights, an environment or a disk that isn't there
@@ -27,6 +30,10 @@ class TilewrightError(Exception):
         self.fix = fix
         self.code = code
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Comes whole from another process."""
+        return partial(TilewrightError, fix=self.fix, code=self.code), (self.what,)
+
 
 class ProblemsError(TilewrightError):
     """Several problems found in one look, one a line."""
@@ -36,3 +43,7 @@ class ProblemsError(TilewrightError):
             "\n".join(str(p) for p in problems), fix="", code=max(p.code for p in problems)
         )
         self.problems = problems
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Comes whole from another process."""
+        return ProblemsError, (self.problems,)

@@ -38,6 +38,7 @@ SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead
 DECODE_LIMIT = 4.0  # times a file may be decoded before a tiled copy pays
 MERGE_CODE = (
     "store.py",
+    "pyramid.py",
     "frames.py",
     "merge/labels.py",
     "merge/seam.py",
@@ -65,6 +66,7 @@ SCAN_CODE = (
     "stain.py",
     "preprocess.py",
     "frames.py",
+    "pyramid.py",
     "store.py",
     "scan.py",
 )

@@ -84,7 +84,7 @@ class MergedMap:
             placement=replace(place, factor=factor),
         )
         pyramid.channels = names
-        for slices in pyramid.shards():
+        for slices in pyramid.blocks():
             plane, _, box = plane_box(self.reader, axes, slices)
             pixels = self.compose(plane, box)
             pyramid.write(slices, pixels.reshape([s.stop - s.start for s in slices]))

@@ -134,7 +134,7 @@ class Merged:
         pyramid = store.pyramid(
             where, shape, self.dtype, axes=axes, method="nearest", placement=place
         )
-        for slices in pyramid.shards():
+        for slices in pyramid.blocks():
             plane, position, box = plane_box(self.reader, axes, slices)
             wide = self.labels(plane, grown(box, self.grid))
             self.meter.add(box, wide)

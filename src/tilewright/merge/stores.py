@@ -197,7 +197,7 @@ def write_image(store: StoreWriter, reader: TileReader, ref: ImageRef, place: Pl
     pyramid = store.pyramid(
         "", shape, reader.dtype, axes=axes, method="mean", placement=place, name=ref.id
     )
-    for slices in pyramid.shards():
+    for slices in pyramid.blocks():
         plane, _, box = plane_box(reader, axes, slices)
         pixels = reader.raw(plane, box)
         pyramid.write(slices, pixels.reshape([s.stop - s.start for s in slices]))
