@@ -227,10 +227,6 @@ def test_a_wrong_parameter_stops_with_one_sentence(
         ({"output_kind": "map"}, "the merge policy match, which its map hasn't"),
         ({"output_kind": "embedding", "merge": {"policy": "core"}}, "which its table hasn't"),
         ({"merge": {"policy": "components", "connectivity": 3}}, "asks for connectivity 3"),
-        (
-            {"tile_spec": {"size": {"z": 8, "y": 64, "x": 64}, "band": 0, "context": 0}},
-            "takes volumes, which can't be merged yet",
-        ),
     ],
 )
 def test_what_cannot_be_merged_is_refused_before_it_runs(

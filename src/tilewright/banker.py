@@ -22,7 +22,10 @@ PIECE_BYTES = 1 << 24  # of vectors, in one entry: a file of 5,000 tiles is one 
 
 @dataclass(frozen=True)
 class Work:
-    """One tile on its way: whose it is, where it is, what the model sees and where it counts."""
+    """One tile on its way: whose it is, where it is, what the model sees and where it counts.
+
+    `inside` are the window's ``(y, x)`` in the mask, the same for every slice; None is all of it.
+    """
 
     image: str
     plane: int
@@ -51,7 +54,7 @@ class Banker:
             "table": self._vector,
         }[spec.result]
         self._rows = Rows(bank)
-        self._y = spec.array_axes.index("Y")
+        self._x = spec.array_axes.index("X")
         self.map: dict[str, Any] | None = None
         """A map's `channels`, `stride` (model pixels per map pixel) and `dtype`."""
         self.classes: dict[str, int] = {}
@@ -88,8 +91,8 @@ class Banker:
         self._bank.put(name, core.astype(np.min_scalar_type(most)))
 
     def _map(self, work: Work, result: Array) -> None:
-        """A map's pixels on the tile's valid region, ``(C, y, x)``; 0 outside a mask."""
-        stride = work.pixels.shape[self._y] // result.shape[1]
+        """A map's pixels on the tile's valid region, ``(C, (z,) y, x)``; 0 outside a mask."""
+        stride = work.pixels.shape[self._x] // result.shape[-1]
         dtype = np.dtype(np.float16 if result.dtype == np.float16 else np.float32)
         found = {"channels": len(result), "stride": stride, "dtype": dtype.name}
         self.map = self.map or found
@@ -99,7 +102,7 @@ class Banker:
         part = result[(slice(None), *_from(valid, corner))].astype(dtype)
         if work.inside is not None:
             inside = _any_inside(work.inside, stride)
-            part = np.where(inside[_from(valid, corner)], part, dtype.type(0))
+            part = np.where(inside[_from(valid, corner)[-2:]], part, dtype.type(0))
         self._bank.put(tile_name(work.image, work.plane, work.tile.index, "map"), part)
 
     def _vector(self, work: Work, result: Array) -> None:

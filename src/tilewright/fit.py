@@ -188,6 +188,12 @@ def resolution(
                 f"reads level {level}.",
                 fix="Choose another model or image.",
             )
+        if not _all_slices(image, level):
+            raise TilewrightError(
+                f"{image.path}: its level {level}, which {spec.model_name} reads, has fewer slices "
+                "than level 0, and slices aren't resampled.",
+                fix="Give the model's manifest another resolution.",
+            )
         check_supported(image, mpp, level, spec)
         return level, (1.0, 1.0)
     target = wanted.target_mpp or 0.0
@@ -204,7 +210,7 @@ def resolution(
     level = max(
         i
         for i, step in enumerate(steps)
-        if max(m * s for m, s in zip(mpp, step, strict=True)) <= coarsest
+        if _all_slices(image, i) and max(m * s for m, s in zip(mpp, step, strict=True)) <= coarsest
     )
     ratios = [m * s / target for m, s in zip(mpp, steps[level], strict=True)]
     within = all(abs(r - 1) <= wanted.tolerance for r in ratios)
@@ -241,6 +247,12 @@ def _steps(image: Image) -> list[tuple[float, float]]:
     """Level-0 pixels per pixel of each level, along y and x."""
     y, x = (image.axes.index(a) for a in "YX")
     return [(image.shape[y] / s[y], image.shape[x] / s[x]) for s in image.levels]
+
+
+def _all_slices(image: Image, level: int) -> bool:
+    """Whether a level has the slices of level 0: z isn't resampled."""
+    at = image.axes.find("Z")
+    return at < 0 or image.levels[level][at] == image.shape[at]
 
 
 def _no_mpp(image: Image, wanted: str) -> TilewrightError:

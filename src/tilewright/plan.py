@@ -273,19 +273,19 @@ def check_mergeable(spec: ModelSpec) -> None:
     """Refuse what MERGE can't do, before a model is run in vain."""
     known = POLICIES[spec.result]
     reach = (spec.merge or {}).get("connectivity", 1)
+    axes = len(spec.tile_spec.axes)
     wrong = {
-        "takes volumes, which can't be merged yet": "z" in spec.tile_spec.axes,
         f"asks for the merge policy {spec.policy}, which its {spec.result} hasn't": (
             spec.policy not in known
         ),
-        f"asks for connectivity {reach}, which a plane hasn't": reach not in (1, 2),
+        f"asks for connectivity {reach}, which its tiles haven't": reach not in range(1, axes + 1),
     }
     for what, is_so in wrong.items():
         if is_so:
             raise TilewrightError(
                 f"{spec.model_name} {what}.",
-                fix=f"A 2D model's {spec.result} can have the policy {' or '.join(known)}; "
-                "connectivity is 1 or 2.",
+                fix=f"Its {spec.result} can have the policy {' or '.join(known)}; connectivity is "
+                f"from 1 to {axes}.",
                 code=USAGE,
             )
     tile = spec.tile_seen
@@ -295,9 +295,10 @@ def check_mergeable(spec: ModelSpec) -> None:
 def linked(spec: ModelSpec, asked: str | None) -> str:
     """How slices are linked: as the user says, else as the manifest does."""
     said = asked or (spec.merge or {}).get("link_z", "none")
-    if said not in ("none", "iou") or (said == "iou" and spec.policy != "match"):
+    deep = "z" in spec.tile_spec.axes
+    if said not in ("none", "iou") or (said == "iou" and (deep or spec.policy != "match")):
         raise TilewrightError(
-            f"link_z {said}: {spec.model_name} can't have it; `iou` is for labels of objects.",
+            f"link_z {said}: {spec.model_name} can't have it; `iou` is for objects of a 2D model.",
             fix="Leave it out, or say none.",
             code=USAGE,
         )

@@ -35,7 +35,9 @@ def check_spec(spec: ModelSpec) -> None:
                 fix=f"It can be {', '.join(map(str, choices))}.",
                 code=USAGE,
             )
-    problem = _axes_problem(spec) or _resize_problem(spec) or _mpp_problem(spec)
+    problem = (
+        _axes_problem(spec) or _volume_problem(spec) or _resize_problem(spec) or _mpp_problem(spec)
+    )
     if problem:
         raise TilewrightError(
             f"{spec.model_name}: {problem}.", fix="Change its manifest.", code=USAGE
@@ -51,6 +53,21 @@ def _axes_problem(spec: ModelSpec) -> str | None:
     if sorted(spec.array_axes) == sorted(wanted):
         return None
     return f"its axes are {spec.axes}, and its tiles have {', '.join(wanted)}"
+
+
+def _volume_problem(spec: ModelSpec) -> str | None:
+    """What can't be done to tiles that have slices."""
+    if "z" not in spec.tile_spec.axes:
+        return None
+    if spec.tile_spec.unit == "um":
+        return (
+            "its tiles have slices, which aren't resampled, so tile_spec can't be in um but in px"
+        )
+    if spec.stain_normalization is not None:
+        return "stain_normalization is for pictures of stained tissue, and its tiles are volumes"
+    if spec.output_type == "dense":
+        return "a dense embedding is of a picture's patches, and its tiles are volumes"
+    return None
 
 
 def _resize_problem(spec: ModelSpec) -> str | None:

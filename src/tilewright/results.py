@@ -40,7 +40,7 @@ def check_results(results: Array, tiles: Array, spec: Mapping[str, Any], script:
     problem = _misfit(results, shape, "iu" if kind == "labels" else "f")
     if problem is not None:
         numbers = "whole numbers from 0" if kind == "labels" else "finite floats"
-        if len(shape) == 4:
+        if kind != "labels" and len(shape) == 4:
             numbers += "; rows and columns may be fewer by one whole factor"
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise TilewrightError(
@@ -150,9 +150,12 @@ def _grid(results: Array, size: tuple[int, ...], spec: Mapping[str, Any]) -> tup
 
 
 def _strided(results: Array, size: tuple[int, ...]) -> tuple[int, ...]:
-    """The map's own rows and columns if the tile is a whole number of times as large, else its."""
+    """The map's own rows and columns if the tile is a whole number of times as large, else its.
+
+    A volume's map is as large as its tile.
+    """
     found = results.shape[2:]
-    if len(found) != len(size) or not all(found):
+    if len(size) == 3 or len(found) != len(size) or not all(found):
         return size
     strides = {n / m for n, m in zip(size, found, strict=True)}
     return found if len(strides) == 1 and strides.pop().is_integer() else size

@@ -23,7 +23,7 @@ def tokens(tile):
 
 
 def pixels(tile):
-    """(2, Y, X): the tile and its double, in half precision."""
+    """(2, (Z,) Y, X): the tile and its double, in half precision."""
     return np.stack([tile[0], 2 * tile[0]]).astype(np.float16)
 
 
@@ -33,17 +33,22 @@ def channels_last(tile):
 
 
 def classes(tile):
-    """(Y, X): 0 to 3, a class every 25 grey values."""
+    """((Z,) Y, X): 0 to 3, a class every 25 grey values."""
     return (tile[0] // 25).astype(np.int64)
 
 
 def pieces(tile):
-    """(Y, X): a number for each bright piece."""
+    """((Z,) Y, X): a number for each bright piece."""
     return ndimage.label(tile[0] > 0)[0]
 
 
+def half(tile):
+    """(1, Z/2, Y/2, X/2): every second pixel."""
+    return tile[:, ::2, ::2, ::2]
+
+
 def centred(tile):
-    """(1, Y, X): the tile, less its own mean."""
+    """(1, (Z,) Y, X): the tile, less its own mean."""
     return tile - tile.mean()
 
 
@@ -52,6 +57,7 @@ GIVES = {
     "channels_last": channels_last,
     "classes": classes,
     "dense": patches,
+    "half": half,
     "pieces": pieces,
     "pixels": pixels,
     "tokens": tokens,
