@@ -549,7 +549,8 @@ def test_seams_are_enlarged_as_much_as_the_report_believes(tmp_path: Path) -> No
         labels=lambda _, box: np.zeros([b - a for a, b in box], np.uint32),
     )
     seam = Seam(axis=0, box=((55, 57), (0, 56)), transitions=1, expected=0.0)
-    picture.seam_picture(merged, seam, tmp_path / "seam.png")
+    section = picture.seam_section(merged, seam)
+    picture.seam_picture(merged, section, merged.labels, tmp_path / "seam.png")
     shown = imagecodecs.png_decode((tmp_path / "seam.png").read_bytes())
     assert shown.shape[:2] == (96 * report.SEAM_ZOOM, 128 * report.SEAM_ZOOM)
 

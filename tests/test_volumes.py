@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 from pictures import write_ome_zarr
-from test_merge_policies import written
+from running import are_the_same_objects, level0
+from scipy import ndimage
+from test_merge_policies import merged, written
 from toy import start_with
 
 from tilewright.bank import Bank, tile_name
@@ -188,3 +190,24 @@ def test_a_model_of_volumes_wants_an_image_with_slices(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 33), np.uint8))
     with pytest.raises(TilewrightError, match="has axes YX, and volumes takes volumes"):
         plan_image(Row(tmp_path / "a.tif", "a"), Params(input="."), model())
+
+
+# Merged ----------------------------------------------------------------------------------------
+
+SHAPES = [(21, 70, 61), (5, 33, 29), (13, 48, 95)]
+"""Several tiles along each axis, one that a tile holds, and one just longer than a tile."""
+
+
+def labelled(pixels: Array, connectivity: int = 1) -> Array:
+    """The untiled answer."""
+    near = ndimage.generate_binary_structure(3, connectivity)
+    return np.asarray(ndimage.label(pixels, near)[0])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_objects_that_fit_in_a_band_are_those_of_the_whole_volume(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    pixels = flat_balls(shape)
+    store = merged(tmp_path, written(tmp_path, pixels, "ZYX"), model(), "pieces")
+    assert are_the_same_objects(level0(store, "labels/everything"), labelled(pixels))

@@ -20,7 +20,7 @@ from tilewright.tiling import Box, Grid
 from .banked import Banked, plane_box, stack_axes
 from .components import link_components
 from .labels import link
-from .objects import paint_cores
+from .objects import crop, paint_cores
 from .seam import SeamMeter, grown
 from .slices import link_slices
 from .tables import Measure
@@ -67,7 +67,8 @@ class Merged:
         self.reader = reader
         self.grid = reader.grid
         self.banked = banked
-        read = banked.labels if merge["policy"] == "match" else banked.classes
+        self._keeps_valid = merge["policy"] == "match"
+        read = banked.labels if self._keeps_valid else banked.classes
         self._read = lru_cache(maxsize=KEPT)(read)  # boxes share tiles
         self.planes = [self._plane(p, merge) for p in range(len(reader.planes))]
         counts = [p.count for p in self.planes]
@@ -124,6 +125,16 @@ class Merged:
         labels = self._compose(plane, box).astype(self.dtype)
         labels[labels > 0] += self.dtype.type(self.offsets[plane])
         return labels
+
+    def by_tile(self, plane: int, box: Box) -> Array:
+        """What each tile found in its core by itself, as if nothing were matched: for a picture."""
+
+        def own(i: int) -> Array:
+            tile, found = self.grid.tile(i), self._read(plane, i).astype(np.int64)
+            found = crop(found, tile.valid, tile.core) if self._keeps_valid else found
+            return np.where(found > 0, found + (i << 32), 0)
+
+        return paint_cores(self.grid, box, np.dtype(np.int64), own)
 
     def write(self, store: StoreWriter, where: str, place: Placement) -> tuple[str, list[int]]:
         """Write the label pyramid, of which axes and shape come back.

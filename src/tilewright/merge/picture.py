@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import imagecodecs
 import numpy as np
 from skimage.segmentation import find_boundaries
 
-from tilewright.tiling import Box
+from tilewright.tiling import Box, Grid
 
 from .seam import Seam
 
-if TYPE_CHECKING:
-    from tilewright.tiling import Grid
-
 Array = np.ndarray[Any, Any]
+Labels = Callable[[int, Box], Array]
+"""Labels of a box of a plane."""
 WHOLE = 1536  # px: an image up to this side is shown whole
 CROP = 1024  # px: side of what is shown of a bigger one
 NEAR = 192  # px: side of a seam's picture
+TALLEST = 8  # picture rows per slice, however far apart they are
 OUTLINE = (255, 214, 10)
 CORE = (90, 200, 250)
 
@@ -30,7 +32,7 @@ class Pixels(Protocol):
     grid: Grid
 
     def raw(self, plane: int, window: Box, /) -> Array:
-        """Its pixels, (C, y, x)."""
+        """Its pixels, (C, (z,) y, x)."""
 
 
 class Pictured(Protocol):
@@ -58,22 +60,86 @@ class Plain:
         return np.zeros([stop - start for start, stop in box], np.uint8)
 
 
+@dataclass(frozen=True)
+class Section:
+    """What of a plane or volume a picture shows.
+
+    Parameters
+    ----------
+    box
+        In model pixels; of a volume, one pixel thick along the axis that isn't shown.
+    axes
+        Which of the box's axes are the picture's rows and columns.
+    tall
+        How many times a row is repeated: slices may be further apart than columns.
+    """
+
+    box: Box
+    axes: tuple[int, int]
+    tall: int = 1
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """For the report: the shown axes, and the pixel along the third one."""
+        names = "zyx"[-len(self.box) :]
+        hidden = [i for i in range(len(names)) if i not in self.axes]
+        shown = "".join(names[i] for i in self.axes)
+        return {"axes": shown, "tall": self.tall, **{names[i]: self.box[i][0] for i in hidden}}
+
+    def flat(self, array: Array) -> Array:
+        """An array (..., *box) as (..., rows, columns)."""
+        hidden = {i - len(self.box) for i in range(len(self.box)) if i not in self.axes}
+        return array.squeeze(tuple(hidden))
+
+
 def overview(merged: Pictured, path: Path) -> Path:
-    """Write the first plane's overlay: whole if small, else a crop from its middle.
+    """Write the first plane's, or a volume's middle slice's overlay.
+
+    It is whole if small, else a crop from its middle.
 
     Returns
     -------
     The file.
     """
-    shape = merged.grid.shape[-2:]
-    side = WHOLE if max(shape) <= WHOLE else CROP
-    return _write(merged, _around([n // 2 for n in shape], side, shape), path)
+    shape = merged.grid.shape
+    side = WHOLE if max(shape[-2:]) <= WHOLE else CROP
+    sides = (*[1] * (len(shape) - 2), side, side)
+    box = _around([n // 2 for n in shape], sides, shape)
+    return _write(merged, Section(box, (len(box) - 2, len(box) - 1)), merged.labels, path)
 
 
-def seam_picture(merged: Pictured, seam: Seam, path: Path) -> Path:
-    """Write the surroundings of a seam's middle, enlarged."""
-    middle = [(start + stop) // 2 for start, stop in seam.box[-2:]]
-    return _write(merged, _around(middle, NEAR, merged.grid.shape[-2:]), path, zoom=3)
+def seam_section(merged: Pictured, seam: Seam, steep: float = 1.0) -> Section:
+    """What shows a seam best: its surroundings, of a volume across where most objects meet.
+
+    A border between slices is shown from the side, by slices and columns.
+
+    Parameters
+    ----------
+    steep
+        Distance of two slices, in columns.
+    """
+    middle = [(start + stop) // 2 for start, stop in seam.box]
+    shape = merged.grid.shape
+    if len(shape) == 2:
+        return Section(_around(middle, (NEAR, NEAR), shape), (0, 1))
+    across = 1 if seam.axis == 0 else 0
+    middle[across] = seam.box[across][0] + _busiest(merged.labels(0, seam.box), seam.axis, across)
+    tall = min(TALLEST, max(1, round(steep))) if across else 1
+    sides = (NEAR // tall, 1, NEAR) if across else (1, NEAR, NEAR)
+    return Section(_around(middle, sides, shape), (0, 2) if across else (1, 2), tall)
+
+
+def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path) -> Path:
+    """Write a seam's surroundings, enlarged, with the outlines of some `labels`."""
+    return _write(merged, section, labels, path, zoom=3)
+
+
+def _busiest(labels: Array, axis: int, across: int) -> int:
+    """Where along `across` most objects meet at a seam, whose two sides `labels` are of."""
+    one, other = np.moveaxis(labels, axis, 0)
+    meet = (one != other) & (one > 0) & (other > 0)
+    across -= across > axis
+    return int(meet.sum(axis=1 - across).argmax())
 
 
 def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) -> Array:
@@ -102,22 +168,26 @@ def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) ->
     return np.ascontiguousarray(np.moveaxis(picture, 0, -1).astype(np.uint8))
 
 
-def _write(merged: Pictured, box: Box, path: Path, zoom: int = 1) -> Path:
+def _write(merged: Pictured, section: Section, labels: Labels, path: Path, zoom: int = 1) -> Path:
+    box, grid = section.box, merged.grid
     cores = ([], [])  # type: tuple[list[int], list[int]]
-    for axis, (found, (start, stop)) in enumerate(zip(cores, box, strict=True)):
-        side, extent = merged.grid.axes[axis - 2], merged.grid.shape[axis - 2]
+    for found, axis in zip(cores, section.axes, strict=True):
+        (start, stop), side, extent = box[axis], grid.axes[axis], grid.shape[axis]
         begins = [side.core(i, extent)[0] for i in range(1, side.count(extent))]
         found += [b - start for b in begins if start <= b < stop]
-    picture = overlay(merged.reader.raw(0, box), merged.labels(0, box), cores)
-    picture = np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1)
+    picture = overlay(section.flat(merged.reader.raw(0, box)), section.flat(labels(0, box)), cores)
+    picture = np.repeat(np.repeat(picture, zoom * section.tall, axis=0), zoom, axis=1)
     path.write_bytes(imagecodecs.png_encode(picture, level=6))
     return path
 
 
-def _around(middle: list[int], side: int, shape: tuple[int, ...]) -> Box:
-    """A box of at most `side` around a point, inside the image."""
-    starts = [max(0, min(m - side // 2, n - side)) for m, n in zip(middle, shape, strict=True)]
-    return tuple((s, min(s + side, n)) for s, n in zip(starts, shape, strict=True))
+def _around(middle: Sequence[int], sides: Sequence[int], shape: Sequence[int]) -> Box:
+    """A box of at most `sides` around a point, inside the image."""
+    found = []
+    for m, side, n in zip(middle, sides, shape, strict=True):
+        start = max(0, min(m - side // 2, n - side))
+        found.append((start, min(start + side, n)))
+    return tuple(found)
 
 
 def _stretched(channel: Array) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ from .banked import Banked, plane_box, stack_axes
 from .embeddings import write_embeddings
 from .maps import MergedMap
 from .merged import Merged
-from .picture import Pictured, Plain, overview, seam_picture
+from .picture import Pictured, Plain, overview, seam_picture, seam_section
 
 Array = np.ndarray[Any, Any]
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
+SIZES = ("area_px", "volume_px")  # columns whose percentiles the report gives
 
 
 def merge_group(
@@ -128,9 +129,9 @@ def merge_image(
         picture = overview(written.drawn, out / ref.id / Path(group.store).with_suffix(".png"))
         return (
             written.facts
-            | {"store": f"{ref.id}/{group.store}", "area_px": written.areas}
+            | {"store": f"{ref.id}/{group.store}", **written.sizes}
             | {"weights": banks[0].header["weights"]}
-            | pictures(written, ref, picture, shown)
+            | pictures(written, scene, picture, shown)
         )
 
 
@@ -148,11 +149,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: facts for store and report, what is drawn, areas and a map to be shown."""
+    """What was written: facts for store and report, what is drawn, sizes and a map to be shown."""
 
     facts: dict[str, Any]
     drawn: Pictured
-    areas: list[float] | None = None
+    sizes: dict[str, list[float]] = field(default_factory=dict)
     mapped: Pictured | None = None
 
 
@@ -166,8 +167,8 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     store.table(scene.group.task, table)
     facts = merged.facts() | {"objects": len(table.obs["id"])}
-    areas = table.obs.get("area_px")
-    return Written(facts, merged, None if areas is None else _quantiles(areas))
+    sizes = {name: _quantiles(table.obs[name]) for name in SIZES if name in table.obs}
+    return Written(facts, merged, sizes)
 
 
 def write_map(store: StoreWriter, scene: Scene) -> Written:
@@ -216,16 +217,25 @@ def visited(reader: TileReader, banked: Banked) -> dict[str, Any]:
     return {"grid": reader.grid.counts, "total": total, "visited": total - banked.skipped}
 
 
-def pictures(written: Written, ref: ImageRef, picture: Path, shown: Path) -> dict[str, str]:
-    """Put the report's pictures into `shown`; their names by role."""
-    drawn = written.drawn
-    made = {"overview": shutil.copyfile(picture, shown / f"{ref.key}.png").name}
+def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict[str, Any]:
+    """Put the report's pictures into `shown`; their names by role, and where the seam's is."""
+    drawn, key = written.drawn, scene.ref.key
+    made: dict[str, Any] = {"overview": shutil.copyfile(picture, shown / f"{key}.png").name}
     worst = drawn.meter.worst() if isinstance(drawn, Merged) and drawn.measure else None
-    if worst and worst[0].transitions:
-        made["seam"] = seam_picture(drawn, worst[0], shown / f"{ref.key}-seam.png").name
+    if isinstance(drawn, Merged) and worst and worst[0].transitions:
+        section = seam_section(drawn, worst[0], _steep(scene.place))
+        made["seam_at"] = section.where
+        for role, labels in (("seam", drawn.labels), ("seam_before", drawn.by_tile)):
+            made[role] = seam_picture(drawn, section, labels, shown / f"{key}-{role}.png").name
     if written.mapped:
-        made["mapped"] = overview(written.mapped, shown / f"{ref.key}-map.png").name
+        made["mapped"] = overview(written.mapped, shown / f"{key}-map.png").name
     return made
+
+
+def _steep(place: Placement) -> float:
+    """How far apart slices are, in columns; 1 where it isn't known."""
+    sides = place.sides()
+    return sides["z"] / sides["x"]
 
 
 def _small(reader: TileReader) -> bool:
@@ -245,6 +255,6 @@ def _channel_names(ref: ImageRef, reader: TileReader) -> list[str]:
     return [f"channel {i}" for i in range(reader.channels)]
 
 
-def _quantiles(areas: Array) -> list[float]:
-    """The 5th, 50th and 95th percentile of areas in px."""
-    return [round(float(q), 1) for q in np.percentile(areas, [5, 50, 95])] if len(areas) else []
+def _quantiles(sizes: Array) -> list[float]:
+    """The 5th, 50th and 95th percentile."""
+    return [round(float(q), 1) for q in np.percentile(sizes, [5, 50, 95])] if len(sizes) else []
