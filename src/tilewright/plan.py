@@ -43,6 +43,7 @@ MERGE_CODE = (
     "merge/labels.py",
     "merge/seam.py",
     "merge/tables.py",
+    "merge/runs.py",
     "merge/picture.py",
     "merge/groups.py",
     "merge/components.py",

@@ -66,9 +66,9 @@ def unite(edges: Edges, first: Array, uncut: Array) -> Array:
     Returns
     -------
     root
-        (objects,) int64, the lowest row of the object's group; its own where it is alone.
+        (objects,) integers, the lowest row of the object's group; its own where it is alone.
     """
-    root = np.arange(len(uncut))
+    root = np.arange(len(uncut), dtype=np.min_scalar_type(len(uncut)))
     nodes, ends = np.unique(edges.nodes, return_inverse=True)
     ends = ends.reshape(-1, 2)
     tile = np.searchsorted(first, nodes, side="right") - 1

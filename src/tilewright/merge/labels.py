@@ -20,7 +20,7 @@ import numpy as np
 from tilewright.tiling import Box, Grid, Tile, shared
 
 from .groups import Edges, unite
-from .objects import AREA, CORE, CUT, counts, crop
+from .objects import AREA, CORE, CUT, counts, crop, rim, row, rows, tally
 
 Array = np.ndarray[Any, Any]
 ReadLabels = Callable[[int], Array]
@@ -30,6 +30,9 @@ SAME = 0.25  # least IoU of two whole views of one object
 PIECES = 0.4  # least mean share of two views of an object that a tile cuts
 BRANCH = 0.75  # least share of a branch of an object that a tile sees in several pieces
 
+Pair = tuple[int, int, tuple[Array, Array, Array]]
+"""Two tiles, the first before the second, and what `match` gives of them."""
+
 DROPPED, MATCHED, PART, OWNER = 0, 1, 2, 3
 """Roles. An `OWNER` paints its group; a `PART` paints its own core, in a group that no tile saw
 whole; a `MATCHED` object is painted by its group's owner; a `DROPPED` one is of no group."""
@@ -37,18 +40,19 @@ whole; a `MATCHED` object is painted by its group's owner; a `DROPPED` one is of
 
 @dataclass(frozen=True)
 class View:
-    """What one tile saw: its labels on the valid region, and its object table."""
+    """What one tile saw: its labels on `box`, a part of its valid region, and its object table."""
 
     tile: Tile
     labels: Array
     table: Array
+    box: Box
 
-    def counts(self, box: Box | None) -> Array:
-        """Pixels of each id, 0 included, in a box of the valid region; None is nowhere."""
+    def counts(self, part: Box | None) -> Array:
+        """Pixels of each id, 0 included, in a part of the box; None is nowhere."""
         n = len(self.table)
-        if box is None:
+        if part is None:
             return np.zeros(n + 1, np.int64)
-        return counts(crop(self.labels, self.tile.valid, box), n)
+        return counts(crop(self.labels, self.box, part), n)
 
 
 def match(a: View, b: View, min_iou: float = SAME) -> tuple[Array, Array, Array]:
@@ -98,10 +102,10 @@ def _overlaps(a: View, b: View) -> tuple[Array, Array, Array]:
     box = shared(a.tile.valid, b.tile.valid)
     if box is None:
         return (np.zeros(0, np.int64),) * 3
-    in_a, in_b = (crop(v.labels, v.tile.valid, box) for v in (a, b))
+    in_a, in_b = (crop(v.labels, v.box, box) for v in (a, b))
     met = (in_a > 0) & (in_b > 0)
     base = len(b.table) + 1
-    packed, m = np.unique(in_a[met].astype(np.int64) * base + in_b[met], return_counts=True)
+    packed, m = tally(in_a[met].astype(np.int64) * base + in_b[met])
     ids_a, ids_b = np.divmod(packed, base)
     return ids_a, ids_b, m
 
@@ -130,10 +134,10 @@ def link(
     grid
         The tiles.
     read_labels
-        Called with a tile's number, about twice for each tile that has objects; at most 3^axes
-        tiles are held.
+        Called with a tile's number, about twice for each tile that has objects (five times for
+        each of a volume).
     tables
-        Each tile's object table, in row-major order of tiles.
+        Each tile's object table, in row-major order of tiles; three columns are enough.
     min_iou
         Least IoU of two whole views of one object.
     """
@@ -143,18 +147,39 @@ def link(
 
 def pairs(
     grid: Grid, read_labels: ReadLabels, tables: Sequence[Array], min_iou: float = SAME
-) -> Iterator[tuple[int, int, tuple[Array, Array, Array]]]:
+) -> Iterator[Pair]:
     """Each pair of tiles that meet and hold objects, with its matches."""
+    for number in range(rows(grid)):
+        yield from row_pairs(grid, number, read_labels, tables.__getitem__, min_iou)
 
-    @lru_cache(maxsize=int(3 ** len(grid.shape)))  # a tile's neighbours are soon the next tile's
+
+def row_pairs(
+    grid: Grid,
+    number: int,
+    read_labels: ReadLabels,
+    table: Callable[[int], Array],
+    min_iou: float = SAME,
+) -> Iterator[Pair]:
+    """The pairs whose first tile is in one row of tiles; rows can be matched in any order.
+
+    Of other rows' tiles only what this row may see is held, and of each row three tiles.
+    """
+    beside = grid.tile(row(grid, number)[0]).valid[:-1]
+    ahead = int(3 ** (len(grid.shape) - 1)) // 2  # rows that come later and meet this one
+
+    @lru_cache(maxsize=3 * (1 + ahead))
     def view(i: int) -> View:
-        return View(grid.tile(i), read_labels(i), tables[i])
+        tile = grid.tile(i)
+        box = shared(tile.valid, (*beside, tile.valid[-1]))
+        assert box is not None  # noqa: S101 - it meets a tile of the row
+        labels = crop(read_labels(i), tile.valid, box)
+        return View(tile, labels if box == tile.valid else labels.copy(), table(i), box)
 
-    for tile in grid:
-        if len(tables[tile.index]):
-            for i in grid.meeting(tile.valid):
-                if i > tile.index and len(tables[i]):
-                    yield tile.index, i, match(view(tile.index), view(i), min_iou)
+    for index in row(grid, number):
+        if len(table(index)):
+            for i in grid.meeting(grid.tile(index).valid):
+                if i > index and len(table(i)):
+                    yield index, i, match(view(index), view(i), min_iou)
 
 
 def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
@@ -167,33 +192,38 @@ def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
     every id has pixels. Ids are 1..N in the order of each group's first member.
     """
     first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
-    area, core, cut = (_column(tables, c) for c in (AREA, CORE, CUT))
-    uncut = cut == 0
+    core, uncut = _column(tables, CORE), _column(tables, CUT) == 0
     root = unite(edges, first, uncut)
-    owner = _owners(root, core, uncut)
-    owned, size = np.zeros(len(root), bool), np.bincount(root, minlength=len(root))
+    alone = np.ones(len(root), bool)
+    member = np.flatnonzero(root != np.arange(len(root), dtype=root.dtype))
+    alone[member] = alone[root[member]] = False
+    able = uncut & (core > 0)
+    owner = _owners(root, core, np.flatnonzero(able & ~alone))
+    owned = able & alone
     owned[root[owner]] = True
-    paints = (core > 0) & ~owned[root]
+    paints = (core > 0) & (alone | ~owned[root])
     paints[owner] = True
-    paints &= ~((size[root] == 1) & uncut & (2 * core < area))
+    paints &= ~(alone & uncut & (core < _column(tables, AREA) - core))
 
     kept = np.zeros(len(root), bool)
     kept[root[paints]] = True
-    count = int(kept.sum())
-    ids = np.where(kept[root], np.cumsum(kept)[root], 0)
-    role = np.select([ids == 0, ~paints, owned[root]], [DROPPED, MATCHED, OWNER], PART)
-    ids = ids.astype(np.min_scalar_type(count))
-    return Resolved(grid, first, ids, role.astype(np.uint8), count)
+    count = int(np.count_nonzero(kept))
+    ids = np.cumsum(kept, dtype=np.min_scalar_type(count))[root]
+    ids[~kept[root]] = 0
+    role = np.full(len(root), PART, np.uint8)
+    role[owned[root]] = OWNER
+    role[~paints] = MATCHED
+    role[ids == 0] = DROPPED
+    return Resolved(grid, first, ids, role, count)
 
 
 def _column(tables: Sequence[Array], column: int) -> Array:
     return np.concatenate([t[:, column] for t in tables])
 
 
-def _owners(root: Array, core: Array, uncut: Array) -> Array:
-    """The uncut member with most core pixels, at least one, of each group that has one."""
-    able = np.flatnonzero(uncut & (core > 0))
-    order = able[np.lexsort((able, -core[able], root[able]))]
+def _owners(root: Array, core: Array, able: Array) -> Array:
+    """Of those that may own, the one with most core pixels of each group that has one."""
+    order = able[np.lexsort((able, ~core[able], root[able]))]
     return order[np.unique(root[order], return_index=True)[1]]
 
 
@@ -254,10 +284,10 @@ class Resolved:
                 part = shared(tile.valid, box)
                 assert part is not None  # noqa: S101 - `meeting` says so
                 labels = crop(read_labels(i), tile.valid, part).copy()  # not the whole tile
-                seen.append((i, part, labels))
+                seen.append((tile, part, labels))
                 self._paint_core(canvas, box, tile, part, labels)
-        for i, part, labels in seen:
-            self._fill_background(crop(canvas, box, part), i, labels)
+        for tile, part, labels in seen:
+            self._fill_background(canvas, box, tile, part, labels)
         return canvas
 
     def _paint_core(self, canvas: Array, box: Box, tile: Tile, part: Box, labels: Array) -> None:
@@ -266,6 +296,14 @@ class Resolved:
             lut = self.lut(tile.index, OWNER, PART)
             crop(canvas, box, core)[...] = lut[crop(labels, part, core)]
 
-    def _fill_background(self, canvas: Array, tile: int, labels: Array) -> None:
-        free = canvas == 0
-        canvas[free] = self.lut(tile, OWNER)[labels[free]]
+    def _fill_background(
+        self, canvas: Array, box: Box, tile: Tile, part: Box, labels: Array
+    ) -> None:
+        """Outside the core: inside it, owners have painted already."""
+        lut = self.lut(tile.index, OWNER)
+        for side in rim(tile.valid, tile.core):
+            strip = shared(side, part)
+            if strip is not None:
+                own = crop(canvas, box, strip)
+                free = own == 0
+                own[free] = lut[crop(labels, part, strip)[free]]

@@ -5,7 +5,7 @@ The worker calls `prepare` on what a model returns; `labels` matches and paints 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cc3d
@@ -81,6 +81,38 @@ def paint_cores(grid: Grid, box: Box, dtype: np.dtype[Any], read: Callable[[int]
         if part is not None:
             crop(canvas, box, part)[...] = crop(read(i), core, part)
     return canvas
+
+
+def row(grid: Grid, number: int) -> range:
+    """The tiles of one row: all along the last axis."""
+    length = grid.counts[-1]
+    return range(number * length, (number + 1) * length)
+
+
+def rows(grid: Grid) -> int:
+    """How many rows of tiles there are."""
+    return len(grid) // grid.counts[-1]
+
+
+def rim(outer: Box, inner: Box) -> Iterator[Box]:
+    """What of a box is outside a box in it, as boxes that don't meet."""
+    for k, ((start, stop), (first, last)) in enumerate(zip(outer, inner, strict=True)):
+        for side in ((start, first), (last, stop)):
+            if side[0] < side[1]:
+                yield (*inner[:k], side, *outer[k + 1 :])
+
+
+def tally(values: Array) -> tuple[Array, Array]:
+    """Distinct values, ascending, and how often each is there: as `numpy.unique`.
+
+    Neighbours are mostly equal: only the runs of equal values are sorted.
+    """
+    if not len(values):
+        return values, np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    found, place = np.unique(values[starts], return_inverse=True)
+    lengths = np.diff(starts, append=len(values))
+    return found, np.bincount(place, lengths, len(found)).astype(np.int64)
 
 
 def counts(labels: Array, n: int) -> Array:

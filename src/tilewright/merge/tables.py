@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cc3d
 import numpy as np
 
 from tilewright.frames import Table
 from tilewright.store import Placement
+
+from .runs import Runs
 
 Array = np.ndarray[Any, Any]
 Plane = tuple[int, int]
@@ -104,8 +105,6 @@ class Measure:
         self._stop = np.zeros((count + 1, axes), np.int64)
         self._light = np.zeros((count + 1, channels), kind)
         self._volumes = volumes
-        self._seen = np.zeros(count + 1, bool)
-        self._rank = np.zeros(count + 1, np.uint32)
 
     def add(
         self, labels: Array, image: Array | None, origin: Sequence[int], *, plane: Plane = (0, 0)
@@ -130,11 +129,16 @@ class Measure:
         plane
             Its time point and slice; the slice is 0 where `labels` have several.
         """
-        ids, local = self._compact(labels)
-        light = None if image is None else self._light_of(ids, local, image)
+        runs = Runs(labels)
+        light = None if image is None else runs.light(image, self._light.dtype)
+        area, *places = runs.shapes()
         if self._volumes and labels.ndim == 2:
-            local, origin = local[None], (plane[1], *origin)
-        return Part(plane, ids, *_shape(local, np.asarray(origin)), light)
+            places = [np.insert(p, 0, at, axis=1) for p, at in zip(places, (0, 0, 1), strict=True)]
+            origin = (plane[1], *origin)
+        sums, first, stop = places
+        corner = np.asarray(origin)
+        sums = sums + area[:, None] * corner
+        return Part(plane, runs.ids, area, sums, first + corner, stop + corner, light)
 
     def include(self, part: Part) -> None:
         """Add what was measured of a box; floats are summed in the order of these calls."""
@@ -191,15 +195,6 @@ class Measure:
             },
         )
 
-    def _compact(self, labels: Array) -> tuple[Array, Array]:
-        """The labels in a box, ascending, and the box renumbered 1.. in that order."""
-        self._seen[labels] = True
-        self._seen[0] = False
-        present = np.flatnonzero(self._seen)
-        self._seen[present] = False
-        self._rank[present] = np.arange(1, len(present) + 1)
-        return present, self._rank[labels]
-
     def _place(self, present: Array, plane: Plane) -> None:
         """Note the plane of labels, or the first of them; refuse one that is elsewhere already."""
         first = self._plane[present, 0] < 0
@@ -208,16 +203,6 @@ class Measure:
         if np.any(before[:, :same] != plane[:same]):
             raise ValueError("a label is in two planes; ids must be unique over all planes")
         self._plane[present[first]] = plane
-
-    def _light_of(self, ids: Array, local: Array, image: Array) -> Array:
-        """Intensities summed per object and channel."""
-        inside = local > 0
-        rank = local[inside].astype(np.intp) - 1
-        light = np.zeros((len(ids), len(image)), self._light.dtype)
-        for c, channel in enumerate(image):
-            # In pixel order, exact for integers; bincount would sum those in float64.
-            np.add.at(light[:, c], rank, channel[inside].astype(light.dtype))
-        return light
 
     def _shapes(self, ids: Array, centroid: Array, placement: Placement) -> dict[str, Array]:
         """Columns of area, centroid and bounding box."""
@@ -250,16 +235,6 @@ class Measure:
         if placement.z_um:
             found["centroid_z_um"] = centre * placement.z_um
         return found
-
-
-def _shape(local: Array, origin: Array) -> tuple[Array, Array, Array, Array]:
-    """Area, sums of positions, first and stop of the objects 1.. of a box."""
-    found = cc3d.statistics(np.ascontiguousarray(local), no_slice_conversion=True)
-    area = found["voxel_counts"][1:].astype(np.int64)
-    box = found["bounding_boxes"][1:].astype(np.int64)  # per axis its first and its last pixel
-    # Whole numbers below 2^53 again: sums of pixel positions.
-    sums = np.rint(found["centroids"][1:] * area[:, None]).astype(np.int64)
-    return area, sums + area[:, None] * origin, box[:, ::2] + origin, box[:, 1::2] + 1 + origin
 
 
 def _names(names: Sequence[str] | None, channels: int) -> tuple[str, ...]:
