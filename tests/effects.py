@@ -21,6 +21,7 @@ from toy import image, job, recipe, start
 from tilewright import ModelSpec, TileSpec, tiles
 from tilewright.bank import Bank
 from tilewright.cli import main
+from tilewright.cuts import jobs_of
 from tilewright.errors import TilewrightError
 from tilewright.fields import model_spec
 from tilewright.fit import plan_image
@@ -28,7 +29,6 @@ from tilewright.inputs import Row
 from tilewright.jobs import Group
 from tilewright.merge.stores import check_banks
 from tilewright.params import Params
-from tilewright.plan import jobs_of
 from tilewright.registry import Registry
 from tilewright.spec import Resolution
 from tilewright.validate import check_files

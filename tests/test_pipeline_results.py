@@ -207,6 +207,15 @@ def test_every_image_has_a_picture_of_its_own_proportions(outdir: Path, name: st
     )
 
 
+def test_run_json_says_where_each_jobs_time_went(outdir: Path) -> None:
+    run = json.loads((outdir / "run.json").read_text())
+    jobs = run["measured"]["jobs"]
+    assert len(jobs) == run["times"]["PREDICT"]["tasks"]
+    assert sum(job["tiles"] for job in jobs) == run["counts"]["tiles"]
+    assert all(job["seconds"] >= job["load"] > 0 for job in jobs)
+    assert run["measured"]["seconds_per_tile"] > 0
+
+
 def test_small_images_share_their_tasks(outdir: Path) -> None:
     assert [t[0] for t in tasks(outdir)] == ["PLAN", "PREDICT", "MERGE", "REPORT"]
 

@@ -12,12 +12,13 @@ import pytest
 import tifffile
 import yaml
 
-from tilewright.errors import TilewrightError
+from tilewright.cuts import packs
+from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.fit import Planned
 from tilewright.inputs import Row, check_ids
 from tilewright.jobs import ImageRef, Job
 from tilewright.params import Params, check_params
-from tilewright.plan import Plan, check_places, make_plan, packs, write_plan
+from tilewright.plan import Plan, check_places, make_plan, write_plan
 from tilewright.preprocess import TileReader
 from tilewright.registry import ROOT, Registry
 from tilewright.tiling import Grid, TileAxis
@@ -64,12 +65,31 @@ def test_small_images_share_one_job(tmp_path: Path) -> None:
 def test_a_big_image_is_cut_into_jobs_that_hold_every_tile_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tilewright.plan.JOB_PIXELS", 3 * 256 * 256)
+    monkeypatch.setattr("tilewright.cuts.JOB_PIXELS", 3 * 256 * 256)
     grey(tmp_path / "in" / "a.tif", (300, 300))
     plan = planned(tmp_path, tile_size=256)
     tiles = [n for job in plan.jobs for _, a, b in job.parts for n in range(a, b)]
     assert len(plan.jobs) > 1
     assert tiles == list(range(plan.tiles))
+
+
+def test_minutes_and_seconds_say_how_many_tiles_a_job_has(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif", (1000, 1000))
+    whole = planned(tmp_path, tile_size=256)
+    plan = planned(tmp_path, tile_size=256, job_minutes=0.5, seconds_per_tile=6)
+    tiles = [stop - start for j in plan.jobs for _, start, stop in j.parts]
+    assert sum(tiles) == whole.tiles > 5
+    assert max(tiles) <= 5
+    assert plan.recipe.digest == whole.recipe.digest, "numbers don't depend on how jobs are cut"
+    slow = planned(tmp_path, tile_size=256, job_minutes=0.5, seconds_per_tile=600)
+    assert len(slow.jobs) == whole.tiles
+
+
+@pytest.mark.parametrize("given", [{"job_minutes": 10}, {"seconds_per_tile": 0.1}])
+def test_minutes_without_seconds_are_refused(tmp_path: Path, given: dict[str, float]) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    with pytest.raises(ProblemsError, match=r"needed together.*Give both, or neither"):
+        planned(tmp_path, **given)
 
 
 def test_jobs_come_back_from_their_files(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def picture() -> Array:
 @pytest.fixture
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """A plan of the picture in each layout, for a machine on which it is big."""
-    monkeypatch.setattr("tilewright.plan.SCAN_PIXELS", 1000)
+    monkeypatch.setattr("tilewright.cuts.SCAN_PIXELS", 1000)
     monkeypatch.setattr("tilewright.formats.CACHE_BYTES", 0)
     (tmp_path / "in").mkdir()
     for name, layout in LAYOUTS.items():

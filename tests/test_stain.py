@@ -14,7 +14,7 @@ from pictures import Array, reference
 from skimage.data import immunohistochemistry
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNormalizer
 
-from tilewright import plan, stain
+from tilewright import cuts, stain
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.fit import plan_image
 from tilewright.inputs import Row
@@ -129,11 +129,11 @@ def test_statistics_found_ahead_give_the_same_and_hold_the_fit(tmp_path: Path) -
 def test_a_big_images_fit_is_found_once_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], ahead: bool
 ) -> None:
-    monkeypatch.setattr(plan, "SCAN_PIXELS", 1000)
+    monkeypatch.setattr(cuts, "SCAN_PIXELS", 1000)
     path = Path(saved(tmp_path, TISSUE).path)
     spec = dataclasses.replace(model("macenko", size=60), **fields)
     planned = plan_image(Row(path, "a"), Params(input="."), spec)
-    assert plan.needs_scan(planned, spec) is ahead
+    assert cuts.needs_scan(planned, spec) is ahead
 
 
 def test_a_bigger_image_is_fitted_to_an_even_share_of_its_pixels(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from tilewright.bank import Bank, tile_name
 from tilewright.errors import TilewrightError
 from tilewright.jobs import ImageRef
 from tilewright.preprocess import TileReader
+from tilewright.timing import Timing
 from tilewright.worker import QUEUE, batched, read_ahead, run_job
 
 
@@ -78,6 +81,19 @@ def test_a_model_that_runs_out_of_memory_gives_the_same_bank(tmp_path: Path) -> 
     fits = predicted(tmp_path, "fits.bank", predict="runs_out_of_memory", holds=4)
     halved = predicted(tmp_path, "halved.bank", predict="runs_out_of_memory", holds=1)
     assert fits.read_bytes() == halved.read_bytes()
+
+
+def test_a_job_says_where_its_time_went(tmp_path: Path) -> None:
+    timing = Timing()
+    begin = start("scripts/run_trouble.py", predict="runs_out_of_memory", holds=1)
+    out = tmp_path / "a.bank"
+    run_job(job(image(tmp_path)), recipe(), out, start=begin, weights="", timing=timing)
+    assert (timing.tiles, timing.batch, timing.device) == (9, 1, "cpu")
+    for part in ("load", "forward", "read", "write"):
+        assert getattr(timing, part) > 0, part
+    assert 0 <= timing.read_wait < 20
+    timing.save(tmp_path)
+    assert json.loads((tmp_path / "timing.json").read_text())["host"] == socket.gethostname()
 
 
 TROUBLE = [

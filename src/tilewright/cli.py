@@ -19,6 +19,7 @@ from . import __version__, contribute, inplace
 from .envs import envs
 from .errors import BAD_DATA, INTERNAL, TilewrightError
 from .launch import EXIT_CODES, absolute, pipeline
+from .measured import suggestion
 from .params import Params
 from .registry import ROOT, Choice
 
@@ -131,6 +132,8 @@ def plan(as_json: bool, **given: Any) -> None:
     gives = made.recipe.spec.gives
     sees = f"{told}; the model sees {gigabytes:.2f} GB of float32"
     console.print(f"{sees} and gives {gives}.", soft_wrap=True)
+    said = suggestion(Path(absolute(given).get("outdir", "results")), made.recipe.model)
+    console.print(said, soft_wrap=True, end="\n" if said else "")
     for row, why in made.bad:
         console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
     if made.bad:

@@ -43,6 +43,7 @@ Text = Annotated[str, BeforeValidator(_text)]
 Folder = Annotated[Text, AfterValidator(_absolute)]
 Pixels = Annotated[int, Field(ge=0)]
 Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Region = Annotated[tuple[Pixels, Pixels, PositiveInt, PositiveInt], BeforeValidator(_box)]
 
 
@@ -91,6 +92,10 @@ class Params(BaseModel):
     """Stop before any work when one image is bad, in place of leaving it out."""
     pack: Annotated[int, Field(ge=1, le=1024)] = 64
     """At most this many small images share a task."""
+    job_minutes: Minutes | None = None
+    """How long a prediction task should take; with `seconds_per_tile`, in place of 2^28 pixels."""
+    seconds_per_tile: Minutes | None = None
+    """How long a tile takes, as `./tilewright plan` says that an earlier run measured."""
     predict_timeout: PositiveInt = 600
     """Seconds a model may be silent before it is stopped."""
     publish: Literal["copy", "link"] = "copy"

@@ -95,6 +95,10 @@ class ModelProcess:
     ----------
     batch_limit
         Tiles in the largest batch worth sending; None until memory has run out.
+    device_name
+        What people call the device; known when the first result is there.
+    seconds
+        That the script has spent in `predict`, by its own clock.
 
     Raises
     ------
@@ -124,6 +128,7 @@ class ModelProcess:
         self.timeout, self.log = timeout, log
         self.env = child_env(self.python.parents[1]) if env is None else env
         self.batch_limit: int | None = None
+        self.device_name, self.seconds = device, 0.0
         self._versions: dict[str, str] | None = None
         self._sent = 0
         self._waiting: dict[int, Answer | None] = {}
@@ -158,6 +163,7 @@ class ModelProcess:
             if "error" in answer:
                 raise self._failed(answer["error"])
             self._versions = {k: answer[k] for k in ("python", "numpy")}
+            self.device_name = answer["device"]
         return self._versions
 
     def predict(self, tiles: Array) -> Array:
@@ -265,6 +271,7 @@ class ModelProcess:
         if "oom" in header:
             self._halve(tiles)
             return None
+        self.seconds += header["seconds"]
         self.check(results, tiles)
         return results
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from . import environments, weights
 from .configs import config_values
+from .cuts import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
 from .documents import read_document
 from .errors import USAGE, ProblemsError, TilewrightError
 from .fit import Planned, plan_image
@@ -26,16 +24,12 @@ from .inputs import Row, rows
 from .jobs import Group, Job, Recipe, digest, save
 from .kept import default_folder
 from .params import Params, check_params
-from .preprocess import needs_statistics
 from .registry import Choice, Registry, code_digests
 from .results import check_output
 from .spec import POLICIES, ModelSpec
 
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""
-JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
-SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead
-DECODE_LIMIT = 4.0  # times a file may be decoded before a tiled copy pays
 MERGE_CODE = (
     "store.py",
     "pyramid.py",
@@ -163,6 +157,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
     found: list[Row] = []
     try:
         choice, spec, values = resolve(params, here)
+        sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
         recipe = choice.recipe(spec, values)
         here_already = weights.find(choice, Path(str(params.weights_dir)))
@@ -355,6 +350,7 @@ def cut(
         "code": digest(code_digests(MERGE_CODE)),
     }
     store = choice.store(params.variant)
+    spec = sized(spec, params)
     groups, jobs, scans = [], [], set()
     for members in packs(images, params.pack, spec):
         name = group_name(members[0].ref.id)
@@ -365,63 +361,6 @@ def cut(
         if needs_scan(keyed[0], spec):
             scans.add(name)
     return groups, jobs, scans
-
-
-def group_name(first: str) -> str:
-    """A group's name, safe as a file name and without `_`: its first image's id, and a digest."""
-    plain = re.sub("[^A-Za-z0-9.-]+", "-", first).strip("-.")[:40]
-    return f"{plain or 'image'}-{digest(first)[:8]}"  # never a leading `-`: an option to `ln`
-
-
-def job_pixels(spec: ModelSpec, image: Planned) -> int:
-    """Model pixels one job may hold."""
-    return spec.tiles_per_task * image.tile_pixels if spec.tiles_per_task else JOB_PIXELS
-
-
-def needs_scan(image: Planned, spec: ModelSpec) -> bool:
-    """Whether pixels are needed ahead: statistics of a big image, or a tiled copy of its file."""
-    ahead = needs_statistics(spec) and image.counted > SCAN_PIXELS
-    return ahead or image.decode_factor > DECODE_LIMIT
-
-
-def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Planned]]:
-    """Big images alone; small ones together in the order of their ids.
-
-    A pack ends where the content says so (an image's fingerprint), so that one more image changes
-    one or two packs and not all that follow.
-    """
-    pack: list[Planned] = []
-    pixels = 0
-    for image in images:
-        size, room = image.tiles * image.tile_pixels, job_pixels(spec, image)
-        if needs_scan(image, spec) or size > room:
-            yield [image]
-            continue
-        if pack and (len(pack) == most or pixels + size > room):
-            yield pack
-            pack, pixels = [], 0
-        pack.append(image)
-        pixels += size
-        nearly_full = 4 * len(pack) >= 3 * most or 4 * pixels >= 3 * room
-        if nearly_full and int(image.ref.fingerprint[:8], 16) % 8 == 0:
-            yield pack
-            pack, pixels = [], 0
-    if pack:
-        yield pack
-
-
-def jobs_of(group: str, members: list[Planned], spec: ModelSpec) -> Iterator[Job]:
-    """A group's jobs: one for a pack, as many as its tiles need for a big image."""
-    first = members[0]
-    per_job = max(1, job_pixels(spec, first) // first.tile_pixels)
-    if len(members) > 1 or first.tiles <= per_job:
-        refs = tuple(m.ref for m in members)
-        yield Job(group, 0, refs, tuple((m.ref.key, 0, m.tiles) for m in members))
-        return
-    count = math.ceil(first.tiles / per_job)
-    bounds = [first.tiles * i // count for i in range(count + 1)]
-    for number, (start, stop) in enumerate(pairwise(bounds)):
-        yield Job(group, number, (first.ref,), ((first.ref.key, start, stop),))
 
 
 def write_plan(plan: Plan, out: Path) -> None:

@@ -47,6 +47,7 @@ TILE_CODE = (
     "postprocess.py",
     "pipe.py",
     "results.py",
+    "timing.py",
     "worker.py",
 )
 """The modules that read, prepare and run a tile: a change of one changes the recipe."""

@@ -23,6 +23,7 @@ from .environments import home
 from .errors import TilewrightError
 from .jobs import Recipe
 from .manifest import TASK_NAMES
+from .measured import collect
 from .params import Params
 from .registry import Registry
 from .spec import ModelSpec
@@ -165,6 +166,7 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
         "failed": failed,
         "images": images,
         "times": times(tasks),
+        "measured": collect(tasks),
     }
 
 

@@ -233,13 +233,16 @@ def _load(load: Load, hello: dict[str, Any], answers: FileIO) -> Any:
         traceback.print_exc()
         _send(answers, {"error": _sentence(error)})
         sys.exit(1)
-    _send(answers, {"ready": True, "python": platform.python_version(), "numpy": np.__version__})
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    _send(answers, {"ready": True, **versions, "device": _device_name(hello["device"])})
     return model
 
 
 def _answer(predict: Predict, model: Any, tiles: np.ndarray, spec: dict[str, Any]) -> Message:
+    begun = time.perf_counter()
     try:
-        return {}, _results(predict(model, tiles), spec, spatial(tiles.shape, spec))
+        results = _results(predict(model, tiles), spec, spatial(tiles.shape, spec))
+        return {"seconds": round(time.perf_counter() - begun, 6)}, results
     except Exception as error:  # noqa: BLE001  # told to the worker, whatever it is
         if not _is_out_of_memory(error):
             traceback.print_exc()
@@ -274,6 +277,14 @@ def _has_bf16(device: str) -> bool:
     if torch is None or torch.version.hip:
         return torch is not None
     return bool(torch.cuda.get_device_capability(device)[0] >= 8)
+
+
+def _device_name(device: str) -> str:
+    """What people call the device, where torch knows it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not device.startswith("cuda") or not torch.cuda.is_available():
+        return device
+    return str(torch.cuda.get_device_name(device))
 
 
 def _free_memory() -> None:

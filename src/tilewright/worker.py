@@ -30,6 +30,7 @@ from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
 from .registry import ROOT
 from .spec import ModelSpec
+from .timing import Timing
 
 Array = np.ndarray[Any, Any]
 QUEUE = 2  # batches read while the model works: enough to hide reading, little memory
@@ -80,8 +81,14 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
         )
 
     progress = ProgressFile(Path(folder) / name) if folder else None
+    timing = Timing()
     last_try = os.environ.get("TILEWRIGHT_LAST_TRY") == "true"
-    run_job(job, recipe, out, start=start, weights=weights, progress=progress, forgive=last_try)
+    with timing.adds("seconds"):
+        run_job(
+            job, recipe, out, start=start, weights=weights, progress=progress, forgive=last_try,
+            timing=timing,
+        )  # fmt: skip
+    timing.save(out.parent)
 
 
 def device() -> str:
@@ -102,6 +109,7 @@ def run_job(
     weights: str,
     progress: Callable[[int], None] | None = None,
     forgive: bool = False,
+    timing: Timing | None = None,
 ) -> None:
     """Predict a job's tiles into one bank; images whose results don't fit are marked in it.
 
@@ -119,31 +127,44 @@ def run_job(
         Called with the number of tiles done so far.
     forgive
         This won't be tried again: images on which the script raised are marked, too.
+    timing
+        Is told where the time goes.
 
     Raises
     ------
     TilewrightError
         When the model fails; nothing is left at `out`.
     """
-    notes = Notes()
+    notes, timing = Notes(), timing or Timing()
     with BankWriter(out) as bank, start() as model:
-        batches = read_ahead(batched(tiles_of(job, recipe, notes), recipe.spec.batch_size))
+        works = timing.each(tiles_of(job, recipe, notes), "read")
+        batches = read_ahead(stacked(batched(works, recipe.spec.batch_size)))
+        with timing.adds("load"):
+            _ = model.versions  # tiles are read meanwhile
         banker = Banker(bank, recipe.spec)
-        done = 0
-        stacks = ((works, stack(works)) for works in batches)
-        for works, results in model.map(stacks, forgive=forgive):
-            if isinstance(results, TilewrightError):
-                notes.failures.update((work.image, str(results)) for work in works)
-            else:
-                for work, result in zip(works, results, strict=True):
-                    put(banker, work, result, notes)
-            done += len(works)
+        for works, results in model.map(timing.each(batches, "read_wait"), forgive=forgive):
+            with timing.adds("write"):
+                bank_batch(banker, works, results, notes)
+            timing.tiles += len(works)
             if progress:
-                progress(done + sum(map(len, notes.skipped.values())))
+                progress(timing.tiles + sum(map(len, notes.skipped.values())))
         banker.close()
+        timing.batch = model.batch_limit or recipe.spec.batch_size
+        timing.forward, timing.device = model.seconds, model.device_name
         bank.close(
             {**header(job, recipe, weights, notes), "map": banker.map, "classes": banker.classes}
         )
+
+
+def bank_batch(
+    banker: Banker, works: list[Work], results: Array | TilewrightError, notes: Notes
+) -> None:
+    """Bank a batch's results, or mark the images of one that has none."""
+    if isinstance(results, TilewrightError):
+        notes.failures.update((work.image, str(results)) for work in works)
+        return
+    for work, result in zip(works, results, strict=True):
+        put(banker, work, result, notes)
 
 
 def put(banker: Banker, work: Work, result: Array, notes: Notes) -> None:
@@ -226,9 +247,10 @@ def batched(works: Iterable[Work], size: int) -> Iterator[list[Work]]:
         yield batch
 
 
-def stack(works: list[Work]) -> Array:
-    """A batch's pixels, ``(batch, C, *spatial)`` float32."""
-    return np.stack([w.pixels for w in works])
+def stacked(batches: Iterable[list[Work]]) -> Iterator[tuple[list[Work], Array]]:
+    """Batches with their pixels together, ``(batch, C, *spatial)`` float32."""
+    for works in batches:
+        yield works, np.stack([w.pixels for w in works])
 
 
 def read_ahead(items: Iterable[Any]) -> Iterator[Any]:

@@ -1,0 +1,99 @@
+"""How a run is cut: small images into packs, a big one's tiles into jobs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+from .errors import USAGE, TilewrightError
+from .fit import Planned
+from .jobs import Job, digest
+from .params import Params
+from .preprocess import needs_statistics
+from .spec import ModelSpec
+
+JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
+SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead
+DECODE_LIMIT = 4.0  # times a file may be decoded before a tiled copy pays
+
+
+def sized(spec: ModelSpec, params: Params) -> ModelSpec:
+    """The spec with as many tiles per task as the user's minutes hold, if they said so.
+
+    Nothing that was measured decides: another job is another task, and what was done is lost.
+
+    Raises
+    ------
+    TilewrightError
+        When only one of ``--job_minutes`` and ``--seconds_per_tile`` is given (2).
+    """
+    minutes, seconds = params.job_minutes, params.seconds_per_tile
+    if (minutes is None) != (seconds is None):
+        raise TilewrightError(
+            "--job_minutes and --seconds_per_tile are needed together.",
+            fix="Give both, or neither; `./tilewright plan` says what earlier runs measured.",
+            code=USAGE,
+        )
+    if minutes is None or seconds is None:
+        return spec
+    return replace(spec, tiles_per_task=max(1, int(60 * minutes / seconds)))
+
+
+def group_name(first: str) -> str:
+    """A group's name, safe as a file name and without `_`: its first image's id, and a digest."""
+    plain = re.sub("[^A-Za-z0-9.-]+", "-", first).strip("-.")[:40]
+    return f"{plain or 'image'}-{digest(first)[:8]}"  # never a leading `-`: an option to `ln`
+
+
+def job_pixels(spec: ModelSpec, image: Planned) -> int:
+    """Model pixels one job may hold."""
+    return spec.tiles_per_task * image.tile_pixels if spec.tiles_per_task else JOB_PIXELS
+
+
+def needs_scan(image: Planned, spec: ModelSpec) -> bool:
+    """Whether pixels are needed ahead: statistics of a big image, or a tiled copy of its file."""
+    ahead = needs_statistics(spec) and image.counted > SCAN_PIXELS
+    return ahead or image.decode_factor > DECODE_LIMIT
+
+
+def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Planned]]:
+    """Big images alone; small ones together in the order of their ids.
+
+    A pack ends where the content says so (an image's fingerprint), so that one more image changes
+    one or two packs and not all that follow.
+    """
+    pack: list[Planned] = []
+    pixels = 0
+    for image in images:
+        size, room = image.tiles * image.tile_pixels, job_pixels(spec, image)
+        if needs_scan(image, spec) or size > room:
+            yield [image]
+            continue
+        if pack and (len(pack) == most or pixels + size > room):
+            yield pack
+            pack, pixels = [], 0
+        pack.append(image)
+        pixels += size
+        nearly_full = 4 * len(pack) >= 3 * most or 4 * pixels >= 3 * room
+        if nearly_full and int(image.ref.fingerprint[:8], 16) % 8 == 0:
+            yield pack
+            pack, pixels = [], 0
+    if pack:
+        yield pack
+
+
+def jobs_of(group: str, members: list[Planned], spec: ModelSpec) -> Iterator[Job]:
+    """A group's jobs: one for a pack, as many as its tiles need for a big image."""
+    first = members[0]
+    per_job = max(1, job_pixels(spec, first) // first.tile_pixels)
+    if len(members) > 1 or first.tiles <= per_job:
+        refs = tuple(m.ref for m in members)
+        yield Job(group, 0, refs, tuple((m.ref.key, 0, m.tiles) for m in members))
+        return
+    count = math.ceil(first.tiles / per_job)
+    bounds = [first.tiles * i // count for i in range(count + 1)]
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        yield Job(group, number, (first.ref,), ((first.ref.key, start, stop),))

@@ -1,0 +1,50 @@
+"""What jobs took: collected from their folders, and suggested for the next run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tilewright.measured import collect, suggestion
+from tilewright.trace import Task
+
+MODEL = {"model_name": "toy", "release": "1"}
+
+
+def predicted(folder: Path, job: int, status: str = "COMPLETED", **timing: Any) -> Task:
+    """A task, and what it left in its folder."""
+    there = folder / str(job)
+    there.mkdir()
+    if timing:
+        (there / "timing.json").write_text(json.dumps(timing))
+    return Task("PREDICT", f"a_3_{job:05d}", status, "0", 1.0, "", str(there))
+
+
+def test_what_jobs_took_is_a_median_without_loading(tmp_path: Path) -> None:
+    tasks = [
+        predicted(tmp_path, 2, "CACHED", tiles=10, seconds=7.0, load=2.0, device="cuda"),
+        predicted(tmp_path, 0, tiles=10, seconds=3.0, load=2.0, device="cuda"),
+        predicted(tmp_path, 1, tiles=0, seconds=2.0, load=2.0, device="cuda"),
+        predicted(tmp_path, 3, "FAILED", tiles=1, seconds=900.0, load=0.0),
+        predicted(tmp_path, 4),
+    ]
+    found = collect(tasks)
+    assert found is not None
+    assert found["seconds_per_tile"] == 0.3  # of 0.5 and 0.1
+    assert [(j["job"], j["cached"]) for j in found["jobs"]] == [
+        ("a_3_00000", False), ("a_3_00001", False), ("a_3_00002", True)
+    ]  # fmt: skip
+    assert collect(tasks[4:]) is None
+
+
+def test_an_earlier_run_of_the_same_model_is_a_suggestion(tmp_path: Path) -> None:
+    jobs = [{"device": "cpu"}, {"device": "cpu"}]
+    run = {"model": MODEL, "measured": {"seconds_per_tile": 0.25, "jobs": jobs}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    said = suggestion(tmp_path, MODEL)
+    assert "0.25 s per tile on cpu (median of 2 jobs)" in said
+    assert said.endswith("2400 tiles each: --job_minutes 10 --seconds_per_tile 0.25")
+    assert suggestion(tmp_path, {**MODEL, "release": "2"}) == ""
+    (tmp_path / "run.json").write_text(json.dumps({"model": MODEL, "measured": None}))
+    assert suggestion(tmp_path, MODEL) == ""
+    (tmp_path / "run.json").write_text("{")
+    assert suggestion(tmp_path, MODEL) == ""
