@@ -27,8 +27,10 @@ from tilewright.spec import ModelSpec, TileSpec
 from tilewright.tiling import grid
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
+PLANNED = ("axes", "shape", "model_shape", "mpp", "z_um", "grid")  # what PLAN says of an image
 EVIL = "<script>alert(1)</script>"
 HEADER = "task_id\thash\tname\tstatus\texit\trealtime\tworkdir"
+VOLUMES = TileSpec(size={"z": 6, "y": 64, "x": 64}, band={"z": 1}, context={"z": 1})
 TILE = TileSpec(size={"y": 64, "x": 64}, band={"y": 4, "x": 4}, context={"y": 4, "x": 4})
 
 
@@ -56,7 +58,7 @@ class Run:
 
     def result(self, name: str, group: str = "g", *, objects: int = 3, **more: Any) -> None:
         """The same image, merged, with a picture of its whole and of a seam."""
-        self.planned(name, group, **{k: more.pop(k) for k in ("mpp", "grid") if k in more})
+        self.planned(name, group, **{k: more.pop(k) for k in PLANNED if k in more})
         folder = self.here / "merged" / f"merged-{group}"
         folder.mkdir(parents=True, exist_ok=True)
         facts: dict[str, Any] = {"overview": f"i{len(self.images)}.png", "seam": "seam.png"}
@@ -129,7 +131,7 @@ def recipe(**spec: Any) -> Recipe:
     return Recipe(
         model={"short_name": "nuclei", "model_name": "nuclei-dsb", "variant": "dsb"}
         | {"release": "1.0.0", "task": "nuclei"},
-        spec=ModelSpec("nuclei-dsb", "1.0.0", TILE, license="CC0-1.0", **spec),
+        spec=ModelSpec("nuclei-dsb", "1.0.0", **{"tile_spec": TILE, "license": "CC0-1.0", **spec}),
         params={"threshold": 0.5},
         weights="c0ffee" * 10 + "abcd",
         environment={"name": "base", "digest": "0123456789ab"},
@@ -226,6 +228,36 @@ def test_a_run_of_maps_says_their_axes_and_how_to_open_them(run: Run) -> None:
     assert "CYX 768 \u00d7 7 \u00d7 10, float32" in page
     assert f"a/{STORE}/maps/nuclei/0" in page
     assert "SBE" not in page
+
+
+VOLUME = {"axes": "ZYX", "shape": [9, 96, 128], "model_shape": [9, 96, 128], "grid": [2, 2, 3]}
+
+
+def test_a_run_of_volumes_says_slices_and_voxels(run: Run) -> None:
+    """0.5 x 0.25 µm pixels, slices 2 µm apart: 0.25 µm³ a voxel."""
+    run.spec = {"axes": "CZYX", "tile_spec": VOLUMES}
+    volume = {**VOLUME, "mpp": [0.5, 0.25], "z_um": 2.0}
+    seam = {"seam_before": "seam.png", "seam_at": {"axes": "zx", "y": 40, "tall": 8}}
+    run.result("a", area_px=None, volume_px=[8.0, 20.0, 4000.0], **volume, **seam)
+    seam["seam_at"] = {"axes": "yx", "z": 3, "tall": 1}
+    run.result("b", area_px=None, volume_px=[8.0, 20.0, 4000.0], **VOLUME, **seam)
+    told, page = run.write()
+    text = " ".join(Page(page).text.replace("\u00d7", "x").split())
+    assert told["images"][0]["z_um"] == 2
+    assert told["images"][0]["volume_px"] == [8, 20, 4000]
+    for said in (
+        "20 voxels = 5 µm³ 5 to 95 %: 8 to 4,000 voxels (2 to 1,000 µm³)",
+        "20 voxels 5 to 95 %: 8 to 4,000 voxels Image9 x 96 x 128 px",
+        "0.5 x 0.25 µm per px, slices 2 µm apart",
+        "96 x 128 px, slice 4 of 0 to 8.",
+        "as each tile saw it by itself and then merged",
+        "seen from the side at row 40: rows are slices, each drawn as 8.",
+        "Slice 3, counted from 0.",
+        "Size Z x Y x X, px Objects Median size voxels",
+        "of all parallel planes",
+    ):
+        assert said in text, said
+    assert "areas in pixels" not in text
 
 
 @pytest.mark.parametrize(

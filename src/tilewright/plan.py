@@ -127,6 +127,7 @@ def _describe(image: Planned, group: str) -> dict[str, Any]:
         "shape": image.ref.shape,
         "dtype": image.ref.dtype,
         "mpp": image.ref.mpp,
+        "z_um": image.ref.z_um,
         "model_shape": image.grid.shape,
         "planes": image.planes,
         "tiles": image.tiles,

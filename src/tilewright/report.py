@@ -215,7 +215,7 @@ def describe_images(
 
 
 def _image(planned: Facts, merged: Facts) -> Facts:
-    from_plan = ("axes", "shape", "dtype", "mpp", "model_shape", "planes", "tiles", "grid")
+    from_plan = ("axes", "shape", "dtype", "mpp", "z_um", "model_shape", "planes", "tiles", "grid")
     return {
         "id": planned["id"],
         "path": planned["path"],
@@ -224,6 +224,7 @@ def _image(planned: Facts, merged: Facts) -> Facts:
         "store": merged.get("store"),
         "objects": merged.get("objects"),
         "area_px": merged.get("area_px") or None,
+        "volume_px": merged.get("volume_px") or None,
         "sbe": merged.get("sbe"),
         "map": merged.get("map"),
         "embeddings": merged.get("embeddings"),
@@ -250,9 +251,11 @@ def cards(run: Facts, results: dict[str, Result]) -> list[Facts]:
             "image": image,
             "overview": _picture(result, "overview", um, 1),
             "seam": _picture(result, "seam", um, SEAM_ZOOM),
+            "seam_before": _picture(result, "seam_before", um, SEAM_ZOOM),
+            "seam_at": seam_place(result.facts.get("seam_at") or {}),
             "mapped": _picture(result, "mapped", um, 1),
         }
-        size += sum(len(p["uri"]) for name, p in card.items() if p and name != "image")
+        size += sum(len(p["uri"]) for p in card.values() if isinstance(p, dict) and "uri" in p)
         if shown and size > PICTURE_BYTES:
             break
         shown.append(card)
@@ -315,6 +318,14 @@ def seam_sentence(image: Facts) -> str:
     return "Objects are cut at seams: look at the picture, and try a larger tile."
 
 
+def seam_place(at: Facts) -> str:
+    """Where in a volume a seam's picture is, for people; nothing of a plane's."""
+    if "y" in at:
+        tall = f", each drawn as {at['tall']}" if at["tall"] > 1 else ""
+        return f"It is between slices, seen from the side at row {at['y']}: rows are slices{tall}."
+    return f"Slice {at['z']}, counted from 0." if "z" in at else ""
+
+
 def publications(plan: Facts) -> list[Facts]:
     """What the model's manifest asks to cite; none if it can't be read any more."""
     overlay = plan["params"].get("manifests")
@@ -359,13 +370,22 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def areas(image: Facts) -> Facts | None:
-    """An image's 5th, 50th and 95th percentile of areas for people: in px and, if known, µm²."""
-    if not image["area_px"]:
+def sizes(image: Facts) -> Facts | None:
+    """An image's 5th, 50th and 95th percentile of sizes, for people, and their units.
+
+    Areas in px or volumes in voxels; `um` are the same in µm² or µm³ if the file says enough.
+    """
+    volumes, mpp, z_um = image["volume_px"], image["mpp"], image["z_um"] or 0
+    values = volumes or image["area_px"]
+    if not values:
         return None
-    mpp = image["mpp"]
-    um2 = [number(a * mpp[0] * mpp[1]) for a in image["area_px"]] if mpp else None
-    return {"px": [number(a) for a in image["area_px"]], "um2": um2}
+    each = (mpp[0] * mpp[1] if mpp else 0) * (z_um if volumes else 1)
+    return {
+        "px": [number(a) for a in values],
+        "unit": "voxels" if volumes else "px",
+        "um": [number(a * each) for a in values] if each else None,
+        "um_unit": "µm³" if volumes else "µm²",
+    }
 
 
 def found(image: Facts) -> str:
@@ -413,9 +433,9 @@ def _count(value: int, word: str) -> str:
     return f"{number(value)} {word}{'' if value == 1 else 's'}"
 
 
-def height_width(image: Facts) -> list[int]:
-    """Of level 0, in pixels."""
-    return [image["shape"][image["axes"].index(axis)] for axis in "YX"]
+def extent(image: Facts, deep: bool) -> list[int]:
+    """Of level 0, in pixels: rows and columns, and before them slices where they are `deep`."""
+    return [image["shape"][image["axes"].index(axis)] for axis in ("ZYX" if deep else "YX")]
 
 
 def shell_path(path: str) -> str:
@@ -435,9 +455,9 @@ def render(run: Facts, recipe: Recipe, shown: list[Facts], pubs: list[Facts]) ->
     pages.filters |= {
         "number": number,
         "duration": duration,
-        "areas": areas,
+        "sizes": sizes,
         "seam_sentence": seam_sentence,
-        "height_width": height_width,
+        "extent": extent,
         "shell_path": shell_path,
         "found": found,
         "intensity": intensity,
