@@ -253,7 +253,7 @@ def test_a_run_of_volumes_says_slices_and_voxels(run: Run) -> None:
         "as each tile saw it by itself and then merged",
         "seen from the side at row 40: rows are slices, each drawn as 8.",
         "Slice 3, counted from 0.",
-        "Size Z x Y x X, px Objects Median size voxels",
+        "SizeZ x Y x X, px",
         "of all parallel planes",
     ):
         assert said in text, said
