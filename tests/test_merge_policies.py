@@ -12,6 +12,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from pictures import reference
 from running import are_the_same_objects, level0
 from test_merge_components import whole
@@ -148,6 +149,15 @@ def test_what_a_mask_leaves_of_a_band_counts_whole(tmp_path: Path) -> None:
     ref = written(tmp_path, pixels, mask=(str(tmp_path / "mask.tif"), ""))
     store = merged(tmp_path, ref, spec("map", policy="blend"), "pixels")
     np.testing.assert_array_equal(level0(store, "maps/everything")[0], 80 * mask)
+    visited = zarr.open_group(store, mode="r")["visited"]
+    starts = visited.attrs["starts"]
+    at = [
+        np.searchsorted(starts[a], range(n), "right") - 1
+        for a, n in zip("yx", mask.shape, strict=True)
+    ]
+    looked = visited[:][np.ix_(*at)]
+    assert visited[:].sum() == 2  # of three rows
+    assert looked[mask > 0].all()
 
 
 def test_slices_become_volumes(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anndata
 import pytest
+import zarr
 from running import are_the_same_objects, digests, discs, labels, pieces
 from toy import image, job, recipe, start
 
@@ -86,3 +88,16 @@ def test_an_image_that_is_gone_is_named_and_leaves_no_store(tmp_path: Path) -> N
     (result,) = json.loads((tmp_path / "out" / ".shown" / "merged.json").read_text())["images"]
     assert "i000.tif" in result["why"]
     assert not list((tmp_path / "out").glob("*/*.zarr"))
+
+
+def test_a_store_for_older_readers_holds_the_same_labels(banks: list[Path], tmp_path: Path) -> None:
+    new = merged(banks, tmp_path / "new")
+    old = merged(banks, tmp_path / "old", replace(GROUP, ome_zarr="0.4"))
+    path = old / "picture" / GROUP.store
+    found = zarr.open_group(path, mode="r")
+    assert found.metadata.zarr_format == 2
+    assert (found["labels/everything/0"][:] == labels(new, "picture")).all()
+    assert "visited" not in found  # every tile was
+    assert found.attrs["tilewright"]["tiles"]["visited"] == 9
+    table = anndata.read_zarr(path / "tables" / "everything")
+    assert len(table) == labels(new, "picture").max()

@@ -16,9 +16,11 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ome_zarr_models import v04
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
+from pydantic_zarr.v2 import ArraySpec, GroupSpec
 
 from tilewright import store
 from tilewright.errors import TilewrightError
@@ -371,3 +373,68 @@ def test_many_channels_make_a_shard_smaller_not_bigger(tmp_path: Path) -> None:
         pyramid = writer.pyramid("", (40, 5000, 5000), np.uint16, axes="cyx", method="mean")
         assert pyramid.levels[0].shards == (40, 512, 512)
         assert pyramid.levels[0].chunks == (1, 512, 512)
+
+
+def old_store(path: Path, labels: np.ndarray, image: np.ndarray) -> Path:
+    """An OME-Zarr 0.4 store: an image (c, y, x), labels, a table and visited tiles."""
+    placement = Placement(mpp=(0.5, 0.25))
+    with StoreWriter(path, "0.4") as writer:
+        put(writer, "labels/nuclei", labels, "yx", "nearest", placement)
+        put(writer, "", image, "cyx", "mean", placement)
+        writer.table("nuclei", table())
+        writer.visited("yx", np.eye(2, dtype=np.uint8), {"y": [0, 40], "x": [0, 30]})
+        writer.finish({"version": "1"}, channels=("DAPI", "GFP"))
+    return path
+
+
+def test_a_store_for_older_readers_holds_the_same(tmp_path: Path) -> None:
+    labels, image = squares((1200, 700)), ramp((2, 1200, 700))
+    old = zarr.open_group(old_store(tmp_path / "old.zarr", labels, image), mode="r")
+    new = zarr.open_group(write(tmp_path / "new.zarr", labels, image), mode="r")
+    for where in ("0", "1", "2", *(f"labels/nuclei/{k}" for k in range(3))):
+        assert old[where].metadata.zarr_format == 2
+        assert old[where].shards is None
+        assert old[where].metadata.dimension_separator == "/"
+        assert np.array_equal(old[where][:], new[where][:])
+    (before,) = old.attrs["multiscales"]
+    (after,) = new.attrs["ome"]["multiscales"]
+    assert before == {**after, "version": "0.4", "name": "old"}
+    assert old.attrs["tilewright"] == {"version": "1"}
+    assert not list((tmp_path / "old.zarr").rglob("zarr.json"))
+
+
+def test_a_store_for_older_readers_is_valid(tmp_path: Path) -> None:
+    path = old_store(tmp_path / "s.zarr", squares((1200, 700)), ramp((2, 1200, 700)))
+    specs = {"GroupSpec": GroupSpec, "ArraySpec": ArraySpec}
+    for model in (v04.Labels, v04.Image, v04.ImageLabel):  # of 1.7, not whole by themselves
+        model.model_rebuild(_types_namespace=specs)
+    group = zarr.open_group(path, mode="r")
+    image = v04.Image.from_zarr(group)
+    assert image.labels.attributes.labels == ["nuclei"]
+    assert [c.label for c in image.attributes.omero.channels] == ["DAPI", "GFP"]
+    assert v04.ImageLabel.from_zarr(group["labels/nuclei"]).attributes.image_label is not None
+    assert len(image.attributes.multiscales[0].datasets) == 3
+
+
+def test_the_table_for_older_readers_is_the_same(tmp_path: Path) -> None:
+    old_store(tmp_path / "old.zarr", squares((30, 20)), ramp((1, 30, 20)))
+    write(tmp_path / "new.zarr", squares((30, 20)))
+    old, new = (anndata.read_zarr(tmp_path / n / "tables/nuclei") for n in ("old.zarr", "new.zarr"))
+    assert old.obs.equals(new.obs)
+    assert old.to_df().equals(new.to_df())
+    assert old.obsm["spatial"].tolist() == new.obsm["spatial"].tolist()
+    assert old.uns["spatialdata_attrs"] == new.uns["spatialdata_attrs"]
+
+
+def test_a_store_for_older_readers_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    args = squares((1100, 700)), ramp((2, 1100, 700))
+    one, two = (digests(old_store(tmp_path / n / "s.zarr", *args)) for n in "ab")
+    assert one == two
+
+
+def test_visited_tiles_are_an_array_of_the_grid(tmp_path: Path) -> None:
+    path = old_store(tmp_path / "s.zarr", squares((30, 20)), ramp((1, 30, 20)))
+    found = zarr.open_group(path, mode="r")["visited"]
+    assert found[:].tolist() == [[1, 0], [0, 1]]
+    assert found.attrs["axes"] == ["y", "x"]
+    assert found.attrs["starts"] == {"y": [0, 40], "x": [0, 30]}

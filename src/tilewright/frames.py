@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numcodecs  # type: ignore[import-untyped]
 import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
@@ -147,6 +148,10 @@ def _frame(
             _put(group, column, values)
 
 
+def _codec(group: zarr.Group) -> Any:
+    return ZstdCodec(level=3) if group.metadata.zarr_format == 3 else numcodecs.Zstd(level=3)
+
+
 def _put(group: zarr.Group, name: str, values: Array) -> None:
     """An AnnData array of numbers or strings, or one string."""
     text = values.dtype.kind == "U"
@@ -157,7 +162,7 @@ def _put(group: zarr.Group, name: str, values: Array) -> None:
         shape=values.shape,
         dtype="str" if text else values.dtype,
         chunks=tuple(rows),
-        compressors=ZstdCodec(level=3),
+        compressors=_codec(group),
         attributes={"encoding-type": kind, "encoding-version": "0.2.0"},
     )
     array[...] = values
@@ -172,7 +177,7 @@ def _put_blocks(group: zarr.Group, name: str, shape: tuple[int, ...], blocks: Bl
         shape=shape,
         dtype=np.float32,
         chunks=(rows, *inner),
-        compressors=ZstdCodec(level=3),
+        compressors=_codec(group),
         attributes={"encoding-type": "array", "encoding-version": "0.2.0"},
     )
     at = 0

@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .spec import ModelSpec
 
@@ -158,6 +158,8 @@ class Group:
         What the labels, map or table are called.
     save_image
         Whether the image's pyramid goes into the store; None: up to 2^28 pixels.
+    ome_zarr
+        The store's version of OME-Zarr, ``0.5`` or ``0.4``.
     """
 
     group: str
@@ -166,6 +168,7 @@ class Group:
     store: str
     task: str
     save_image: bool | None = None
+    ome_zarr: Literal["0.5", "0.4"] = "0.5"
 
     @classmethod
     def load(cls, path: Path) -> Group:

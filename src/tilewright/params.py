@@ -88,6 +88,8 @@ class Params(BaseModel):
     """Make volumes of a 2D model's objects: `iou` joins those of neighbouring slices."""
     save_image: bool | None = None
     """Put the image beside its labels (default: up to 2^28 pixels)."""
+    ome_zarr: Annotated[Literal["0.5", "0.4"], BeforeValidator(_text)] = "0.5"
+    """Version of OME-Zarr; 0.4, a file per chunk, is for older readers."""
     strict: bool = False
     """Stop before any work when one image is bad, in place of leaving it out."""
     pack: Annotated[int, Field(ge=1, le=1024)] = 64

@@ -357,7 +357,17 @@ def cut(
         name = group_name(members[0].ref.id)
         keyed = [replace(p, ref=replace(p.ref, key=f"i{i:03d}")) for i, p in enumerate(members)]
         mine = list(jobs_of(name, keyed, spec))
-        groups.append(Group(name, len(mine), merge, store, choice.task_name, params.save_image))
+        groups.append(
+            Group(
+                name,
+                len(mine),
+                merge,
+                store,
+                choice.task_name,
+                save_image=params.save_image,
+                ome_zarr=params.ome_zarr,
+            )
+        )
         jobs += mine
         if needs_scan(keyed[0], spec):
             scans.add(name)

@@ -24,7 +24,7 @@ GROUPS = {
         *("model", "model_type", "task", "variant", "model_config", "manifests"),
         *("channels", "tile_size"),
     ),
-    "Merging": ("match_iou", "link_z", "save_image", "publish"),
+    "Merging": ("match_iou", "link_z", "save_image", "ome_zarr", "publish"),
     "How it runs": ("strict", "pack", "predict_timeout", "envs", "env_root", "weights_dir"),
 }
 """The run's parameters as a form shows them; those that aren't here come last."""

@@ -54,7 +54,7 @@ def open_spatialdata(path: str | Path, *, time: int = 0) -> SpatialData:
             code=UNAVAILABLE,
         ) from error
     labels, maps, tables = (_members(root, kind) for kind in ("labels", "maps", "tables"))
-    image = {IMAGE: _element(root, time)} if "ome" in root.attrs else {}
+    image = {IMAGE: _element(root, time)} if _ome(root) else {}
     return SpatialData(
         images=image | {name: _element(root[f"maps/{name}"], time) for name in maps},
         labels={name: _element(root[f"labels/{name}"], time) for name in labels},
@@ -84,12 +84,18 @@ def _open(path: Path) -> Any:
     return root
 
 
+def _ome(group: Any) -> Any:
+    """What OME-Zarr says of an image, 0.5 under a key of its own; nothing of another group."""
+    attributes = group.attrs.asdict()
+    return attributes.get("ome", attributes if "multiscales" in attributes else {})
+
+
 def _element(group: Any, time: int) -> Any:
     """An image or labels element: an array, or a tree of one lazy array per level."""
     from spatialdata.transformations import set_transformation
     from xarray import DataTree
 
-    ome = group.attrs["ome"]
+    ome = _ome(group)
     (multiscale,) = ome["multiscales"]
     axes = "".join(a["name"] for a in multiscale["axes"])
     arrays = [

@@ -1,11 +1,13 @@
-"""How a result is written: one OME-Zarr 0.5 store with pyramids, tables and the recipe.
+"""How a result is written: one OME-Zarr store with pyramids, tables and the recipe.
+
+OME-Zarr 0.5 (Zarr 3, sharded) or, for older readers, 0.4 (Zarr 2, a file per chunk).
 
 With `pyramid` and `frames`, the only module that writes Zarr. Same input, same bytes of every
 file; memory is bounded by a block of some shards. Which pixels go in is `merge`'s business.
 
 References
 ----------
-OME-Zarr 0.5, https://ngff.openmicroscopy.org/0.5.
+OME-Zarr 0.5, https://ngff.openmicroscopy.org/0.5, and 0.4, https://ngff.openmicroscopy.org/0.4.
 """
 
 from __future__ import annotations
@@ -15,24 +17,28 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
-import numcodecs.blosc  # type: ignore[import-untyped]
+import numcodecs  # type: ignore[import-untyped]
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
 from .frames import Table, Vectors, write_table, write_vectors
 from .jobs import canonical
-from .pyramid import Handle, Level, Method, Placement, Pyramid, Slices, plan_levels, writing
+from .pyramid import Array, Handle, Level, Method, Placement, Pyramid, Slices, plan_levels, writing
 
 __all__ = ["Placement", "Pyramid", "Slices", "StoreWriter", "label_dtype"]
+
+Version = Literal["0.5", "0.4"]
+"""Of OME-Zarr."""
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
 # On 4096² dense uint32 labels and uint16 noise: 1.6 and 25 MB in 0.3 and 0.2 s; with byte shuffle
 # 1.9 and 23 MB in 0.2 and 0.7 s; without, 2.1 and 29 MB. Level 5 gains 1 % of an image.
 CODEC = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+CODEC_2 = numcodecs.Blosc(cname="zstd", clevel=3, shuffle=numcodecs.Blosc.BITSHUFFLE)
 # With threads of its own, Blosc cuts blocks by their number: a machine's cores in the bytes.
 numcodecs.blosc.use_threads = False
 
@@ -48,21 +54,29 @@ class StoreWriter:
     Used as a context manager; left by an exception, nothing is left. What makes it open, the root's
     metadata, is written last.
 
+    Parameters
+    ----------
+    path
+        The store's folder.
+    version
+        Of OME-Zarr.
+
     Raises
     ------
     TilewrightError
         69, from any of its methods, when the disk is full or the folder can't be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, version: Version = "0.5") -> None:
         self.path = path
+        self._version = version
         self._part = path.with_name(path.name + ".part")
         self._pyramids: dict[str, Pyramid] = {}
         with writing(path):
             if self._part.exists():  # left by a task that was killed
                 shutil.rmtree(self._part)
             self._part.mkdir(parents=True)
-            self._root = zarr.create_group(self._part, zarr_format=3)
+            self._root = zarr.create_group(self._part, zarr_format=3 if version == "0.5" else 2)
 
     def pyramid(
         self,
@@ -127,6 +141,25 @@ class StoreWriter:
         with writing(self.path):
             write_vectors(self._root, name, vectors)
 
+    def visited(self, axes: str, tiles: Array, starts: Mapping[str, Sequence[int]]) -> None:
+        """Write which tiles were predicted, as the array ``visited``.
+
+        Parameters
+        ----------
+        axes, tiles
+            1 where a tile was predicted, uint8: looped axes, then tiles along those of the grid.
+        starts
+            Where the cores of these tiles begin along each axis of the grid, in model pixels.
+        """
+        with writing(self.path):
+            array = self._root.create_array(
+                "visited", shape=tiles.shape, dtype=np.uint8, chunks=tiles.shape, fill_value=0
+            )
+            array[...] = tiles
+            array.attrs.update(
+                {"axes": list(axes), "starts": {a: list(s) for a, s in starts.items()}}
+            )
+
     def finish(
         self,
         attributes: Mapping[str, Any],
@@ -153,9 +186,8 @@ class StoreWriter:
             self._describe_members(image is not None)
             root: dict[str, Any] = {"tilewright": json.loads(canonical(dict(attributes)))}
             if image:
-                root["ome"] = _ome(multiscales=[image.metadata])
-                if channels:
-                    root["ome"]["omero"] = image.omero(channels, rgb)
+                omero = {"omero": image.omero(channels, rgb)} if channels else {}
+                root |= self._ome(multiscales=[image.metadata], **omero)
             self._root.attrs.update(root)
             if self.path.exists():
                 shutil.rmtree(self.path)
@@ -164,17 +196,26 @@ class StoreWriter:
     def _describe_members(self, has_image: bool) -> None:
         members = {where: p for where, p in self._pyramids.items() if where}
         for where, pyramid in members.items():
-            ome = _ome(multiscales=[pyramid.metadata])
+            fields: dict[str, Any] = {"multiscales": [pyramid.metadata]}
             if pyramid.channels:
-                ome["omero"] = pyramid.omero(pyramid.channels, rgb=False)
+                fields["omero"] = pyramid.omero(pyramid.channels, rgb=False)
             if where.startswith("labels/"):
                 # No colours; left out altogether, ome-zarr-models 1.6 stumbles over its own None.
                 source = {"source": {"image": "../../"}} if has_image else {}
-                ome["image-label"] = {"colors": [], **source}
-            self._root[where].attrs.update({"ome": ome})
+                fields["image-label"] = {"colors": [], **source}
+            self._root[where].attrs.update(self._ome(**fields))
         labels = [where.removeprefix("labels/") for where in members if where.startswith("labels/")]
         if labels:
-            self._root["labels"].attrs.update({"ome": _ome(labels=labels)})
+            self._root["labels"].attrs.update(self._ome(labels=labels))
+
+    def _ome(self, **fields: Any) -> dict[str, Any]:
+        """The attributes that say `fields`: 0.4 gives each its version, 0.5 all of them one."""
+        if self._version == "0.5":
+            return {"ome": {"version": "0.5", **fields}}
+        version = {"version": "0.4"}
+        if "multiscales" in fields:
+            fields["multiscales"] = [version | m for m in fields["multiscales"]]
+        return fields | {k: version | fields[k] for k in ("omero", "image-label") if k in fields}
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -191,20 +232,18 @@ class StoreWriter:
 def _create(
     group: zarr.Group, name: str, level: Level, dtype: np.dtype[Any], axes: str
 ) -> zarr.Array[Any]:
+    sharded = group.metadata.zarr_format == 3
     return group.create_array(
         name,
         shape=level.shape,
         dtype=dtype,
         chunks=level.chunk,
-        shards=level.shard,
-        compressors=CODEC,
+        shards=level.shard if sharded else None,
+        compressors=CODEC if sharded else CODEC_2,
         fill_value=0,
-        dimension_names=tuple(axes),
+        chunk_key_encoding={"name": "default" if sharded else "v2", "separator": "/"},
+        dimension_names=tuple(axes) if sharded else None,
     )
-
-
-def _ome(**fields: Any) -> dict[str, Any]:
-    return {"version": "0.5", **fields}
 
 
 def _axes(axes: str, placement: Placement) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ from tilewright.jobs import Group, ImageRef, Recipe, save
 from tilewright.preprocess import TileReader
 from tilewright.store import Placement, StoreWriter
 
-from .banked import Banked, plane_box, stack_axes
+from .banked import Banked, plane_box, stack_axes, stacked
 from .embeddings import write_embeddings
 from .maps import MergedMap
 from .merged import Merged
@@ -108,10 +108,11 @@ def merge_image(
     with TileReader(ref, recipe.spec) as reader:
         banked = Banked(ref.key, reader.grid, banks)
         scene = Scene(ref, group, recipe, reader, banked, placement(ref, reader))
-        with StoreWriter(out / ref.id / group.store) as store:
+        with StoreWriter(out / ref.id / group.store, group.ome_zarr) as store:
             if group.save_image or (group.save_image is None and _small(reader)):
                 write_image(store, reader, ref, scene.place)
             written = WRITERS[recipe.spec.result](store, scene)
+            write_visited(store, reader, banked)
             store.finish(
                 {
                     "version": __version__,
@@ -215,6 +216,18 @@ def visited(reader: TileReader, banked: Banked) -> dict[str, Any]:
     """How many tiles there are along each axis, in all, and how many were predicted."""
     total = len(reader.planes) * len(reader.grid)
     return {"grid": reader.grid.counts, "total": total, "visited": total - banked.skipped}
+
+
+def write_visited(store: StoreWriter, reader: TileReader, banked: Banked) -> None:
+    """Say of each tile whether it was predicted, where some were not."""
+    if not banked.skipped:
+        return
+    axes, shape = stacked(reader.looped, reader.grid.counts)
+    tiles = np.zeros(math.prod(shape), np.uint8)
+    tiles[banked.numbers] = 1
+    sides = zip(axes[-len(reader.shape) :], reader.grid.axes, reader.shape, strict=True)
+    starts = {a: [side.core(i, n)[0] for i in range(side.count(n))] for a, side, n in sides}
+    store.visited(axes, tiles.reshape(shape), starts)
 
 
 def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict[str, Any]:
