@@ -6,12 +6,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from pictures import write_ome_zarr
 from running import are_the_same_objects, level0
 from scipy import ndimage
+from skimage.measure import regionprops
 from test_merge_policies import merged, written
 from toy import start_with
 
@@ -211,3 +214,80 @@ def test_objects_that_fit_in_a_band_are_those_of_the_whole_volume(
     pixels = flat_balls(shape)
     store = merged(tmp_path, written(tmp_path, pixels, "ZYX"), model(), "pieces")
     assert are_the_same_objects(level0(store, "labels/everything"), labelled(pixels))
+
+
+def test_every_time_point_has_its_own_volume_table_and_numbers(tmp_path: Path) -> None:
+    """T and Z, two channels, pixels of 0.5 x 0.25 µm and slices 2 µm apart."""
+    balls = np.stack([flat_balls((21, 70, 61), seed) for seed in (1, 2)])
+    pixels = np.stack([balls // 2, balls], axis=1).astype(np.uint16)
+    ref = written(tmp_path, pixels, "TCZYX", mpp=(0.5, 0.25), z_um=2.0, channels=(1,))
+    ref = dataclasses.replace(ref, channel_names=("half", "cells"))
+    store = merged(tmp_path, ref, model(), "pieces")
+
+    found = level0(store, "labels/everything")
+    for labels, one in zip(found, balls, strict=True):
+        assert are_the_same_objects(labels, labelled(one))
+    assert not set(np.unique(found[0])) & set(np.unique(found[1])) - {0}
+    np.testing.assert_array_equal(level0(store), pixels)
+    rows = anndata.read_zarr(store / "tables" / "everything")
+    props = [p for one in found for p in regionprops(one)]
+    assert rows.obs["id"].tolist() == [p.label for p in sorted(props, key=lambda p: p.label)]
+    props.sort(key=lambda p: p.label)
+    assert rows.obs["volume_px"].tolist() == [p.area for p in props]
+    np.testing.assert_allclose(rows.obs["volume_um3"], rows.obs["volume_px"] * 0.25)
+    expected = np.array([p.centroid for p in props])
+    np.testing.assert_allclose(rows.obsm["spatial"], expected[:, ::-1])
+    np.testing.assert_allclose(rows.obs["centroid_z_um"], 2 * expected[:, 0])
+    for i, name in enumerate(("bbox_z0", "bbox_y0_px", "bbox_x0_px", "bbox_z1")):
+        assert rows.obs[name].tolist() == [p.bbox[i] for p in props], name
+    assert rows.obs["t"].tolist() == [0] * found[0].max() + [1] * (found.max() - found[0].max())
+    assert list(rows.var_names) == ["mean_half", "mean_cells"]
+    ids = rows.obs["id"].to_numpy()
+    means = ndimage.mean(balls, found, ids)
+    np.testing.assert_allclose(rows.X[:, 1], means, rtol=1e-6)
+    said = zarr.open_group(store / "labels" / "everything", mode="r").attrs["ome"]
+    (scales,) = said["multiscales"]
+    assert [a["name"] for a in scales["axes"]] == ["t", "z", "y", "x"]
+    assert [a.get("unit") for a in scales["axes"]] == [None, *["micrometer"] * 3]
+    transforms = scales["datasets"][0]["coordinateTransformations"]
+    assert transforms[0] == {"type": "scale", "scale": [1.0, 2.0, 0.5, 0.25]}
+
+
+@pytest.mark.parametrize("connectivity", [1, 3])
+def test_components_are_those_of_the_whole_volume(tmp_path: Path, connectivity: int) -> None:
+    """Four classes at random: pieces of every size, over all tiles."""
+    small = np.random.default_rng(3).integers(0, 100, (7, 24, 21))
+    pixels = small.repeat(3, 0).repeat(3, 1).repeat(3, 2).astype(np.uint8)
+    spec = model(merge={"policy": "components", "connectivity": connectivity})
+    store = merged(tmp_path, written(tmp_path, pixels, "ZYX"), spec, "classes")
+    found, classes = level0(store, "labels/everything"), pixels // 25
+    for number in (1, 2, 3):
+        wanted = labelled(classes == number, connectivity)
+        assert are_the_same_objects(np.where(classes == number, found, 0), wanted)
+
+
+def test_classes_of_a_volume_are_kept_as_they_are(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(4).integers(0, 100, (15, 60, 45)).astype(np.uint8)
+    spec = model(merge={"policy": "keep"})
+    store = merged(tmp_path, written(tmp_path, pixels, "ZYX"), spec, "classes")
+    np.testing.assert_array_equal(level0(store, "labels/everything"), pixels // 25)
+
+
+@pytest.mark.parametrize("policy", ["core", "blend"])
+def test_maps_of_tiles_that_agree_are_the_volume(tmp_path: Path, policy: str) -> None:
+    pixels = np.random.default_rng(5).integers(0, 100, (2, 21, 60, 45)).astype(np.uint8)
+    spec = model("map", merge={"policy": policy}, classes=("one", "two"))
+    store = merged(tmp_path, written(tmp_path, pixels, "TZYX"), spec, "pixels")
+    found = level0(store, "maps/everything")
+    for channel, wanted in enumerate((pixels, 2 * pixels.astype(float))):
+        np.testing.assert_allclose(found[:, channel], wanted, rtol=1e-3 * (policy == "blend"))
+
+
+def test_a_mask_leaves_nothing_outside_it_in_any_slice(tmp_path: Path) -> None:
+    mask = np.zeros((70, 61), np.uint8)
+    mask[10:50, 5:40] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    pixels = flat_balls((21, 70, 61))
+    ref = written(tmp_path, pixels, "ZYX", mask=(str(tmp_path / "mask.tif"), ""))
+    store = merged(tmp_path, ref, model(merge={"policy": "components"}), "pieces")
+    assert np.array_equal(level0(store, "labels/everything") > 0, pixels * mask > 0)

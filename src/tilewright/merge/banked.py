@@ -133,6 +133,11 @@ class Banked:
         )
 
 
+def is_deep(reader: TileReader) -> bool:
+    """Whether tiles have slices, so that the store is cut along z too."""
+    return len(reader.shape) == 3
+
+
 def stack_axes(reader: TileReader, *, channels: bool = False) -> tuple[str, list[int]]:
     """Axes and shape of a result: looped axes, channels if asked for, then the grid's own."""
     sizes = reader.looped

@@ -22,7 +22,7 @@ from tilewright.spec import ModelSpec
 from tilewright.store import Placement, StoreWriter
 from tilewright.tiling import Box, Tile, cells, shared
 
-from .banked import Banked, plane_box, stacked
+from .banked import Banked, is_deep, plane_box, stacked
 from .blend import axis_weights
 from .objects import crop
 
@@ -82,6 +82,7 @@ class MergedMap:
             axes=axes,
             method="mean",
             placement=replace(place, factor=factor),
+            deep=is_deep(self.reader),
         )
         pyramid.channels = names
         for slices in pyramid.blocks():

@@ -17,7 +17,7 @@ from tilewright.preprocess import TileReader
 from tilewright.store import Placement, StoreWriter, label_dtype
 from tilewright.tiling import Box, Grid
 
-from .banked import Banked, plane_box, stack_axes
+from .banked import Banked, is_deep, plane_box, stack_axes
 from .components import link_components
 from .labels import link
 from .objects import crop, paint_cores
@@ -94,7 +94,7 @@ class Merged:
 
     def _measure(self) -> Measure:
         channels, dtype = self.reader.channels, self.reader.dtype
-        volumes = self._volumes is not None or len(self.grid.shape) == 3
+        volumes = self._volumes is not None or is_deep(self.reader)
         return Measure(self.count, channels=channels, dtype=dtype, volumes=volumes)
 
     def _link_slices(self, merge: dict[str, Any]) -> list[Array]:
@@ -143,7 +143,13 @@ class Merged:
         """
         axes, shape = stack_axes(self.reader)
         pyramid = store.pyramid(
-            where, shape, self.dtype, axes=axes, method="nearest", placement=place
+            where,
+            shape,
+            self.dtype,
+            axes=axes,
+            method="nearest",
+            placement=place,
+            deep=is_deep(self.reader),
         )
         for slices in pyramid.blocks():
             plane, position, box = plane_box(self.reader, axes, slices)

@@ -22,7 +22,7 @@ from tilewright.jobs import Group, ImageRef, Recipe, save
 from tilewright.preprocess import TileReader
 from tilewright.store import Placement, StoreWriter
 
-from .banked import Banked, plane_box, stack_axes, stacked
+from .banked import Banked, is_deep, plane_box, stack_axes, stacked
 from .embeddings import write_embeddings
 from .maps import MergedMap
 from .merged import Merged
@@ -197,7 +197,14 @@ def write_image(store: StoreWriter, reader: TileReader, ref: ImageRef, place: Pl
     """Write the image's own pyramid at the store's root, at the resolution of its labels."""
     axes, shape = stack_axes(reader, channels=True)
     pyramid = store.pyramid(
-        "", shape, reader.dtype, axes=axes, method="mean", placement=place, name=ref.id
+        "",
+        shape,
+        reader.dtype,
+        axes=axes,
+        method="mean",
+        placement=place,
+        name=ref.id,
+        deep=is_deep(reader),
     )
     for slices in pyramid.blocks():
         plane, _, box = plane_box(reader, axes, slices)
