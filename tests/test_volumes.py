@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anndata
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -23,10 +26,13 @@ from tilewright.errors import USAGE, TilewrightError
 from tilewright.fit import plan_image
 from tilewright.inputs import Row
 from tilewright.jobs import ImageRef, Job, Recipe
+from tilewright.merge import picture
+from tilewright.merge.seam import Seam
 from tilewright.params import Params
 from tilewright.plan import check_mergeable, linked
 from tilewright.preprocess import TileReader
 from tilewright.spec import ModelSpec, Resolution, TileSpec
+from tilewright.tiling import grid
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
@@ -291,3 +297,49 @@ def test_a_mask_leaves_nothing_outside_it_in_any_slice(tmp_path: Path) -> None:
     ref = written(tmp_path, pixels, "ZYX", mask=(str(tmp_path / "mask.tif"), ""))
     store = merged(tmp_path, ref, model(merge={"policy": "components"}), "pieces")
     assert np.array_equal(level0(store, "labels/everything") > 0, pixels * mask > 0)
+
+
+# Pictures --------------------------------------------------------------------------------------
+
+
+def test_a_seam_between_slices_is_shown_from_the_side_before_and_after(tmp_path: Path) -> None:
+    """At z = 8 two objects meet, in rows 10 to 20, and a third one crosses."""
+    pixels = np.zeros((16, 48, 40), np.uint8)
+    pixels[:8, 10:21, 5:15], pixels[8:, 10:21, 5:15] = 50, 90
+    pixels[5:11, 10:21, 20:30] = 120
+    ref = written(tmp_path, pixels, "ZYX", mpp=(0.5, 0.5), z_um=2.0)
+    merged(tmp_path, ref, model(), "values")
+    shown = tmp_path / "out" / ".shown"
+    (facts,) = json.loads((shown / "merged.json").read_text())["images"]
+    assert facts["seam_at"] == {"axes": "zx", "tall": 4, "y": 10}
+    assert facts["volume_px"] == np.percentile([880, 880, 660], [5, 50, 95]).tolist()
+    before, after = (
+        (imagecodecs.png_decode((shown / facts[role]).read_bytes()) == picture.OUTLINE).all(-1)
+        for role in ("seam_before", "seam")
+    )
+    assert before.shape == after.shape == (16 * 4 * 3, 40 * 3)
+    row, met, crossed = 8 * 4 * 3, slice(7 * 3, 13 * 3), slice(22 * 3, 28 * 3)
+    assert before[row, met].all()
+    assert after[row, met].all()
+    assert before[row, crossed].all()
+    assert not after[row, crossed].any()
+
+
+@pytest.mark.parametrize(("axis", "where"), [(1, {"axes": "yx", "z": 6}), (0, {"y": 40})])
+def test_a_seam_is_shown_where_most_objects_meet(axis: int, where: dict[str, Any]) -> None:
+    """Objects meet everywhere at slice 6 or row 40, on the whole border between tiles."""
+    made = grid(TILES, (21, 70, 61))
+    corner = made.tile(0).core
+    labels = np.zeros(made.shape, np.uint8)
+    for side in (slice(None, corner[axis][1]), slice(corner[axis][1], None)):
+        at: list[Any] = [slice(None)] * 3
+        at[axis], at[1 - axis] = side, 6 if axis == 1 else 40
+        labels[tuple(at)] = labels.max() + 1
+    merged: Any = SimpleNamespace(
+        grid=made, labels=lambda _, box: labels[tuple(slice(*pair) for pair in box)]
+    )
+    box = list(made.tile(0).core if axis else made.tile(made.index((0, 1, 0))).core)
+    box[axis] = (corner[axis][1] - 1, corner[axis][1] + 1)
+    found = picture.seam_section(merged, Seam(axis, tuple(box), 9, 0.0), steep=20.0).where
+    assert {**found, **where} == found
+    assert found["tall"] == (1 if axis else picture.TALLEST)

@@ -47,6 +47,11 @@ def half(tile):
     return tile[:, ::2, ::2, ::2]
 
 
+def values(tile):
+    """((Z,) Y, X): a number for each grey value but 0, which is one object."""
+    return tile[0].astype(np.int64)
+
+
 def centred(tile):
     """(1, (Z,) Y, X): the tile, less its own mean."""
     return tile - tile.mean()
@@ -61,6 +66,7 @@ GIVES = {
     "pieces": pieces,
     "pixels": pixels,
     "tokens": tokens,
+    "values": values,
 }
 
 

@@ -89,7 +89,7 @@ class Section:
     def flat(self, array: Array) -> Array:
         """An array (..., *box) as (..., rows, columns)."""
         hidden = {i - len(self.box) for i in range(len(self.box)) if i not in self.axes}
-        return array.squeeze(tuple(hidden))
+        return array.squeeze(tuple(hidden)).repeat(self.tall, -2)
 
 
 def overview(merged: Pictured, path: Path) -> Path:
@@ -171,12 +171,12 @@ def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) ->
 def _write(merged: Pictured, section: Section, labels: Labels, path: Path, zoom: int = 1) -> Path:
     box, grid = section.box, merged.grid
     cores = ([], [])  # type: tuple[list[int], list[int]]
-    for found, axis in zip(cores, section.axes, strict=True):
+    for found, axis, each in zip(cores, section.axes, (section.tall, 1), strict=True):
         (start, stop), side, extent = box[axis], grid.axes[axis], grid.shape[axis]
         begins = [side.core(i, extent)[0] for i in range(1, side.count(extent))]
-        found += [b - start for b in begins if start <= b < stop]
+        found += [(b - start) * each for b in begins if start <= b < stop]
     picture = overlay(section.flat(merged.reader.raw(0, box)), section.flat(labels(0, box)), cores)
-    picture = np.repeat(np.repeat(picture, zoom * section.tall, axis=0), zoom, axis=1)
+    picture = np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1)
     path.write_bytes(imagecodecs.png_encode(picture, level=6))
     return path
 
