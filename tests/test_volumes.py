@@ -343,3 +343,28 @@ def test_a_seam_is_shown_where_most_objects_meet(axis: int, where: dict[str, Any
     found = picture.seam_section(merged, Seam(axis, tuple(box), 9, 0.0), steep=20.0).where
     assert {**found, **where} == found
     assert found["tall"] == (1 if axis else picture.TALLEST)
+
+
+# Embeddings ------------------------------------------------------------------------------------
+
+
+def test_a_row_of_embeddings_says_which_slices_its_tile_has(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(6).integers(0, 100, (14, 70, 61)).astype(np.uint8)
+    tiles = TileSpec({"z": 6, "y": 48, "x": 40}, pad="zero")
+    spec = model("embedding", tiles, output_type="cls")
+    ref = written(tmp_path, pixels, "ZYX", mpp=(0.5, 0.25), z_um=2.0)
+    table = anndata.read_zarr(merged(tmp_path, ref, spec, "total") / "tables" / "everything")
+    assert table.n_obs == 3 * 2 * 2
+    rows = table.obs
+    for i in range(table.n_obs):
+        row = rows.iloc[i]
+        box = [(row["z"], row["depth"]), (row["y_px"], row["height_px"])]
+        z, y, x = (slice(int(a), int(a + n)) for a, n in [*box, (row["x_px"], row["width_px"])])
+        assert table.X[i, 0] == pixels[z, y, x].sum()
+        centre = [(s.start + s.stop - 1) / 2 for s in (x, y, z)]
+        assert table.obsm["spatial"][i].tolist() == centre
+    assert sorted(set(rows["z"])) == [0, 6, 12]
+    assert sorted(set(rows["depth"])) == [2, 6]
+    np.testing.assert_array_equal(rows["z_um"], 2 * rows["z"])
+    np.testing.assert_array_equal(rows["depth_um"], 2 * rows["depth"])
+    assert "slices in the tile" in " ".join(table.uns["columns"])

@@ -47,6 +47,11 @@ def half(tile):
     return tile[:, ::2, ::2, ::2]
 
 
+def total(tile):
+    """(1,): all grey values added up."""
+    return tile.sum(dtype=np.float32).reshape(1)
+
+
 def values(tile):
     """((Z,) Y, X): a number for each grey value but 0, which is one object."""
     return tile[0].astype(np.int64)
@@ -66,6 +71,7 @@ GIVES = {
     "pieces": pieces,
     "pixels": pixels,
     "tokens": tokens,
+    "total": total,
     "values": values,
 }
 

@@ -19,7 +19,7 @@ from tilewright.spec import ModelSpec
 from tilewright.store import Placement, StoreWriter
 from tilewright.tiling import Grid
 
-from .banked import Banked
+from .banked import Banked, is_deep
 
 Array = np.ndarray[Any, Any]
 Tokens = tuple[Blocks, tuple[int, int]] | None
@@ -28,7 +28,10 @@ PX = "level-0 px"
 COLUMNS = {
     "tile": "number of the tile in its plane, from 0, row by row",
     "t": "time point, from 0",
-    "z": "slice, from 0",
+    "z": "slice, from 0; of a tile that has several, its first",
+    "depth": "slices in the tile",
+    "z_um": "where the tile's first slice begins, in µm (0 is the first slice's upper side)",
+    "depth_um": "depth in µm",
     "y_px": f"where the tile's pixels begin, rows, in {PX} (0 is the image's upper edge)",
     "x_px": f"where the tile's pixels begin, columns, in {PX} (0 is the image's left edge)",
     "height_px": f"rows of the image in the tile, in {PX}",
@@ -37,7 +40,8 @@ COLUMNS = {
     "x_um": "x_px in µm",
     "height_um": "height_px in µm",
     "width_um": "width_px in µm",
-    "obsm/spatial": f"the tile's centre (x, y) in {PX} (0 is the first pixel's centre)",
+    "obsm/spatial": f"the tile's centre (x, y) in {PX} (0 is the first pixel's centre); of a tile "
+    "that has slices (x, y, slice)",
 }
 
 
@@ -103,7 +107,7 @@ def _whole_tokens(
 
 
 def places(numbers: Array, reader: TileReader, place: Placement) -> tuple[dict[str, Array], Array]:
-    """Where tiles are: the columns of `obs`, and centres ``(n, 2)`` (y, x) in model pixels.
+    """Where tiles are: the columns of `obs`, and centres ((z,) y, x) in model pixels.
 
     Parameters
     ----------
@@ -119,15 +123,24 @@ def places(numbers: Array, reader: TileReader, place: Placement) -> tuple[dict[s
         if reader.looped.get(axis, 1) > 1:
             obs[axis.lower()] = at
     windows = _windows(tile, reader.grid)
-    length = windows[..., 1] - windows[..., 0]
+    centres = (windows.sum(axis=-1) - 1) / 2
+    if is_deep(reader):
+        obs |= _depths(windows[:, 0], place.z_um)
+    windows = windows[:, -2:]
     start = np.asarray(place.origin) + windows[..., 0] / np.asarray(place.factor)
-    size = length / np.asarray(place.factor)
+    size = (windows[..., 1] - windows[..., 0]) / np.asarray(place.factor)
     for unit, scale in (("px", (1.0, 1.0)), ("um", place.mpp)):
         if scale is not None:
             obs |= {f"{a}_{unit}": start[:, i] * scale[i] for i, a in enumerate("yx")}
             sides = enumerate(("height", "width"))
             obs |= {f"{side}_{unit}": size[:, i] * scale[i] for i, side in sides}
-    return obs, windows[..., 0] + (length - 1) / 2
+    return obs, centres
+
+
+def _depths(slices: Array, z_um: float | None) -> dict[str, Array]:
+    """Columns of where tiles (n, 2) begin and end along z."""
+    found = {"z": slices[:, 0], "depth": slices[:, 1] - slices[:, 0]}
+    return found | ({f"{name}_um": n * z_um for name, n in found.items()} if z_um else {})
 
 
 def columns_of(spec: ModelSpec, width: int) -> tuple[str, ...]:
@@ -141,10 +154,10 @@ def columns_of(spec: ModelSpec, width: int) -> tuple[str, ...]:
 
 
 def _windows(tile: Array, grid: Grid) -> Array:
-    """(n, 2, 2): start and stop, in model pixels, of each tile along y and x."""
+    """(n, axes, 2): start and stop, in model pixels, of each tile along (z,) y and x."""
     positions = np.unravel_index(tile, grid.counts)
     sides = [
         np.array([axis.window(i, n) for i in range(axis.count(n))])[at]
         for axis, n, at in zip(grid.axes, grid.shape, positions, strict=True)
     ]
-    return np.stack(sides[-2:], axis=1)
+    return np.stack(sides, axis=1)
