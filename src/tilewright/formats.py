@@ -23,13 +23,11 @@ import tifffile
 import zarr
 from zarr.storage import LocalStore
 
+from .chunks import Array as Array
+from .chunks import Chunks, Window
 from .errors import TilewrightError
 
-Array = np.ndarray[Any, Any]
-Window = tuple[slice, ...]
-"""One slice per axis of the level, start and stop given, step 1."""
-
-CACHE_BYTES = 2**26  # decoded strips and tiles kept for the next window, which often meets them
+CACHE_BYTES = 2**28  # decoded strips, tiles and chunks kept for the next window of a level
 WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole
 MICRONS = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
            "micrometre": 1.0, "nm": 1e-3, "nanometer": 1e-3, "å": 1e-4, "angstrom": 1e-4,
@@ -440,7 +438,8 @@ def _zarr_level(path: Path, array: Any) -> Level:
         raise unreadable(
             path, "its pixels are stored as Python pickles", "Export it again as OME-Zarr."
         )
-    return Level(tuple(array.shape), tuple(array.chunks), lambda window: np.asarray(array[window]))
+    read = Chunks(array, CACHE_BYTES).read
+    return Level(tuple(array.shape), tuple(array.chunks), read, CACHE_BYTES)
 
 
 # PNG and JPEG ----------------------------------------------------------------------------------

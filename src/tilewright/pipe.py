@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -33,6 +34,7 @@ Answer = tuple[dict[str, Any], Array]
 Key = TypeVar("Key")
 
 UNDER_WAY = 2  # batches sent and not yet answered: one the model works on, one read ahead
+PIPE_BYTES = 1 << 20  # what Linux lets anybody ask for
 TICK_SECONDS = 0.2  # how often a silent model is looked at
 CLOSE_SECONDS = END_SECONDS + 2  # for the model to end by itself
 TAIL_CHARACTERS = 4000  # of what the model printed, about 20 lines
@@ -296,6 +298,12 @@ class ModelProcess:
         )
 
 
+def _widen(end: int) -> None:
+    """Let a pipe hold more at a time, where the system lets us: fewer, longer writes."""
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
 def _check_is_there(path: Path, what: str, fix: str) -> None:
     if not path.exists():
         raise TilewrightError(f"{path}: {what} is missing.", fix=fix, code=UNAVAILABLE)
@@ -318,6 +326,7 @@ class _Child:
         self._requests, self._answers = FileIO(write_end, "wb"), FileIO(read_end, "rb")
         for end in (write_end, read_end):
             os.set_blocking(end, False)
+            _widen(end)
         try:
             self._process = subprocess.Popen(
                 [python, script],

@@ -54,6 +54,7 @@ SCAN_CODE = (
     "spec.py",
     "tiling.py",
     "images.py",
+    "chunks.py",
     "formats.py",
     "normalise.py",
     "resample.py",

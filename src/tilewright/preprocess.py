@@ -405,11 +405,14 @@ class TileReader(Closing):
         spec = self._spec
         slope, shift = self._to_range
         if spec.input_range is not None:
-            pixels = pixels * np.float32(slope) + np.float32(shift)
+            pixels = pixels * np.float32(slope)
+            pixels += np.float32(shift)  # in place from here on: a fresh array costs more
+        elif spec.mean is not None or spec.std is not None:
+            pixels = pixels.copy()
         if spec.mean is not None:
-            pixels = pixels - _column(spec.mean, pixels.ndim)
+            pixels -= _column(spec.mean, pixels.ndim)
         if spec.std is not None:
-            pixels = pixels / _column(spec.std, pixels.ndim)
+            pixels /= _column(spec.std, pixels.ndim)
         normalization = normalise.settings(spec)
         if normalization is None or figures is None:
             return pixels

@@ -33,6 +33,7 @@ TILE_CODE = (
     "tiling.py",
     "bank.py",
     "images.py",
+    "chunks.py",
     "formats.py",
     "resample.py",
     "normalise.py",

@@ -1,0 +1,93 @@
+"""Decoded chunks of a Zarr array, kept for the next window, which often meets them.
+
+Tiles are seldom cut as chunks are: without this, each chunk would be decoded for every tile that
+meets it, and Zarr's own work for a read would be done for every tile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Window = tuple[slice, ...]
+"""One slice per axis of the level, start and stop given, step 1."""
+Position = tuple[int, ...]
+
+
+class Chunks:
+    """Windows of an array, of whose chunks the last ones are kept.
+
+    Parameters
+    ----------
+    array
+        A Zarr array.
+    most
+        Bytes of decoded chunks that may be kept.
+    """
+
+    def __init__(self, array: Any, most: int) -> None:
+        self._array, self._most = array, most
+        self._sides = tuple(array.chunks)
+        self._dtype = np.dtype(array.dtype)
+        self._kept: OrderedDict[Position, Array] = OrderedDict()
+        self._bytes = 0
+
+    def read(self, window: Window) -> Array:
+        """A window's pixels, in a new array that nothing else holds."""
+        met = [
+            range(s.start // n, -(-s.stop // n)) for s, n in zip(window, self._sides, strict=True)
+        ]
+        pixels = math.prod(len(r) * n for r, n in zip(met, self._sides, strict=True))
+        if pixels * self._dtype.itemsize > self._most or self._is_whole(window, met):
+            return np.asarray(self._array[window])
+        positions = list(itertools.product(*met))
+        self._load([p for p in positions if p not in self._kept])
+        out = np.empty([s.stop - s.start for s in window], self._dtype)
+        for position in positions:
+            self._kept.move_to_end(position)
+            self._put(out, window, position)
+        self._forget()
+        return out
+
+    def _is_whole(self, window: Window, met: Sequence[range]) -> bool:
+        """Whether the window is all of its chunks: no other will meet them."""
+        return window == self._box([(r.start, r.stop) for r in met])
+
+    def _box(self, bounds: Sequence[tuple[int, int]]) -> Window:
+        """The pixels of chunks first to last, per axis."""
+        sizes = zip(bounds, self._sides, self._array.shape, strict=True)
+        return tuple(slice(a * side, min(b * side, n)) for (a, b), side, n in sizes)
+
+    def _load(self, missing: list[Position]) -> None:
+        """Decode chunks by one read of the box around them, which is seldom more than they are."""
+        if not missing:
+            return
+        bounds = [(min(at), max(at) + 1) for at in zip(*missing, strict=True)]
+        block = np.asarray(self._array[self._box(bounds)])
+        for position in missing:
+            part = tuple(
+                slice((p - a) * side, (p - a + 1) * side)
+                for p, (a, _), side in zip(position, bounds, self._sides, strict=True)
+            )
+            self._kept[position] = np.ascontiguousarray(block[part])
+            self._bytes += self._kept[position].nbytes
+
+    def _put(self, out: Array, window: Window, position: Position) -> None:
+        """Copy what a chunk has of the window."""
+        chunk = self._kept[position]
+        into, out_of = [], []
+        for s, p, side, n in zip(window, position, self._sides, chunk.shape, strict=True):
+            lo, hi = max(s.start, p * side), min(s.stop, p * side + n)
+            into.append(slice(lo - s.start, hi - s.start))
+            out_of.append(slice(lo - p * side, hi - p * side))
+        out[tuple(into)] = chunk[tuple(out_of)]
+
+    def _forget(self) -> None:
+        while self._bytes > self._most:
+            self._bytes -= self._kept.popitem(last=False)[1].nbytes
