@@ -84,7 +84,8 @@ def copy_checkout(root: Path, cache: Path) -> Checkout:
     for name in ("main.nf", "nextflow.config", "tilewright"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "tests" / "models", root / "tests" / "models")
-    shutil.copy(root / "tests" / "models" / "run_toy.py", root / "bin")
+    for script in (ROOT / "tests" / "models").glob("run_*.py"):
+        shutil.copy(script, root / "bin")
     if not cache.exists():
         (cache / "envs").mkdir(parents=True)
         (cache / "envs" / "base").symlink_to(sys.prefix)
