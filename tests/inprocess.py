@@ -1,18 +1,19 @@
-"""A model called in this process: the real worker, banks and merge without starting anything."""
+"""A model called in this process: the real worker and its banks without starting anything."""
 
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tifffile
+from banking import recipe_of
 from pictures import reference
 
-from tilewright.jobs import Group, ImageRef, Job, Recipe
-from tilewright.merge.stores import merge_group
+from tilewright.jobs import ImageRef, Job
 from tilewright.preprocess import TileReader
 from tilewright.results import check_results
 from tilewright.spec import ModelSpec
@@ -21,11 +22,13 @@ from tilewright.worker import run_job
 Array = np.ndarray[Any, Any]
 HERE = Path(__file__).parent
 CONVNET = runpy.run_path(str(HERE / "models" / "run_convnet.py"))
-TASK, STORE = "everything", "m.zarr"
 
 
 class InProcess:
     """What `worker` asks of a model's process; `predict` takes (batch, C, ...) tiles."""
+
+    batch_limit, seconds, device_name = None, 0.0, "cpu"
+    versions: ClassVar[dict[str, str]] = {}
 
     def __init__(self, spec: ModelSpec, predict: Callable[[Array], Array]) -> None:
         self._spec, self._predict = spec.to_dict(), predict
@@ -45,7 +48,9 @@ class InProcess:
 
 def convnet(spec: ModelSpec, **params: Any) -> Callable[[], Any]:
     """What starts the network of ``models/run_convnet.py``."""
-    return lambda: InProcess(spec, lambda tiles: CONVNET["predict"]((spec.to_dict(), params), tiles))
+    return lambda: InProcess(
+        spec, lambda tiles: CONVNET["predict"]((spec.to_dict(), params), tiles)
+    )
 
 
 def written(folder: Path, pixels: Array, axes: str = "", **more: Any) -> ImageRef:
@@ -57,11 +62,6 @@ def written(folder: Path, pixels: Array, axes: str = "", **more: Any) -> ImageRe
     return ImageRef(**{**vars(ref), "key": "i000", "id": "a", **more})
 
 
-def recipe(spec: ModelSpec) -> Recipe:
-    """Of a model of which nothing but its spec is known."""
-    return Recipe({}, spec, {}, None, {}, {}, {})
-
-
 def banked(
     folder: Path, ref: ImageRef, spec: ModelSpec, start: Callable[[], Any], jobs: int = 1
 ) -> list[Path]:
@@ -71,22 +71,8 @@ def banked(
         total = len(reader.planes) * len(reader.grid)
     cuts = np.linspace(0, total, min(jobs, total) + 1).astype(int).tolist()
     banks = []
-    for number, (first, last) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (first, last) in enumerate(pairwise(cuts)):
         banks.append(folder / f"{number}.bank")
         job = Job("group", number, (ref,), ((ref.key, first, last),))
-        run_job(job, recipe(spec), banks[-1], start=start, weights="w")
+        run_job(job, recipe_of(spec), banks[-1], start=start, weights="w")
     return banks
-
-
-def group(spec: ModelSpec, jobs: int, **merge: Any) -> Group:
-    """How an image's banks are merged."""
-    options = {**(spec.merge or {}), "policy": spec.policy, "min_iou": 0.25, **merge}
-    return Group("group", jobs, options, STORE, TASK, save_image=False)
-
-
-def merged(folder: Path, banks: Sequence[Path], spec: ModelSpec, **merge: Any) -> Path:
-    """The store that banks make."""
-    merge_group(
-        group(spec, len(banks), **merge), recipe(spec), banks, folder, folder / ".shown"
-    )
-    return folder / "a" / STORE

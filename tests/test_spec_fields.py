@@ -141,7 +141,7 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
         ),
         "receptive_field": finding(
             "good", "receptive_field: 47", "receptive_field: 49",
-            "context 48 is less than the receptive_field 49",
+            "context 48 px is less than the receptive_field 49 px",
         ),
         "precision": Elsewhere(
             "test_precision.py", "test_the_specs_precision_is_used_where_the_device_can", "bf16"

@@ -33,11 +33,11 @@ def convolved(image, layer):
     """(in, ...) to (out, ...), zeros outside; shifted images are added up one after the other."""
     axes = image.ndim - 1
     padded = np.pad(image, [(0, 0)] + [(1, 1)] * axes)
-    result = np.zeros((len(layer),) + image.shape[1:], np.float32)
+    result = np.zeros((len(layer), *image.shape[1:]), np.float32)
     for shift in np.ndindex(*(3,) * axes):
-        at = tuple(slice(s, s + n) for s, n in zip(shift, image.shape[1:]))
+        at = tuple(slice(s, s + n) for s, n in zip(shift, image.shape[1:], strict=True))
         for channel in range(len(image)):
-            factors = layer[(slice(None), channel) + shift].reshape((-1,) + (1,) * axes)
+            factors = layer[(slice(None), channel, *shift)].reshape((-1,) + (1,) * axes)
             result += factors * padded[channel][at]
     return result
 

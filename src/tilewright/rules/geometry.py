@@ -191,9 +191,24 @@ def _exact(case: Case, reach: int | None) -> Iterator[Fault]:
         return
     least = min((tile.context.get(a, 0) for a in tile.axes), default=0)
     if least < reach:
-        message = f"the context {least:g} is less than the receptive_field {reach}"
+        message = f"the context {least:g} px is less than the receptive_field {reach} px"
         yield Fault(case.at("tile_spec", "context"), message, f"make it at least {reach}")
-    steps = [v for a in tile.axes for v in (tile.size[a], tile.stride(a))]
-    if tile.stride_multiple > 0 and any(step % tile.stride_multiple for step in steps):
-        message = f"size or stride isn't a multiple of the stride_multiple {tile.stride_multiple}"
-        yield Fault(case.at("tile_spec", "size"), message, "tiles wouldn't equal the whole image")
+    yield from _origins(case)
+
+
+def _origins(case: Case) -> Iterator[Fault]:
+    """Tiles of an exact model begin and end at multiples of the network's total stride."""
+    tile = case.spec.tile_spec
+    step = tile.stride_multiple
+    for axis in tile.axes if step > 0 else "":
+        side = pixels(case, axis)
+        stride = tile.stride(axis) * side / (tile.size[axis] or 1)
+        if side % step or stride % step:
+            where = case.at("tile_spec", "size")
+            message = (
+                f"along {axis} tiles of {side:g} px begin every {stride:g} px, and the "
+                f"stride_multiple is {step}: tiles wouldn't equal the whole image"
+            )
+            fix = f"make size and 2 * (band + context) multiples of {step} px"
+            yield Fault(where, message, fix)
+            return
