@@ -199,3 +199,32 @@ def test_spatialdata_gets_one_time_point_and_its_rows(
     found = opened(spatialdata_python, path, time=1)
     assert found["present"] == [0, 3, 4]
     assert found["table"] == [3, 4]
+
+
+@pytest.mark.slow
+def test_spatialdata_opens_a_volume_whose_slices_are_halved_later(
+    tmp_path: Path, spatialdata_python: Path
+) -> None:
+    """257³ pixels of 0.5 x 0.25 µm in slices of 0.5 µm: level 1 halves y and x only."""
+    labels = np.zeros((257, 257, 257), np.uint8)
+    labels[3:6, 10:21, 30:33], labels[40:41, 200:210, 7:30] = 1, 2
+    place = Placement(origin=(3, 5), mpp=(0.5, 0.25), z_um=0.5)
+    measure = Measure(2, volumes=True)
+    with StoreWriter(tmp_path / "s.zarr") as writer:
+        pyramid = writer.pyramid(
+            "labels/nuclei", labels.shape, labels.dtype,
+            axes="zyx", method="nearest", placement=place, deep=True,
+        )  # fmt: skip
+        for box in pyramid.blocks():
+            pyramid.write(box, labels[box])
+            measure.add(labels[box], None, [s.start for s in box])
+        pyramid.build()
+        table = measure.table(place)
+        writer.table("nuclei", table)
+        writer.finish({"recipe": {}})
+    code = OPEN.replace('[["y", "x"]]', '[["z", "y", "x"]]')
+    found = opened(spatialdata_python, tmp_path / "s.zarr", code=code)
+    assert found["labels"] == [[257, 257, 257], [257, 129, 129]]
+    assert found["table"] == [1, 2]
+    um = [table.obs[f"centroid_{a}_um"] for a in "zyx"]
+    assert np.array(found["centroids"]) == pytest.approx(np.stack(um, axis=1))
