@@ -22,12 +22,15 @@ SIZE, BAND = 256, 32
 Array = NDArray[np.float32]
 
 
-def discs(shape: tuple[int, int], *circles: tuple[float, float, float]) -> Array:
-    """Maps (3, H, W) of discs given as row, column, radius: a perfect network's answer."""
-    rows, columns = np.indices(shape)
+def discs(shape: tuple[int, ...], *circles: tuple[float, ...]) -> Array:
+    """Maps (3, (D,) H, W) of discs or balls: a perfect network's answer.
+
+    Given as (slice,) row, column, radius.
+    """
+    places = np.moveaxis(np.indices(shape), 0, -1)
     maps = np.zeros((3, *shape), np.float32)
-    for row, column, radius in circles:
-        depth = 1 - np.hypot(rows - row, columns - column) / radius
+    for *centre, radius in circles:
+        depth = 1 - np.linalg.norm(places - centre, axis=-1) / radius
         maps[0] = np.maximum(maps[0], depth > 0)
         maps[2] = np.maximum(maps[2], depth)
     return maps
@@ -153,6 +156,19 @@ def test_a_hole_is_filled_but_a_lake_stays() -> None:
     assert objects(maps)[40, 40] == 0
 
 
+def test_volumes_become_objects_by_the_same_rules() -> None:
+    """Two balls that touch, one of them hollow, and a speck."""
+    maps = discs((24, 24, 44), (12, 12, 12, 9), (12, 12, 28, 9), (2, 2, 40, 1.5))
+    maps[0, 11:14, 11:14, 11:14] = 0
+    labels = objects(maps)
+    assert labels[12, 12, 12] != labels[12, 12, 28]
+    assert len(np.unique(labels)) == 3
+    assert objects(maps, postprocess="components").max() == 1
+    hollow = objects(maps, postprocess="components", max_hole=26)
+    assert (hollow[12, 12, 12], hollow[12, 12, 28]) == (0, 1)
+    assert objects(maps, postprocess="argmax").shape == maps.shape[1:]
+
+
 def test_specks_are_removed() -> None:
     labels = objects(discs((40, 60), (20, 20, 10), (5, 50, 1.5)), min_area=20)
     assert labels[5, 50] == 0
@@ -182,18 +198,21 @@ def test_an_object_that_is_hardly_foreground_is_dropped() -> None:
     assert not labels[:, 40:].any()
 
 
+@pytest.mark.parametrize("shape", [(60, 80), (14, 24, 28)])
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("levels", [None, 6])
-def test_peaks_are_those_that_reconstruction_leaves(seed: int, levels: int | None) -> None:
+def test_peaks_are_those_that_reconstruction_leaves(
+    seed: int, levels: int | None, shape: tuple[int, ...]
+) -> None:
     """scikit-image raises the lowered heights pixel by pixel; with few `levels` peaks are equal."""
     rng = np.random.default_rng(seed)
-    height = gaussian_filter(rng.random((60, 80)), 2).astype(np.float32)
+    height = gaussian_filter(rng.random(shape), 2).astype(np.float32)
     height = (height - height.min()) / (height.max() - height.min())
     if levels:
         height = (np.floor(height * levels) / levels).astype(np.float32)
     height[height < 0.3] = 0
     ratio, least = np.float32(0.7), 0.5  # no saddle is just as high as a lowered peak
-    square = np.ones((3, 3))
+    square = np.ones((3,) * len(shape))
     raised = reconstruction(height * ratio, height, footprint=square)
     plateaus, _ = label(local_maxima(raised) & (raised > least * ratio), square)
     found = postprocess.peaks(height, ratio, least)

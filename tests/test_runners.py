@@ -169,6 +169,19 @@ def test_labels_that_a_network_gives_itself_are_taken_as_they_are(tmp_path: Path
     np.testing.assert_array_equal(found, 2 * tiles[:, 0])
 
 
+def test_a_network_of_volumes_needs_no_script_either(tmp_path: Path) -> None:
+    """Its axes are the last of all in the file's own order."""
+    volumes = np.zeros((2, 1, 6, 12, 16), np.float32)
+    volumes[:, 0, 1:5, 2:8, 3:9], volumes[1, 0, 1:5, 2:8, 11:16] = 1, 1
+    nodes = [node("Add", "tiles tiles", "maps")]
+    ports = [(name, "float32", ["b", "d", "h", "w", 1]) for name in ("tiles", "maps")]
+    file = write(tmp_path / "net.onnx", nodes, ports[:1], ports[1:])
+    np.testing.assert_array_equal(predict(file, volumes), 2 * volumes)
+    found = predict(file, volumes, "labels", postprocess="components")
+    np.testing.assert_array_equal(found > 0, volumes[:, 0] > 0)
+    assert found.max(axis=(1, 2, 3)).tolist() == [1, 2]
+
+
 def test_a_rule_says_how_many_maps_it_takes() -> None:
     with pytest.raises(ValueError, match=r"watershed takes at least 3 maps .* it gets 2 x 12 x 16"):
         to_labels(TILES, {"postprocess": "watershed"})

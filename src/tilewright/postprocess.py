@@ -1,12 +1,13 @@
 """How a network's maps become objects: the rules that every runner shares.
 
 Every rule looks at one connected piece of foreground at a time, so a tile that holds the piece
-labels it as the whole image would. It runs in a model's environment: numpy, scipy and
-scikit-image, Python >= 3.8.
+labels it as the whole image would. All are for planes and volumes; what is said of (H, W) holds
+for (D, H, W). It runs in a model's environment: numpy, scipy and scikit-image, Python >= 3.8.
 """
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any, Dict
 
 import numpy as np
@@ -15,7 +16,6 @@ from skimage.morphology import local_maxima
 from skimage.segmentation import watershed as flood
 
 Params = Dict[str, Any]
-FOUR, EIGHT = (ndimage.generate_binary_structure(2, n) for n in (1, 2))
 
 
 def watershed(maps: np.ndarray, params: Params) -> np.ndarray:
@@ -40,8 +40,9 @@ def peaks(height: np.ndarray, ratio: float, least: float) -> np.ndarray:
     nothing raises stays: morphological reconstruction, on the peaks instead of on every pixel.
     """
     highest = local_maxima(height)  # type: ignore[no-untyped-call]
-    summits, count = ndimage.label(highest & (height > 0), EIGHT)
-    basins = flood(-height, summits, mask=height > 0, connectivity=2)  # type: ignore[no-untyped-call]
+    near = ndimage.generate_binary_structure(height.ndim, height.ndim)  # corners too
+    summits, count = ndimage.label(highest & (height > 0), near)
+    basins = flood(-height, summits, mask=height > 0, connectivity=near)  # type: ignore[no-untyped-call]
     top = ndimage.maximum(height, summits, np.arange(count + 1))
     top[0] = 0
     one, other, saddle = borders(basins, height)
@@ -57,13 +58,16 @@ def peaks(height: np.ndarray, ratio: float, least: float) -> np.ndarray:
 
 def borders(basins: np.ndarray, height: np.ndarray) -> list[np.ndarray]:
     """Per pair of neighbouring pixels in two basins, both ways: the basins, the lower height."""
-    inner, found = slice(1, -1), []
+    found = []
     wide, high = np.pad(basins, 1), np.pad(height, 1)
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        there = np.s_[1 + down : down - 1 or None, 1 + right : right - 1 or None]
-        a, b = wide[inner, inner], wide[there]
+    here = (slice(1, -1),) * height.ndim
+    for shift in product((-1, 0, 1), repeat=height.ndim):
+        if shift <= (0,) * height.ndim:  # each pair is met once
+            continue
+        there = tuple(slice(1 + s, s - 1 or None) for s in shift)
+        a, b = wide[here], wide[there]
         meet = (a != b) & (a > 0) & (b > 0)
-        low = np.minimum(high[inner, inner][meet], high[there][meet])
+        low = np.minimum(high[here][meet], high[there][meet])
         found += [(a[meet], b[meet], low), (b[meet], a[meet], low)]
     return [np.concatenate(parts) for parts in zip(*found)]
 
@@ -81,10 +85,12 @@ def argmax(maps: np.ndarray, params: Params) -> np.ndarray:
 
 def fill(mask: np.ndarray, most: float) -> np.ndarray:
     """Fill enclosed background of at most `most` px; what reaches the tile's edge is open."""
-    holes, _ = ndimage.label(~mask, FOUR)
+    holes, _ = ndimage.label(~mask)
     closed = np.bincount(holes.ravel()) <= most
-    for edge in (0, holes[0], holes[-1], holes[:, 0], holes[:, -1]):
-        closed[edge] = False
+    closed[0] = False
+    for axis in range(mask.ndim):
+        for edge in (0, -1):
+            closed[holes.take(edge, axis)] = False
     return np.asarray(mask | closed[holes])
 
 
@@ -130,6 +136,8 @@ DEFAULTS = {
 def to_labels(maps: np.ndarray, params: Params) -> np.ndarray:
     """(batch, H, W) int32 labels from (batch, class, H, W) maps, by ``params["postprocess"]``.
 
+    Of volumes (batch, D, H, W) from (batch, class, D, H, W).
+
     Raises
     ------
     ValueError
@@ -140,10 +148,10 @@ def to_labels(maps: np.ndarray, params: Params) -> np.ndarray:
         known = ", ".join(sorted(POSTPROCESS))
         raise ValueError(f"postprocess is {name!r}; it must be one of {known}")
     rule, least = POSTPROCESS[name]
-    if maps.ndim != 4 or maps.shape[1] < least:
+    if maps.ndim not in (4, 5) or maps.shape[1] < least:
         sizes = " x ".join(map(str, maps.shape[1:]))
         raise ValueError(
-            f"postprocess {name} takes at least {least} maps of a 2D tile; it gets {sizes}"
+            f"postprocess {name} takes at least {least} maps of a tile; it gets {sizes}"
         )
     settings = dict(DEFAULTS, **params)
     return np.stack([rule(each, settings) for each in maps])
