@@ -5,6 +5,7 @@ include { FETCH   } from './modules/fetch'
 include { SCAN    } from './modules/scan'
 include { PREDICT } from './modules/predict'
 include { MERGE   } from './modules/merge'
+include { EXPORT  } from './modules/export'
 include { REPORT  } from './modules/report'
 
 params.outdir          = 'results'  // folder for the results
@@ -31,6 +32,27 @@ def unpublished() {
     def run = file("${params.outdir}/run.json", glob: false)
     def stores = run.exists() ? new groovy.json.JsonSlurper().parse(run).images.findResults { i -> i.store } : []
     stores.findAll { s -> !file("${params.outdir}/${s}/zarr.json", glob: false).exists() }
+}
+
+// The previews of a run that are there: [file, …]
+def previews(made) {
+    def masks = file(made.masks, glob: false)
+    masks.exists() ? masks.listFiles().findAll { f -> f.name.contains(made.mark) } : []
+}
+
+// Previews are for who watches a run: gone when they had time to be seen, or at once if it failed.
+// Without their folder no late task can add one.
+def tidy() {
+    def plan = file("${params.outdir}/plan.json", glob: false)
+    def made = plan.exists() ? new groovy.json.JsonSlurper().parse(plan).previews : null
+    if (made) {
+        def last = previews(made).collect { f -> f.lastModified() }.max()
+        if (workflow.success && last) {
+            sleep(Math.max(0, 5000 + last - System.currentTimeMillis()))
+        }
+        file(made.folder, glob: false).deleteDir()
+        previews(made).each { f -> f.delete() }
+    }
 }
 
 workflow {
@@ -63,8 +85,12 @@ workflow {
     whole  = banks.groupTuple(sort: { b -> b.name }).map { g, b -> tuple(g.toString(), b) }
     MERGE(groups.join(whole).combine(recipe).map { g, group, b, r -> tuple(g, group, r, b) })
 
+    // [group, export.json, stores]: groups that are wanted in another format, too
+    wanted = PLAN.out.exports.flatten().map { e -> tuple(e.baseName, e) }
+    EXPORT(wanted.join(MERGE.out.whole), weights)
+
     // once, even when nothing was merged; then a run with a missing image fails
-    REPORT(PLAN.out.plan, recipe, MERGE.out.merged.collect().ifEmpty([]), context())
+    REPORT(PLAN.out.plan, recipe, MERGE.out.merged.mix(EXPORT.out).collect().ifEmpty([]), context())
     REPORT.out.run.subscribe { run ->
         def failed = new groovy.json.JsonSlurper().parse(run).failed
         if (failed) {
@@ -77,5 +103,6 @@ workflow {
         if (lost) {
             log.error "Not in ${params.outdir}: ${lost.join(', ')}. Run again with --publish copy -resume."
         }
+        tidy()
     }
 }

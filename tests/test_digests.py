@@ -18,6 +18,7 @@ NO_NUMBERS = {
     "errors.py": "says what is wrong",
     "jobs.py": "holds what PLAN wrote",
     "kept.py": "says where weights are",
+    "previews.py": "shows numbers while they are made",
     "refusals.py": "says what can't be done",
     "registry.py": "PLAN's, in PREDICT a path",
 }

@@ -10,6 +10,7 @@ process MERGE {
     output:
     path 'stores/*/*', emit: stores, optional: true
     path "merged-${group}", emit: merged
+    tuple val(group), path('stores/*/*'), emit: whole, optional: true
 
     script:
     """

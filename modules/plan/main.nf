@@ -13,6 +13,7 @@ process PLAN {
     path 'groups/*.json', emit: groups
     path 'jobs/*.json', emit: jobs, optional: true
     path 'scans/*.json', emit: scans, optional: true
+    path 'exports/*.json', emit: exports, optional: true
 
     script:
     """

@@ -9,11 +9,12 @@ import math
 from dataclasses import dataclass
 
 from .errors import BAD_DATA, USAGE, TilewrightError
-from .images import Image, fingerprint, open_image
+from .images import Image, fingerprint
 from .inputs import Row
 from .jobs import ImageRef
 from .mask import Mask, stamped
 from .params import Params
+from .prep import opened
 from .preprocess import EMPTY, TileReader
 from .spec import ModelSpec
 from .tiling import Grid
@@ -64,7 +65,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
     TilewrightError
         When it can't be read or doesn't fit the model.
     """
-    with open_image(row.path, axes=row.axes, scene=row.scene) as image:
+    with opened(row.path, axes=row.axes, scene=row.scene, methods=row.prep) as image:
         mpp = (row.mpp, row.mpp) if row.mpp else image.mpp
         level, factor = resolution(image, mpp, spec)
         ref = ImageRef(
@@ -84,6 +85,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
             factor=factor,
             region=region(image, params.region),
             mask=stamped(row.mask) if row.mask else None,
+            prep=row.prep,
         )
         if "z" in spec.tile_spec.axes and "Z" not in image.axes:
             raise TilewrightError(

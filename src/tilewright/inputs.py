@@ -35,6 +35,7 @@ class Row:
     axes: str | None = None
     channels: str | None = None
     mask: Path | None = None
+    prep: tuple[dict[str, Any], ...] | None = None
 
 
 def rows(params: Params, here: Path) -> list[Row]:

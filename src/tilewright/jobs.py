@@ -62,6 +62,8 @@ class ImageRef:
         Path and digest of the image or GeoJSON that says where to look, or None: everywhere.
     copy
         A tiled copy (OME-Zarr) to read instead of `path`.
+    prep
+        Steps of `prep` that come before all else; `shape`, `dtype` and `mpp` are after them.
     """
 
     key: str
@@ -82,6 +84,7 @@ class ImageRef:
     statistics: dict[str, Any] | None = None
     mask: tuple[str, str] | None = None
     copy: str | None = None
+    prep: tuple[dict[str, Any], ...] | None = None
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ImageRef:

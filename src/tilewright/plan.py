@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from . import environments, weights
+from .aiod import Plugin, recognised
+from .aiod_files import begin, exports
 from .configs import config_values
 from .cuts import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
 from .documents import read_document
@@ -55,6 +57,7 @@ SCAN_CODE = (
     "tiling.py",
     "images.py",
     "chunks.py",
+    "prep.py",
     "formats.py",
     "normalise.py",
     "resample.py",
@@ -84,6 +87,7 @@ class Plan:
     weights: str | None
     environment_ready: bool
     launch_dir: Path
+    plugin: Plugin | None = None
 
     @property
     def tiles(self) -> int:
@@ -114,6 +118,7 @@ class Plan:
                 for j in self.jobs
             ],
             "scans": sorted(self.scans),
+            "previews": self.plugin.to_dict() if self.plugin else None,
             "images": [_describe(i, group_of[i.ref.id]) for i in self.images],
             "bad": [{"id": row.id, "path": str(row.path), "why": str(e)} for row, e in self.bad],
         }
@@ -152,13 +157,15 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
     ProblemsError
         Every wrong parameter; or every bad image, with ``--strict`` or when no good one is left.
     """
-    params, problems = check_params(given)
+    plugin = recognised(given)
+    params, problems = check_params(plugin.params(given) if plugin else given)
     if params is None:
         raise ProblemsError(problems)
     params = with_places(params, here)
     found: list[Row] = []
     try:
         choice, spec, values = resolve(params, here)
+        spec = plugin.spec(spec) if plugin else spec
         sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
         recipe = choice.recipe(spec, values)
@@ -166,7 +173,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
     except TilewrightError as error:
         problems.append(error)
     try:
-        found = rows(params, here)
+        found = plugin.rows() if plugin else rows(params, here)
     except TilewrightError as error:
         problems.append(error)
     problems += writable(here / params.outdir)
@@ -190,6 +197,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
             recipe.environment["name"], Path(str(params.env_root))
         ),
         launch_dir=here,
+        plugin=plugin,
     )
 
 
@@ -401,6 +409,11 @@ def write_plan(plan: Plan, out: Path) -> None:
     for job in plan.jobs:
         if job.group not in plan.scans:
             save(out / "jobs" / f"{job.group}_{counts[job.group]}_{job.job:05d}.json", job)
+    if plan.plugin:
+        (out / "exports").mkdir(exist_ok=True)
+        for name, export in exports(plan.plugin, plan.groups, plan.recipe.spec).items():
+            save(out / "exports" / f"{name}.json", export)
+        begin(plan.plugin, plan.images, plan.jobs, plan.recipe.spec)
     save(out / "recipe.json", plan.recipe)
     save(out / "plan.json", plan.to_dict())
 

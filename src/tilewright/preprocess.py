@@ -25,6 +25,7 @@ from .colour import COLOURS, Colour, same, white
 from .errors import USAGE, TilewrightError
 from .images import open_image
 from .jobs import ImageRef
+from .prep import opened
 from .refusals import check_spec
 from .spec import ARRAY_AXES, ModelSpec
 from .stain import Fit, Stain
@@ -95,7 +96,7 @@ class TileReader(Closing):
         if ref.copy:
             self._image = open_image(ref.copy)
         else:
-            self._image = open_image(ref.path, axes=ref.axes, scene=ref.scene)
+            self._image = opened(ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep)
         try:
             self._check()
             self._intervals = self._region()

@@ -34,6 +34,7 @@ TILE_CODE = (
     "bank.py",
     "images.py",
     "chunks.py",
+    "prep.py",
     "formats.py",
     "resample.py",
     "normalise.py",

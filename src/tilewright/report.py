@@ -42,6 +42,7 @@ STEPS = {
     "SCAN": "reads a big image's statistics",
     "PREDICT": "runs the model on tiles",
     "MERGE": "joins tiles, measures objects, writes stores",
+    "EXPORT": "writes them in other formats",
 }
 """Every step before this one, in the order they run in."""
 FOR_ALL = ("ENV", "FETCH")  # no image has a result when one of them fails
@@ -55,7 +56,8 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Facts, out: Pa
     plan, recipe
         What PLAN wrote.
     merged
-        Folder of ``merged-<group>/`` folders, each a merged.json and its pictures; may be missing.
+        Folder of ``merged-<group>/`` folders, each a merged.json and its pictures, and of
+        ``exported-<group>/`` with what wasn't exported; may be missing.
     context
         ``params, launch_dir, work_dir, trace, nextflow`` of the run, as the workflow gives them.
     out
@@ -83,12 +85,17 @@ class Result:
 
 
 def read_merged(folder: Path) -> dict[str, Result]:
-    """Every merged image, by its id."""
-    return {
+    """Every merged image, by its id; one that couldn't be exported says why."""
+    found = {
         facts["id"]: Result(facts, path.parent)
         for path in sorted(folder.glob("*/merged.json"))
         for facts in json.loads(path.read_text(encoding="utf-8"))["images"]
     }
+    for path in sorted(folder.glob("*/exported.json")):
+        for failed in json.loads(path.read_text(encoding="utf-8"))["failed"]:
+            result = found[failed["id"]]
+            found[failed["id"]] = Result({**result.facts, "why": failed["why"]}, result.folder)
+    return found
 
 
 # What every task came to

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .images import Image, open_image
+from .images import Image
 from .jobs import ImageRef, Job, save
+from .prep import opened
 from .preprocess import statistics
 from .spec import ModelSpec
 from .store import Pyramid, Slices, StoreWriter
@@ -52,7 +53,10 @@ def scan(asked: Path, jobs: Path, copy: Path) -> None:
 
 def copy_tiled(ref: ImageRef, path: Path) -> None:
     """Write the level that is read as a sharded OME-Zarr without a pyramid, band by band."""
-    with open_image(ref.path, axes=ref.axes, scene=ref.scene) as image, StoreWriter(path) as store:
+    with (
+        opened(ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep) as image,
+        StoreWriter(path) as store,
+    ):
         axes = "".join(a for a in "TCZYX" if a in image.axes)
         sizes = dict(zip(image.axes, image.levels[ref.level], strict=True))
         pyramid = store.pyramid(

@@ -28,6 +28,7 @@ from .kept import path_of
 from .mask import Mask
 from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
+from .previews import Previews
 from .registry import ROOT
 from .spec import ModelSpec
 from .timing import Timing
@@ -81,12 +82,13 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
         )
 
     progress = ProgressFile(Path(folder) / name) if folder else None
+    watched = os.environ.get("TILEWRIGHT_PREVIEWS")
     timing = Timing()
     last_try = os.environ.get("TILEWRIGHT_LAST_TRY") == "true"
     with timing.adds("seconds"):
         run_job(
             job, recipe, out, start=start, weights=weights, progress=progress, forgive=last_try,
-            timing=timing,
+            timing=timing, shown=Previews(Path(watched), job, recipe.spec) if watched else None,
         )  # fmt: skip
     timing.save(out.parent)
 
@@ -108,6 +110,7 @@ def run_job(
     start: Callable[[], ModelProcess],
     weights: str,
     progress: Callable[[int], None] | None = None,
+    shown: Callable[[Work, Array], None] | None = None,
     forgive: bool = False,
     timing: Timing | None = None,
 ) -> None:
@@ -125,6 +128,8 @@ def run_job(
         SHA-256 of the weights that are used.
     progress
         Called with the number of tiles done so far.
+    shown
+        Called with each tile and its result once they are banked.
     forgive
         This won't be tried again: images on which the script raised are marked, too.
     timing
@@ -145,6 +150,7 @@ def run_job(
         for works, results in model.map(timing.each(batches, "read_wait"), forgive=forgive):
             with timing.adds("write"):
                 bank_batch(banker, works, results, notes)
+                show_batch(shown, works, results, notes)
             timing.tiles += len(works)
             if progress:
                 progress(timing.tiles + sum(map(len, notes.skipped.values())))
@@ -165,6 +171,20 @@ def bank_batch(
         return
     for work, result in zip(works, results, strict=True):
         put(banker, work, result, notes)
+
+
+def show_batch(
+    shown: Callable[[Work, Array], None] | None,
+    works: list[Work],
+    results: Array | TilewrightError,
+    notes: Notes,
+) -> None:
+    """Show what was banked, if somebody watches."""
+    if shown is None or isinstance(results, TilewrightError):
+        return
+    for work, result in zip(works, results, strict=True):
+        if work.image not in notes.failures:
+            shown(work, result)
 
 
 def put(banker: Banker, work: Work, result: Array, notes: Notes) -> None:

@@ -1,0 +1,98 @@
+"""What PLAN puts down for the plugin: how many previews come, where, and what is exported."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .aiod import SPLITS, Plugin, named, prep_hash
+from .errors import USAGE, TilewrightError
+from .export import Export
+from .fit import Planned
+from .jobs import Group, Job
+from .prep import checked
+from .previews import clear, looped, make, pieces
+from .spec import ModelSpec
+
+
+def begin(plugin: Plugin, images: Sequence[Planned], jobs: Iterable[Job], spec: ModelSpec) -> None:
+    """Clear what a crashed run left, and say how many previews this one will have.
+
+    The list comes before the folder, without which there are no previews: the plugin reads it once,
+    when it sees the first of them.
+
+    Raises
+    ------
+    TilewrightError
+        When the plugin's folder can't be written.
+    """
+    splits = plugin.cache / "splits" / f"substacks_{plugin.asked.param_hash}.csv"
+    try:
+        clear(plugin.previews, plugin.masks)
+        write_table(splits, list(split_rows(plugin, images, jobs, spec)))
+        make(plugin.previews, plugin.masks)
+    except OSError as error:
+        raise TilewrightError(
+            f"{error.filename or plugin.masks}: can't be written ({error.strerror}).",
+            fix="Choose another base directory in the plugin, or allow it.",
+            code=USAGE,
+        ) from None
+
+
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a CSV at one stroke."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, SPLITS, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def split_rows(
+    plugin: Plugin, images: Sequence[Planned], jobs: Iterable[Job], spec: ModelSpec
+) -> Iterator[dict[str, Any]]:
+    """A row for every preview of the run: its image, and its box in pixels of the mask."""
+    planned = {image.ref.id: image for image in images}
+    lines = {
+        named(image.path, steps): {**image.line, "prep_hash": prep_hash(steps)}
+        for image in plugin.images
+        for steps in map(checked, plugin.asked.preprocess or [()])
+    }
+    for job in jobs:
+        ids = {ref.key: ref.id for ref in job.images}
+        for key, start, stop in job.parts:
+            image = planned[ids[key]]
+            found = pieces(image.grid, looped(image.ref, spec), start, stop)
+            for number, piece in enumerate(found):
+                (z0, z1), (y0, y1), (x0, x1) = piece.box
+                yield lines[ids[key]] | {
+                    "image_id": ids[key].removesuffix(f"_{lines[ids[key]]['prep_hash']}"),
+                    "stack_idx": number,
+                    "start_h": y0, "end_h": y1, "start_w": x0, "end_w": x1,
+                    "start_d": z0, "end_d": z1,
+                }  # fmt: skip
+
+
+def exports(plugin: Plugin, groups: Iterable[Group], spec: ModelSpec) -> dict[str, Export]:
+    """What of each group is exported, by its name."""
+    kind = plugin.asked.output_mask_type
+    one_class = spec.policy == "keep" and len(spec.classes or ()) <= 2  # the other is background
+    return {
+        group.group: Export(
+            task=group.task,
+            folder=str(plugin.masks),
+            ending=f"{plugin.stem}_all",
+            format=plugin.asked.output_format,
+            binary=kind == "binary" or (kind == "auto" and one_class),
+            links=str(plugin.masks.parent / "checkpoints"),
+        )
+        for group in groups
+    }

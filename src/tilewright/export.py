@@ -1,0 +1,188 @@
+"""A store's labels in the formats of other programs: the plugin's RLE, and TIFF.
+
+One slice, and of it one strip, is in memory at a time; a file appears when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from . import rle
+from .errors import UNAVAILABLE, TilewrightError
+from .images import Image, open_image
+
+Array = np.ndarray[Any, Any]
+STRIP = 2048  # columns or rows read at once: a shard
+TILE = 512  # side of a TIFF's tiles
+BIG = 1 << 31  # bytes from which a TIFF is a BigTIFF
+
+
+@dataclass(frozen=True)
+class Export:
+    """How a group's images are exported; PLAN writes it as exports/<group>.json.
+
+    Parameters
+    ----------
+    task
+        Name of the labels in each store.
+    folder
+        Where the files go.
+    ending
+        What follows an image's id in a file's name: ``_masks_<hash>_all``.
+    format
+        ``rle`` or ``tiff``.
+    binary
+        Everything that is found is 1.
+    links
+        Folder for a link to the weights, or None.
+    """
+
+    task: str
+    folder: str
+    ending: str
+    format: str
+    binary: bool
+    links: str | None = None
+
+
+def export_group(asked: Export, stores: Path) -> list[dict[str, str]]:
+    """Export every image of a group that has a store.
+
+    Parameters
+    ----------
+    stores
+        Folder of folders with MERGE's stores; each says which image it is of.
+
+    Returns
+    -------
+        ``id`` and ``why`` of each image that couldn't be.
+    """
+    failed = []
+    folder = Path(asked.folder)
+    for store in sorted(stores.glob("*/*.zarr")):  # of an image without one, MERGE has said why
+        name = image_of(store)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            labels = store / "labels" / asked.task
+            export(labels, folder / f"{name}{asked.ending}.{asked.format}", binary=asked.binary)
+        except TilewrightError as error:
+            failed.append({"id": name, "why": str(error).strip()})
+        except OSError as error:
+            why = f"{error.filename or folder}: can't be written ({error.strerror})."
+            failed.append({"id": name, "why": f"{why} Make room, or allow it, and run again."})
+    return failed
+
+
+def image_of(store: Path) -> str:
+    """The id of a store's image."""
+    attributes = json.loads((store / "zarr.json").read_text())["attributes"]
+    return str(attributes["tilewright"]["image"]["id"])
+
+
+def export(labels: Path, path: Path, *, binary: bool) -> None:
+    """Write labels as one file, by the ending of its name; a volume's slices are its pages.
+
+    Parameters
+    ----------
+    labels
+        A group of an OME-Zarr; of several timepoints the first counts.
+    path
+        Ends in ``.rle`` or ``.tiff``; replaced at one stroke.
+
+    Raises
+    ------
+    TilewrightError
+        When there are more labels than the format holds, or the store can't be read.
+    """
+    with open_image(labels) as image:
+        if path.suffix == ".tiff":
+            write_tiff(image, path, binary=binary)
+        else:
+            slices = (_slice(image, z, binary) for z in range(image.size("Z")))
+            rle.write(path, slices, "binary" if binary else "instance")
+
+
+def _slice(image: Image, z: int, binary: bool) -> Any:
+    """A slice's entries, gathered strip by strip."""
+    runs = rle.Runs((image.size("Y"), image.size("X")))
+    for start in range(0, image.size("X"), STRIP):
+        strip = _read(image, z, X=slice(start, start + STRIP))
+        if not binary and strip.max(initial=0) > rle.MOST:
+            raise TilewrightError(
+                f"It has more than {rle.MOST:,} labels, and the format rle holds no more.",
+                fix="Choose tiff as the output format and run again.",
+            )
+        runs.add(strip)
+    return runs.foreground() if binary else runs.objects()
+
+
+def _read(image: Image, z: int, **where: slice) -> Array:
+    """Part of a slice, ``(y, x)``."""
+    return image.read(0, {**dict.fromkeys("TC", 0), "Z": z, **where})
+
+
+def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
+    """Write a tiled TIFF, ``(z,) y, x``, of the labels' own dtype."""
+    depth, height, width = (image.size(a) for a in "ZYX")
+    dtype = np.dtype(np.uint8) if binary else image.dtype
+    shape = (depth, height, width) if depth > 1 else (height, width)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        tifffile.imwrite(
+            part,
+            _tiles(image, binary),
+            shape=shape,
+            dtype=dtype,
+            tile=(TILE, TILE),
+            compression="zlib",
+            photometric="minisblack",
+            bigtiff=depth * height * width * dtype.itemsize > BIG,
+            metadata={"axes": "ZYX"[-len(shape) :]},
+        )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _tiles(image: Image, binary: bool) -> Iterator[Array]:
+    """The TIFF's tiles in its own order, filled with 0 past the image's end."""
+    height, width = image.size("Y"), image.size("X")
+    for z in range(image.size("Z")):
+        for top in range(0, height, STRIP):
+            strip = _read(image, z, Y=slice(top, top + STRIP))
+            strip = (strip > 0).astype(np.uint8) if binary else strip
+            rows, columns = -len(strip) % TILE, -width % TILE
+            strip = np.pad(strip, [(0, rows), (0, columns)])
+            for y in range(0, len(strip), TILE):
+                for x in range(0, strip.shape[1], TILE):
+                    yield np.ascontiguousarray(strip[y : y + TILE, x : x + TILE])
+
+
+def link_weights(weights: Path, folder: Path) -> None:
+    """Show a weights file in a folder, as a link: for a viewer that counts what is there.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be made.
+    """
+    there = folder / weights.name
+    part = folder / f".{weights.name}.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part.symlink_to(weights)
+        part.replace(there)
+    except OSError as error:
+        raise TilewrightError(
+            f"{folder}: can't be written ({error.strerror}).",
+            fix="Allow it, and run again.",
+            code=UNAVAILABLE,
+        ) from None
