@@ -12,6 +12,9 @@ params.outdir          = 'results'  // folder for the results
 params.env_root        = null       // folder of environments; null: in Tilewright's cache
 params.weights_dir     = null       // folder of downloaded weights; null: in Tilewright's cache
 params.predict_timeout = 600        // seconds a model may be silent before it is stopped
+params.slurm_queue_size  = 100      // jobs that may be in SLURM's queue at one time
+params.slurm_submit_rate = 50       // jobs that are sent to SLURM in a minute, at most
+params.slurm_array       = null     // send PREDICT tasks as job arrays of so many; null: singly
 
 // What a step needs to know of this run, as JSON: it reaches the step by standard input.
 def context() {
@@ -77,8 +80,9 @@ workflow {
     SCAN(PLAN.out.scans.flatten())
     jobs = PLAN.out.jobs.mix(SCAN.out.jobs).flatten().map { job -> keyed(job) }
 
-    // [group, bank]: what one task predicted, in any order
-    banks = PREDICT(jobs.combine(recipe).combine(weights).combine(model).map { g, j, r, w, _ready -> tuple(g, j, r, w) })
+    // [group, bank]: what one task predicted, in any order; needs is e.g. [gpus: 1, memory_gb: 12]
+    needs = plan.map { p -> p.needs }
+    banks = PREDICT(jobs.combine(recipe).combine(weights).combine(needs).combine(model).map { g, j, r, w, n, _ready -> tuple(g, j, r, w, n) })
 
     // [group, group.json, recipe.json, banks]: whole groups, in job order, so bytes never depend on timing
     groups = PLAN.out.groups.flatten().map { g -> tuple(g.baseName, g) }

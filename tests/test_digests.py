@@ -16,6 +16,7 @@ NO_NUMBERS = {
     "closing.py": "closes files",
     "environments.py": "says where an interpreter is",
     "errors.py": "says what is wrong",
+    "gpus.py": "says which GPU, not what it computes",
     "jobs.py": "holds what PLAN wrote",
     "kept.py": "says where weights are",
     "previews.py": "shows numbers while they are made",

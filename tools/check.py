@@ -1,8 +1,8 @@
 """Every check of the project, one after the other: what ``./tilewright test`` runs.
 
-Options: ``--slow`` adds model environments; ``--slurm`` will add a SLURM of its own; all others go
-to pytest. Standard library only. Ends with pytest's own summary and, if anything failed, with its
-name and exit 1; exit 2 if a switch has no tests yet.
+Options: ``--slow`` adds model environments; ``--slurm`` adds a SLURM of its own; all others go to
+pytest. Standard library only. Ends with pytest's own summary and, if anything failed, with its
+name and exit 1; exit 2 if a switch has no tests yet, 69 if SLURM can't be had.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SWITCHES = ("slow", "slurm")  # pytest's markers that need asking for; pyproject.toml says why
+CLUSTER = ROOT / "tests" / "slurm" / "cluster.py"
 CODE = ["src", "tests", "tools", "bin", "benchmarks", "docs/img", "tilewright"]
 
 
@@ -27,6 +28,10 @@ def main(args: list[str]) -> int:
         if f"--{name}" in args and name not in known:
             print(f"There is no switch --{name} yet: no test is marked so.", file=sys.stderr)
             return 2
+    if "--slurm" in args:
+        code = subprocess.run([sys.executable, str(CLUSTER), "--install"], check=False).returncode
+        if code:
+            return code
     rest = [arg for arg in args if arg not in {f"--{name}" for name in SWITCHES}]
     failed = [name for name, command in checks() if not passes(name, command)]
     left_out = {name: why for name, why in known.items() if f"--{name}" not in args}

@@ -2,7 +2,7 @@
 process MERGE {
     tag "${group}"
     cache 'deep'
-    publishDir { params.outdir }, mode: params.publish, pattern: 'stores/*/*', saveAs: { name -> name - 'stores/' }
+    publishDir { params.outdir }, mode: params.publish, overwrite: 'deep', pattern: 'stores/*/*', saveAs: { name -> name - 'stores/' }
 
     input:
     tuple val(group), path('group.json'), path('recipe.json'), path(banks, stageAs: 'banks/*')

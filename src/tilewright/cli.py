@@ -18,7 +18,7 @@ from rich.text import Text
 from . import __version__, contribute, inplace
 from .envs import envs
 from .errors import BAD_DATA, INTERNAL, TilewrightError
-from .launch import EXIT_CODES, absolute, pipeline
+from .launch import EXIT_CODES, absolute, pipeline, where
 from .measured import suggestion
 from .params import Params
 from .registry import ROOT, Choice
@@ -86,9 +86,7 @@ def run(
 
     What an earlier run into the same OUTDIR has done already is not done again.
     """
-    extra = [word for path in configs for word in ("-c", str(Path(path).absolute()))]
-    # Nextflow looks for a profile in every config file, and ours would keep all work here.
-    profile = profile or (None if configs else "local")
+    profile, extra = where(profile, configs)
     pipeline(given, profile=profile, work_dir=work_dir, resume=not no_resume, extra=extra)
 
 

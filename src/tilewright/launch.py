@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from . import orphans
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .progress import Watch, explain, failures, run_nextflow, summary
 from .registry import ROOT
@@ -37,6 +38,8 @@ def pipeline(
     work = Path(work_dir).absolute() if work_dir else inside / "work"
     notes = inside / "progress"
     command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
+    for orphan in orphans.clear(inside):
+        click.echo(f"tilewright: cancelled a job that an earlier run left: {orphan}", err=True)
     try:
         shutil.rmtree(notes, ignore_errors=True)
         notes.mkdir(parents=True)
@@ -55,6 +58,20 @@ def pipeline(
     log = inside / "nextflow.out"
     code = run_nextflow(command, here=inside, watch=watch, log=log)
     finish(code, watch, log)
+
+
+def where(profile: str | None, configs: tuple[str, ...]) -> tuple[str | None, list[str]]:
+    """The profile and the config files that Nextflow gets, these as its words.
+
+    Nextflow refuses a profile that one of its config files lacks. So with files of a site, a
+    profile of ours becomes one of them, the first; and unless it is asked for, `local` isn't used.
+    """
+    profile = profile or (None if configs else "local")
+    files = [Path(path).absolute() for path in configs]
+    ours = ROOT / "profiles" / f"{profile}.conf"
+    if files and ours.is_file():
+        profile, files = None, [ours, *files]
+    return profile, [word for file in files for word in ("-c", str(file))]
 
 
 def absolute(given: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def _absolute(value: str) -> str:
 
 Text = Annotated[str, BeforeValidator(_text)]
 Folder = Annotated[Text, AfterValidator(_absolute)]
+Site = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,:@+-]*$")]
+Options = Annotated[Text, Field(pattern=r"^--?[A-Za-z][A-Za-z0-9_.,:@%/+\[\]*&|()= -]*$")]
 Pixels = Annotated[int, Field(ge=0)]
 Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -108,6 +110,36 @@ class Params(BaseModel):
     """Folder of environments (default: in Tilewright's cache)."""
     weights_dir: Folder | None = None
     """Folder of downloaded weights (default: in Tilewright's cache)."""
+    gpus: Annotated[int, Field(ge=0, le=1)] | None = None
+    """GPUs of a PREDICT task, 1 or 0 (default: 1, unless the model runs without)."""
+    predict_memory: PositiveInt | None = None
+    """Memory of a PREDICT task in GB (default: 4, and the GPU memory it asks for)."""
+    slurm_queue: Site | None = None
+    """SLURM's partition, or several with commas (default: the cluster's)."""
+    slurm_gpu_queue: Site | None = None
+    """SLURM's partition of tasks that want a GPU (default: as the others')."""
+    slurm_account: Site | None = None
+    """SLURM's account that is charged."""
+    slurm_qos: Site | None = None
+    """SLURM's quality of service."""
+    slurm_gres: Site = "gpu:1"
+    """What SLURM calls one GPU, e.g. `gpu:a100:1`."""
+    slurm_options: Options | None = None
+    """More options for every sbatch, e.g. `--constraint=ib --exclude=n7`."""
+    slurm_minutes: PositiveInt = 240
+    """Minutes a SLURM job may take; each new try may take as many more."""
+    slurm_max_minutes: PositiveInt | None = None
+    """The most minutes that a try asks for."""
+    slurm_max_memory: PositiveInt | None = None
+    """The most GB that a try asks for."""
+    slurm_max_cpus: PositiveInt | None = None
+    """The most cores that a task asks for."""
+    slurm_queue_size: PositiveInt = 100
+    """Jobs that may be in SLURM's queue at one time."""
+    slurm_submit_rate: PositiveInt = 50
+    """Jobs that are sent to SLURM in a minute, at most."""
+    slurm_array: Annotated[int, Field(ge=2, le=1000)] | None = None
+    """Send PREDICT tasks as job arrays of so many (default: as single jobs)."""
 
 
 def check_params(given: dict[str, Any]) -> tuple[Params | None, list[TilewrightError]]:

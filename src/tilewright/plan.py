@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import environments, weights
+from . import environments, gpus, weights
 from .aiod import Plugin, recognised
 from .aiod_files import begin, exports
 from .configs import config_values
@@ -25,6 +25,7 @@ from .fit import Planned, plan_image
 from .inputs import Row, rows
 from .jobs import Group, Job, Recipe, digest, save
 from .kept import default_folder
+from .needs import contradictions, needs
 from .params import Params, check_params
 from .registry import Choice, Registry, code_digests
 from .results import check_output
@@ -97,7 +98,19 @@ class Plan:
     @property
     def warnings(self) -> list[str]:
         """What needn't stop a run, one line each."""
-        return weights.warnings(self.choice)
+        return weights.warnings(self.choice) + self._gpu_warnings()
+
+    def _gpu_warnings(self) -> list[str]:
+        """A line where a model that wants a GPU will do without, on the machine PLAN runs on."""
+        wanted = self.needs["gpus"] if self.params.gpus is None else self.params.gpus
+        if not wanted or not gpus.shared() or gpus.visible():
+            return []
+        return [f"There is no GPU here: {self.recipe.model['model_name']} runs on the CPU, slowly."]
+
+    @property
+    def needs(self) -> dict[str, int]:
+        """What a PREDICT task asks a scheduler for."""
+        return needs(self.recipe.spec, self.recipe.environment["name"])
 
     def to_dict(self) -> dict[str, Any]:
         """plan.json: for people, for the report and for the workflow."""
@@ -111,6 +124,7 @@ class Plan:
             "environment": {**self.recipe.environment, "ready": self.environment_ready},
             "weights": self.weights,
             "min_vram_gb": self.recipe.spec.min_vram_gb,
+            "needs": self.needs,
             "warnings": self.warnings,
             "tiles": self.tiles,
             "jobs": [
@@ -169,6 +183,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
         sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
         recipe = choice.recipe(spec, values)
+        problems += contradictions(params, needs(spec, recipe.environment["name"]))
         here_already = weights.find(choice, Path(str(params.weights_dir)))
     except TilewrightError as error:
         problems.append(error)

@@ -25,7 +25,15 @@ GROUPS = {
         *("channels", "tile_size"),
     ),
     "Merging": ("match_iou", "link_z", "save_image", "ome_zarr", "publish"),
-    "How it runs": ("strict", "pack", "predict_timeout", "envs", "env_root", "weights_dir"),
+    "How it runs": (
+        *("strict", "pack", "predict_timeout", "envs", "env_root", "weights_dir"),
+        *("gpus", "predict_memory"),
+    ),
+    "SLURM": (
+        *("slurm_queue", "slurm_gpu_queue", "slurm_account", "slurm_qos", "slurm_gres"),
+        *("slurm_options", "slurm_minutes", "slurm_max_minutes", "slurm_max_memory"),
+        *("slurm_max_cpus", "slurm_queue_size", "slurm_submit_rate", "slurm_array"),
+    ),
 }
 """The run's parameters as a form shows them; those that aren't here come last."""
 

@@ -23,6 +23,7 @@ from . import environments
 from .bank import BankWriter
 from .banker import Banker, Work
 from .errors import TilewrightError
+from .gpus import own_gpu
 from .jobs import Job, Recipe
 from .kept import path_of
 from .mask import Mask
@@ -85,7 +86,7 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
     watched = os.environ.get("TILEWRIGHT_PREVIEWS")
     timing = Timing()
     last_try = os.environ.get("TILEWRIGHT_LAST_TRY") == "true"
-    with timing.adds("seconds"):
+    with own_gpu(), timing.adds("seconds"):
         run_job(
             job, recipe, out, start=start, weights=weights, progress=progress, forgive=last_try,
             timing=timing, shown=Previews(Path(watched), job, recipe.spec) if watched else None,
@@ -98,7 +99,8 @@ def device() -> str:
     asked = os.environ.get("TILEWRIGHT_DEVICE")
     if asked:
         return asked
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    unwanted = os.environ.get("TILEWRIGHT_GPUS") == "0"
+    hidden = unwanted or os.environ.get("CUDA_VISIBLE_DEVICES") == ""
     return "cuda" if not hidden and Path("/dev/nvidia0").exists() else "cpu"
 
 

@@ -1,0 +1,79 @@
+"""The GPUs of this machine: each is one task's at a time.
+
+Only on a machine that no scheduler shares out (``-profile local`` sets TILEWRIGHT_SHARE_GPUS);
+under SLURM, a task sees its own GPU only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from . import environments, installers
+
+LOOK_EVERY = 0.5  # seconds
+
+
+def visible() -> list[str]:
+    """Names of the GPUs that may be used: CUDA_VISIBLE_DEVICES, else all that nvidia-smi lists."""
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if said is not None:
+        return [name for name in said.split(",") if name]
+    lines = installers.output_of(["nvidia-smi", "-L"], timeout=20).splitlines()
+    return [str(n) for n, _ in enumerate(line for line in lines if line.startswith("GPU"))]
+
+
+def shared() -> bool:
+    """Whether tasks of this machine share its GPUs out among themselves."""
+    return bool(os.environ.get("TILEWRIGHT_SHARE_GPUS"))
+
+
+@contextmanager
+def own_gpu(folder: Path | None = None) -> Iterator[str | None]:
+    """A GPU for this process alone: the first that is free, waiting for one; None without any.
+
+    CUDA_VISIBLE_DEVICES names it, here and in what is started meanwhile. A lock says whose it is;
+    the system lets go of it when the process ends, however it ends.
+
+    Parameters
+    ----------
+    folder
+        Where the locks are; in Tilewright's cache if not given.
+    """
+    wanted = os.environ.get("TILEWRIGHT_GPUS") != "0" and shared()
+    names = visible() if wanted else []
+    if not names:
+        yield None
+        return
+    folder = folder or environments.home() / "gpus"
+    folder.mkdir(parents=True, exist_ok=True)
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    with ExitStack() as held:
+        os.environ["CUDA_VISIBLE_DEVICES"] = name = _first_free(names, folder, held)
+        try:
+            yield name
+        finally:
+            os.environ.pop("CUDA_VISIBLE_DEVICES")
+            if before is not None:
+                os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def _first_free(names: list[str], folder: Path, held: ExitStack) -> str:
+    """The first GPU whose lock nobody has; it stays ours until `held` is closed."""
+    while True:
+        for name in names:
+            plain = "".join(c if c.isalnum() or c in "-." else "-" for c in name)
+            file = (folder / f"{platform.node()}-{plain}.lock").open("w")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                continue
+            held.enter_context(file)
+            return name
+        time.sleep(LOOK_EVERY)
