@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tilewright import launch
+from tilewright import launch, orphans
 from tilewright.errors import TilewrightError
 from tilewright.orphans import clear, find, is_running, launched_in
 from tilewright.registry import ROOT
@@ -66,6 +66,18 @@ def test_other_peoples_jobs_have_no_launch_folder(tmp_path: Path) -> None:
     assert launched_in(tmp_path) is None
     (tmp_path / ".command.run").write_text("echo hello")
     assert launched_in(tmp_path) is None
+
+
+def test_slurm_is_only_asked_where_jobs_were_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(orphans, "find", lambda launch: asked.append(launch) or [])
+    (tmp_path / "nextflow.log").write_text("DEBUG - [LOCAL] submitted\n")
+    assert clear(tmp_path) == asked == []
+    (tmp_path / "nextflow.log").write_text("DEBUG - [SLURM] submitted process P > jobId: 7\n")
+    assert clear(tmp_path) == []
+    assert asked == [tmp_path]
 
 
 def test_without_slurm_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

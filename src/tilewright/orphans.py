@@ -120,11 +120,23 @@ def clear(launch: Path) -> list[Orphan]:
         When that run still goes on (69).
     """
     refuse_running(launch)
-    if not (launch / ".nextflow").exists():
+    if not has_sent_jobs(launch):
         return []
     found = find(launch)
     cancel(found)
     return found
+
+
+def has_sent_jobs(launch: Path) -> bool:
+    """Whether the last Nextflow that was launched in a folder sent jobs to SLURM, by its log."""
+    for name in ("nextflow.log", ".nextflow.log"):
+        try:
+            with (launch / name).open(encoding="utf-8", errors="replace") as lines:
+                if any("[SLURM] submitted" in line for line in lines):
+                    return True
+        except OSError:
+            continue  # nothing was launched here
+    return False
 
 
 def refuse_running(launch: Path) -> None:
