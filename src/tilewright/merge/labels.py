@@ -63,8 +63,10 @@ def match(a: View, b: View, min_iou: float = SAME) -> tuple[Array, Array, Array]
     the lowest id. Two objects are one if
 
     - neither is cut, each is the other's best, and m / (A + B - m) >= `min_iou`; or
-    - one is cut and one has pixels in both tiles' cores, and either each is the other's best and
-      (m/A' + m/B') / 2 >= 0.4, or one is the other's best and max(m/A', m/B') >= 0.75.
+    - one is cut, one has pixels in both tiles' cores, each is the other's best, and
+      (m/A' + m/B') / 2 >= 0.4; or
+    - one is cut, both have pixels in both cores, one is the other's best, and
+      max(m/A', m/B') >= 0.75.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def match(a: View, b: View, min_iou: float = SAME) -> tuple[Array, Array, Array]
     share_a, share_b = m / a.counts(both)[ids_a], m / b.counts(both)[ids_b]
     best_a, best_b = best(ids_a, ids_b, m), best(ids_b, ids_a, m)
     cut = (a.table[ids_a - 1, CUT] | b.table[ids_b - 1, CUT]) == 1
-    spans = _spans(a, b.tile)[ids_a - 1] | _spans(b, a.tile)[ids_b - 1]
+    spans_a, spans_b = _spans(a, b.tile)[ids_a - 1], _spans(b, a.tile)[ids_b - 1]
 
     iou = m / (area_a + area_b - m)
     mean = (share_a + share_b) / 2
@@ -87,8 +89,8 @@ def match(a: View, b: View, min_iou: float = SAME) -> tuple[Array, Array, Array]
     weight = np.select(
         [
             ~cut & best_a & best_b & (iou >= min_iou),
-            cut & spans & best_a & best_b & (mean >= PIECES),
-            cut & spans & (best_a | best_b) & (most >= BRANCH),
+            cut & (spans_a | spans_b) & best_a & best_b & (mean >= PIECES),
+            cut & spans_a & spans_b & (best_a | best_b) & (most >= BRANCH),
         ],
         [iou, mean, most],
         0.0,
