@@ -86,6 +86,33 @@ def _pieces(rng: np.random.Generator, length: int) -> np.ndarray:
     return np.cumsum(rng.integers(300, 1200, length // 300 + 1)) - rng.integers(0, 300)
 
 
+def full_and_empty(shape: tuple[int, int], radius: float, seed: int) -> np.ndarray:
+    """Nothing on the left half, cells without background between them on the right: int32."""
+    points = _tilted_lattice(shape, 1.93 * radius, np.random.default_rng(seed))
+    seeds = np.zeros(shape, np.int32)
+    seeds[tuple(points.T)] = np.arange(1, len(points) + 1)
+    nearest = ndimage.distance_transform_edt(
+        seeds == 0, return_distances=False, return_indices=True
+    )
+    cells = seeds[tuple(nearest)]
+    cells[:, : shape[1] // 2] = 0
+    return cells
+
+
+def abutting(shape: tuple[int, int], first: int, stride: int) -> np.ndarray:
+    """Squares that fill the image and meet at `first` and every `stride` px from there: int32."""
+    number = [np.searchsorted(np.arange(first, n, stride), np.arange(n), "right") for n in shape]
+    return (number[0][:, None] * (number[1].max() + 1) + number[1] + 1).astype(np.int32)
+
+
+def pixel_cells(shape: tuple[int, int]) -> np.ndarray:
+    """One-pixel objects, two px apart: int32."""
+    image = np.zeros(shape, np.int32)
+    places = image[::2, ::2]
+    places[:] = np.arange(1, 1 + places.size).reshape(places.shape)
+    return image
+
+
 # --- tiles --------------------------------------------------------------------------------------
 
 
@@ -190,30 +217,36 @@ class Score:
         Predicted objects that hold at least half of two true ones.
     split
         True objects in which at least two predicted ones have at least half of themselves.
+    lost
+        True objects less than half of whose pixels have any label.
     """
 
     ap: float
     pq: float
     merged: int
     split: int
+    lost: int = 0
 
 
 def score(truth: np.ndarray, predicted: np.ndarray) -> Score:
-    """Compare two label images by their sparse contingency."""
-    base = int(predicted.max()) + 1
-    packed, m = np.unique(truth.astype(np.int64) * base + predicted, return_counts=True)
+    """Compare two label images by their sparse contingency; of no objects, none found is right."""
+    base = int(predicted.max(initial=0)) + 1
+    packed = truth.astype(np.int64) * base + predicted.astype(np.int64)
+    packed, m = np.unique(packed, return_counts=True)
     t, p = np.divmod(packed, base)
-    area_t, area_p = np.bincount(t, m), np.bincount(p, m)
+    area_t, area_p = (np.bincount(ids, m).astype(np.int64) for ids in (t, p))
+    covered = np.bincount(t, m * (p > 0))
     pair = (t > 0) & (p > 0)
     t, p, m = t[pair], p[pair], m[pair]
     iou = m / (area_t[t] + area_p[p] - m)
     hits = iou > 0.5
-    n_t, n_p = np.count_nonzero(area_t[1:]), np.count_nonzero(area_p[1:])
+    found, n_t, n_p = (int(np.count_nonzero(a)) for a in (hits, area_t[1:], area_p[1:]))
     return Score(
-        ap=hits.sum() / max(1, n_t + n_p - hits.sum()),
-        pq=iou[hits].sum() / max(1, (n_t + n_p) / 2),
+        ap=found / (n_t + n_p - found) if n_t + n_p else 1.0,
+        pq=float(2 * iou[hits].sum() / (n_t + n_p)) if n_t + n_p else 1.0,
         merged=_twice(p[2 * m >= area_t[t]]),
         split=_twice(t[2 * m >= area_p[p]]),
+        lost=int(np.count_nonzero(2 * covered[1:] < area_t[1:])),
     )
 
 

@@ -15,6 +15,7 @@ from oracle import (
     fibres,
     merged,
     one_tile,
+    pixel_cells,
     same_objects,
     score,
     square_grid,
@@ -181,13 +182,6 @@ def test_matching_reads_each_tile_about_twice_and_never_an_empty_one() -> None:
     link(banked.grid, read, banked.tables)
     assert all(len(banked.tables[i]) for i in reads)
     assert max(reads.values()) <= 2
-
-
-def pixel_cells(shape: tuple[int, int]) -> np.ndarray:
-    """One-pixel objects, two px apart."""
-    image = np.zeros(shape, np.int64)
-    image[::2, ::2] = np.arange(1, 1 + image[::2, ::2].size).reshape(image[::2, ::2].shape)
-    return image
 
 
 def test_a_tile_may_hold_more_than_65535_objects() -> None:

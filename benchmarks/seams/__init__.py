@@ -1,0 +1,1 @@
+"""Every rule that joins tiles, on scenes with known truth. See `docs/seams.md`."""

@@ -1,0 +1,27 @@
+"""Tilewright's rule: the policy `match`, on the same files as its peers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seams.job import Array, Job
+from tilewright.merge.labels import link
+from tilewright.merge.objects import prepare
+from tilewright.tiling import Grid, Tile, TileAxis
+
+
+def match(job: Job) -> Array:
+    """Prepare each tile's objects, as PREDICT does; then match, resolve and compose."""
+    sides = zip(job.size, job.band, job.context, strict=True)
+    grid = Grid(tuple(TileAxis(*side) for side in sides), job.shape)
+    prepared = [_prepared(job, tile, grid) for tile in grid]
+    resolved = link(grid, lambda i: prepared[i][0], [table for _, table in prepared])
+    whole = tuple((0, n) for n in job.shape)
+    return resolved.compose(whole, lambda i: prepared[i][0])
+
+
+def _prepared(job: Job, tile: Tile, grid: Grid) -> tuple[Array, Array]:
+    window = np.zeros([stop - start for start, stop in tile.window], np.uint32)
+    inside = [slice(p - o, q - o) for (o, _), (p, q) in zip(tile.window, tile.valid, strict=True)]
+    window[tuple(inside)] = job.valid(tile.index)
+    return prepare(window, tile, grid)
