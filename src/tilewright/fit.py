@@ -57,8 +57,8 @@ class Planned:
         return self.read_pixels / (self.planes * math.prod(self.grid.shape))
 
 
-def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
-    """One image from its header.
+def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = None) -> Planned:
+    """One image from its header; `stamp` is its fingerprint, where that is known.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec) -> Planned:
             key="",
             id=row.id,
             path=str(row.path.absolute()),
-            fingerprint=fingerprint(row.path),
+            fingerprint=stamp or fingerprint(row.path),
             axes=image.axes,
             shape=tuple(image.shape),
             dtype=str(image.dtype),

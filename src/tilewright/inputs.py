@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,9 +60,20 @@ def rows(params: Params, here: Path) -> list[Row]:
     else:
         paths = find_images(str(source), recursive=params.recursive)
         results = (here / params.outdir).resolve()
-        found = [_row(p, {}, params) for p in paths if results not in p.resolve().parents]
+        found = [_row(p, {}, params) for p in paths if not _is_in(results, p)]
     check_ids(found)
     return sorted(found, key=lambda r: r.id)
+
+
+def _is_in(folder: Path, path: Path) -> bool:
+    """Whether an image lies below a folder, links followed."""
+    real = path.resolve() if path.is_symlink() else _resolved(path.parent)
+    return folder == real or folder in real.parents
+
+
+@lru_cache(maxsize=64)
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()  # once for all images in it
 
 
 def _row(path: Path, said: dict[str, str], params: Params) -> Row:

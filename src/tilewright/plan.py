@@ -21,13 +21,14 @@ from .configs import config_values
 from .cuts import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
 from .documents import read_document
 from .errors import USAGE, ProblemsError, TilewrightError
-from .fit import Planned, plan_image
+from .fit import Planned
 from .inputs import Row, rows
 from .jobs import Group, Job, Recipe, digest, save
 from .kept import default_folder
 from .needs import contradictions, needs
 from .params import Params, check_params
 from .registry import Choice, Registry, code_digests
+from .remembered import Headers
 from .results import check_output
 from .spec import POLICIES, ModelSpec
 
@@ -355,11 +356,13 @@ def plan_images(
 ) -> tuple[list[Planned], list[tuple[Row, TilewrightError]]]:
     """The good images, and the bad ones with their sentences."""
     good, bad = [], []
+    headers = Headers(params, spec)
     for row in found:
         try:
-            good.append(plan_image(row, params, spec))
+            good.append(headers.plan(row))
         except TilewrightError as error:
             bad.append((row, error))
+    headers.save()
     return good, bad
 
 

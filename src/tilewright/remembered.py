@@ -1,0 +1,113 @@
+"""What headers said, remembered by the image's fingerprint: planning ten thousand again is short.
+
+One JSON file per question (the spec, `--region`, our code and libraries) in the cache. It is only a
+shortcut: the fingerprint is taken anew each time, an entry that can't be read is no entry, and
+PREDICT compares each image with its plan once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from . import environments
+from .errors import TilewrightError
+from .fit import Planned, plan_image
+from .images import fingerprint
+from .inplace import home
+from .inputs import Row
+from .jobs import ImageRef, canonical, digest
+from .params import Params
+from .registry import code_digests
+from .spec import ModelSpec
+from .tiling import Grid, TileAxis
+
+MOST = 100_000  # entries of one question
+QUESTIONS = 50  # the latest ones: each new release of ours asks others
+
+
+def folder() -> Path:
+    """Where headers are remembered."""
+    return home() / "cache" / "headers"
+
+
+class Headers:
+    """What an earlier PLAN with the same question found out of images.
+
+    Parameters
+    ----------
+    params, spec
+        The question.
+    """
+
+    def __init__(self, params: Params, spec: ModelSpec) -> None:
+        self._params, self._spec = params, spec
+        ours = sorted(p.name for p in Path(__file__).parent.glob("*.py"))
+        code = [code_digests(tuple(ours)), environments.digest("base")]
+        self._file = folder() / f"{digest([spec.to_dict(), params.region, code])}.json"
+        self._old: dict[str, Any] = _load(self._file)
+        self._new: dict[str, Any] = {}
+
+    def plan(self, row: Row) -> Planned:
+        """`plan_image`, or what it said when the image was the same.
+
+        Raises
+        ------
+        TilewrightError
+            As `plan_image`.
+        """
+        try:
+            stamp = fingerprint(row.path)
+        except TilewrightError:
+            return plan_image(row, self._params, self._spec)  # says it in its own words
+        if row.mask or ".ome.ti" in row.path.name.lower():  # other files tell something, too
+            return plan_image(row, self._params, self._spec, stamp)
+        said = dataclasses.asdict(dataclasses.replace(row, path=Path(), id=""))
+        key = digest([stamp, {**said, "path": ""}])
+        found = _planned(self._old.get(key), row, stamp)
+        if found is None:
+            found = plan_image(row, self._params, self._spec, stamp)
+            self._new[key] = dataclasses.asdict(found)
+        return found
+
+    def save(self) -> None:
+        """Remember what is new; in a cache that can't be written, nothing."""
+        if not self._new:
+            return
+        entries = list({**self._old, **self._new}.items())[-MOST:]
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            part = self._file.with_name(f".{uuid.uuid4().hex}")
+            part.write_text(canonical(dict(entries)), encoding="utf-8")
+            part.replace(self._file)
+            for old in sorted(folder().glob("*.json"), key=_changed)[:-QUESTIONS]:
+                old.unlink()
+
+
+def _changed(file: Path) -> float:
+    return file.stat().st_mtime
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _planned(entry: Any, row: Row, stamp: str) -> Planned | None:
+    """An entry as the image of a row, or None where it isn't one of that fingerprint."""
+    try:
+        own = {"id": row.id, "path": str(row.path.absolute()), "prep": row.prep}
+        ref = ImageRef.from_dict({**entry["ref"], **own})
+        axes = tuple(TileAxis(**axis) for axis in entry["grid"]["axes"])
+        cells = Grid(axes, tuple(entry["grid"]["shape"]))
+        found = Planned(**{**entry, "ref": ref, "grid": cells})
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+    return found if ref.fingerprint == stamp and found.tiles > 0 else None
