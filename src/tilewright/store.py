@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numcodecs  # type: ignore[import-untyped]
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, ZstdCodec
 
 from .frames import Table, Vectors, write_table, write_vectors
 from .jobs import canonical
@@ -35,10 +35,14 @@ Version = Literal["0.5", "0.4"]
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
-# On 4096² dense uint32 labels and uint16 noise: 1.6 and 25 MB in 0.3 and 0.2 s; with byte shuffle
-# 1.9 and 23 MB in 0.2 and 0.7 s; without, 2.1 and 29 MB. Level 5 gains 1 % of an image.
-CODEC = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-CODEC_2 = numcodecs.Blosc(cname="zstd", clevel=3, shuffle=numcodecs.Blosc.BITSHUFFLE)
+# By measurement (docs/measured.md): labels are repeats, which a shuffle only breaks up.
+CODECS = {
+    ("0.5", "nearest"): ZstdCodec(level=1),
+    ("0.5", "mean"): BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
+    # older readers know Blosc alone
+    ("0.4", "nearest"): numcodecs.Blosc("zstd", clevel=1, shuffle=numcodecs.Blosc.NOSHUFFLE),
+    ("0.4", "mean"): numcodecs.Blosc("zstd", clevel=1, shuffle=numcodecs.Blosc.SHUFFLE),
+}
 # With threads of its own, Blosc cuts blocks by their number: a machine's cores in the bytes.
 numcodecs.blosc.use_threads = False
 
@@ -126,7 +130,8 @@ class StoreWriter:
         }
         with writing(self.path):
             group = self._root.require_group(where) if where else self._root
-            arrays = [_create(group, str(k), c, dtype, axes) for k, c in enumerate(cut)]
+            codec = CODECS[self._version, method]
+            arrays = [_create(group, str(k), c, dtype, axes, codec) for k, c in enumerate(cut)]
         handle = Handle(self._part / where, cut, dtype, method)
         self._pyramids[where] = Pyramid(handle, arrays, axes, metadata)
         return self._pyramids[where]
@@ -230,7 +235,7 @@ class StoreWriter:
 
 
 def _create(
-    group: zarr.Group, name: str, level: Level, dtype: np.dtype[Any], axes: str
+    group: zarr.Group, name: str, level: Level, dtype: np.dtype[Any], axes: str, codec: Any
 ) -> zarr.Array[Any]:
     sharded = group.metadata.zarr_format == 3
     return group.create_array(
@@ -239,7 +244,7 @@ def _create(
         dtype=dtype,
         chunks=level.chunk,
         shards=level.shard if sharded else None,
-        compressors=CODEC if sharded else CODEC_2,
+        compressors=codec,
         fill_value=0,
         chunk_key_encoding={"name": "default" if sharded else "v2", "separator": "/"},
         dimension_names=tuple(axes) if sharded else None,
