@@ -21,6 +21,7 @@ from skimage.measure import regionprops
 from test_merge_policies import merged, written
 from toy import start_with
 
+import tilewright
 from tilewright.bank import Bank, tile_name
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.fit import plan_image
@@ -31,6 +32,7 @@ from tilewright.merge.seam import Seam
 from tilewright.params import Params
 from tilewright.plan import check_mergeable, linked
 from tilewright.preprocess import TileReader
+from tilewright.scan import copy_tiled
 from tilewright.spec import ModelSpec, Resolution, TileSpec
 from tilewright.tiling import grid
 from tilewright.worker import run_job
@@ -368,3 +370,50 @@ def test_a_row_of_embeddings_says_which_slices_its_tile_has(tmp_path: Path) -> N
     np.testing.assert_array_equal(rows["z_um"], 2 * rows["z"])
     np.testing.assert_array_equal(rows["depth_um"], 2 * rows["depth"])
     assert "slices in the tile" in " ".join(table.uns["columns"])
+
+
+# What else reads tiles --------------------------------------------------------------------------
+
+
+def test_your_own_loop_gets_volumes_and_their_slices(tmp_path: Path) -> None:
+    pixels = flat_balls((14, 30, 33))
+    written(tmp_path, pixels, "ZYX")
+    tiles = TileSpec({"z": 6, "y": 48, "x": 40}, variable_input=True)
+    found = tilewright.tiles(tmp_path / "a.tif", tiles, axes="ZYX")
+    assert [tile.slices for tile in found] == [(0, 6), (6, 12), (12, 14)]
+    for tile in found:
+        assert tile.slices is not None
+        np.testing.assert_array_equal(tile.pixels[0], pixels[slice(*tile.slices)])
+        assert (tile.origin, tile.extent) == ((0, 0), (30, 33))
+
+
+def test_a_tiled_copy_of_a_volume_gives_the_same_tiles(tmp_path: Path) -> None:
+    """What SCAN makes of a file that reading by tile would decode many times over."""
+    pixels = np.stack([flat_balls((21, 70, 61), seed) for seed in (1, 2)])
+    ref = written(tmp_path, pixels, "TZYX")
+    copy_tiled(ref, tmp_path / "copy.zarr")
+    copied = dataclasses.replace(ref, copy=str(tmp_path / "copy.zarr"))
+    with TileReader(ref, model()) as one, TileReader(copied, model()) as other:
+        for plane in range(2):
+            for tile in one.grid:
+                np.testing.assert_array_equal(
+                    one.read(plane, tile.window), other.read(plane, tile.window)
+                )
+
+
+@pytest.mark.parametrize("scope", ["image", "tile"])
+def test_values_are_scaled_over_all_slices_of_a_time_point_or_of_a_tile(
+    tmp_path: Path, scope: str
+) -> None:
+    pixels = np.random.default_rng(7).integers(0, 200, (2, 14, 30, 33)).astype(np.uint8)
+    pixels[1] //= 2
+    spec = model(normalization={"method": "zscore", "scope": scope})
+    with TileReader(written(tmp_path, pixels, "TZYX"), spec) as reader:
+        for plane, volume in enumerate(pixels.astype(float)):
+            for tile in reader.grid:
+                box = tuple(slice(*pair) for pair in tile.window)
+                over = volume if scope == "image" else volume[box]
+                wanted = (volume[box] - over.mean()) / over.std()
+                seen = tuple(slice(n) for n in wanted.shape)
+                found = reader.read(plane, tile.window)[0]
+                np.testing.assert_allclose(found[seen], wanted, atol=1e-4)

@@ -45,6 +45,8 @@ class ImageTile:
         The same in µm, or None where the pixel size isn't known.
     inside
         Which of its pixels a mask lets count, ``(y, x)`` bool; None without one.
+    slices
+        The first of its slices and the one after its last, for a model of volumes; else None.
     """
 
     pixels: Array
@@ -55,6 +57,7 @@ class ImageTile:
     origin_um: tuple[float, float] | None
     extent_um: tuple[float, float] | None
     inside: Array | None
+    slices: tuple[int, int] | None = None
 
 
 class Tiles(Sequence[ImageTile]):
@@ -123,6 +126,7 @@ class Tiles(Sequence[ImageTile]):
             origin_um=(y * um[0], x * um[1]) if um else None,
             extent_um=(height * um[0], width * um[1]) if um else None,
             inside=work.inside,
+            slices=work.tile.window[0] if len(work.tile.window) == 3 else None,
         )
 
     def __getstate__(self) -> dict[str, Any]:
