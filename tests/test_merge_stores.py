@@ -13,7 +13,6 @@ import zarr
 from running import are_the_same_objects, digests, discs, labels, pieces
 from toy import image, job, recipe, start
 
-from tilewright.errors import TilewrightError
 from tilewright.jobs import Group
 from tilewright.merge.stores import merge_group
 from tilewright.worker import run_job
@@ -52,31 +51,6 @@ def test_the_same_banks_give_the_same_bytes_in_any_order(banks: list[Path], tmp_
     one, two = merged(banks, tmp_path / "one"), merged(banks[::-1], tmp_path / "two")
     assert len(digests(one)) > 10
     assert digests(one) == digests(two)
-
-
-def test_a_missing_bank_is_refused_by_its_number(banks: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(TilewrightError, match="has 2 banks and needs 3; job 1 is wrong"):
-        merged([banks[0], banks[2]], tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_bank_that_is_there_twice_is_refused(banks: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(TilewrightError, match="has 4 banks and needs 3"):
-        merged([*banks, banks[1]], tmp_path)
-
-
-def test_a_bank_of_another_recipe_is_refused_by_name(banks: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(TilewrightError, match=r"0\.bank: was made by another recipe"):
-        merged(banks, tmp_path, threshold=2)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_banks_of_different_weights_are_refused(banks: list[Path], tmp_path: Path) -> None:
-    whole = job(image(tmp_path))
-    other = replace(whole, job=1, parts=((whole.parts[0][0], 3, 6),))
-    run_job(other, recipe(), tmp_path / "1.bank", start=start("models/run_toy.py"), weights="v")
-    with pytest.raises(TilewrightError, match="made with different weights"):
-        merged([banks[0], tmp_path / "1.bank", banks[2]], tmp_path / "out")
 
 
 def test_an_image_that_is_gone_is_named_and_leaves_no_store(tmp_path: Path) -> None:

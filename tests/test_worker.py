@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,6 @@ from running import discs
 from skimage.measure import label
 from toy import SPEC, image, job, recipe, start
 
-from tilewright import steps
 from tilewright.bank import Bank, tile_name
 from tilewright.errors import TilewrightError
 from tilewright.jobs import ImageRef
@@ -133,24 +131,6 @@ def test_an_image_whose_results_do_not_fit_is_marked_in_the_bank(
     go = start("scripts/run_trouble.py", **params)
     run_job(made, recipe(), tmp_path / "a.bank", start=go, weights="", forgive=forgive)
     assert says in Bank(tmp_path / "a.bank").header["failures"]["i000"]
-
-
-def test_a_full_disk_ends_a_step_in_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`/dev/full` is where a bank is written to at first."""
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full on this system")
-    (tmp_path / "a.bank.part").symlink_to("/dev/full")
-    made = job(image(tmp_path))
-    monkeypatch.setattr(sys, "argv", ["predict"])
-    go = start("models/run_toy.py")
-    with pytest.raises(SystemExit) as caught:
-        steps.run(lambda: run_job(made, recipe(), tmp_path / "a.bank", start=go, weights=""))
-    assert caught.value.code == 69
-    (line,) = [s for s in capsys.readouterr().err.splitlines() if "tilewright: " in s]
-    assert "disk is full" in line
-    assert not (tmp_path / "a.bank").exists()
 
 
 def test_progress_counts_up_to_all_tiles(tmp_path: Path) -> None:

@@ -6,32 +6,45 @@ what is put in: no times, no paths. `numpy.load` opens it too.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from .errors import TilewrightError
+from .errors import UNAVAILABLE, TilewrightError
 
 Array = np.ndarray[Any, Any]
 HEADER = "header.json"
+SAYS = {"group": str, "job": int, "recipe": str, "weights": str, "images": list, "parts": list}
+SAYS |= {"failures": dict, "left_out": dict, "skipped": dict}
+"""What every header says, and as which kind of value."""
+DAMAGED = (KeyError, ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a bank raises where its bytes are not what was written."""
 
 
 class BankWriter:
     """Writes a bank under a temporary name and renames it when it is whole.
 
     Used as a context manager; left by an exception, no file is left.
+
+    Raises
+    ------
+    TilewrightError
+        69, from any of its methods, when the disk is full or the folder can't be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._part = path.with_name(path.name + ".part")
-        self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        with _writing(path):
+            self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
 
     def put(self, name: str, array: Array, *, pack: bool = True) -> None:
         """Add one array under `name`; `pack` compresses it, which noise isn't worth."""
@@ -42,13 +55,15 @@ class BankWriter:
     def close(self, header: dict[str, Any]) -> None:
         """Add the header and give the file its name."""
         self._write(HEADER, json.dumps(header, sort_keys=True).encode())
-        self._zip.close()
-        self._part.replace(self._path)
+        with _writing(self._path):
+            self._zip.close()
+            self._part.replace(self._path)
 
     def _write(self, name: str, data: bytes, pack: bool = True) -> None:
         info = zipfile.ZipInfo(name)  # dated 1980: no time in the bytes
         info.compress_type = zipfile.ZIP_DEFLATED if pack else zipfile.ZIP_STORED
-        self._zip.writestr(info, data)
+        with _writing(self._path):
+            self._zip.writestr(info, data)
 
     def __enter__(self) -> BankWriter:
         return self
@@ -60,18 +75,30 @@ class BankWriter:
         tb: TracebackType | None,
     ) -> None:
         if self._part.exists():
-            self._zip.close()
+            with contextlib.suppress(OSError, ValueError):  # on a full disk it can't end the file
+                self._zip.close()
             self._part.unlink()
 
 
 class Bank:
-    """A finished bank, read by name."""
+    """A finished bank, read by name.
+
+    Raises
+    ------
+    TilewrightError
+        69, from any of its methods, naming the file and, where one can't be read, the array: it
+        is damaged, or no bank at all.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._zip = zipfile.ZipFile(path)
-        self._names = set(self._zip.namelist())
         self.path = path
-        self.header: dict[str, Any] = json.loads(self._zip.read(HEADER))
+        with self._reading("its end or its header"):
+            self._zip = zipfile.ZipFile(path)
+            self._names = set(self._zip.namelist())
+            self.header: dict[str, Any] = json.loads(self._zip.read(HEADER))
+        lacks = [k for k, kind in SAYS.items() if not isinstance(self._said(k), kind)]
+        if lacks:
+            raise self._damaged(f"its header says no {', '.join(lacks)}")
 
     def __contains__(self, name: str) -> bool:
         return f"{name}.npy" in self._names
@@ -83,8 +110,46 @@ class Bank:
 
     def get(self, name: str) -> Array:
         """The array put under `name`."""
-        buffer = io.BytesIO(self._zip.read(f"{name}.npy"))
-        return np.lib.format.read_array(buffer, allow_pickle=False)
+        with self._reading(f"its array {name}"):
+            buffer = io.BytesIO(self._zip.read(f"{name}.npy"))
+            return np.lib.format.read_array(buffer, allow_pickle=False)
+
+    def _said(self, key: str) -> Any:
+        return self.header.get(key) if isinstance(self.header, dict) else None
+
+    @contextlib.contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Whatever is wrong with the bytes, as a sentence."""
+        try:
+            yield
+        except DAMAGED as error:
+            why = " ".join(str(error).split())
+            raise self._damaged(f"{what} can't be read ({type(error).__name__}: {why})") from error
+
+    def _damaged(self, why: str) -> TilewrightError:
+        return TilewrightError(
+            f"{self.path.name}: this is no whole bank; {why}.",
+            fix=f"Delete {self.path.resolve()} and run again: its job is then done anew.",
+            code=UNAVAILABLE,
+        )
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What the system refuses, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise TilewrightError(
+            f"{path}: the bank can't be written ({error.strerror or error}).",
+            fix="Free some space on that disk, or choose another: --work_dir.",
+            code=UNAVAILABLE,
+        ) from error
+
+
+def bank_name(group: str, jobs: int, job: int) -> str:
+    """What the file of one of a group's banks is called."""
+    return f"{group}_{jobs}_{job:05d}.bank"
 
 
 def tile_name(image: str, plane: int, tile: int, what: str) -> str:

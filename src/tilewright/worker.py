@@ -169,7 +169,7 @@ def bank_batch(
 ) -> None:
     """Bank a batch's results, or mark the images of one that has none."""
     if isinstance(results, TilewrightError):
-        notes.failures.update((work.image, str(results)) for work in works)
+        notes.failures.update((w.image, f"{tiles_said(works, w.image)}: {results}") for w in works)
         return
     for work, result in zip(works, results, strict=True):
         put(banker, work, result, notes)
@@ -187,6 +187,14 @@ def show_batch(
     for work, result in zip(works, results, strict=True):
         if work.image not in notes.failures:
             shown(work, result)
+
+
+def tiles_said(works: list[Work], image: str) -> str:
+    """A batch's tiles of one image, for a sentence: `Tile 3`, `Tiles 4 to 7`."""
+    numbers = [work.tile.index for work in works if work.image == image]
+    if len(numbers) == 1:
+        return f"Tile {numbers[0]}"
+    return f"Tiles {numbers[0]} to {numbers[-1]}"
 
 
 def put(banker: Banker, work: Work, result: Array, notes: Notes) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tilewright import __version__
-from tilewright.bank import Bank, open_banks
+from tilewright.bank import Bank, bank_name, open_banks
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.jobs import Group, ImageRef, Recipe, save
 from tilewright.preprocess import TileReader
@@ -78,27 +78,35 @@ def merge_group(
 
 
 def check_banks(group: Group, recipe: Recipe, banks: Sequence[Bank]) -> None:
-    """Refuse a missing bank, or one whose numbers another recipe made."""
-    there = [b.header["job"] for b in banks]
-    missing = sorted(set(range(group.jobs)) - set(there))
-    if missing or len(there) != group.jobs:
+    """Refuse a missing bank, one that is there twice, and one of another group or recipe."""
+    of_job: dict[int, Bank] = {}
+    for bank in banks:
+        header, name = bank.header, bank.path.name
+        if header["group"] != group.group:
+            raise _stray(f"{name}: is a bank of {header['group']}, wanted are {group.group}'s")
+        if header["recipe"] != recipe.digest:
+            made, wanted = header["recipe"][:12], recipe.digest[:12]
+            raise _stray(f"{name}: was made by another recipe ({made}…, wanted {wanted}…)")
+        if header["job"] not in range(group.jobs):
+            raise _stray(f"{name}: is of job {header['job']}, of 0 to {group.jobs - 1}")
+        other = of_job.setdefault(header["job"], bank)
+        if other is not bank:
+            raise _stray(f"{name}: is of job {header['job']}, as {other.path.name} is")
+        if header["weights"] != banks[0].header["weights"]:
+            raise _stray(f"{name}: was made with other weights than {banks[0].path.name}")
+    missing = sorted(set(range(group.jobs)) - set(of_job))
+    if missing:
+        names = ", ".join(bank_name(group.group, group.jobs, n) for n in missing)
         raise TilewrightError(
-            f"{group.group}: has {len(there)} banks and needs {group.jobs}; job "
-            f"{', '.join(map(str, missing)) or '(twice)'} is wrong.",
+            f"{names}: missing; {group.group} has {len(of_job)} of its {group.jobs} banks.",
             fix="Run again with -resume.",
             code=INTERNAL,
         )
-    for bank in banks:
-        if bank.header["recipe"] != recipe.digest:
-            raise TilewrightError(
-                f"{bank.path.name}: was made by another recipe "
-                f"({bank.header['recipe'][:12]}…, wanted {recipe.digest[:12]}…).",
-                fix="Run again, so that all tiles come from one recipe.",
-            )
-    if len({b.header["weights"] for b in banks}) > 1:
-        raise TilewrightError(
-            f"{group.group}: its banks were made with different weights.", fix="Run again."
-        )
+
+
+def _stray(what: str) -> TilewrightError:
+    fix = "Run again, so that all tiles come from one run of one recipe."
+    return TilewrightError(f"{what}.", fix=fix)
 
 
 def merge_image(
