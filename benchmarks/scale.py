@@ -2,11 +2,13 @@
 
     ./tilewright bench scale [--cases 4k 16k 64k 512 1024x4096] [--processes 2]
 
-Banks a scene of known objects tile by tile, never holding the image, and runs MERGE over it. Beside
-it, in the same run and with as many processes, the same labels are written as a sharded array and
-nothing else, with and without the levels above. Prints objects found and drawn, seconds, memory
-(the peak of all processes together) and MB/s of raw level-0 pixels. The image is one colour and
-takes no space: reading a real one would come on top.
+Banks a scene of known objects tile by tile, never holding the image, and runs MERGE over it: labels
+with all levels, table, seam figures and pictures. Beside it, in the same run and with as many
+processes, the same labels are written as a sharded array and nothing else, with and without the
+levels above. Prints objects found and drawn, seconds by the clock and of the cores (which other
+work on the machine doesn't change), MB/s of raw level-0 pixels, and the peak of memory of all
+processes together. The image is one colour and takes no space: reading a real one would come on
+top. `--peers ngio elf …` runs peers' own code on the same tiles, unpacked, and scores it.
 """
 
 from __future__ import annotations
@@ -14,12 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -29,8 +29,11 @@ from typing import Any
 import numpy as np
 import zarr
 from drawn import Lattice
+from drawn.watched import watched
+from seams import rules
+from seams.job import Job as Tiles
 
-from tilewright.bank import BankWriter, tile_name
+from tilewright.bank import Bank, BankWriter, tile_name
 from tilewright.jobs import Group, ImageRef, Job, Recipe, save
 from tilewright.merge.objects import prepare
 from tilewright.pyramid import Handle
@@ -41,7 +44,7 @@ from tilewright.worker import Notes, header
 
 TASK = "cells"
 JOB_TILES = 64
-POLL = 0.05  # s between looks at the memory
+STRIP = 512  # rows that are scored at once
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ def main() -> None:
     """Draw, merge and write each case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=["4k", "512"])
+    parser.add_argument("--peers", nargs="+", default=[], help="rules of bench seams, to compare")
+    parser.add_argument("--wobble", type=float, default=0.06, help="how tiles differ: of a radius")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where banks and stores go, for a while")
     parser.add_argument("--plain", nargs=3, help=argparse.SUPPRESS)
@@ -97,46 +102,49 @@ def main() -> None:
         store, out, levels = asked.plain
         print(json.dumps(plain(Path(store), Path(out), int(levels), asked.processes)))
         return
-    print("case | objects drawn, found | s | s per Gpx | MB, peak | MB/s | of plain, with levels")
     for name in asked.cases:
         with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-            measure(name, Path(folder), asked.processes)
+            measure(name, Path(folder), asked)
 
 
-def measure(name: str, folder: Path, processes: int) -> None:
-    """Bank, merge and write one case, and print its row."""
-    case = CASES[name]
-    begun = time.perf_counter()
-    drawn = bank(case, folder, processes)
-    say(f"{name}: banked in {time.perf_counter() - begun:.0f} s")
+def measure(name: str, folder: Path, asked: argparse.Namespace) -> None:
+    """Bank, merge and write one case, and print its rows."""
+    case, begun = CASES[name], time.perf_counter()
+    drawn = bank(case, folder, asked.wobble, asked.processes)
+    print(f"{name}: banked in {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
     names = ("group.json", "recipe.json", "banks", "stores", "shown")
-    words = ["-m", "tilewright.steps.merge", *(str(folder / n) for n in names)]
-    merged = watched(words, processes)
+    os.environ["TILEWRIGHT_CPUS"] = str(asked.processes)
+    merged = watched(["-m", "tilewright.steps.merge", *(str(folder / n) for n in names)])
     store = folder / "stores" / "scene" / "scale.zarr"
-    found = zarr.open_group(store, mode="r").attrs["tilewright"]["objects"]
+    about = zarr.open_group(store, mode="r").attrs["tilewright"]
     labels = zarr.open_array(store / "labels" / TASK / "0", mode="r")
-    shutil.rmtree(folder / "banks")
-    mega, giga = labels.nbytes / 1e6, labels.size / 1e9
-    rows = [("MERGE", merged.seconds, merged.peak)]
+    raw, packed = labels.nbytes / 1e6, megabytes(store / "labels")
+    print(f"{name} {case.shape}, {len(case.grid)} tiles, {labels.dtype}: {drawn} objects drawn, ")
+    print(f"  {about['objects']} found, SBE {about['sbe']}; {raw:.0f} MB, on disk {packed:.0f} MB")
+    row("MERGE", labels, merged.seconds, merged.cpu, merged.peak)
     for kind, levels in (("plain, level 0", "1"), ("plain, all levels", "0")):
         words = [__file__, "--plain", str(store), str(folder / "plain.zarr"), levels]
-        written = watched([*words, "--processes", str(processes)], processes)
-        rows.append((kind, json.loads(written.said)["seconds"], written.peak))
-    print(f"{name} {case.shape}, {labels.dtype}: drawn {drawn}, found {found}, raw {mega:.0f} MB, ")
-    print(f"on disk {megabytes(store / 'labels'):.0f} MB")
-    for kind, seconds, peak in rows:
-        print(
-            f"  {kind:18} {seconds:8.1f} s {seconds / giga:8.1f} s/Gpx {peak:7.0f} MB peak "
-            f"{mega / seconds:8.1f} MB/s {rows[1][1] / seconds:6.2f} of plain "
-            f"{rows[2][1] / seconds:6.2f} of plain with levels",
-            flush=True,
-        )
+        written = watched([*words, "--processes", str(asked.processes)])
+        took = json.loads(written.said)
+        row(kind, labels, took["seconds"], took["cpu"], written.peak)
+    if asked.peers:
+        compare(asked.peers, case, folder, labels)
+
+
+def row(kind: str, labels: zarr.Array[Any], seconds: float, cpu: float, peak: float) -> None:
+    """Print one way of writing labels."""
+    mega, giga = labels.nbytes / 1e6, labels.size / 1e9
+    print(
+        f"  {kind:20} {seconds:8.1f} s {seconds / giga:7.1f} s/Gpx {cpu / giga:7.1f} core s/Gpx "
+        f"{mega / seconds:7.1f} MB/s {peak:6.0f} MB peak",
+        flush=True,
+    )
 
 
 # --- banks ----------------------------------------------------------------------------------------
 
 
-def bank(case: Case, folder: Path, processes: int) -> int:
+def bank(case: Case, folder: Path, wobble: float, processes: int) -> int:
     """Write an empty image and what MERGE reads; how many objects are in the scene."""
     axes = "zyx"[-len(case.shape) :]
     with StoreWriter(folder / "image.zarr") as writer:
@@ -156,18 +164,18 @@ def bank(case: Case, folder: Path, processes: int) -> int:
     save(folder / "recipe.json", recipe)
     (folder / "banks").mkdir()
     with ProcessPoolExecutor(processes) as pool:
-        found = pool.map(partial(bank_job, case, recipe, folder / "banks"), jobs)
+        found = pool.map(partial(bank_job, case, wobble, recipe, folder / "banks"), jobs)
         return len(np.unique(np.concatenate(list(found))))
 
 
-def bank_job(case: Case, recipe: Recipe, folder: Path, job: Job) -> Any:
+def bank_job(case: Case, wobble: float, recipe: Recipe, folder: Path, job: Job) -> Any:
     """Bank a job's tiles, whose objects have numbers of their own; which objects there are."""
     found = []
     ((key, start, stop),) = job.parts
     with BankWriter(folder / f"{job.job:05d}.bank") as writer:
         for index in range(start, stop):
             tile = case.grid.tile(index)
-            ids, seen = np.unique(case.scene.draw(tile.window), return_inverse=True)
+            ids, seen = np.unique(case.scene.draw(tile.window, index, wobble), return_inverse=True)
             order = np.random.default_rng(index).permutation(len(ids)) + 1
             order[ids == 0] = 0
             labels = order[seen].reshape([b - a for a, b in tile.window])
@@ -192,77 +200,30 @@ def plain(store: Path, out: Path, levels: int, processes: int) -> dict[str, floa
     """
     source = zarr.open_array(store / "labels" / TASK / "0", mode="r")
     axes = "zyx"[-source.ndim :]
+    costs: list[tuple[float, float]] = []
     with StoreWriter(out) as writer, ProcessPoolExecutor(processes) as pool:
         pyramid = writer.pyramid(
             "", source.shape, source.dtype, axes=axes, method="nearest", deep=source.ndim == 3,
             levels=levels or None,
         )  # fmt: skip
         writes = partial(write_block, source.store_path.store.root / source.path, pyramid.handle())
-        blocks = sum(pool.map(writes, pyramid.blocks())) / processes
-        start = time.perf_counter()
-        pyramid.build(pool.map)
-        return {"seconds": blocks + time.perf_counter() - start}
+        costs += pool.map(writes, pyramid.blocks())
+        pyramid.build(lambda make, boxes: costs.extend(pool.map(partial(cost, make), boxes)) or ())
+    seconds, cpu = np.sum(costs, axis=0)
+    return {"seconds": seconds / processes, "cpu": cpu}
 
 
-def write_block(source: Path, handle: Handle, box: tuple[slice, ...]) -> float:
-    """Read a block, then write it; seconds of the writing."""
+def write_block(source: Path, handle: Handle, box: tuple[slice, ...]) -> tuple[float, float]:
+    """Read a block, then write it; what the writing cost."""
     pixels = np.asarray(zarr.open_array(source, mode="r")[box])
-    start = time.perf_counter()
-    handle.write(box, pixels)
-    return time.perf_counter() - start
+    return cost(partial(handle.write, box), pixels)
 
 
-# --- processes ------------------------------------------------------------------------------------
-
-
-@dataclass
-class Watched:
-    """What a command said, how long it took and the most memory it and its children had, MB."""
-
-    said: str
-    seconds: float
-    peak: float
-
-
-def watched(words: list[str], processes: int) -> Watched:
-    """Run Python and look at the memory of all its processes meanwhile."""
-    env = {**os.environ, "TILEWRIGHT_CPUS": str(processes), "PYTHONPATH": os.pathsep.join(sys.path)}
-    start = time.perf_counter()
-    peak = 0.0
-    with subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, text=True, env=env
-    ) as run:
-        said: list[str] = []
-        reader = threading.Thread(target=lambda: said.append(run.stdout.read()))
-        reader.start()
-        while run.poll() is None:
-            peak = max(peak, sum(resident(p) for p in family(run.pid)))
-            time.sleep(POLL)
-        reader.join()
-    if run.returncode:
-        raise SystemExit(f"{words} ended with {run.returncode}")
-    return Watched(said[0], time.perf_counter() - start, peak)
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that came of it."""
-    found = [pid]
-    for child in found:
-        for task in Path(f"/proc/{child}/task").glob("*/children"):
-            try:
-                found += [int(word) for word in task.read_text().split()]
-            except OSError:  # ended meanwhile
-                continue
-    return found
-
-
-def resident(pid: int) -> float:
-    """A process's own share of memory, MB: pages that several have count once."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1e3
+def cost(function: Callable[[Any], None], given: Any) -> tuple[float, float]:
+    """Seconds of a call by the clock and of the core."""
+    start, core = time.perf_counter(), time.process_time()
+    function(given)
+    return time.perf_counter() - start, time.process_time() - core
 
 
 def megabytes(folder: Path) -> float:
@@ -270,9 +231,52 @@ def megabytes(folder: Path) -> float:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6
 
 
-def say(line: str) -> None:
-    """Tell how far it is."""
-    print(line, file=sys.stderr, flush=True)
+# --- peers ----------------------------------------------------------------------------------------
+
+
+def compare(peers: list[str], case: Case, folder: Path, labels: zarr.Array[Any]) -> None:
+    """Run peers' rules on the same tiles, unpacked on disk; MERGE had to unpack them."""
+    banks = [Bank(p) for p in sorted((folder / "banks").iterdir())]
+    tiles = (
+        bank.get(tile_name("i000", 0, index, "labels"))
+        for bank in banks
+        for _, first, stop in bank.header["parts"]
+        for index in range(first, stop)
+    )
+    Tiles.write(folder / "job", case.grid, tiles)
+    print(f"  MERGE: AP {precision(case.scene, labels):.4f}", flush=True)
+    for name in peers:
+        outcome = rules.run(name, [folder / "job"], 7200)[0]
+        if outcome.labels is None:
+            print(f"  {rules.RULES[name].title}: {outcome.error}", flush=True)
+            continue
+        ap = precision(case.scene, np.load(outcome.labels, mmap_mode="r"))
+        print(
+            f"  {rules.RULES[name].title} {outcome.version or ''}: AP {ap:.4f}, "
+            f"{outcome.seconds:.1f} s, {outcome.peak_mb:.0f} MB",
+            flush=True,
+        )
+        outcome.labels.unlink()
+
+
+def precision(scene: Lattice, labels: Any) -> float:
+    """Average precision at IoU > 0.5, found / (found + missed + invented), strip by strip."""
+    rest = tuple((0, n) for n in scene.shape[1:])
+    pairs, counts = [], []
+    for first in range(0, scene.shape[0], STRIP):
+        last = min(first + STRIP, scene.shape[0])
+        packed = scene.draw(((first, last), *rest)) << 32
+        packed += np.asarray(labels[first:last]).astype(np.int64)
+        for found, kept in zip(np.unique(packed, return_counts=True), (pairs, counts), strict=True):
+            kept.append(found)
+    pairs, inverse = np.unique(np.concatenate(pairs), return_inverse=True)
+    shared = np.bincount(inverse, np.concatenate(counts))
+    _, t = np.unique(pairs >> 32, return_inverse=True)
+    _, p = np.unique(pairs & 0xFFFFFFFF, return_inverse=True)
+    iou = shared / (np.bincount(t, shared)[t] + np.bincount(p, shared)[p] - shared)
+    both = (pairs >> 32 > 0) & (pairs & 0xFFFFFFFF > 0)
+    hits = np.count_nonzero(both & (iou > 0.5))
+    return hits / (t.max() + p.max() - hits)  # background is each one's first
 
 
 if __name__ == "__main__":
