@@ -84,10 +84,15 @@ def cut(truth: Array) -> Seen:
 
 
 def merge_all(
-    banks: Sequence[Path], out: Path, spec: ModelSpec, save_image: bool = False, **merge: Any
+    banks: Sequence[Path],
+    out: Path,
+    spec: ModelSpec,
+    save_image: bool = False,
+    processes: int | None = None,
+    **merge: Any,
 ) -> Path:
     """Merge banks into stores below `out`; what the report shows goes into ``.shown``."""
     options = {"min_iou": 0.25, **(spec.merge or {}), **merge, "policy": spec.policy}
     group = Group("group", len(banks), options, "p.zarr", "everything", save_image)
-    merge_group(group, recipe_of(spec), list(banks), out, out / ".shown")
+    merge_group(group, recipe_of(spec), list(banks), out, out / ".shown", processes)
     return out

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import anndata
@@ -21,12 +19,10 @@ from toy import start_with
 
 from tilewright.errors import TilewrightError
 from tilewright.jobs import Group, ImageRef, Job, Recipe
-from tilewright.merge.maps import MergedMap
 from tilewright.merge.stores import merge_group
 from tilewright.plan import check_mergeable, linked
 from tilewright.preprocess import TileReader
 from tilewright.spec import ModelSpec, TileSpec
-from tilewright.tiling import Grid, TileAxis
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
@@ -116,29 +112,6 @@ def test_blended_tiles_that_differ_have_no_step_at_their_seams(tmp_path: Path) -
         steps[policy] = np.abs(np.diff(level0(store, "maps/everything")[0].astype(float))).max()
     assert steps["core"] > 25
     assert steps["blend"] < 5
-
-
-@pytest.mark.parametrize(("room", "most"), [(1 << 20, 16), (1, 4)])
-def test_tiles_of_many_channels_are_held_by_their_bytes(
-    monkeypatch: pytest.MonkeyPatch, room: int, most: int
-) -> None:
-    """Row by row over 5 x 5 tiles; what is held at the end is what memory holds."""
-    monkeypatch.setattr("tilewright.merge.maps.KEPT_BYTES", room)
-    plane = Grid((TileAxis(10),) * 2, (50, 50))
-    held: list[weakref.ref[Array]] = []
-
-    def map_of(_: int, tile: int) -> Array:
-        pixels = np.full((3, 10, 10), tile, np.float32)
-        held.append(weakref.ref(pixels))
-        return pixels
-
-    reader: Any = SimpleNamespace(grid=plane, shape=plane.shape)
-    about = {"channels": 3, "stride": 1, "dtype": "float32"}
-    banked: Any = SimpleNamespace(map=about, map_of=map_of)
-    made = MergedMap(reader, banked, spec("map"))
-    for tile in plane:
-        assert (made.compose(0, tile.core) == tile.index).all()
-    assert sum(pixels() is not None for pixels in held) == most
 
 
 def test_what_a_mask_leaves_of_a_band_counts_whole(tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ MERGE_CODE = (
     "merge/merged.py",
     "merge/maps.py",
     "merge/embeddings.py",
+    "merge/held.py",
+    "merge/desk.py",
+    "merge/pool.py",
+    "merge/painting.py",
+    "merge/writers.py",
     "merge/stores.py",
 )
 """The modules that merge, besides the recipe's own."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -81,6 +82,11 @@ class StoreWriter:
                 shutil.rmtree(self._part)
             self._part.mkdir(parents=True)
             self._root = zarr.create_group(self._part, zarr_format=3 if version == "0.5" else 2)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what is needed while the store is written; to be removed before its end."""
+        return self._part / "scratch"
 
     def pyramid(
         self,
@@ -231,7 +237,11 @@ class StoreWriter:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self._part, ignore_errors=True)
+        for _ in range(40):  # zarr's own threads may still be writing
+            shutil.rmtree(self._part, ignore_errors=True)
+            if not self._part.exists():
+                return
+            time.sleep(0.05)
 
 
 def _create(

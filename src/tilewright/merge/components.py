@@ -8,7 +8,7 @@ For the whole image one number per piece of a tile is held; classes are asked fo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,11 +20,14 @@ from scipy.sparse.csgraph import connected_components  # type: ignore[import-unt
 
 from tilewright.tiling import Box, Grid, shared
 
-from .objects import crop, paint_cores
+from .objects import crop, paint_cores, row, rows
 
 Array = np.ndarray[Any, Any]
 ReadClasses = Callable[[int], Array]
 """The classes of tile number i on its core: integers, 0 is background."""
+
+Touch = tuple[int, int, Array]
+"""Two tiles, and what `touching` gives of them."""
 
 NAMES: dict[int, tuple[Any, ...]] = {2: (4, 8), 3: (6, 18, 26)}
 """What cc3d calls each connectivity, by the number of axes."""
@@ -56,28 +59,52 @@ def link_components(grid: Grid, read_classes: ReadClasses, connectivity: int = 1
     grid
         The tiles.
     read_classes
-        Called with a tile's number, about twice for each; at most 3^axes tiles are held.
+        Called with a tile's number, some times for each.
     connectivity
         1: pixels that share a face are neighbours; 2: an edge, too; 3: a corner of voxels.
     """
-    counts = np.zeros(len(grid), np.int64)
-    edges = []
+    found = [row_touches(grid, n, read_classes, connectivity) for n in range(rows(grid))]
+    return join(grid, found, connectivity)
 
-    @lru_cache(maxsize=int(3 ** len(grid.shape)))
+
+def row_touches(
+    grid: Grid, number: int, read_classes: ReadClasses, connectivity: int
+) -> tuple[Array, list[Touch]]:
+    """Pieces of each tile of one row of tiles, and what they touch in it and in later rows.
+
+    Rows can be done in any order. Of each row that meets this one three tiles are held.
+    """
+    ahead = int(3 ** (len(grid.shape) - 1)) // 2  # rows that come later and meet this one
+
+    @lru_cache(maxsize=3 * (1 + ahead))
     def labelled(i: int) -> Pieces:
         return pieces(grid.tile(i).core, read_classes(i), connectivity)
 
-    for tile in grid:
-        counts[tile.index] = labelled(tile.index).labels.max(initial=0)
-        around = tuple((lo - 1, hi + 1) for lo, hi in tile.core)
-        for i in grid.meeting(around):
-            if i > tile.index:
-                found = touching(labelled(tile.index), labelled(i), connectivity)
-                edges.append((tile.index, i, found))
-    first = np.concatenate([[0], np.cumsum(counts)])
-    rows = [found - 1 + first[[a, b]] for a, b, found in edges]
-    ids = _joined(np.concatenate([np.zeros((0, 2), np.int64), *rows]), int(first[-1]))
-    return Components(grid, first, ids, connectivity)
+    counts, found = [], []
+    for index in row(grid, number):
+        core = grid.tile(index).core
+        counts.append(int(labelled(index).labels.max(initial=0)))
+        around = grid.meeting(tuple((lo - 1, hi + 1) for lo, hi in core))
+        later = [i for i in around if i > index and _beside(core, grid.tile(i).core)]
+        found += [(index, i, touching(labelled(index), labelled(i), connectivity)) for i in later]
+    return np.array(counts, np.int64), found
+
+
+def join(grid: Grid, found: Iterable[tuple[Array, list[Touch]]], connectivity: int) -> Components:
+    """The image's components, from what `row_touches` gives of every row, in order."""
+    counts, touches = [np.zeros(0, np.int64)], []
+    for some, touch in found:
+        counts.append(some)
+        touches += touch
+    first = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    edges = [pairs - 1 + first[[a, b]] for a, b, pairs in touches]
+    ids = _joined(np.concatenate([np.zeros((0, 2), np.int64), *edges]), int(first[-1]))
+    return Components(grid, first, ids, connectivity, int(ids.max(initial=0)))
+
+
+def _beside(a: Box, b: Box) -> bool:
+    """Whether two cores touch, by a corner at least."""
+    return all(p <= stop and start <= q for (p, q), (start, stop) in zip(a, b, strict=True))
 
 
 def touching(a: Pieces, b: Pieces, connectivity: int) -> Array:
@@ -133,17 +160,15 @@ class Components:
         (pieces,) int64, global ids 1..count.
     connectivity
         Which pixels are neighbours.
+    count
+        Components of the whole image.
     """
 
     grid: Grid
     first: Array
     ids: Array
     connectivity: int
-
-    @property
-    def count(self) -> int:
-        """Components of the whole image."""
-        return int(self.ids.max(initial=0))
+    count: int
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -152,10 +177,17 @@ class Components:
 
     def compose(self, box: Box, read_classes: ReadClasses) -> Array:
         """Global ids of a box of the plane; each core that meets it is labelled anew."""
+        return self.paint(
+            box,
+            lambda i: pieces(self.grid.tile(i).core, read_classes(i), self.connectivity).labels,
+        )
 
-        def ids_of(i: int) -> Array:
-            found = pieces(self.grid.tile(i).core, read_classes(i), self.connectivity)
-            ids = self.ids[self.first[i] : self.first[i + 1]]
-            return np.concatenate([[0], ids]).astype(self.dtype)[found.labels]
+    def paint(self, box: Box, read_pieces: ReadClasses) -> Array:
+        """Global ids of a box; `read_pieces` gives a core's own components, 1..n."""
+
+        def ids_of(i: int, part: Box) -> Array:
+            lut = np.zeros(self.first[i + 1] - self.first[i] + 1, self.dtype)
+            lut[1:] = self.ids[self.first[i] : self.first[i + 1]]
+            return lut[crop(read_pieces(i), self.grid.tile(i).core, part)]
 
         return paint_cores(self.grid, box, self.dtype, ids_of)

@@ -9,26 +9,22 @@ shard by shard; what is held is a shard and the tiles that meet it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import lru_cache, reduce
+from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from tilewright.preprocess import TileReader
 from tilewright.spec import ModelSpec
-from tilewright.store import Placement, StoreWriter
 from tilewright.tiling import Box, Tile, cells, shared
 
-from .banked import Banked, is_deep, plane_box, stacked
+from .banked import Banked, stacked
 from .blend import axis_weights
+from .held import Held
 from .objects import crop
 
 Array = np.ndarray[Any, Any]
-KEPT = 16  # tiles: boxes share those at their sides
-KEPT_BYTES = 1 << 29  # of them, but for the four that meet at a corner
 STRIP = 64  # rows that a picture takes at once: all their channels are in memory
 ROUNDING = 1e-5  # how far from 1 float32 weights may add up
 
@@ -56,41 +52,12 @@ class MergedMap:
         self.stride, self.channels = int(found["stride"]), int(found["channels"])
         self.dtype = np.dtype(found["dtype"])
         self.shape = tuple(-(-n // self.stride) for n in reader.shape)
-        self._tile = lru_cache(maxsize=self._kept())(banked.map_of)
+        self._tile = Held(banked.map_of)
         self._weights = self._axis_weights() if policy == "blend" else None
 
-    def write(
-        self, store: StoreWriter, where: str, place: Placement, names: Sequence[str]
-    ) -> tuple[str, list[int]]:
-        """Write the map's pyramid; its axes and shape come back.
-
-        Parameters
-        ----------
-        store, where
-            The group it goes into.
-        place
-            Where model pixels lie on the image.
-        names
-            Of the channels, or none.
-        """
-        axes, shape = stacked({**self.reader.looped, "C": self.channels}, self.shape)
-        factor = (place.factor[0] / self.stride, place.factor[1] / self.stride)
-        pyramid = store.pyramid(
-            where,
-            shape,
-            self.dtype,
-            axes=axes,
-            method="mean",
-            placement=replace(place, factor=factor),
-            deep=is_deep(self.reader),
-        )
-        pyramid.channels = names
-        for slices in pyramid.blocks():
-            plane, _, box = plane_box(self.reader, axes, slices)
-            pixels = self.compose(plane, box)
-            pyramid.write(slices, pixels.reshape([s.stop - s.start for s in slices]))
-        pyramid.build()
-        return axes, shape
+    def cut(self) -> tuple[str, list[int]]:
+        """Axes and shape of the whole map."""
+        return stacked({**self.reader.looped, "C": self.channels}, self.shape)
 
     def raw(self, plane: int, box: Box) -> Array:
         """A box of model pixels, (up to 3 channels, (z,) y, x): for a picture."""
@@ -142,13 +109,6 @@ class MergedMap:
             pixels = self._tile(plane, index) if shared(valid, box) else None
             if pixels is not None:
                 yield tile, valid, pixels
-
-    def _kept(self) -> int:
-        """Tiles that are held: fewer of a map of many channels."""
-        valid = cells(self.grid.tile(0).valid, self.stride, self.grid.shape)
-        values = self.channels * math.prod(stop - start for start, stop in valid)
-        room = KEPT_BYTES // max(1, values * self.dtype.itemsize)
-        return max(4, min(KEPT, int(room)))
 
     def _axis_weights(self) -> list[list[Array]]:
         """Each axis's weights, by the tile's position along it."""

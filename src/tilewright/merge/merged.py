@@ -1,55 +1,39 @@
 """An image's labels, put together by the policy of its model: painted, counted and measured once.
 
 `labels` says how objects are matched, `components` how pixels of a class hang together; classes
-that are kept need nothing but their cores.
+that are kept need nothing but their cores. Rows of tiles are compared by any process, this one
+joins them, and blocks of the store are composed and written by any process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, Protocol
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tilewright.preprocess import TileReader
-from tilewright.store import Placement, StoreWriter, label_dtype
+from tilewright.pyramid import Handle
+from tilewright.store import Placement, Slices, StoreWriter
 from tilewright.tiling import Box, Grid
 
-from .banked import Banked, is_deep, plane_box, stack_axes
-from .components import link_components
-from .labels import link
-from .objects import crop, paint_cores
-from .seam import SeamMeter, grown
-from .slices import link_slices
-from .tables import Measure
+from .banked import is_deep, plane_box, stack_axes
+from .components import Components, Touch, join, row_touches
+from .desk import Desk, halves
+from .groups import Edges
+from .labels import Pair, Resolved, resolve, row_pairs
+from .objects import BOX, crop, paint_cores, row, rows
+from .painting import Painting, Stored, opened
+from .pool import Crew
+from .seam import Counted, SeamMeter, grown
+from .slices import Counted as Stack
+from .slices import count_stack, join_slices
+from .tables import Measure, Part
 
 Array = np.ndarray[Any, Any]
-KEPT = 16  # tiles: those that meet a shard, and its neighbour's
-
-
-class Plane(Protocol):
-    """One plane's labels, of any box."""
-
-    @property
-    def count(self) -> int:
-        """The greatest label."""
-
-    def compose(self, box: Box, read: Callable[[int], Array]) -> Array:
-        """Labels of a box; `read` gives a tile's own."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A plane of classes: each pixel is the tile's whose core it lies in. The policy `keep`."""
-
-    grid: Grid
-    count: int
-
-    def compose(self, box: Box, read: Callable[[int], Array]) -> Array:
-        """Classes of a box; `read` gives those of a tile's core."""
-        return paint_cores(self.grid, box, label_dtype(self.count), read)
+REGION = 1 << 24  # pixels of a slice that are compared with the next one's at once
 
 
 class Merged:
@@ -57,81 +41,88 @@ class Merged:
 
     Parameters
     ----------
-    reader, banked
-        The image and its tiles.
-    merge
-        The policy and its options.
+    desk
+        This process's view of the image.
+    crew
+        Who works on it.
+    scratch
+        A folder for what other processes need; it may be there when they are used.
     """
 
-    def __init__(self, reader: TileReader, banked: Banked, merge: dict[str, Any]) -> None:
-        self.reader = reader
-        self.grid = reader.grid
-        self.banked = banked
-        self._keeps_valid = merge["policy"] == "match"
-        read = banked.labels if self._keeps_valid else banked.classes
-        self._read = lru_cache(maxsize=KEPT)(read)  # boxes share tiles
-        self.planes = [self._plane(p, merge) for p in range(len(reader.planes))]
-        counts = [p.count for p in self.planes]
-        keeps = merge["policy"] == "keep"
-        linked = self._link_slices(merge) if merge.get("link_z") == "iou" else None
-        self.count = max(counts) if keeps else sum(counts)
-        if linked is not None:
-            self.count = max(int(ids.max()) for ids in linked)
-        self.offsets = [0 if keeps else sum(counts[:i]) for i in range(len(counts))]
-        self.dtype = label_dtype(self.count)
-        self._volumes = linked and [ids.astype(self.dtype) for ids in linked]
-        self.meter = SeamMeter(self.grid)
-        self.measure = None if keeps else self._measure()
+    def __init__(self, desk: Desk, crew: Crew[Desk], scratch: Path) -> None:
+        self._desk, self._crew, self._scratch = desk, crew, scratch
+        self.reader, self.grid = desk.reader, desk.grid
+        self._painting = self._linked()
+        self.count = self._painting.count
+        self.dtype = self._painting.dtype
+        self.meter = SeamMeter(desk.grid)
+        keeps = desk.merge["policy"] == "keep"
+        self.measure = None if keeps else measure_of(desk, self.count)
 
-    def _plane(self, plane: int, merge: dict[str, Any]) -> Plane:
-        read = partial(self._read, plane)
-        if merge["policy"] == "keep":
-            return Kept(self.grid, self.banked.most)
-        if merge["policy"] == "components":
-            return link_components(self.grid, read, merge.get("connectivity", 1))
-        tables = [self.banked.objects(plane, t) for t in range(len(self.grid))]
-        return link(self.grid, read, tables, merge["min_iou"])
+    def _linked(self) -> Painting:
+        desk = self._desk
+        policy = desk.merge["policy"]
+        if policy == "keep":
+            return Painting(desk.banked.most)
+        items = ((p, r) for p in range(len(desk.reader.planes)) for r in range(rows(desk.grid)))
+        found: list[Resolved | Components]
+        if policy == "components":
+            found = list(self._components(self._crew.map(touches_of, items)))
+        else:
+            found = list(self._resolved(self._crew.map(matches_of, items)))
+        if desk.merge.get("link_z") != "iou":
+            return Painting.of(found, None)
+        counts = [p.count for p in found]
+        own = Painting.of(found, [np.arange(n + 1) for n in counts])
+        return Painting.of(found, self._link_slices(counts, own))
 
-    def _measure(self) -> Measure:
-        channels, dtype = self.reader.channels, self.reader.dtype
-        volumes = self._volumes is not None or is_deep(self.reader)
-        return Measure(self.count, channels=channels, dtype=dtype, volumes=volumes)
+    def _resolved(self, found: Iterator[tuple[list[Array], list[Pair]]]) -> Iterator[Resolved]:
+        """Each plane, from its rows of tiles."""
+        for _ in self.reader.planes:
+            tables: list[Array] = []
+            matches: list[Pair] = []
+            for some, pairs in islice(found, rows(self.grid)):
+                tables += some
+                matches += pairs
+            yield resolve(self.grid, tables, Edges.of(matches, tables))
 
-    def _link_slices(self, merge: dict[str, Any]) -> list[Array]:
+    def _components(self, found: Iterator[tuple[Array, list[Touch]]]) -> Iterator[Components]:
+        for _ in self.reader.planes:
+            each = islice(found, rows(self.grid))
+            yield join(self.grid, each, self._desk.merge.get("connectivity", 1))
+
+    def _link_slices(self, counts: Sequence[int], painting: Painting) -> list[Array]:
         """For each plane, the image's id of each of its labels; a time point after the other."""
         slices = self.reader.looped.get("Z", 1)
-        boxes = [tile.core for tile in self.grid]
+        regions = list(regions_of(self.grid))
+        shown = self._shown(painting, "planes")
         found: list[Array] = []
         last = 0
-        for first in range(0, len(self.planes), slices):
-            counts = [p.count for p in self.planes[first : first + slices]]
-
-            def read(z: int, box: Box, first: int = first) -> Array:
-                return self._compose(first + z, box)
-
-            linked = link_slices(counts, boxes, read, merge["min_iou"])
+        for start in range(0, len(counts), slices):
+            own = tuple(counts[start : start + slices])
+            stacks = [Slab(shown, start, own, region) for region in regions]
+            counted = self._crew.map(count_slab, stacks)
+            linked = join_slices(own, counted, self._desk.merge["min_iou"])
             found += [np.where(ids > 0, ids + last, 0) for ids in linked]
             last = max(int(ids.max()) for ids in found)
         return found
 
-    def _compose(self, plane: int, box: Box) -> Array:
-        """Labels of a box, each object's own in its plane."""
-        return self.planes[plane].compose(box, partial(self._read, plane))
+    def _shown(self, painting: Painting, name: str) -> Painting | Stored:
+        """A painting as the crew can have it."""
+        return painting if self._crew.processes == 1 else painting.save(self._scratch / name)
 
     def labels(self, plane: int, box: Box) -> Array:
         """Labels of a box of a plane, each object's own in the whole image."""
-        if self._volumes is not None:
-            return self._volumes[plane][self._compose(plane, box)]
-        labels = self._compose(plane, box).astype(self.dtype)
-        labels[labels > 0] += self.dtype.type(self.offsets[plane])
-        return labels
+        return composed(self._desk, self._painting, plane, box)
 
     def by_tile(self, plane: int, box: Box) -> Array:
         """What each tile found in its core by itself, as if nothing were matched: for a picture."""
+        read = self._desk.read(plane)
 
-        def own(i: int) -> Array:
-            tile, found = self.grid.tile(i), self._read(plane, i).astype(np.int64)
-            found = crop(found, tile.valid, tile.core) if self._keeps_valid else found
+        def own(i: int, part: Box) -> Array:
+            tile = self.grid.tile(i)
+            whole = tile.valid if self._desk.merge["policy"] == "match" else tile.core
+            found = crop(read(i), whole, part).astype(np.int64)
             return np.where(found > 0, found + (i << 32), 0)
 
         return paint_cores(self.grid, box, np.dtype(np.int64), own)
@@ -139,7 +130,7 @@ class Merged:
     def write(self, store: StoreWriter, where: str, place: Placement) -> tuple[str, list[int]]:
         """Write the label pyramid, of which axes and shape come back.
 
-        The seam meter and the measurements see every box once.
+        The seam meter and the measurements see every piece once, in the order of the blocks.
         """
         axes, shape = stack_axes(self.reader)
         pyramid = store.pyramid(
@@ -151,19 +142,113 @@ class Merged:
             placement=place,
             deep=is_deep(self.reader),
         )
-        for slices in pyramid.blocks():
-            plane, position, box = plane_box(self.reader, axes, slices)
-            wide = self.labels(plane, grown(box, self.grid))
-            self.meter.add(box, wide)
-            mine = wide[tuple(slice(b - a) for a, b in box)]
-            if self.measure is not None:
-                pixels = self.reader.raw(plane, box)
-                self.measure.add(mine, pixels, [start for start, _ in box], plane=position)
-            pyramid.write(slices, mine.reshape([s.stop - s.start for s in slices]))
-        pyramid.build()
+        shown = self._shown(self._painting, "image")
+        blocks = (Block(shown, pyramid.handle(), axes, s) for s in pyramid.blocks())
+        for counted, measured in self._crew.map(write_block, blocks):
+            for some in counted:
+                self.meter.include(some)
+            for part in measured:
+                if self.measure is not None:
+                    self.measure.include(part)
+        pyramid.build(self._crew.each)
         return axes, shape
 
     def facts(self) -> dict[str, Any]:
         """What the report and the store say of the merge."""
         sbe = self.meter.value()
         return {"sbe": None if sbe is None else round(sbe, 4)}
+
+
+def matches_of(desk: Desk, at: tuple[int, int]) -> tuple[list[Array], list[Pair]]:
+    """A plane's row of tiles: its object tables, in short, and what matches."""
+    plane, number = at
+    tables: dict[int, Array] = {}
+
+    def table(tile: int) -> Array:
+        if tile not in tables:
+            tables[tile] = desk.banked.objects(plane, tile)[:, :BOX].astype(np.uint32)
+        return tables[tile]
+
+    matches = row_pairs(desk.grid, number, desk.read(plane), table, desk.merge["min_iou"])
+    found = list(matches)
+    return [table(i) for i in row(desk.grid, number)], found
+
+
+def touches_of(desk: Desk, at: tuple[int, int]) -> tuple[Array, list[Touch]]:
+    """A plane's row of tiles: its pieces, and what they touch."""
+    plane, number = at
+    return row_touches(desk.grid, number, desk.read(plane), desk.merge.get("connectivity", 1))
+
+
+@dataclass(frozen=True)
+class Slab:
+    """A region of a time point's slices, `start` the first; `counts` are their objects."""
+
+    painting: Painting | Stored
+    start: int
+    counts: tuple[int, ...]
+    region: Box
+
+
+def regions_of(grid: Grid, most: int = REGION) -> Iterator[Box]:
+    """Boxes of at most so many pixels; they cover a slice."""
+    return halves(tuple((0, n) for n in grid.shape), most)
+
+
+def count_slab(desk: Desk, slab: Slab) -> Stack:
+    """What `slices` counts of a region: each tile of a slice is read about once."""
+    painting = _open(slab.painting)
+    pieces = list(halves(slab.region))
+    return count_stack(
+        slab.counts, pieces, lambda z, box: composed(desk, painting, slab.start + z, box)
+    )
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one process composes and writes."""
+
+    painting: Painting | Stored
+    handle: Handle
+    axes: str
+    slices: Slices
+
+
+def write_block(desk: Desk, block: Block) -> tuple[list[Counted], list[Part]]:
+    """Compose and write a block of the store; what was counted and measured comes back."""
+    painting = _open(block.painting)
+    plane, position, box = plane_box(desk.reader, block.axes, block.slices)
+    canvas = np.empty([stop - start for start, stop in box], painting.dtype)
+    keeps = desk.merge["policy"] == "keep"
+    meter = SeamMeter(desk.grid)
+    measure = None if keeps else measure_of(desk, 0)
+    counted, measured = [], []
+    for piece in halves(box):
+        wide = composed(desk, painting, plane, grown(piece, desk.grid))
+        counted.append(meter.count(piece, wide))
+        mine = wide[tuple(slice(b - a) for a, b in piece)]
+        crop(canvas, box, piece)[...] = mine
+        if measure is not None:
+            pixels = desk.reader.raw(plane, piece)
+            measured.append(measure.part(mine, pixels, [a for a, _ in piece], position))
+    block.handle.write(block.slices, canvas.reshape([s.stop - s.start for s in block.slices]))
+    return counted, measured
+
+
+def composed(desk: Desk, painting: Painting, plane: int, box: Box) -> Array:
+    """Labels of a box of a plane."""
+    found = painting.plane(plane, desk.grid)
+    if isinstance(found, Components):
+        return found.paint(box, desk.pieces(plane))
+    return found.compose(box, desk.read(plane))
+
+
+def measure_of(desk: Desk, count: int) -> Measure:
+    """What measures an image of so many objects."""
+    reader = desk.reader
+    volumes = desk.merge.get("link_z") == "iou" or is_deep(reader)
+    return Measure(count, channels=reader.channels, dtype=reader.dtype, volumes=volumes)
+
+
+def _open(painting: Painting | Stored) -> Painting:
+    return opened(painting) if isinstance(painting, Stored) else painting

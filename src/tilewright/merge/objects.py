@@ -66,20 +66,22 @@ def crop(array: Array, box: Box, part: Box) -> Array:
     return array[tuple(slice(p - o, q - o) for (o, _), (p, q) in zip(box, part, strict=True))]
 
 
-def paint_cores(grid: Grid, box: Box, dtype: np.dtype[Any], read: Callable[[int], Array]) -> Array:
+def paint_cores(
+    grid: Grid, box: Box, dtype: np.dtype[Any], read: Callable[[int, Box], Array]
+) -> Array:
     """A box of the plane, each pixel by the tile whose core it lies in.
 
     Parameters
     ----------
     read
-        Gives a tile's pixels on its core, by its number.
+        Gives a tile's pixels on a part of its core, by its number.
     """
     canvas = np.zeros([stop - start for start, stop in box], dtype)
     for i in grid.meeting(box):
         core = grid.tile(i).core
         part = shared(core, box)
         if part is not None:
-            crop(canvas, box, part)[...] = crop(read(i), core, part)
+            crop(canvas, box, part)[...] = read(i, part)
     return canvas
 
 

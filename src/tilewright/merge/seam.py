@@ -45,6 +45,22 @@ class Seam:
         return self.transitions - self.expected
 
 
+@dataclass(frozen=True)
+class Counted:
+    """A box's transitions, some numbers per axis: what another process sends.
+
+    Parameters
+    ----------
+    planes
+        Per axis the first plane and the transitions on it and on those that follow.
+    seams
+        Per axis the numbers of the seams that have any, and how many.
+    """
+
+    planes: tuple[tuple[int, Array], ...]
+    seams: tuple[tuple[Array, Array], ...]
+
+
 def grown(box: Box, grid: Grid) -> Box:
     """The box and, on each far side, the next pixel: what `SeamMeter.add` wants labels of."""
     return tuple((lo, min(hi + 1, n)) for (lo, hi), n in zip(box, grid.shape, strict=True))
@@ -66,7 +82,11 @@ class SeamMeter:
         self._seams = [np.zeros(_less_one(grid.counts, k), np.int64) for k in axes]
 
     def add(self, box: Box, labels: Array) -> None:
-        """Count a box's transitions.
+        """Count a box's transitions, as `count` takes it."""
+        self.include(self.count(box, labels))
+
+    def count(self, box: Box, labels: Array) -> Counted:
+        """A box's transitions, by themselves.
 
         Parameters
         ----------
@@ -75,38 +95,37 @@ class SeamMeter:
         labels
             Global ids of ``grown(box, grid)``.
         """
-        whole = grown(box, self.grid)
+        whole, planes, seams = grown(box, self.grid), [], []
         for k in range(labels.ndim):
             mine = tuple(whole[j] if j == k else box[j] for j in range(labels.ndim))
-            self._add_axis(k, mine, crop(labels, whole, mine))
+            at = _transitions(crop(labels, whole, mine), k)
+            first = box[k][0] + 1  # the plane between the box's first two pixels
+            planes.append((first, np.bincount(at[k], minlength=mine[k][1] - first)))
+            starts = [first if j == k else lo for j, (lo, _) in enumerate(mine)]
+            seams.append(self._on_seams(k, [a + s for a, s in zip(at, starts, strict=True)]))
+        return Counted(tuple(planes), tuple(seams))
 
-    def include(self, other: SeamMeter) -> None:
-        """Add what another meter of the same grid counted."""
-        for k in range(len(self.grid.shape)):
-            self._planes[k] += other._planes[k]
-            self._seams[k] += other._seams[k]
+    def include(self, counted: Counted) -> None:
+        """Add what was counted in a box."""
+        for k, ((first, planes), (seams, n)) in enumerate(
+            zip(counted.planes, counted.seams, strict=True)
+        ):
+            self._planes[k][first : first + len(planes)] += planes
+            self._seams[k].reshape(-1)[seams] += n
 
-    def _add_axis(self, k: int, box: Box, labels: Array) -> None:
-        before, after = _along(labels, k, slice(None, -1)), _along(labels, k, slice(1, None))
-        changes = (before != after) & (before > 0) & (after > 0)
-        start, stop = box[k]
-        others = tuple(j for j in range(labels.ndim) if j != k)
-        self._planes[k][start + 1 : stop] += np.count_nonzero(changes, axis=others)
-        self._add_seams(k, box, changes)
-
-    def _add_seams(self, k: int, box: Box, changes: Array) -> None:
-        """Add up `changes` (whose index 0 along k is plane ``box[k][0] + 1``) per pair of cores."""
-        first = box[k][0] + 1
+    def _on_seams(self, k: int, at: list[Array]) -> tuple[Array, Array]:
+        """Which seams across axis k have transitions at these places, and how many."""
         inner = self._starts[k][1:]
-        here = np.flatnonzero((inner >= first) & (inner < box[k][1]))
-        sums = changes.take(inner[here] - first, axis=k).astype(np.int64)
-        index = [here] * sums.ndim
-        for j, (lo, hi) in enumerate(box):
-            if j != k:
-                cores = np.flatnonzero(_overlap(self._starts[j], self.grid.shape[j], lo, hi))
-                sums = np.add.reduceat(sums, np.maximum(self._starts[j][cores] - lo, 0), axis=j)
-                index[j] = cores
-        self._seams[k][np.ix_(*index)] += sums
+        seam = np.searchsorted(inner, at[k])
+        met = np.append(inner, -1)[seam] == at[k]
+        index = [
+            seam[met] if j == k else np.searchsorted(starts, at[j][met], side="right") - 1
+            for j, starts in enumerate(self._starts)
+        ]
+        shape = self._seams[k].shape
+        if not met.any():
+            return (np.zeros(0, np.int64),) * 2
+        return np.unique(np.ravel_multi_index(index, shape), return_counts=True)
 
     def value(self) -> float | None:
         """SBE: transitions on all seams over what the median plane of each axis has.
@@ -156,10 +175,9 @@ def _less_one(counts: tuple[int, ...], k: int) -> tuple[int, ...]:
     return (*counts[:k], counts[k] - 1, *counts[k + 1 :])
 
 
-def _along(array: Array, axis: int, part: slice) -> Array:
-    return array[(slice(None),) * axis + (part,)]
-
-
-def _overlap(starts: Array, extent: int, lo: int, hi: int) -> Array:
-    """Which of the intervals between `starts` (the last ends at `extent`) meet ``[lo, hi)``."""
-    return (starts < hi) & (np.append(starts[1:], extent) > lo)
+def _transitions(labels: Array, k: int) -> tuple[Array, ...]:
+    """Where along axis k an object's pixel comes before another object's: indices of the first."""
+    before, after = (labels[(slice(None),) * k + (s,)] for s in (slice(-1), slice(1, None)))
+    at = np.nonzero(before != after)  # few pixels
+    met = (before[at] > 0) & (after[at] > 0)
+    return tuple(i[met] for i in at)

@@ -16,12 +16,15 @@ from tilewright.tiling import Box
 
 from .groups import Edges, unite
 from .labels import SAME, best
+from .objects import tally
 
 Array = np.ndarray[Any, Any]
 ReadSlice = Callable[[int, Box], Array]
 """Labels, 1..n of that slice, of a box of slice number z."""
-Overlaps = tuple[Array, Array, Array]
-"""Ids in a slice, ids in the next one, and the pixels they share."""
+Areas = tuple[Array, Array]
+"""Ids, or packed pairs of them, ascending, and their pixels."""
+Counted = tuple[list[Areas], list[Areas]]
+"""Of each slice its objects' pixels; of each but the last what they share with the next's."""
 
 
 def link_slices(
@@ -49,10 +52,49 @@ def link_slices(
         For each slice, the volume's id of 0 (which is 0) and of each of its own ids; ids are 1..N
         in the order of their first slice, then of their id in it.
     """
-    areas, overlaps = _count(counts, boxes, read)
+    found = (count_stack(counts, [box], read) for box in boxes)
+    return join_slices(counts, found, min_iou)
+
+
+def count_stack(counts: Sequence[int], pieces: Sequence[Box], read: ReadSlice) -> Counted:
+    """Pixels of each slice's objects in some boxes, and what they share with the next slice's.
+
+    Each slice of the boxes is read once; two are held.
+    """
+    areas: list[Areas] = []
+    shares: list[Areas] = []
+    above: list[Array] = []
+    for z, n in enumerate(counts):
+        slabs = [read(z, box) for box in pieces]
+        areas.append(_added([tally(s[s > 0]) for s in slabs]))
+        if z:
+            pairs = zip(above, slabs, strict=True)
+            shares.append(_added([_met(a, b, n + 1) for a, b in pairs]))
+        above = slabs
+    return areas, shares
+
+
+def _met(above: Array, below: Array, base: int) -> Areas:
+    met = (above > 0) & (below > 0)
+    return tally(above[met].astype(np.int64) * base + below[met])
+
+
+def join_slices(
+    counts: Sequence[int], found: Iterable[Counted], min_iou: float = SAME
+) -> list[Array]:
+    """As `link_slices`, from what `count_stack` gives of boxes that cover the stack once."""
+    areas = [np.zeros(n + 1, np.int64) for n in counts]
+    parts: list[list[Areas]] = [[] for _ in counts[1:]]
+    for box_areas, box_shares in found:
+        for area, (ids, n) in zip(areas, box_areas, strict=True):
+            area[ids] += n
+        for part, share in zip(parts, box_shares, strict=True):
+            part.append(share)
     first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     nodes, weights = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
-    for z, (a, b, m) in enumerate(overlaps):
+    for z, share in enumerate(map(_added, parts)):
+        a, b = np.divmod(share[0], counts[z + 1] + 1)
+        m = share[1]
         iou = m / (areas[z][a] + areas[z + 1][b] - m)
         one = best(a, b, m) & best(b, a, m) & (iou >= min_iou)
         nodes.append(np.stack([first[z] + a - 1, first[z + 1] + b - 1], axis=1)[one])
@@ -64,28 +106,11 @@ def link_slices(
     return [np.concatenate([[0], i]).astype(np.int64) for i in own]
 
 
-def _count(
-    counts: Sequence[int], boxes: Iterable[Box], read: ReadSlice
-) -> tuple[list[Array], list[Overlaps]]:
-    """Pixels of each object, and what each slice shares with the next."""
-    areas = [np.zeros(n + 1, np.int64) for n in counts]
-    found: list[list[tuple[Array, Array]]] = [[] for _ in counts[1:]]
-    for box in boxes:
-        above = None
-        for z, n in enumerate(counts):
-            labels = read(z, box).astype(np.int64)
-            areas[z] += np.bincount(labels.ravel(), minlength=n + 1)
-            if above is not None:
-                met = (above > 0) & (labels > 0)
-                packed = above[met] * (n + 1) + labels[met]
-                found[z - 1].append(np.unique(packed, return_counts=True))
-            above = labels
-    return areas, [_sum(f, n + 1) for f, n in zip(found, counts[1:], strict=True)]
-
-
-def _sum(parts: list[tuple[Array, Array]], base: int) -> Overlaps:
-    """The same pairs of several boxes, added up."""
-    packed, place = np.unique(np.concatenate([p for p, _ in parts]), return_inverse=True)
-    m = np.bincount(place, np.concatenate([c for _, c in parts]), len(packed)).astype(np.int64)
-    a, b = np.divmod(packed, base)
-    return a, b, m
+def _added(parts: Sequence[Areas]) -> Areas:
+    """The same values of several boxes, added up."""
+    if len(parts) == 1:
+        return parts[0]
+    values = np.concatenate([np.zeros(0, np.int64), *(v for v, _ in parts)])
+    found, place = np.unique(values, return_inverse=True)
+    n = np.concatenate([np.zeros(0, np.int64), *(n for _, n in parts)])
+    return found, np.bincount(place, n, len(found)).astype(np.int64)

@@ -1,7 +1,7 @@
 """A group's banks become its stores: checked, merged as their kind of result asks, described.
 
-One image after the other, one plane after the other; what is held is a shard, the tiles that meet
-it, and some dozens of bytes per object.
+A big image is several processes' work, a pack's images are each one's. What is held by each is a
+block of the store and the tiles that meet it, and some dozens of bytes per object.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tilewright import __version__
 from tilewright.bank import Bank, bank_name, open_banks
@@ -22,19 +20,25 @@ from tilewright.jobs import Group, ImageRef, Recipe, save
 from tilewright.preprocess import TileReader
 from tilewright.store import Placement, StoreWriter
 
-from .banked import Banked, is_deep, plane_box, stack_axes, stacked
-from .embeddings import write_embeddings
-from .maps import MergedMap
+from .banked import Banked
+from .desk import Desk, Source
 from .merged import Merged
-from .picture import Pictured, Plain, overview, seam_picture, seam_section
+from .picture import overview, seam_picture, seam_section
+from .pool import Crew, cpus
+from .writers import WRITERS, Scene, Written, write_image, write_visited
 
-Array = np.ndarray[Any, Any]
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
-SIZES = ("area_px", "volume_px")  # columns whose percentiles the report gives
+PAYS_PIXELS = 1 << 25  # from so many on an image is merged by several processes
+PAYS_IMAGES = 8  # from so many on a pack's images are
 
 
 def merge_group(
-    group: Group, recipe: Recipe, banks: Sequence[Path], out: Path, shown: Path
+    group: Group,
+    recipe: Recipe,
+    banks: Sequence[Path],
+    out: Path,
+    shown: Path,
+    processes: int | None = None,
 ) -> None:
     """Merge every image of a group.
 
@@ -48,6 +52,8 @@ def merge_group(
         Folder for the stores, ``<id>/<store>``.
     shown
         Folder for merged.json and the report's pictures.
+    processes
+        How many; None is up to `pool.cpus`, as many as pay. The same bytes come out.
 
     Raises
     ------
@@ -55,26 +61,55 @@ def merge_group(
         When a bank is missing or of another recipe. An image that can't be merged is named in
         merged.json, and the others are written.
     """
-    opened = open_banks(banks)
-    check_banks(group, recipe, opened)
+    paths = tuple(banks)
+    pack = Pack(group, recipe, open_banks(paths), out, shown, processes)
+    check_banks(group, recipe, pack.banks)
     shown.mkdir(parents=True, exist_ok=True)
-    failures = {k: why for b in opened for k, why in b.header["failures"].items()}
-    left_out = {k: why for b in opened for k, why in b.header["left_out"].items()}
-    results = []
-    for data in opened[0].header["images"]:
-        ref = ImageRef.from_dict(data)
-        result: dict[str, Any] = {"id": ref.id, "path": ref.path}
-        try:
-            if ref.key in failures:
-                raise TilewrightError(failures[ref.key], fix="")
-            result |= merge_image(ref, group, recipe, opened, out, shown)
-            result |= {"note": left_out[ref.key]} if ref.key in left_out else {}
-        except TilewrightError as error:
-            if error.code != BAD_DATA:
-                raise
-            result["why"] = str(error).strip()
-        results.append(result)
+    refs = [ImageRef.from_dict(data) for data in pack.banks[0].header["images"]]
+    if len(refs) == 1:
+        results = [merge_one(pack, refs[0])]
+    else:
+        several = min(processes or (cpus() if len(refs) >= PAYS_IMAGES else 1), len(refs))
+        alone = replace(pack, processes=1)
+        with Crew(alone, several, open_pack, group, recipe, paths, out, shown) as crew:
+            results = list(crew.map(merge_one, refs))
     save(shown / "merged.json", {"group": group.group, "images": results})
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What a process needs to merge any image of a group."""
+
+    group: Group
+    recipe: Recipe
+    banks: list[Bank]
+    out: Path
+    shown: Path
+    processes: int | None
+
+
+def open_pack(group: Group, recipe: Recipe, banks: Sequence[Path], out: Path, shown: Path) -> Pack:
+    """Another process's, which merges each image by itself."""
+    return Pack(group, recipe, open_banks(banks), out, shown, 1)
+
+
+def merge_one(pack: Pack, ref: ImageRef) -> dict[str, Any]:
+    """Write one image's store, if that can be; what the report says of it comes back."""
+    result: dict[str, Any] = {"id": ref.id, "path": ref.path}
+    why, notes = ({} for _ in range(2))  # type: dict[str, str], dict[str, str]
+    for bank in pack.banks:
+        why |= bank.header["failures"]
+        notes |= bank.header["left_out"]
+    try:
+        if ref.key in why:
+            raise TilewrightError(why[ref.key], fix="")
+        result |= merge_image(pack, ref)
+        result |= {"note": notes[ref.key]} if ref.key in notes else {}
+    except TilewrightError as error:
+        if error.code != BAD_DATA:
+            raise
+        result["why"] = str(error).strip()
+    return result
 
 
 def check_banks(group: Group, recipe: Recipe, banks: Sequence[Bank]) -> None:
@@ -109,116 +144,49 @@ def _stray(what: str) -> TilewrightError:
     return TilewrightError(f"{what}.", fix=fix)
 
 
-def merge_image(
-    ref: ImageRef, group: Group, recipe: Recipe, banks: Sequence[Bank], out: Path, shown: Path
-) -> dict[str, Any]:
+def merge_image(pack: Pack, ref: ImageRef) -> dict[str, Any]:
     """Write one image's store; what the report says of it comes back."""
-    with TileReader(ref, recipe.spec) as reader:
-        banked = Banked(ref.key, reader.grid, banks)
-        scene = Scene(ref, group, recipe, reader, banked, placement(ref, reader))
-        with StoreWriter(out / ref.id / group.store, group.ome_zarr) as store:
-            if group.save_image or (group.save_image is None and _small(reader)):
-                write_image(store, reader, ref, scene.place)
-            written = WRITERS[recipe.spec.result](store, scene)
-            write_visited(store, reader, banked)
-            store.finish(
-                {
-                    "version": __version__,
-                    "recipe": recipe.to_dict(),
-                    "recipe_digest": recipe.digest,
-                    "weights": banks[0].header["weights"],
-                    "image": {"id": ref.id, "file": Path(ref.path).name, "region": ref.region},
-                    "merge": {k: v for k, v in group.merge.items() if k != "code"},
-                    "tiles": visited(reader, banked),
-                    **written.facts,
-                },
-                channels=_channel_names(ref, reader),
-                rgb=_is_rgb(ref, reader),
-            )
-        picture = overview(written.drawn, out / ref.id / Path(group.store).with_suffix(".png"))
+    group, recipe, weights = pack.group, pack.recipe, pack.banks[0].header["weights"]
+    path = pack.out / ref.id / group.store
+    source = Source(ref, recipe.spec, tuple(b.path for b in pack.banks), group.merge)
+    with (
+        Desk(source, pack.banks) as desk,
+        StoreWriter(path, group.ome_zarr) as store,
+        Crew(desk, pack.processes or suited(desk), Desk, source) as crew,
+    ):
+        reader = desk.reader
+        scene = Scene(ref, group, recipe, desk, crew, placement(ref, reader))
+        if group.save_image or (group.save_image is None and _small(reader)):
+            write_image(store, scene)
+        written = WRITERS[recipe.spec.result](store, scene)
+        write_visited(store, reader, desk.banked)
+        picture = overview(written.drawn, path.with_suffix(".png"))
+        crew.close()
+        shutil.rmtree(store.scratch, ignore_errors=True)
+        store.finish(
+            {
+                "version": __version__,
+                "recipe": recipe.to_dict(),
+                "recipe_digest": recipe.digest,
+                "weights": weights,
+                "image": {"id": ref.id, "file": Path(ref.path).name, "region": ref.region},
+                "merge": {k: v for k, v in group.merge.items() if k != "code"},
+                "tiles": visited(reader, desk.banked),
+                **written.facts,
+            },
+            channels=_channel_names(ref, reader),
+            rgb=_is_rgb(ref, reader),
+        )
         return (
             written.facts
-            | {"store": f"{ref.id}/{group.store}", **written.sizes}
-            | {"weights": banks[0].header["weights"]}
-            | pictures(written, scene, picture, shown)
+            | {"store": f"{ref.id}/{group.store}", **written.sizes, "weights": weights}
+            | pictures(written, scene, picture, pack.shown)
         )
 
 
-@dataclass(frozen=True)
-class Scene:
-    """One image on its way into its store."""
-
-    ref: ImageRef
-    group: Group
-    recipe: Recipe
-    reader: TileReader
-    banked: Banked
-    place: Placement
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written: facts for store and report, what is drawn, sizes and a map to be shown."""
-
-    facts: dict[str, Any]
-    drawn: Pictured
-    sizes: dict[str, list[float]] = field(default_factory=dict)
-    mapped: Pictured | None = None
-
-
-def write_labels(store: StoreWriter, scene: Scene) -> Written:
-    """Labels, and their table of objects; classes that are kept are a map, and have none."""
-    merged = Merged(scene.reader, scene.banked, scene.group.merge)
-    axes, shape = merged.write(store, f"labels/{scene.group.task}", scene.place)
-    if merged.measure is None:
-        made = {"axes": axes, "shape": shape, "stride": 1, "dtype": merged.dtype.name}
-        return Written({"map": made}, merged)
-    table = merged.measure.table(scene.place, scene.ref.channel_names)
-    store.table(scene.group.task, table)
-    facts = merged.facts() | {"objects": len(table.obs["id"])}
-    sizes = {name: _quantiles(table.obs[name]) for name in SIZES if name in table.obs}
-    return Written(facts, merged, sizes)
-
-
-def write_map(store: StoreWriter, scene: Scene) -> Written:
-    """A map of classes, or of dense embeddings."""
-    spec = scene.recipe.spec
-    merged = MergedMap(scene.reader, scene.banked, spec, scene.group.merge["policy"])
-    names = spec.classes or ()
-    axes, shape = merged.write(store, f"maps/{scene.group.task}", scene.place, names)
-    facts = {"axes": axes, "shape": shape, "stride": merged.stride, "dtype": merged.dtype.name}
-    return Written({"map": facts}, Plain(scene.reader), mapped=Plain(merged))
-
-
-def write_table(store: StoreWriter, scene: Scene) -> Written:
-    """A table of embeddings, one row per tile."""
-    facts = write_embeddings(
-        store, scene.group.task, scene.reader, scene.banked, scene.recipe, scene.place
-    )
-    return Written({"embeddings": facts}, Plain(scene.reader))
-
-
-WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
-
-
-def write_image(store: StoreWriter, reader: TileReader, ref: ImageRef, place: Placement) -> None:
-    """Write the image's own pyramid at the store's root, at the resolution of its labels."""
-    axes, shape = stack_axes(reader, channels=True)
-    pyramid = store.pyramid(
-        "",
-        shape,
-        reader.dtype,
-        axes=axes,
-        method="mean",
-        placement=place,
-        name=ref.id,
-        deep=is_deep(reader),
-    )
-    for slices in pyramid.blocks():
-        plane, _, box = plane_box(reader, axes, slices)
-        pixels = reader.raw(plane, box)
-        pyramid.write(slices, pixels.reshape([s.stop - s.start for s in slices]))
-    pyramid.build()
+def suited(desk: Desk) -> int:
+    """How many processes an image pays: starting some takes about a second."""
+    return cpus() if desk.pixels >= PAYS_PIXELS else 1
 
 
 def placement(ref: ImageRef, reader: TileReader) -> Placement:
@@ -231,18 +199,6 @@ def visited(reader: TileReader, banked: Banked) -> dict[str, Any]:
     """How many tiles there are along each axis, in all, and how many were predicted."""
     total = len(reader.planes) * len(reader.grid)
     return {"grid": reader.grid.counts, "total": total, "visited": total - banked.skipped}
-
-
-def write_visited(store: StoreWriter, reader: TileReader, banked: Banked) -> None:
-    """Say of each tile whether it was predicted, where some were not."""
-    if not banked.skipped:
-        return
-    axes, shape = stacked(reader.looped, reader.grid.counts)
-    tiles = np.zeros(math.prod(shape), np.uint8)
-    tiles[banked.numbers] = 1
-    sides = zip(axes[-len(reader.shape) :], reader.grid.axes, reader.shape, strict=True)
-    starts = {a: [side.core(i, n)[0] for i in range(side.count(n))] for a, side, n in sides}
-    store.visited(axes, tiles.reshape(shape), starts)
 
 
 def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict[str, Any]:
@@ -281,8 +237,3 @@ def _channel_names(ref: ImageRef, reader: TileReader) -> list[str]:
     if _is_rgb(ref, reader):
         return ["red", "green", "blue", "alpha"][: reader.channels]
     return [f"channel {i}" for i in range(reader.channels)]
-
-
-def _quantiles(sizes: Array) -> list[float]:
-    """The 5th, 50th and 95th percentile."""
-    return [round(float(q), 1) for q in np.percentile(sizes, [5, 50, 95])] if len(sizes) else []

@@ -1,0 +1,107 @@
+"""What one process has open of an image: its pixels, its banked tiles, tiles read lately."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilewright.bank import Bank, open_banks
+from tilewright.closing import Closing
+from tilewright.jobs import ImageRef
+from tilewright.preprocess import TileReader
+from tilewright.spec import ModelSpec
+from tilewright.tiling import Box
+
+from .banked import Banked
+from .components import pieces
+from .held import Held
+from .maps import MergedMap
+
+Array = np.ndarray[Any, Any]
+PIECE = 1 << 22  # pixels that are composed, counted and measured at once
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an image and its banks are, and how it is merged; may be pickled."""
+
+    ref: ImageRef
+    spec: ModelSpec
+    banks: tuple[Path, ...]
+    merge: dict[str, Any]
+
+
+class Desk(Closing):
+    """One process's own view of an image.
+
+    Parameters
+    ----------
+    source
+        What to open.
+    banks
+        The group's, where this process has opened them already.
+    """
+
+    def __init__(self, source: Source, banks: Sequence[Bank] | None = None) -> None:
+        self.source, self.merge = source, source.merge
+        self.reader = TileReader(source.ref, source.spec)
+        self.grid = self.reader.grid
+        opened = open_banks(source.banks) if banks is None else banks
+        self.banked = Banked(source.ref.key, self.grid, opened)
+        found = self.banked.labels if self.merge["policy"] == "match" else self.banked.classes
+        self._tiles, self._pieces = Held(found), Held(self._piece)
+
+    @property
+    def pixels(self) -> int:
+        """Of the grid, over all planes."""
+        return len(self.reader.planes) * math.prod(self.reader.shape)
+
+    def read(self, plane: int) -> Callable[[int], Array]:
+        """What gives a plane's tiles: labels on the valid region, or classes on the core."""
+        return partial(self._tile, plane)
+
+    def pieces(self, plane: int) -> Callable[[int], Array]:
+        """What gives the components of a plane's cores, each by itself."""
+        return partial(self._core, plane)
+
+    @cached_property
+    def map(self) -> MergedMap:
+        """Its tiles as a map."""
+        return MergedMap(self.reader, self.banked, self.source.spec, self.merge["policy"])
+
+    def _core(self, plane: int, tile: int) -> Array:
+        found = self._pieces(plane, tile)
+        assert found is not None  # noqa: S101
+        return found
+
+    def _piece(self, plane: int, tile: int) -> Array:
+        core, connectivity = self.grid.tile(tile).core, self.merge.get("connectivity", 1)
+        return pieces(core, self.banked.classes(plane, tile), connectivity).labels
+
+    def _tile(self, plane: int, tile: int) -> Array:
+        found = self._tiles(plane, tile)
+        assert found is not None  # noqa: S101 - one that was left out is zeros
+        return found
+
+    def close(self) -> None:
+        """Close the image."""
+        self.reader.close()
+
+
+def halves(box: Box, most: int = PIECE) -> Iterator[Box]:
+    """A box in pieces of at most so many pixels, in row-major order of what is cut."""
+    sides = [stop - start for start, stop in box]
+    if math.prod(sides) <= most:
+        yield box
+        return
+    k = sides.index(max(sides))
+    start, stop = box[k]
+    middle = (start + stop + 1) // 2
+    for part in ((start, middle), (middle, stop)):
+        yield from halves((*box[:k], part, *box[k + 1 :]), most)

@@ -1,0 +1,136 @@
+"""Who paints what, over all planes: the ids of every tile's objects, held once and by any process.
+
+Some bytes for each object. Other processes map the same files, so they hold only what they use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tilewright.store import label_dtype
+from tilewright.tiling import Box, Grid
+
+from .components import Components
+from .labels import Resolved
+from .objects import crop, paint_cores
+
+Array = np.ndarray[Any, Any]
+
+
+class Plane(Protocol):
+    """One plane's labels, of any box."""
+
+    @property
+    def count(self) -> int:
+        """The greatest label."""
+
+    def compose(self, box: Box, read: Callable[[int], Array], /) -> Array:
+        """Labels of a box; `read` gives a tile's own."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A plane of classes: each pixel is the tile's whose core it lies in. The policy `keep`."""
+
+    grid: Grid
+    count: int
+
+    def compose(self, box: Box, read: Callable[[int], Array]) -> Array:
+        """Classes of a box; `read` gives those of a tile's core."""
+
+        def own(i: int, part: Box) -> Array:
+            return crop(read(i), self.grid.tile(i).core, part)
+
+        return paint_cores(self.grid, box, label_dtype(self.count), own)
+
+
+@dataclass(frozen=True)
+class Painting:
+    """All planes of an image.
+
+    Parameters
+    ----------
+    count
+        The greatest label.
+    first
+        (planes, tiles + 1) int64: where each tile's objects are in `ids`; none of kept classes.
+    ids
+        (objects,) the image's ids, 0 where dropped.
+    role
+        (objects,) uint8, of objects that were matched.
+    connectivity
+        Of components.
+    """
+
+    count: int
+    first: Array = field(default_factory=lambda: np.zeros((0, 1), np.int64))
+    ids: Array = field(default_factory=lambda: np.zeros(0, np.uint8))
+    role: Array | None = None
+    connectivity: int = 0
+
+    @classmethod
+    def of(cls, planes: Sequence[Resolved | Components], luts: Sequence[Array] | None) -> Painting:
+        """From its planes; `luts` give the image's id of each of a plane's, else they count on."""
+        starts = np.cumsum([0, *(p.count for p in planes)])
+        count = int(starts[-1]) if luts is None else max(int(lut.max()) for lut in luts)
+        dtype, found = label_dtype(count), []
+        for n, plane in enumerate(planes):
+            if luts is not None:
+                found.append(luts[n].astype(dtype)[plane.ids])
+            else:
+                ids = plane.ids.astype(dtype)
+                ids[ids > 0] += dtype.type(starts[n])
+                found.append(ids)
+        rows = np.cumsum([0, *(len(p.ids) for p in planes)])
+        first = np.stack([p.first + at for p, at in zip(planes, rows, strict=False)])
+        one = planes[0]
+        if isinstance(one, Components):
+            return cls(count, first, np.concatenate(found), connectivity=one.connectivity)
+        role = np.concatenate([p.role for p in planes if isinstance(p, Resolved)])
+        return cls(count, first, np.concatenate(found), role)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest unsigned integer that holds `count`."""
+        return label_dtype(self.count)
+
+    def plane(self, number: int, grid: Grid) -> Plane:
+        """One of its planes."""
+        if not len(self.first):
+            return Kept(grid, self.count)
+        if self.role is None:
+            return Components(grid, self.first[number], self.ids, self.connectivity, self.count)
+        return Resolved(grid, self.first[number], self.ids, self.role, self.count)
+
+    def save(self, folder: Path) -> Stored:
+        """Write its arrays where other processes can map them."""
+        folder.mkdir(parents=True)
+        for name in ("first", "ids", "role"):
+            if (array := getattr(self, name)) is not None:
+                np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        return Stored(folder, self.count, self.connectivity)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a painting's arrays are; may be pickled."""
+
+    folder: Path
+    count: int
+    connectivity: int
+
+
+@lru_cache(maxsize=2)
+def opened(painting: Stored) -> Painting:
+    """A painting that maps its arrays."""
+    arrays = {
+        path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
+        for path in painting.folder.glob("*.npy")
+    }
+    return Painting(painting.count, connectivity=painting.connectivity, **arrays)

@@ -1,0 +1,157 @@
+"""What a store is made of: labels, a map or a table, and the image; written block by block.
+
+Blocks are composed and written by any of the crew's processes, each by one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tilewright.jobs import Group, ImageRef, Recipe
+from tilewright.preprocess import TileReader
+from tilewright.pyramid import Handle, Pyramid
+from tilewright.store import Placement, Slices, StoreWriter
+
+from .banked import Banked, is_deep, plane_box, stack_axes, stacked
+from .desk import Desk
+from .embeddings import write_embeddings
+from .merged import Merged
+from .picture import Pictured, Plain
+from .pool import Crew
+
+Array = np.ndarray[Any, Any]
+SIZES = ("area_px", "volume_px")  # columns whose percentiles the report gives
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image on its way into its store."""
+
+    ref: ImageRef
+    group: Group
+    recipe: Recipe
+    desk: Desk
+    crew: Crew[Desk]
+    place: Placement
+
+    @property
+    def reader(self) -> TileReader:
+        """Its pixels."""
+        return self.desk.reader
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: facts for store and report, what is drawn, sizes and a map to be shown."""
+
+    facts: dict[str, Any]
+    drawn: Pictured
+    sizes: dict[str, list[float]] = field(default_factory=dict)
+    mapped: Pictured | None = None
+
+
+def write_labels(store: StoreWriter, scene: Scene) -> Written:
+    """Labels, and their table of objects; classes that are kept are a map, and have none."""
+    merged = Merged(scene.desk, scene.crew, store.scratch)
+    axes, shape = merged.write(store, f"labels/{scene.group.task}", scene.place)
+    if merged.measure is None:
+        made = {"axes": axes, "shape": shape, "stride": 1, "dtype": merged.dtype.name}
+        return Written({"map": made}, merged)
+    table = merged.measure.table(scene.place, scene.ref.channel_names)
+    store.table(scene.group.task, table)
+    facts = merged.facts() | {"objects": len(table.obs["id"])}
+    sizes = {name: _quantiles(table.obs[name]) for name in SIZES if name in table.obs}
+    return Written(facts, merged, sizes)
+
+
+def write_map(store: StoreWriter, scene: Scene) -> Written:
+    """A map of classes, or of dense embeddings."""
+    merged, place, deep = scene.desk.map, scene.place, is_deep(scene.reader)
+    axes, shape = merged.cut()
+    factor = (*([1.0] if deep else []), *place.factor)
+    pyramid = store.pyramid(
+        f"maps/{scene.group.task}",
+        shape,
+        merged.dtype,
+        axes=axes,
+        method="mean",
+        placement=replace(place, factor=tuple(f / merged.stride for f in factor)),
+        deep=deep,
+    )
+    pyramid.channels = scene.recipe.spec.classes or ()
+    write_blocks(pyramid, scene, axes, of_map=True)
+    facts = {"axes": axes, "shape": shape, "stride": merged.stride, "dtype": merged.dtype.name}
+    return Written({"map": facts}, Plain(scene.reader), mapped=Plain(merged))
+
+
+def write_table(store: StoreWriter, scene: Scene) -> Written:
+    """A table of embeddings, one row per tile."""
+    facts = write_embeddings(
+        store, scene.group.task, scene.reader, scene.desk.banked, scene.recipe, scene.place
+    )
+    return Written({"embeddings": facts}, Plain(scene.reader))
+
+
+WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
+
+
+def write_image(store: StoreWriter, scene: Scene) -> None:
+    """Write the image's own pyramid at the store's root, at the resolution of its labels."""
+    axes, shape = stack_axes(scene.reader, channels=True)
+    pyramid = store.pyramid(
+        "",
+        shape,
+        scene.reader.dtype,
+        axes=axes,
+        method="mean",
+        placement=scene.place,
+        name=scene.ref.id,
+        deep=is_deep(scene.reader),
+    )
+    write_blocks(pyramid, scene, axes, of_map=False)
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one process reads or composes, and writes."""
+
+    handle: Handle
+    axes: str
+    slices: Slices
+    of_map: bool
+
+
+def write_blocks(pyramid: Pyramid, scene: Scene, axes: str, *, of_map: bool) -> None:
+    """Write a pyramid of the map, or of the image."""
+    blocks = (Block(pyramid.handle(), axes, s, of_map) for s in pyramid.blocks())
+    for _ in scene.crew.map(write_block, blocks):
+        pass
+    pyramid.build(scene.crew.each)
+
+
+def write_block(desk: Desk, block: Block) -> None:
+    """Write one block's pixels."""
+    plane, _, box = plane_box(desk.reader, block.axes, block.slices)
+    pixels = desk.map.compose(plane, box) if block.of_map else desk.reader.raw(plane, box)
+    block.handle.write(block.slices, pixels.reshape([s.stop - s.start for s in block.slices]))
+
+
+def write_visited(store: StoreWriter, reader: TileReader, banked: Banked) -> None:
+    """Say of each tile whether it was predicted, where some were not."""
+    if not banked.skipped:
+        return
+    axes, shape = stacked(reader.looped, reader.grid.counts)
+    tiles = np.zeros(math.prod(shape), np.uint8)
+    tiles[banked.numbers] = 1
+    sides = zip(axes[-len(reader.shape) :], reader.grid.axes, reader.shape, strict=True)
+    starts = {a: [side.core(i, n)[0] for i in range(side.count(n))] for a, side, n in sides}
+    store.visited(axes, tiles.reshape(shape), starts)
+
+
+def _quantiles(sizes: Array) -> list[float]:
+    """The 5th, 50th and 95th percentile."""
+    return [round(float(q), 1) for q in np.percentile(sizes, [5, 50, 95])] if len(sizes) else []

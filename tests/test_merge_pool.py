@@ -1,0 +1,267 @@
+"""MERGE over several processes: the same bytes, and what happens when one of them ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from banking import cut, merge_all, write_banks
+from oracle import dense_cells
+from pictures import reference
+from running import digests
+
+from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
+from tilewright.jobs import ImageRef
+from tilewright.merge.held import Held
+from tilewright.merge.pool import Crew, cpus
+from tilewright.spec import ModelSpec, TileSpec
+from tilewright.tiling import Grid, Tile
+
+Array = np.ndarray[Any, Any]
+HERE = Path(__file__).parent
+ENV = {**os.environ, "PYTHONPATH": str(HERE.parent / "src")}
+TILES = TileSpec(
+    {"y": 96, "x": 96}, band={"y": 12, "x": 12}, context={"y": 4, "x": 4}, variable_input=True
+)
+
+
+def spec(kind: str = "labels", **merge: Any) -> ModelSpec:
+    return ModelSpec("pool", "1", TILES, output_kind=kind, merge=merge)  # type: ignore[arg-type]
+
+
+def image(folder: Path, pixels: Array, key: str = "i000") -> ImageRef:
+    """A stack (z, y, x), whose slices a 2D model sees one by one."""
+    tifffile.imwrite(folder / f"{key}.tif", pixels, photometric="minisblack")
+    ref = reference(folder / f"{key}.tif", pixels, "ZYX")
+    return ImageRef(**{**vars(ref), "key": key, "id": key})
+
+
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards and pieces so small that an image of some hundred pixels has many."""
+    monkeypatch.setattr("tilewright.pyramid.CHUNK", 64)
+    monkeypatch.setattr("tilewright.pyramid.SHARD", 64)
+    monkeypatch.setattr("tilewright.pyramid.COARSEST", 64)
+
+
+# --- the same bytes -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ImageRef, Array]:
+    folder = tmp_path_factory.mktemp("scene")
+    truth = np.stack([dense_cells((230, 200), 9, seed) for seed in (1, 1)])
+    noise = np.random.default_rng(0).random(truth.shape)
+    return folder, image(folder, (noise * (1 + (truth > 0))).astype(np.float32)), truth
+
+
+KINDS: list[tuple[str, dict[str, Any]]] = [
+    ("labels", {"policy": "match"}),
+    ("labels", {"policy": "match", "link_z": "iou"}),
+    ("labels", {"policy": "components", "connectivity": 2}),
+    ("map", {"policy": "blend"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "merge"), KINDS)
+def test_any_number_of_processes_and_any_order_of_banks_give_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    scene: tuple[Path, ImageRef, Array],
+    kind: str,
+    merge: dict[str, Any],
+) -> None:
+    small_blocks(monkeypatch)
+    _, ref, truth = scene
+
+    def seen(_: str, plane: int, __: Grid, tile: Tile) -> Array:
+        window = tuple(slice(a, b) for a, b in tile.window)
+        found = truth[plane][window] if merge["policy"] == "match" else truth[plane][window] % 3
+        values = found[None] + tile.index % 2 / 4
+        return found if kind == "labels" else values.astype(np.float32)
+
+    made = spec(kind, **merge)
+    banks = write_banks(tmp_path / "banks", [ref], made, seen, jobs=4)
+    one = digests(merge_all(banks, tmp_path / "1", made, save_image=True))
+    assert len(one) > 20
+    for n in (2, 3) if merge == {"policy": "match"} else (2,):
+        several = merge_all(
+            banks[::-1], tmp_path / str(n), made, save_image=True, processes=n, **merge
+        )
+        assert digests(several) == one
+
+
+def test_a_pack_of_images_gives_the_same_bytes(tmp_path: Path) -> None:
+    truths = {f"i{n:03d}": dense_cells((120, 110), 8, n)[None] for n in range(5)}
+    refs = [image(tmp_path, (t % 200).astype(np.uint8), key) for key, t in truths.items()]
+
+    def seen(key: str, plane: int, grid: Grid, tile: Tile) -> Array:
+        return cut(truths[key])(key, plane, grid, tile)
+
+    banks = write_banks(tmp_path / "banks", refs, spec(), seen, jobs=1)
+    one = merge_all(banks, tmp_path / "1", spec(), save_image=True)
+    three = merge_all(banks, tmp_path / "3", spec(), save_image=True, processes=3)
+    assert digests(one) == digests(three)
+    assert len(list(one.glob("i*/p.zarr/zarr.json"))) == 5
+
+
+# --- what ends early ----------------------------------------------------------------------------
+
+
+def ended(folder: Path, number: int) -> None:
+    """What a process is asked to do: the third is killed, as the system does for memory."""
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / str(number)).touch()
+
+
+def test_a_process_that_is_killed_ends_the_merge_with_a_sentence(tmp_path: Path) -> None:
+    with (
+        Crew(tmp_path, 2, Path, str(tmp_path)) as crew,
+        pytest.raises(TilewrightError, match=r"ended from outside .* Give MERGE more memory") as e,
+    ):
+        list(crew.map(ended, range(20)))
+    assert e.value.code == INTERNAL
+    assert not (tmp_path / "19").exists()
+
+
+def refused(_: Path, number: int) -> int:
+    if number == 3:
+        raise TilewrightError("Tile 3: is bad.", fix="Mend it.", code=UNAVAILABLE)
+    return number
+
+
+def test_what_a_process_refuses_is_said_as_it_says_it(tmp_path: Path) -> None:
+    found = []
+    with (
+        Crew(tmp_path, 2, Path, str(tmp_path)) as crew,
+        pytest.raises(TilewrightError, match=r"^Tile 3: is bad\. Mend it\.$") as error,
+    ):
+        found.extend(crew.map(refused, range(20)))
+    assert error.value.code == UNAVAILABLE
+
+
+def merging(tmp_path: Path, processes: int = 2, **limits: int) -> tuple[list[str], Path]:
+    """A merge of some seconds as a process of its own: its command, and where it writes."""
+    truth = dense_cells((800, 800), 9, 1)[None]
+    ref = image(tmp_path, np.random.default_rng(0).integers(0, 255, truth.shape, np.uint8))
+    write_banks(tmp_path / "banks", [ref], spec(), cut(truth), jobs=2)
+    script = (
+        "import sys, resource; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from banking import merge_all\n"
+        "from test_merge_pool import spec\n"
+        "from tilewright.steps import run\n"
+        "import tilewright.pyramid\n"
+        "tilewright.pyramid.SHARD = tilewright.pyramid.CHUNK = 128\n"
+        "def main(tests, folder, processes, limit):\n"
+        "    if int(limit):\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))\n"
+        "    folder = Path(folder)\n"
+        "    banks = sorted((folder / 'banks').iterdir())\n"
+        "    merge_all(banks, folder / 'out', spec(), True, processes=int(processes))\n"
+        "if __name__ == '__main__':\n"
+        "    run(main)\n"
+    )
+    (tmp_path / "merging.py").write_text(script)
+    words = [sys.executable, str(tmp_path / "merging.py"), str(HERE), str(tmp_path)]
+    return [*words, str(processes), str(limits.get("file", 0))], tmp_path / "out"
+
+
+def ours(folder: Path) -> list[int]:
+    """Processes whose command line names a folder, and those they started."""
+    parents: dict[int, int] = {}
+    found = set()
+    for at in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(at.name)] = int((at / "stat").read_text().rpartition(")")[2].split()[1])
+            if str(folder) in (at / "cmdline").read_text():
+                found.add(int(at.name))
+        except OSError:
+            continue
+    while more := {p for p, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found - {os.getpid()})
+
+
+def writes(out: Path, process: subprocess.Popen[str]) -> Iterator[None]:
+    """Until level 0 has a shard, of labels that aren't there whole."""
+    until = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < until:
+        if list(out.glob("i000/p.zarr.part/labels/everything/0/c/*")):
+            yield
+            return
+        time.sleep(0.002)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_a_killed_merge_leaves_nothing_that_opens_and_no_process(tmp_path: Path) -> None:
+    command, out = merging(tmp_path)
+    process = subprocess.Popen(command, text=True, stderr=subprocess.PIPE, env=ENV)
+    assert list(writes(out, process)) == [None]
+    others = [p for p in ours(tmp_path) if p != process.pid]
+    assert others
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{p}").exists() for p in others) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not [p for p in others if Path(f"/proc/{p}").exists()]
+    assert [p.name for p in out.glob("i000/*")] == ["p.zarr.part"]
+    assert not (out / "i000" / "p.zarr.part" / "zarr.json").read_text().count("tilewright")
+
+    subprocess.run(command, check=True, env=ENV)
+    again = digests(out)
+    subprocess.run([*command[:-2], "1", "0"], check=True, env=ENV)
+    assert digests(out) == again
+    assert len(again) > 20
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_disk_that_is_full_is_a_sentence_and_leaves_nothing(
+    tmp_path: Path, processes: int
+) -> None:
+    command, out = merging(tmp_path, processes, file=10_000)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENV)
+    assert done.returncode == UNAVAILABLE, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("tilewright: ")
+    assert "can't be written (File too large)" in done.stderr.splitlines()[-1]
+    assert not list(out.rglob("p.zarr*"))
+
+
+# --- small things -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("said", "n"), [(None, 1), ("", 1), ("3", 3), ("0", 1), ("many", 1)])
+def test_cpus_are_what_the_task_says(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, n: int
+) -> None:
+    monkeypatch.delenv("TILEWRIGHT_CPUS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("TILEWRIGHT_CPUS", said)
+    assert cpus() == n
+
+
+@pytest.mark.parametrize(("room", "held"), [(100, 1), (4000, 4), (10**6, 9)])
+def test_tiles_are_held_by_their_bytes(room: int, held: int) -> None:
+    """Nine tiles of 1,000 bytes are read, then the last ones again."""
+    reads: list[int] = []
+
+    def read(_: int, tile: int) -> Array:
+        reads.append(tile)
+        return np.full(1000, tile, np.uint8)
+
+    tiles = Held(read, room)
+    for tile in [*range(9), *reversed(range(9))]:
+        found = tiles(0, tile)
+        assert found is not None
+        assert (found == tile).all()
+    assert len(reads) == 18 - held
