@@ -92,6 +92,25 @@ def test_a_model_that_looks_farther_than_it_says_is_caught(tmp_path: Path) -> No
     assert "a pixel changes what is 4 px away, and receptive_field is 1" in found[13].message
 
 
+@pytest.mark.parametrize(
+    ("kind", "context", "equal"), [("map", 4, True), ("labels", 4, True), ("map", 1, False)]
+)
+def test_an_exact_model_of_volumes_is_compared_along_z_too(
+    tmp_path: Path, kind: str, context: int, equal: bool
+) -> None:
+    sides = f"{{z: 32, y: 64, x: 64}}, band: {{z: 8, y: 16, x: 16}}, context: {{z: {context}, "
+    checked = exact(
+        tmp_path,
+        ("tile_spec: {size: 64, band: 16, context: 4,", f"tile_spec: {{size: {sides}y: 4, x: 4}},"),
+        ("num_channels: 1", "num_channels: 1\n  axes: CZYX"),
+        ("output_kind: map", f"output_kind: {kind}"),
+        ("receptive_field: 4", f"receptive_field: {context}"),
+    )
+    assert "tiled against untiled: 27 tiles of" in checked.notes[1]
+    assert checked.notes[1].endswith("px, equal") == equal
+    assert [f.id for f in checked.findings if f.severity == "error"] == ["L6"] * (not equal)
+
+
 def test_an_exact_model_may_leave_its_policy_out(tmp_path: Path) -> None:
     labels = "output_kind: labels\n  merge: {connectivity: 2}"
     checked = exact(tmp_path, ("output_kind: map", labels))

@@ -22,6 +22,7 @@ from test_merge_policies import merged, written
 from toy import start_with
 
 import tilewright
+from tilewright import samples
 from tilewright.bank import Bank, tile_name
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.fit import plan_image
@@ -417,3 +418,15 @@ def test_values_are_scaled_over_all_slices_of_a_time_point_or_of_a_tile(
                 seen = tuple(slice(n) for n in wanted.shape)
                 found = reader.read(plane, tile.window)[0]
                 np.testing.assert_allclose(found[seen], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_model_of_volumes_is_tried_on_a_volume(tmp_path: Path, colour: bool) -> None:
+    """Level 7 of `validate`: its axes are in the file."""
+    more: dict[str, Any] = {"color_space": "RGB", "num_channels": 3} if colour else {}
+    path = samples.for_a_run(model(**more), tmp_path)
+    planned = plan_image(Row(path, "a"), Params(input="."), model(**more))
+    assert planned.grid.shape == (12, 256, 256)
+    assert planned.ref.axes == ("ZYXC" if colour else "ZYX")
+    written_at = path.stat().st_mtime_ns
+    assert samples.for_a_run(model(**more), tmp_path).stat().st_mtime_ns == written_at

@@ -40,16 +40,19 @@ def tiled_and_whole(probe: Probe) -> tuple[str, str]:
         return "", "tiled against untiled: not compared, since the model takes one size of tile"
     small = _small(spec)
     picture = samples.pictures(small, more=TILES)["a"]
-    whole = _sized(small, picture.shape[:2], spec.tile_spec.stride_multiple)
-    shape = " x ".join(map(str, picture.shape[:2]))
+    extent = _extent(picture, small)
+    picture = picture[: extent[-2], : extent[-1]]
+    whole = _sized(small, extent, spec.tile_spec.stride_multiple)
+    shape = " x ".join(map(str, extent))
     if spec.output_kind == "embedding":
         return "", "tiled against untiled: an embedding is of its tile"
     if spec.output_kind == "map":
-        problem, count = _maps(probe, picture, small, whole)
+        problem, count = _maps(probe, picture, extent, small, whole)
     else:
         with TemporaryDirectory() as folder:
-            tiled, count = _merged(probe, small, picture, task, Path(folder) / "tiled")
-            untiled, _ = _merged(probe, whole, picture, task, Path(folder) / "whole")
+            here, depth = Path(folder), extent[0]
+            tiled, count = _merged(probe, small, picture, depth, task, here / "tiled")
+            untiled, _ = _merged(probe, whole, picture, depth, task, here / "whole")
         problem = _difference(tiled, untiled)
     return problem, f"tiled against untiled: {count} tiles of {shape} px, {problem or 'equal'}"
 
@@ -64,26 +67,38 @@ def _difference(tiled: Array, untiled: Array) -> str:
 def _small(spec: ModelSpec) -> ModelSpec:
     """The smallest tiles that its margins leave a core of, a whole number of strides."""
     tile = samples.reading(spec).tile_spec
-    margin = max(2 * (tile.band.get(a, 0) + tile.context.get(a, 0)) for a in "yx")
-    step = tile.stride_multiple
-    side = -(-int(margin + max(32, step)) // step) * step
-    size = {**tile.size, "y": side, "x": side}
+    margin = {a: 2 * (tile.band.get(a, 0) + tile.context.get(a, 0)) for a in tile.axes}
+    step, across = tile.stride_multiple, max(margin["y"], margin["x"])
+    size = {"y": across + max(32, step), "x": across + max(32, step)}
+    if "z" in tile.axes:
+        size["z"] = margin["z"] + max(4, step)
+    size = {a: -(-int(n) // step) * step for a, n in size.items()}
     return replace(spec, tile_spec=replace(samples.reading(spec).tile_spec, size=size))
+
+
+def _extent(picture: Array, spec: ModelSpec) -> tuple[int, ...]:
+    """What of a picture is looked at: all of it; as a volume, 3 x 3 x 3 tiles."""
+    tile = spec.tile_spec
+    if "z" not in tile.axes:
+        return len(picture), len(picture[0])
+    return tuple(int(tile.size[a] + TILES * tile.stride(a)) for a in "zyx")
 
 
 def _sized(spec: ModelSpec, shape: tuple[int, ...], step: int) -> ModelSpec:
     """The same with one tile for a picture of `shape`."""
     side = -(-max(shape) // step) * step
-    size = {**spec.tile_spec.size, "y": side, "x": side}
+    size = dict.fromkeys(spec.tile_spec.axes, side)
     return replace(spec, tile_spec=replace(spec.tile_spec, size=size))
 
 
-def _maps(probe: Probe, picture: Array, small: ModelSpec, whole: ModelSpec) -> tuple[str, int]:
+def _maps(
+    probe: Probe, picture: Array, extent: tuple[int, ...], small: ModelSpec, whole: ModelSpec
+) -> tuple[str, int]:
     """Each tile's valid region against the same pixels of the whole picture's map."""
-    with samples.reader(picture, whole) as made:
+    with samples.reader(picture, whole, extent[0]) as made:
         untiled = _ask(probe, made.read(0, made.grid.tile(0).window))
     worst, count = 0.0, 0
-    with samples.reader(picture, small) as made:
+    with samples.reader(picture, small, extent[0]) as made:
         for tile in made.grid:
             found = _ask(probe, made.read(0, tile.window))
             inside = tuple(
@@ -104,11 +119,11 @@ def _ask(probe: Probe, tile: Array) -> Array:
 
 
 def _merged(
-    probe: Probe, spec: ModelSpec, picture: Array, task: str, folder: Path
+    probe: Probe, spec: ModelSpec, picture: Array, depth: int, task: str, folder: Path
 ) -> tuple[Array, int]:
     """Labels of a picture, through the worker and the merge, and its number of tiles."""
     folder.mkdir()
-    ref = samples.reference(picture, spec, folder)
+    ref = samples.reference(picture, spec, folder, depth)
     with TileReader(ref, spec) as reader:
         count = len(reader.grid)
     recipe = Recipe({}, spec, probe.params, None, {}, {}, {})

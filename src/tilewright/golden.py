@@ -75,7 +75,7 @@ def write(probe: Probe, folder: Path, task: str, variant: str | None, weights: s
     """
     path = place(folder, variant)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = samples.TISSUE if samples.is_colour(probe.spec) else samples.FLUORESCENCE
+    image = samples.example(probe.spec)
     source = {"image": str(image.relative_to(ROOT)), "sha256": file_digest(image)}
     answer = probe.ask(_input(probe, source, path.parent)[None])
     if answer.results is None:

@@ -275,9 +275,9 @@ def end_to_end(work: Work) -> Iterator[Named]:
 def _run_pipeline(work: Work, case: Case, folder: Path) -> str:
     """Run a case on a picture that comes along; what went wrong, or ``""``."""
     spec, choice = case.spec, case.choice
-    image = samples.TISSUE if samples.is_colour(spec) else samples.FLUORESCENCE
-    words = ["--input", image, "--outdir", folder / "out", "--model", choice.model_name]
-    words += ["--task", choice.task_name, "--weights_dir", default_folder()]
+    words = ["--input", samples.for_a_run(spec, folder), "--outdir", folder / "out"]
+    words += ["--model", choice.model_name, "--task", choice.task_name]
+    words += ["--weights_dir", default_folder()]
     if work.subject.document.path.parent != ROOT / "manifests":
         words += ["--manifests", work.subject.document.path.parent]
     if spec.tile_spec.variable_input:

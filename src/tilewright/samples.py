@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tifffile
@@ -41,13 +41,32 @@ def reading(spec: ModelSpec, side: int = USUAL) -> ModelSpec:
     return replace(spec, tile_spec=plain)
 
 
+def example(spec: ModelSpec) -> Path:
+    """The picture that comes along and that a model would like: colour or grey."""
+    return TISSUE if is_colour(spec) else FLUORESCENCE
+
+
+def for_a_run(spec: ModelSpec, folder: Path) -> Path:
+    """An image for a run: `example` or, for a model of volumes, a volume made of its corner."""
+    image = example(spec)
+    if "z" not in spec.tile_spec.axes:
+        return image
+    path = folder / "volume.ome.tif"
+    if not path.exists():  # a second run is to find the same file
+        pixels, axes = _as_image(tifffile.imread(image)[:USUAL, :USUAL], spec)
+        about = {"axes": axes.replace("C", "S")}  # samples of a pixel
+        tifffile.imwrite(path, pixels, photometric=_photometric(axes), metadata=about)
+    return path
+
+
 def pictures(spec: ModelSpec, more: int = 0) -> dict[str, Array]:
     """Pictures of at least a tile's size and `more` strides, (y, x) or (y, x, 3) uint8, by name.
 
     ``a`` and ``b`` are two real ones of cells, the first as the model would like it; ``black`` and
     ``white`` have nothing in them.
     """
-    first, second = (TISSUE, FLUORESCENCE) if is_colour(spec) else (FLUORESCENCE, TISSUE)
+    first = example(spec)
+    second = FLUORESCENCE if first == TISSUE else TISSUE
     tile = spec.tile_spec
     rows, columns = (int(tile.size[a] + more * tile.stride(a)) for a in "yx")
     tissue_or_cells = tifffile.imread(first), tifffile.imread(second)
@@ -79,23 +98,40 @@ def at_least(picture: Array, rows: int, columns: int) -> Array:
 
 
 @contextmanager
-def reader(picture: Array, spec: ModelSpec) -> Iterator[TileReader]:
+def reader(picture: Array, spec: ModelSpec, depth: int = 0) -> Iterator[TileReader]:
     """A picture, written to a file and opened as the pipeline would open it."""
-    with TemporaryDirectory() as folder, TileReader(reference(picture, spec, folder), spec) as made:
-        yield made
+    with TemporaryDirectory() as folder:
+        ref = reference(picture, spec, folder, depth)
+        with TileReader(ref, spec) as made:
+            yield made
 
 
-def reference(picture: Array, spec: ModelSpec, folder: str | Path) -> ImageRef:
-    """A picture as an image of a run; a volume is the picture fading from slice to slice."""
-    axes = "YXC" if picture.ndim == 3 else "YX"
-    if "z" in spec.tile_spec.axes:
-        depth = int(spec.tile_spec.size["z"])
-        fade = np.linspace(1, 0.5, depth).reshape(-1, *[1] * picture.ndim)
-        picture, axes = (picture * fade).astype(picture.dtype), f"Z{axes}"
+def reference(picture: Array, spec: ModelSpec, folder: str | Path, depth: int = 0) -> ImageRef:
+    """A picture as an image of a run; for a model of volumes one of `depth` slices, or a tile's."""
+    pixels, axes = _as_image(picture, spec, depth)
     path = Path(folder) / "picture.tif"
-    tifffile.imwrite(path, picture, photometric="rgb" if axes[-1] == "C" else "minisblack")
+    tifffile.imwrite(path, pixels, photometric=_photometric(axes))
     ref = plan_image(Row(path, "picture", axes=axes), Params(input=str(path)), spec).ref
     return replace(ref, key="i000")
+
+
+def _as_image(picture: Array, spec: ModelSpec, depth: int = 0) -> tuple[Array, str]:
+    """A picture and its axes; or a volume of it, which fades from slice to slice.
+
+    Where tiles have a band along z, black slices keep what is in it no thicker than that.
+    """
+    axes, tile = "YXC" if picture.ndim == 3 else "YX", spec.tile_spec
+    if "z" not in tile.axes:
+        return picture, axes
+    slices, band = np.arange(depth or int(tile.size["z"])), int(tile.band.get("z", 0))
+    fade = np.linspace(1, 0.5, len(slices))
+    if band:
+        fade[slices % (band + 2) >= band] = 0
+    return (picture * fade.reshape(-1, *[1] * picture.ndim)).astype(picture.dtype), f"Z{axes}"
+
+
+def _photometric(axes: str) -> Literal["rgb", "minisblack"]:
+    return "rgb" if axes[-1] == "C" else "minisblack"
 
 
 def first_tile(picture: Array, spec: ModelSpec) -> Array:
