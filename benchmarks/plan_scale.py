@@ -78,7 +78,8 @@ def measure(images: Path, here: Path, cache: Path) -> str:
 def one_big(folder: Path, tiles: int) -> Path:
     """An OME-Zarr of so many tiles of the model `nuclei`; nothing of it but its header is there."""
     spec = Registry.load().choose("nuclei").spec(256)
-    side = math.ceil(math.sqrt(tiles)) * round(spec.tile_spec.stride("y"))
+    across, stride = math.ceil(math.sqrt(tiles)), round(spec.tile_spec.stride("y"))
+    side = 256 + (across - 1) * stride
     group = zarr.open_group(folder / "big.zarr", mode="w", zarr_format=3)
     group.create_array("0", shape=(side, side), chunks=(512, 512), dtype="uint8")
     axes = [{"name": a, "type": "space", "unit": "micrometer"} for a in "yx"]
