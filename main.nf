@@ -21,6 +21,8 @@ def context() {
     groovy.json.JsonOutput.toJson([
         params: params, launch_dir: "${workflow.launchDir}", work_dir: "${workflow.workDir}",
         trace: "${params.outdir}/trace.txt", nextflow: "${workflow.nextflow.version}",
+        command: workflow.commandLine, profile: workflow.profile, configs: workflow.configFiles.collect { f -> "${f}" },
+        started: System.getenv('TILEWRIGHT_STARTED'),
     ])
 }
 

@@ -7,6 +7,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -16,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, contribute, inplace
+from .again import repeated
 from .envs import envs
 from .errors import BAD_DATA, INTERNAL, TilewrightError
-from .launch import EXIT_CODES, absolute, pipeline, where
+from .launch import EXIT_CODES, absolute, pipeline
 from .measured import suggestion
 from .params import Params
 from .registry import ROOT, Choice
@@ -35,8 +37,8 @@ def main() -> None:
     """Run any image model over images of any size, with seams that can't be seen."""
 
 
-def with_params(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for every parameter of a run."""
+def with_params(command: Callable[..., None], *, needed: bool = True) -> Callable[..., None]:
+    """Give a command an option for every parameter of a run; `needed` ones are asked for."""
     for name, field in reversed(Params.model_fields.items()):
         option = f"--{field.alias or name}"
         default = "" if field.default is None or field.is_required() else f"  [{field.default}]"
@@ -44,7 +46,7 @@ def with_params(command: Callable[..., None]) -> Callable[..., None]:
         command = click.option(
             option,
             field.alias or name,
-            required=field.is_required(),
+            required=field.is_required() and needed,
             help=f"{field.description}{default if kind is not bool else ''}",
             **_option(kind),
         )(command)
@@ -70,24 +72,31 @@ def _option(kind: Any) -> dict[str, Any]:
     epilog="example: tilewright run --input slides/ --model nuclei --outdir results  |  "
     + EXIT_CODES
 )
-@with_params
+@partial(with_params, needed=False)
 @click.option("--profile", default=None, help="Where it runs  [local; with --config, as that says]")
 @click.option("--work_dir", default=None, help="Nextflow's work folder  [OUTDIR/.tilewright/work]")
 @click.option("--no_resume", is_flag=True, help="Do everything again, whatever was done before.")
 @click.option("--config", "configs", multiple=True, help="A Nextflow config file of your site.")
+@click.option("--again", metavar="RUN.JSON", help="Repeat this run; nothing else need be said.")
 def run(
     profile: str | None,
     work_dir: str | None,
     no_resume: bool,
     configs: tuple[str, ...],
+    again: str | None,
     **given: Any,
 ) -> None:
     """Segment, map or embed images.
 
     What an earlier run into the same OUTDIR has done already is not done again.
     """
-    profile, extra = where(profile, configs)
-    pipeline(given, profile=profile, work_dir=work_dir, resume=not no_resume, extra=extra)
+    if again:
+        over = {name: value for name, value in given.items() if value is not None}
+        given, old_profile, old_configs = repeated(Path(again), over)
+        profile, configs = profile or old_profile, configs or old_configs
+    elif given["input"] is None:
+        raise click.UsageError("Missing option '--input'.")
+    pipeline(given, profile=profile, work_dir=work_dir, resume=not no_resume, configs=configs)
 
 
 @main.command(epilog="example: tilewright demo  |  " + EXIT_CODES)
@@ -95,7 +104,7 @@ def run(
 def demo(outdir: str) -> None:
     """Segment the nuclei of two real images, tile by tile. They come with Tilewright."""
     given = {"input": str(ROOT / "examples" / "nuclei"), "outdir": outdir, **DEMO}
-    pipeline(given, profile="local", work_dir=None, resume=True, extra=[])
+    pipeline(given, profile="local")
 
 
 @main.command(epilog="example: tilewright plan --input slides/ --model nuclei  |  " + EXIT_CODES)

@@ -136,6 +136,18 @@ class Recipe:
         """SHA-256 of the recipe: the name of its numbers."""
         return digest(self.to_dict())
 
+    @property
+    def made_by(self) -> dict[str, str]:
+        """Each thing that the numbers depend on, besides pixels and weights, and its digest."""
+        return {
+            "model": digest(self.model),
+            "spec": digest(self.spec.to_dict()),
+            "model parameters": digest(self.params),
+            "environment": digest(self.environment),
+            "script": digest(self.script),
+            "code": digest(self.code),
+        }
+
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """Read a recipe.json."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -24,15 +25,21 @@ def pipeline(
     given: dict[str, Any],
     *,
     profile: str | None,
-    work_dir: str | None,
-    resume: bool,
-    extra: list[str],
+    work_dir: str | None = None,
+    resume: bool = True,
+    configs: tuple[str, ...] = (),
 ) -> None:
     """Run the workflow and say where its results are; a failure exits with its code.
 
     Nextflow is launched in ``OUTDIR/.tilewright``, so that its cache belongs to these results.
     """
     stated = absolute(given)
+    started = {
+        "command": shlex.join(["./tilewright", *sys.argv[1:]]),
+        "profile": profile,
+        "configs": [str(Path(path).absolute()) for path in configs],
+    }
+    profile, extra = where(profile, configs)
     outdir = Path(stated.setdefault("outdir", str(Path("results").absolute())))
     inside = outdir / ".tilewright"
     work = Path(work_dir).absolute() if work_dir else inside / "work"
@@ -54,6 +61,7 @@ def pipeline(
     command += ["-work-dir", str(work), *extra]
     command += ["-profile", profile] if profile else []
     command += ["-resume"] if resume else []
+    os.environ["TILEWRIGHT_STARTED"] = json.dumps(started)  # for run.json
     watch = Watch(outdir, notes)
     log = inside / "nextflow.out"
     code = run_nextflow(command, here=inside, watch=watch, log=log)
@@ -74,13 +82,19 @@ def where(profile: str | None, configs: tuple[str, ...]) -> tuple[str | None, li
     return profile, [word for file in files for word in ("-c", str(file))]
 
 
-def absolute(given: dict[str, Any]) -> dict[str, Any]:
-    """What the user gave, its paths absolute: Nextflow is launched in a folder of its own."""
+def absolute(given: dict[str, Any], here: Path | None = None) -> dict[str, Any]:
+    """What the user gave, its paths absolute: Nextflow is launched in a folder of its own.
+
+    Parameters
+    ----------
+    here
+        What paths are relative to; this folder if not given.
+    """
     stated = {k: v for k, v in given.items() if v is not None}
     for name in PATHS:
         if stated.get(name):
             path = os.path.expanduser(stated[name])  # noqa: PTH111  # pathlib's raises
-            stated[name] = str(Path(path).absolute())
+            stated[name] = str((here or Path()).absolute() / path)
     return stated
 
 

@@ -148,6 +148,7 @@ def _describe(image: Planned, group: str) -> dict[str, Any]:
     return {
         "id": image.ref.id,
         "path": image.ref.path,
+        "fingerprint": image.ref.fingerprint,
         "group": group,
         "axes": image.ref.axes,
         "shape": image.ref.shape,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import math
+import platform
 import shlex
+import socket
 import statistics
 import struct
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from .jobs import Recipe
 from .manifest import TASK_NAMES
 from .measured import collect
 from .params import Params
-from .registry import Registry
+from .registry import ROOT, Registry
 from .spec import ModelSpec
 from .trace import FAILED, Task, read_trace, sentence
 
@@ -156,8 +158,10 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
     return {
         "tilewright": __version__,
         "nextflow": context["nextflow"],
+        **describe_start(context),
         "model": recipe.model,
         "recipe": recipe.digest,
+        "made_by": recipe.made_by,
         "weights": _first(recipe.weights, plan["weights"], _fetched(results)),
         "environment": recipe.environment,
         "launch_dir": str(here),
@@ -175,6 +179,14 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
         "times": times(tasks),
         "measured": collect(tasks),
     }
+
+
+def describe_start(context: Facts) -> Facts:
+    """How a run was started and where; the launcher's words where it was used."""
+    plain = {name: context.get(name) for name in ("command", "profile")}
+    files = [f for f in context.get("configs", ()) if Path(f) != ROOT / "nextflow.config"]
+    said = json.loads(context.get("started") or "null") or {**plain, "configs": files}
+    return {**said, "host": socket.gethostname(), "python": platform.python_version()}
 
 
 def _first(*known: str | None) -> str | None:
@@ -226,6 +238,7 @@ def _image(planned: Facts, merged: Facts) -> Facts:
     return {
         "id": planned["id"],
         "path": planned["path"],
+        "fingerprint": planned.get("fingerprint"),
         "why": _line(merged["why"]) if "why" in merged else None,
         "note": merged.get("note"),
         "store": merged.get("store"),

@@ -1,0 +1,92 @@
+"""`run --again run.json`: the same run once more, or what has changed since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import USAGE, ProblemsError, TilewrightError
+from .launch import absolute
+from .plan import Plan, make_plan
+
+Facts = dict[str, Any]
+CHOSEN_ANEW = ("outdir", "env_root", "weights_dir")
+"""Parameters that may be given beside ``--again``: they change no number."""
+
+
+def repeated(file: Path, over: Facts) -> tuple[Facts, str | None, tuple[str, ...]]:
+    """What a run was given, its profile and its config files.
+
+    Parameters
+    ----------
+    file
+        Its run.json.
+    over
+        What the user gives beside it.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be read or `over` has what it says itself (2), or naming all that has changed
+        since: images, and what makes the numbers (65).
+    """
+    wrong = sorted(name for name in over if name not in CHOSEN_ANEW)
+    if wrong:
+        raise TilewrightError(
+            f"--again takes --{', --'.join(wrong)} from {file}.",
+            fix="Beside it there may be --" + ", --".join(CHOSEN_ANEW) + " and where it runs.",
+            code=USAGE,
+        )
+    run = read(file)
+    params = {k: p["value"] for k, p in run["params"].items() if p["from"] == "user"}
+    given = absolute({**params, **over}, Path(run["launch_dir"]))
+    given.setdefault("outdir", str(file.absolute().parent))
+    problems = list(changes(run, make_plan(given, Path(run["launch_dir"]))))
+    if problems:
+        raise ProblemsError(problems)
+    return given, run["profile"], tuple(run["configs"])
+
+
+def read(file: Path) -> Facts:
+    """A run.json that says enough to be repeated."""
+    try:
+        run: Facts = json.loads(file.read_text(encoding="utf-8"))
+        _ = run["params"].items(), run["made_by"].items(), [i["fingerprint"] for i in run["images"]]
+        _ = run["profile"], run["configs"], run["launch_dir"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        why = getattr(error, "strerror", None) or "it isn't a run.json of this release"
+        raise TilewrightError(
+            f"{file}: can't be repeated ({why}).", fix="Give a finished run's run.json.", code=USAGE
+        ) from None
+    return run
+
+
+def changes(run: Facts, plan: Plan) -> Iterator[TilewrightError]:
+    """What isn't as it was: each image by name, then what makes the numbers."""
+    now = {i.ref.id: i.ref.fingerprint for i in plan.images}
+    then = {i["id"]: i["fingerprint"] for i in run["images"] if i["fingerprint"]}
+    paths = {i["id"]: i["path"] for i in run["images"]}
+    for name, fingerprint in then.items():
+        if name not in now:
+            yield _changed(f"{paths[name]} (image {name}) isn't there any more, or can't be used.")
+        elif now[name] != fingerprint:
+            yield _changed(f"{paths[name]} (image {name}) has changed.")
+    for name in sorted(set(now) - set(then)):
+        yield _changed(f"The image {name} wasn't there, or couldn't be used.")
+    made_by = plan.recipe.made_by
+    for what in sorted(set(made_by) | set(run["made_by"])):
+        if made_by.get(what) != run["made_by"].get(what):
+            yield _changed(f"{what}: it is another one now, {_short(made_by.get(what))}.")
+    if not plan.weights or not run["weights"] or plan.weights == run["weights"]:
+        return
+    yield _changed(f"weights: they are others now, {_short(plan.weights)}.")
+
+
+def _short(value: Any) -> str:
+    return str(value)[:12]
+
+
+def _changed(what: str) -> TilewrightError:
+    return TilewrightError(what, fix="")

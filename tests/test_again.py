@@ -1,0 +1,110 @@
+"""A run once more: from its run.json alone, and refused where something has changed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tifffile
+from click.testing import CliRunner
+from running import Checkout, discs
+from test_plan import grey, planned
+
+from tilewright import cli
+from tilewright.again import read, repeated
+from tilewright.errors import ProblemsError, TilewrightError
+from tilewright.report import describe
+
+
+def ran(tmp_path: Path, **params: object) -> Path:
+    """The run.json of a run that planned two images, as REPORT writes it."""
+    grey(tmp_path / "in" / "a.tif", (70, 70))
+    grey(tmp_path / "in" / "b.tif")
+    given = {"input": str(tmp_path / "in"), "weights_dir": str(tmp_path / "weights"), **params}
+    plan = planned(tmp_path, **params)
+    context = {"launch_dir": str(tmp_path), "trace": "none", "work_dir": ".", "nextflow": "25"}
+    context["started"] = json.dumps({"command": "x", "profile": "slurm", "configs": ["/s.config"]})
+    facts = describe(plan.to_dict(), plan.recipe, {}, {**context, "params": given})
+    file = tmp_path / "out" / "run.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(facts))
+    return file
+
+
+def test_a_run_says_itself_how_it_is_repeated(tmp_path: Path) -> None:
+    file = ran(tmp_path, region="0,0,20,20", match_iou=0.5)
+    given, profile, configs = repeated(file, {})
+    assert given == {
+        "input": str(tmp_path / "in"),
+        "outdir": str(tmp_path / "out"),
+        "weights_dir": str(tmp_path / "weights"),
+        "region": [0, 0, 20, 20],
+        "match_iou": 0.5,
+    }
+    assert (profile, configs) == ("slurm", ("/s.config",))
+    other, _, _ = repeated(file, {"outdir": str(tmp_path / "else")})
+    assert other["outdir"] == str(tmp_path / "else")
+
+
+def test_all_that_has_changed_is_listed(tmp_path: Path) -> None:
+    file = ran(tmp_path)
+    (tmp_path / "in" / "a.tif").unlink()
+    grey(tmp_path / "in" / "b.tif", (33, 40))
+    grey(tmp_path / "in" / "c.tif")
+    run = json.loads(file.read_text())
+    file.write_text(json.dumps({**run, "made_by": {**run["made_by"], "script": "c0ffee"}}))
+    with pytest.raises(ProblemsError) as caught:
+        repeated(file, {})
+    text = str(caught.value)
+    assert f"{tmp_path}/in/a.tif (image a) isn't there any more" in text
+    assert f"{tmp_path}/in/b.tif (image b) has changed" in text
+    assert "The image c wasn't there" in text
+    assert "script: it is another one now" in text
+    assert "environment" not in text
+
+
+def test_nothing_else_is_said_beside_again(tmp_path: Path) -> None:
+    with pytest.raises(TilewrightError, match=r"takes --input, --model from .*may be --outdir"):
+        repeated(tmp_path / "run.json", {"model": "nuclei", "input": "x", "outdir": "y"})
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"params": {}}', "7"])
+def test_a_file_that_says_too_little_is_refused(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "run.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(TilewrightError, match=r"run\.json: can't be repeated \(.*finished run"):
+        read(file)
+
+
+def test_without_it_input_is_still_needed() -> None:
+    done = CliRunner().invoke(cli.main, ["run", "--model", "nuclei"])
+    assert done.exit_code == 2
+    assert "Missing option '--input'" in done.output
+
+
+@pytest.mark.nextflow
+def test_a_real_run_again_gives_the_same_bytes(checkout: Checkout, tmp_path: Path) -> None:
+    images = tmp_path / "in"
+    images.mkdir()
+    tifffile.imwrite(images / "a.tif", discs((300, 280)))
+    first = checkout.run(images, tmp_path / "one", "--match_iou", 0.3)
+    assert first.returncode == 0, first.stderr
+    words = ("run", "--again", tmp_path / "one" / "run.json", "--outdir", tmp_path / "two")
+    second = checkout.cli(*words, cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    run = json.loads((tmp_path / "two" / "run.json").read_text())
+    assert run["params"]["match_iou"] == {"value": 0.3, "from": "user"}
+    assert "--again" in run["command"]
+    assert run["profile"] == "local"
+    tifffile.imwrite(images / "a.tif", discs((300, 281)))
+    refused = checkout.cli(*words, cwd=tmp_path)
+    assert refused.returncode == 65
+    assert "a.tif (image a) has changed" in refused.stderr
+
+
+def contents(outdir: Path) -> dict[str, Any]:
+    """Every file of the stores."""
+    stores = [p for p in outdir.glob("*/*.zarr/**/*") if p.is_file()]
+    return {str(p.relative_to(outdir)): p.read_bytes() for p in stores}
