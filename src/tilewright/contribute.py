@@ -18,7 +18,12 @@ from .registry import ROOT
 if TYPE_CHECKING:
     from .validate import Checked
 
-BENCHMARKS = ROOT / "benchmarks"
+BENCHMARKS = {
+    (path.parent if path.name == "__main__.py" else path).stem: path
+    for pattern in ("*.py", "*/__main__.py")
+    for path in (ROOT / "benchmarks").glob(pattern)
+}
+"""Each benchmark's script, by its name."""
 
 
 @click.command(
@@ -141,12 +146,11 @@ def _tell_checked(checked: Checked) -> None:
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog="example: tilewright bench overhead --help",
 )
-@click.argument("name", type=click.Choice(sorted(p.stem for p in BENCHMARKS.iterdir())))
+@click.argument("name", type=click.Choice(sorted(BENCHMARKS)))
 @click.argument("words", metavar="[OPTIONS OF IT]...", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str, words: tuple[str, ...]) -> None:
     """Measure what the docs claim. Each benchmark has options of its own."""
-    script = next(str(p) for p in BENCHMARKS.iterdir() if p.stem == name)  # a folder runs, too
-    os.execv(sys.executable, [sys.executable, script, *words])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, str(BENCHMARKS[name]), *words])  # noqa: S606
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -36,7 +36,7 @@ def pipeline(
     stated = absolute(given)
     started = {
         "command": shlex.join(["./tilewright", *sys.argv[1:]]),
-        "profile": profile,
+        "profile": profile or (None if configs else "local"),
         "configs": [str(Path(path).absolute()) for path in configs],
     }
     profile, extra = where(profile, configs)
