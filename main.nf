@@ -36,7 +36,7 @@ def keyed(job) {
 def unpublished() {
     def run = file("${params.outdir}/run.json", glob: false)
     def stores = run.exists() ? new groovy.json.JsonSlurper().parse(run).images.findResults { i -> i.store } : []
-    stores.findAll { s -> !file("${params.outdir}/${s}/zarr.json", glob: false).exists() }
+    stores.findAll { s -> !['zarr.json', '.zattrs'].any { f -> file("${params.outdir}/${s}/${f}", glob: false).exists() } }
 }
 
 // The previews of a run that are there: [file, …]

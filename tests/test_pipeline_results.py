@@ -32,7 +32,7 @@ from running import (
     store,
     tasks,
 )
-from skimage.measure import regionprops
+from skimage.measure import label, regionprops
 
 pytestmark = pytest.mark.nextflow
 
@@ -263,3 +263,17 @@ def test_real_nuclei_are_the_same_tiled_and_untiled(checkout: Checkout, tmp_path
     assert run_json(tmp_path / "704")["images"][0]["tiles"] == 1
     assert found[0].max() > 100
     assert are_the_same_objects(*found)
+
+
+def test_a_store_for_older_readers_reaches_the_output_folder(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    tifffile.imwrite(images / "one.tif", discs(SMALL, 1))
+    done = checkout.run(images, tmp_path / "out", "--ome_zarr", "0.4")
+    assert done.returncode == 0, done.stderr
+    assert (store(tmp_path / "out", "one") / ".zattrs").is_file()
+    group: Any = zarr.open_group(store(tmp_path / "out", "one") / "labels" / TASK, mode="r")
+    assert group.metadata.zarr_format == 2
+    assert are_the_same_objects(group["0"][:], label(discs(SMALL, 1) > 0))

@@ -5,7 +5,6 @@ One slice, and of it one strip, is in memory at a time; a file appears when it i
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+import zarr
 
 from . import rle
 from .errors import UNAVAILABLE, TilewrightError
@@ -83,8 +83,8 @@ def export_group(asked: Export, stores: Path) -> list[dict[str, str]]:
 
 def image_of(store: Path) -> str:
     """The id of a store's image."""
-    attributes = json.loads((store / "zarr.json").read_text())["attributes"]
-    return str(attributes["tilewright"]["image"]["id"])
+    attributes: Any = zarr.open_group(store, mode="r").attrs["tilewright"]
+    return str(attributes["image"]["id"])
 
 
 def export(labels: Path, path: Path, *, binary: bool) -> None:
