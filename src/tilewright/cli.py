@@ -18,6 +18,7 @@ from rich.text import Text
 
 from . import __version__, contribute, inplace
 from .again import repeated
+from .clean import clean
 from .envs import envs
 from .errors import BAD_DATA, INTERNAL, TilewrightError
 from .launch import EXIT_CODES, absolute, pipeline
@@ -210,7 +211,7 @@ def doctor() -> None:
     sys.exit(look())
 
 
-for _command in (*contribute.COMMANDS, envs):
+for _command in (*contribute.COMMANDS, envs, clean):
     main.add_command(_command)
 
 

@@ -180,6 +180,12 @@ def _dead(held: Held) -> bool:
     return held.host == socket.gethostname() and not any(map(_alive, held.pids))
 
 
+def is_held(lock: Path) -> bool:
+    """Whether a lock's owner may live: on this machine it does, elsewhere it did an hour ago."""
+    held = _held(lock)
+    return held is not None and not _dead(held) and time.time() - held.touched / 1e9 < 3600
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
