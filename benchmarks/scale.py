@@ -175,14 +175,11 @@ def bank_job(case: Case, wobble: float, recipe: Recipe, folder: Path, job: Job) 
     with BankWriter(folder / f"{job.job:05d}.bank") as writer:
         for index in range(start, stop):
             tile = case.grid.tile(index)
-            ids, seen = np.unique(case.scene.draw(tile.window, index, wobble), return_inverse=True)
-            order = np.random.default_rng(index).permutation(len(ids)) + 1
-            order[ids == 0] = 0
-            labels = order[seen].reshape([b - a for a, b in tile.window])
-            labels, objects = prepare(labels.astype(np.int32), tile, case.grid)
+            labels, owners = case.scene.seen(tile.window, index, wobble)
+            labels, objects = prepare(labels, tile, case.grid)
             writer.put(tile_name(key, 0, index, "labels"), labels)
             writer.put(tile_name(key, 0, index, "objects"), objects)
-            found.append(ids[ids > 0])
+            found.append(owners[owners > 0])
         writer.close({**header(job, recipe, "", Notes()), "map": None, "classes": {}})
     return np.unique(np.concatenate(found))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +30,37 @@ class Lattice:
     shape: tuple[int, ...]
     spacing: int = 24
 
-    def draw(self, window: Box, seed: int = 0, wobble: float = 0.0) -> Array:
-        """Objects of a window by the number of their cell, int64; 0 is background.
+    def draw(self, window: Box) -> Array:
+        """Objects of a window by the number of their cell, int64; 0 is background."""
+        numbers, centres, radii = self._balls(window)
+        return self._painted(window, numbers, centres, radii, np.int64)
+
+    def seen(self, window: Box, seed: int, wobble: float = 0.0) -> tuple[Array, Array]:
+        """A window as a model gives it: numbers of its own, int32, and whose each of them is.
 
         Parameters
         ----------
         seed, wobble
             How far, as a share, each radius differs from the scene's: another way for each seed.
+
+        Returns
+        -------
+        labels, numbers
+            Label k is the object ``numbers[k - 1]``; 0 where nothing of it is seen.
         """
-        out = np.zeros([stop - start for start, stop in window], np.int64)
-        for number, centre, radius in self._balls(window, seed, wobble):
-            self._paint(out, window, number, centre, radius)
+        numbers, centres, radii = self._balls(window)
+        radii = radii * (1 + wobble * (2 * _hash(numbers, 8 + seed) - 1))
+        ids = np.random.default_rng(seed).permutation(len(numbers)) + 1
+        labels = self._painted(window, ids, centres, radii, np.int32)
+        owners = np.zeros(len(numbers) + 1, np.int64)
+        owners[ids] = numbers
+        owners[np.bincount(labels.ravel(), minlength=len(owners)) == 0] = 0
+        return labels, owners[1:]
+
+    def _painted(self, window: Box, ids: Array, centres: Array, radii: Array, dtype: type) -> Array:
+        out = np.zeros([stop - start for start, stop in window], dtype)
+        for ball in zip(ids.tolist(), centres.tolist(), radii.tolist(), strict=True):
+            self._paint(out, window, *ball)
         return out
 
     def _paint(
@@ -54,19 +73,14 @@ class Lattice:
             far = np.add.outer(far, (np.arange(first, max(first, last)) - c) ** 2)
         out[tuple(part)][far <= radius * radius] = number
 
-    def _balls(
-        self, window: Box, seed: int, wobble: float
-    ) -> Iterator[tuple[int, list[float], float]]:
-        """Number, centre and radius, px, of each ball that may reach into a window."""
+    def _balls(self, window: Box) -> tuple[Array, Array, Array]:
+        """Numbers, centres and radii, px, of the balls that may reach into a window."""
         numbers, corners = self._cells(window)
         jitter = [0.5 + 0.24 * (_hash(numbers, k + 1) - 0.5) for k in range(len(window))]
         centres = corners + self.spacing * np.stack(jitter, axis=-1)
         radii = self.spacing * (0.40 + 0.14 * _hash(numbers, 0))
-        radii *= 1 + wobble * (2 * _hash(numbers, 8 + seed) - 1)
         inside = np.all((centres >= 0) & (centres < self.shape), axis=-1)
-        yield from zip(
-            numbers[inside].tolist(), centres[inside].tolist(), radii[inside].tolist(), strict=True
-        )
+        return numbers[inside], centres[inside], radii[inside]
 
     def _cells(self, window: Box) -> tuple[Array, Array]:
         """Numbers, from 1 and in row-major order, and first pixels of the cells near a window."""
