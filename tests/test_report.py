@@ -250,7 +250,7 @@ def test_a_run_of_volumes_says_slices_and_voxels(run: Run) -> None:
         "20 voxels 5 to 95 %: 8 to 4,000 voxels Image9 x 96 x 128 px",
         "0.5 x 0.25 µm per px, slices 2 µm apart",
         "96 x 128 px, slice 4 of 0 to 8.",
-        "as each tile saw it by itself and then merged",
+        "first as each tile saw it by itself, then merged",
         "seen from the side at row 40: rows are slices, each drawn as 8.",
         "Slice 3, counted from 0.",
         "SizeZ x Y x X, px",
