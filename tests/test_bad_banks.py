@@ -75,14 +75,6 @@ def nothing_opens(out: Path) -> bool:
 # --- which bank it is ------------------------------------------------
 
 
-def test_a_missing_bank_is_named(banks: list[Path], tmp_path: Path) -> None:
-    error = refused([banks[0], banks[2]], tmp_path)
-    assert error.what == "group_3_00001.bank: missing; group has 2 of its 3 banks."
-    assert "group_3_00000.bank, group_3_00001.bank, group_3_00002.bank: missing" in str(
-        refused([], tmp_path)
-    )
-
-
 def test_a_bank_that_is_there_twice_is_named_with_the_other(
     banks: list[Path], tmp_path: Path
 ) -> None:
@@ -90,10 +82,6 @@ def test_a_bank_that_is_there_twice_is_named_with_the_other(
     again.write_bytes(banks[1].read_bytes())
     error = refused([*banks, again], tmp_path / "out")
     assert "again.bank: is of job 1, as group_3_00001.bank is" in str(error)
-
-
-def test_a_bank_of_another_recipe_is_named(banks: list[Path], tmp_path: Path) -> None:
-    assert "00000.bank: was made by another recipe" in str(refused(banks, tmp_path, threshold=2))
 
 
 def test_a_bank_made_with_other_weights_is_named(banks: list[Path], tmp_path: Path) -> None:

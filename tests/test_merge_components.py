@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from running import are_the_same_objects
 from scipy import ndimage
 
 from tilewright.merge.components import link_components
@@ -36,31 +33,6 @@ def tiled(classes: Array, grid: Grid, connectivity: int) -> tuple[Array, int]:
 
     linked = link_components(grid, read, connectivity)
     return linked.compose(full, read), linked.count
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[Array, Grid, int]:
-    axes = draw(st.sampled_from([2, 2, 3]))
-    most = 40 if axes == 2 else 14
-    shape = tuple(draw(st.integers(1, most)) for _ in range(axes))
-    sides = []
-    for _ in range(axes):
-        band, context = draw(st.integers(0, 2)), draw(st.integers(0, 2))
-        sides.append(TileAxis(2 * (band + context) + draw(st.integers(1, 12)), band, context))
-    share = draw(st.floats(0.2, 0.9))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    classes = rng.integers(1, 3, shape) * (rng.random(shape) < share)
-    return classes.astype(np.uint8), Grid(tuple(sides), shape), draw(st.integers(1, axes))
-
-
-@settings(max_examples=300, deadline=None)
-@given(cases())
-def test_any_tiling_gives_the_components_of_the_whole_array(case: tuple[Array, Grid, int]) -> None:
-    classes, grid, connectivity = case
-    wanted = whole(classes, connectivity)
-    found, count = tiled(classes, grid, connectivity)
-    assert count == wanted.max()
-    assert are_the_same_objects(found, wanted)
 
 
 @pytest.mark.parametrize("connectivity", [1, 2])

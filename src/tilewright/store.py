@@ -50,7 +50,7 @@ numcodecs.blosc.use_threads = False
 
 def label_dtype(count: int) -> np.dtype[Any]:
     """The smallest unsigned integer that holds the labels 0..count."""
-    return np.min_scalar_type(count)
+    return np.dtype(np.min_scalar_type(count).name)  # Zarr knows one of numpy's two 64-bit types
 
 
 class StoreWriter:

@@ -1,0 +1,580 @@
+"""What the merge promises, I1 to I12, each by its number.
+
+An object that several tiles saw is one, wherever they were cut; who works, in which order and how
+often it is stopped changes no byte; memory doesn't grow with the image. The scenes are `oracle`'s,
+whose tiles are what a model would return.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from banking import cut, merge_all, recipe_of, write_banks
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oracle import (
+    Banked,
+    abutting,
+    big_discs,
+    dense_cells,
+    fibres,
+    merged,
+    one_tile,
+    pixel_cells,
+    same_objects,
+    score,
+    square_grid,
+    tiles_of,
+    whole,
+)
+from pictures import reference
+from running import ROOT, digests, level0
+from scipy import ndimage
+from test_merge_components import tiled
+from test_merge_components import whole as components_of
+
+from tilewright.bank import Bank
+from tilewright.errors import TilewrightError
+from tilewright.jobs import Group, ImageRef, Recipe, save
+from tilewright.merge.blend import axis_weights
+from tilewright.merge.labels import OWNER, Resolved, link
+from tilewright.merge.seam import SeamMeter
+from tilewright.merge.stores import check_banks, merge_group
+from tilewright.spec import ModelSpec, TileSpec
+from tilewright.store import StoreWriter, label_dtype
+from tilewright.tiling import Grid, Tile, TileAxis
+
+Array = np.ndarray[Any, Any]
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+# --- I1: an exact model's objects are the whole image's -----------------
+
+
+@st.composite
+def blobs_that_fit_the_band(draw: st.DrawFn) -> tuple[np.ndarray, Grid]:
+    """Random small discs, and tiles whose band is the widest object that the toy model finds."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shape = (draw(st.integers(1, 60)), draw(st.integers(1, 60)))
+    image = np.zeros(shape, int)
+    y, x = np.indices(shape)
+    for _ in range(draw(st.integers(0, 25))):
+        at, radius = rng.integers(0, shape), rng.integers(1, 4)
+        image[(y - at[0]) ** 2 + (x - at[1]) ** 2 <= radius**2] = 1
+    image[rng.random(shape) < 0.05] ^= 1
+    found = ndimage.find_objects(toy_model(image))
+    sides = []
+    for axis in range(2):
+        band = max((f[axis].stop - f[axis].start for f in found), default=0)
+        context = draw(st.integers(1, 3))
+        sides.append(TileAxis(draw(st.integers(4, 20)) + 2 * (band + context), band, context))
+    return image, Grid(tuple(sides), shape)
+
+
+def toy_model(image: np.ndarray) -> np.ndarray:
+    """Box filter, threshold, components: an exact model with a receptive field of 1 px."""
+    return ndimage.label(ndimage.convolve(image, np.ones((3, 3), int), mode="nearest") >= 5)[0]
+
+
+@quick
+@given(scene=blobs_that_fit_the_band())
+def test_i1_an_exact_model_gives_the_same_objects_tiled_and_untiled(
+    scene: tuple[np.ndarray, Grid],
+) -> None:
+    image, grid = scene
+    banked = Banked(grid)
+    for tile in grid:
+        banked.add(tile, toy_model(image[tuple(slice(*w) for w in tile.window)]))
+    assert same_objects(toy_model(image), merged(banked))
+
+
+# --- I2: components are those of the whole array -----------------
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Array, Grid, int]:
+    axes = draw(st.sampled_from([2, 2, 3]))
+    most = 40 if axes == 2 else 14
+    shape = tuple(draw(st.integers(1, most)) for _ in range(axes))
+    sides = []
+    for _ in range(axes):
+        band, context = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+        sides.append(TileAxis(2 * (band + context) + draw(st.integers(1, 12)), band, context))
+    share = draw(st.floats(0.2, 0.9))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    classes = rng.integers(1, 3, shape) * (rng.random(shape) < share)
+    return classes.astype(np.uint8), Grid(tuple(sides), shape), draw(st.integers(1, axes))
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases())
+def test_i2_components_of_any_tiling_are_those_of_the_whole_array(
+    case: tuple[Array, Grid, int],
+) -> None:
+    classes, grid, connectivity = case
+    wanted = components_of(classes, connectivity)
+    found, count = tiled(classes, grid, connectivity)
+    assert count == wanted.max()
+    assert same_objects(found, wanted)
+
+
+# --- I3, I4: perfect tiles leave no trace -----------------
+
+
+def without_a_trace(truth: Array, grid: Grid, connected: bool) -> bool:
+    """Whether the tiles of a perfect model make the scene again; `connected`: they see pieces."""
+    return same_objects(truth, merged(tiles_of(truth, grid, seed=5, connected=connected)))
+
+
+PIECES = pytest.mark.parametrize("connected", [False, True], ids=["", "pieces apart"])
+DENSE = [
+    pytest.param(dense_cells((700, 600), 14, 0), square_grid((700, 600), 128, 32, 8), id="2d"),
+    pytest.param(dense_cells((60, 80, 70), 8, 0), square_grid((60, 80, 70), 24, 16, 2), id="3d"),
+    pytest.param(np.arange(1, 401).reshape(20, 20), square_grid((20, 20), 6, 2, 1), id="pixels"),
+]
+
+
+@PIECES
+@pytest.mark.parametrize(("truth", "grid"), DENSE)
+def test_i3_touching_cells_are_neither_split_nor_doubled_nor_merged(
+    truth: Array, grid: Grid, connected: bool
+) -> None:
+    assert without_a_trace(truth, grid, connected)
+
+
+def u_shape() -> Array:
+    """(96, 96): two arms of 20 px along the left and right, joined at the bottom."""
+    image = np.zeros((96, 96), int)
+    image[4:92, 10:30] = image[4:92, 66:86] = image[72:92, 10:86] = 1
+    return image
+
+
+def abutting_on(seam: int) -> Array:
+    """(96, 96): one object on each side of a vertical plane, both larger than a band."""
+    image = np.zeros((96, 96), int)
+    image[20:80, seam - 30 : seam], image[20:80, seam : seam + 30] = 1, 2
+    return image
+
+
+SMALL = square_grid((96, 96), core=24, band=8, context=2)
+SEAM = SMALL.tile(1).core[1][1]
+LARGE = [
+    pytest.param(big_discs((700, 700), 90, 1), square_grid((700, 700), 64, 16, 4), id="discs"),
+    pytest.param(fibres((700, 700), 2), square_grid((700, 700), 128, 32, 8), id="fibres"),
+    pytest.param(fibres((700, 700), 2, gap=0), square_grid((700, 700), 128, 32, 8), id="bundle"),
+    pytest.param(u_shape(), SMALL, id="U"),
+    pytest.param(u_shape()[::-1].T.copy(), SMALL, id="U on its side"),
+    pytest.param(np.ones((96, 96), int), SMALL, id="all over the image"),
+    pytest.param(np.ones((40, 44, 36), int), square_grid((40, 44, 36), 10, 4, 1), id="volume"),
+    pytest.param(np.zeros((96, 96), int), SMALL, id="nothing"),
+    pytest.param(abutting_on(SEAM), SMALL, id="two on a seam"),
+    pytest.param(abutting((96, 96), SMALL.tile(0).core[0][1], 24), SMALL, id="four on a corner"),
+    pytest.param(u_shape(), one_tile((96, 96)), id="one tile"),
+    pytest.param(u_shape(), Grid((TileAxis(500, 30, 9),) * 2, (96, 96)), id="tile over image"),
+]
+
+
+@PIECES
+@pytest.mark.parametrize(("truth", "grid"), LARGE)
+def test_i4_objects_larger_than_a_band_keep_one_id_and_neighbours_their_own(
+    truth: Array, grid: Grid, connected: bool
+) -> None:
+    assert without_a_trace(truth, grid, connected)
+
+
+# --- I5: a noisy model loses next to nothing by tiling -----------------
+
+NOISY = [
+    pytest.param(dense_cells((900, 900), 14, 0), (128, 32, 16), id="2d"),
+    pytest.param(dense_cells((80, 120, 110), 9, 0), (40, 20, 6), id="3d"),
+]
+
+
+@pytest.mark.parametrize(("truth", "sides"), NOISY)
+def test_i5_noise_costs_no_precision_merges_nothing_and_shows_no_seam(
+    truth: Array, sides: tuple[int, int, int]
+) -> None:
+    """1 px of jitter, and 30 % of the objects cut by a tile's outer border missing."""
+    grid = square_grid(truth.shape, *sides)
+    image = merged(tiles_of(truth, grid, 7, jitter=1, drop=0.3))
+    untiled = merged(tiles_of(truth, one_tile(truth.shape), 7, jitter=1))
+    found = score(truth, image)
+    assert found.ap >= score(truth, untiled).ap - 0.005
+    assert (found.merged, found.split) == (0, 0)
+    assert sbe(grid, image) <= 2 * sbe(grid, truth)
+
+
+def sbe(grid: Grid, image: Array) -> float:
+    """Seam boundary excess."""
+    meter = SeamMeter(grid)
+    meter.add(whole(grid), image)
+    value = meter.value()
+    assert value is not None
+    return value
+
+
+# --- banks of a known scene, merged for real -----------------
+
+PLANE = TileSpec(
+    {"y": 96, "x": 80}, band={"y": 12, "x": 12}, context={"y": 4, "x": 4}, variable_input=True
+)
+DEEP = TileSpec(
+    {"z": 20, "y": 48, "x": 40},
+    band={"z": 5, "y": 8, "x": 8},
+    context={"z": 1, "y": 2, "x": 2},
+    variable_input=True,
+)
+SCENES = {
+    "2d": (dense_cells((300, 260), 8, 2), PLANE),
+    "3d": (dense_cells((44, 90, 80), 5, 2), DEEP),
+}
+SCENE = pytest.mark.parametrize("scene", SCENES)
+Seen = Callable[[str, int, Grid, Tile], Array]
+
+
+def spec_of(scene: str, **more: Any) -> ModelSpec:
+    tile = SCENES[scene][1]
+    return ModelSpec("scene", "1", tile, axes="C" + tile.axes.upper(), **more)
+
+
+def image_of(folder: Path, scene: str, **more: Any) -> ImageRef:
+    """The scene's picture: its truth, in 200 shades."""
+    pixels = (SCENES[scene][0] % 200).astype(np.uint8)
+    tifffile.imwrite(folder / "a.tif", pixels, photometric="minisblack")
+    ref = reference(folder / "a.tif", pixels, "ZYX"[-pixels.ndim :], **more)
+    return replace(ref, key="i000", id="a")
+
+
+def shaken(truth: Array) -> Seen:
+    """A model that draws each tile's objects up to a pixel off."""
+
+    def seen(_: str, __: int, ___: Grid, tile: Tile) -> Array:
+        shifts = np.random.default_rng(tile.index).integers(-1, 2, truth.ndim)
+        box = tuple(slice(a, b) for a, b in tile.window)
+        return np.array(np.roll(truth, shifts, range(truth.ndim))[box])
+
+    return seen
+
+
+def renumbered(seen: Seen, seed: int) -> Seen:
+    """The same model, whose numbers are others in every tile, and above 2^32."""
+
+    def other(image: str, plane: int, grid: Grid, tile: Tile) -> Array:
+        labels = seen(image, plane, grid, tile)
+        rng = np.random.default_rng([seed, tile.index])
+        numbers = rng.permutation(int(labels.max()) + 1).astype(np.uint64) + (1 << 40)
+        return np.where(labels > 0, numbers[labels], 0)
+
+    return other
+
+
+# --- I6: any order, any number -----------------
+
+
+@SCENE
+def test_i6_no_order_number_of_jobs_or_processes_changes_a_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: str
+) -> None:
+    ref, spec, found = image_of(tmp_path, scene), spec_of(scene), []
+    monkeypatch.setattr("tilewright.merge.stores.PAYS_PIXELS", 1)
+    for jobs, processes in ((1, 1), (2, 2), (5, 3)):
+        monkeypatch.setenv("TILEWRIGHT_CPUS", str(processes))
+        banks = write_banks(tmp_path / str(jobs), [ref], spec, shaken(SCENES[scene][0]), jobs)
+        np.random.default_rng(jobs).shuffle(banks)  # type: ignore[arg-type]
+        found.append(digests(merge_all(banks, tmp_path / f"out{jobs}", spec, save_image=True)))
+    assert len(found[0]) > 20
+    assert found[0] == found[1] == found[2]
+
+
+@SCENE
+def test_i6_a_permutation_or_offset_of_a_tiles_labels_changes_no_byte(
+    tmp_path: Path, scene: str
+) -> None:
+    ref, spec, found = image_of(tmp_path, scene), spec_of(scene), []
+    for seed in range(3):
+        seen = shaken(SCENES[scene][0])
+        seen = renumbered(seen, seed) if seed else seen
+        banks = write_banks(tmp_path / str(seed), [ref], spec, seen)
+        found.append(digests(merge_all(banks, tmp_path / f"out{seed}", spec)))
+    assert len(found[0]) > 15
+    assert found[0] == found[1] == found[2]
+
+
+# --- I7: killed and repeated -----------------
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_i7_a_merge_that_is_killed_leaves_nothing_that_opens_and_then_gives_the_same_bytes(
+    tmp_path: Path, processes: int
+) -> None:
+    ref, spec = image_of(tmp_path, "2d"), spec_of("2d")
+    banks = write_banks(tmp_path / "banks", [ref], spec, shaken(SCENES["2d"][0]))
+    group = Group("group", len(banks), {"policy": "match", "min_iou": 0.25}, "p.zarr", "everything")
+    save(tmp_path / "group.json", group)
+    save(tmp_path / "recipe.json", recipe_of(spec))
+    whole_run = step(tmp_path, "whole", processes)
+    assert whole_run.wait(120) == 0
+    wanted = digests(tmp_path / "whole")
+    stopped = 0
+    for share in np.random.default_rng(1).uniform(0, 1, 4):
+        run = step(tmp_path, "out", processes)
+        kill_in_the_middle(run, tmp_path / "out", float(share))
+        stopped += run.returncode == -signal.SIGKILL
+        for store in (tmp_path / "out").rglob("p.zarr"):  # whole, or not there
+            assert files(store) == files(tmp_path / "whole" / "a" / "p.zarr")
+    assert stopped
+    assert step(tmp_path, "out", processes).wait(120) == 0
+    assert digests(tmp_path / "out") == wanted
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
+STEP = """
+from tilewright.merge import stores
+from tilewright.steps import merge, run
+stores.PAYS_PIXELS = 1
+run(merge.main)
+"""
+
+
+def step(folder: Path, out: str, processes: int) -> subprocess.Popen[bytes]:
+    """The step MERGE in a process of its own; however small, an image is several processes'."""
+    words = ("group.json", "recipe.json", "banks", out, f"{out}/.shown")
+    return subprocess.Popen(
+        [sys.executable, "-c", STEP, *words],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT / "src"), "TILEWRIGHT_CPUS": str(processes)},
+    )
+
+
+def kill_in_the_middle(run: subprocess.Popen[bytes], out: Path, share: float) -> None:
+    """With signal 9, once it has begun to write and at most half a second later."""
+    while not list(out.rglob("*.part")) and run.poll() is None:
+        time.sleep(0.002)
+    time.sleep(share * 0.5)
+    run.kill()
+    run.wait(10)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): p.read_bytes() for p in found}
+
+
+# --- I8: none, many, and very great numbers -----------------
+
+
+@SCENE
+def test_i8_tiles_without_objects_make_an_empty_image(tmp_path: Path, scene: str) -> None:
+    ref, spec = image_of(tmp_path, scene), spec_of(scene)
+    nothing = np.zeros_like(SCENES[scene][0])
+    banks = write_banks(tmp_path / "banks", [ref], spec, cut(nothing[None]))
+    store = merge_all(banks, tmp_path / "out", spec) / "a" / "p.zarr"
+    found = level0(store, "labels/everything")
+    assert found.dtype == np.uint8
+    assert not found.any()
+    assert found.shape == nothing.shape
+
+
+def test_i8_a_tile_may_hold_more_than_65535_objects() -> None:
+    truth = pixel_cells((520, 1000))
+    grid = Grid((TileAxis(520), TileAxis(560, band=20)), truth.shape)
+    banked = tiles_of(truth, grid, seed=1)
+    assert len(banked.tables[0]) > 65_535
+    assert banked.labels[0].dtype == np.uint32
+    resolved = link(grid, banked.read, banked.tables)
+    assert resolved.dtype == np.uint32
+    assert same_objects(truth, resolved.compose(whole(grid), banked.read))
+
+
+@pytest.mark.parametrize("count", [2**31 + 5, 2**32 - 1, 2**32 + 7, 2**40])
+def test_i8_numbers_above_2_to_the_31_are_painted_counted_and_written_whole(
+    tmp_path: Path, count: int
+) -> None:
+    """Four tiles that each saw one object, as if `count` others had been numbered before."""
+    grid = Grid((TileAxis(8), TileAxis(8)), (16, 16))
+    ids = (count - np.arange(4)).astype(label_dtype(count))
+    role = np.full(4, OWNER, np.uint8)
+    resolved = Resolved(grid, np.arange(5), ids, role, count)
+    painted = resolved.compose(whole(grid), lambda _: np.ones((8, 8), np.uint8))
+    wanted = np.kron(ids.reshape(2, 2), np.ones((8, 8), ids.dtype))
+    np.testing.assert_array_equal(painted, wanted)
+    meter = SeamMeter(grid)
+    meter.add(whole(grid), painted)
+    assert sum(seam.transitions for seam in meter.worst(9)) == 32
+    with StoreWriter(tmp_path / "a.zarr") as store:
+        pyramid = store.pyramid(
+            "labels/a", (16, 16), label_dtype(count), axes="yx", method="nearest", levels=2
+        )
+        for box in pyramid.blocks():
+            pyramid.write(box, painted[box].astype(label_dtype(count)))
+        pyramid.build()
+        store.finish({})
+    np.testing.assert_array_equal(level0(tmp_path / "a.zarr", "labels/a"), wanted)
+    coarse: Any = zarr.open_group(tmp_path / "a.zarr", mode="r")["labels/a/1"]
+    np.testing.assert_array_equal(coarse[...], wanted[::2, ::2])
+
+
+# --- I9: memory doesn't grow with the image -----------------
+
+ALLOWED = 10  # MB; the larger image's labels and pixels are 24 MB
+
+
+def test_i9_the_memory_of_a_merge_does_not_grow_with_the_image(tmp_path: Path) -> None:
+    """Little is held of any image (`lattice.hold_little`), and 360 tiles are not 36."""
+    small, large = (peak_mb(tmp_path / str(side), side) for side in (800, 2800))
+    assert large - small <= ALLOWED
+
+
+def peak_mb(folder: Path, side: int) -> int:
+    """Of a process that banks and merges an image of objects in rows and columns."""
+    folder.mkdir()
+    env = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "MALLOC_ARENA_MAX": "1"}
+    words = [sys.executable, str(ROOT / "tests" / "lattice.py"), str(folder), str(side)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True, timeout=200)
+    return int(done.stdout)
+
+
+# --- I10: weights add to 1 -----------------
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> Grid:
+    """One to three axes, of any tiles."""
+    axes = draw(st.integers(1, 3))
+    sides = []
+    for _ in range(axes):
+        band, context = draw(st.integers(0, 12)), draw(st.integers(0, 5))
+        sides.append(TileAxis(draw(st.integers(1, 60)) + 2 * (band + context), band, context))
+    most = {1: 300, 2: 90, 3: 40}[axes]
+    return Grid(tuple(sides), tuple(draw(st.integers(1, most)) for _ in range(axes)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(grids())
+def test_i10_weights_of_blended_tiles_add_to_1_in_every_pixel(grid: Grid) -> None:
+    """At corners and the image's edges, too."""
+    weights = [
+        axis_weights([axis.valid(i, n) for i in range(axis.count(n))], n)
+        for axis, n in zip(grid.axes, grid.shape, strict=True)
+    ]
+    total = np.zeros(grid.shape, np.float32)
+    for tile in grid:
+        share = np.float32(1)
+        for along, position in zip(weights, tile.position, strict=True):
+            assert along[position].dtype == np.float32
+            assert ((along[position] > 0) & (along[position] <= 1)).all()
+            share = np.multiply.outer(share, along[position])
+        total[tuple(slice(a, b) for a, b in tile.valid)] += share
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+@SCENE
+def test_i10_what_is_the_same_everywhere_stays_so(tmp_path: Path, scene: str) -> None:
+    ref = image_of(tmp_path, scene)
+    spec = spec_of(scene, output_kind="map", merge={"policy": "blend"})
+
+    def seen(_: str, __: int, ___: Grid, tile: Tile) -> Array:
+        return np.full((2, *(b - a for a, b in tile.window)), 0.7, np.float32)
+
+    banks = write_banks(tmp_path / "banks", [ref], spec, seen)
+    found = level0(merge_all(banks, tmp_path / "out", spec) / "a" / "p.zarr", "maps/everything")
+    assert found.shape == (2, *SCENES[scene][0].shape)
+    np.testing.assert_allclose(found, np.float32(0.7), atol=1e-6)
+
+
+# --- I11: only banks of this recipe, and all of them -----------------
+
+
+def changed(what: str) -> Recipe:
+    """The 2D scene's recipe, but for one thing."""
+    recipe, tile = recipe_of(spec_of("2d")), PLANE
+    return {
+        "size": replace(recipe, spec=spec_with(replace(tile, size={"y": 100, "x": 80}))),
+        "band": replace(recipe, spec=spec_with(replace(tile, band={"y": 10, "x": 12}))),
+        "pad": replace(recipe, spec=spec_with(replace(tile, pad="zero"))),
+        "spec": replace(recipe, spec=replace(recipe.spec, normalization={"method": "zscore"})),
+        "params": replace(recipe, params={"threshold": 2}),
+        "weights": replace(recipe, weights="0" * 64),
+        "script": replace(recipe, script={"name": "run.py", "digest": "0" * 64}),
+        "code": replace(recipe, code={"worker.py": "0" * 64}),
+    }[what]
+
+
+def spec_with(tile: TileSpec) -> ModelSpec:
+    return replace(spec_of("2d"), tile_spec=tile)
+
+
+@pytest.mark.parametrize(
+    "what", ["size", "band", "pad", "spec", "params", "weights", "script", "code"]
+)
+def test_i11_banks_of_another_geometry_spec_or_model_are_refused_by_name(
+    tmp_path: Path, what: str
+) -> None:
+    ref, spec = image_of(tmp_path, "2d"), spec_of("2d")
+    paths = write_banks(tmp_path / "banks", [ref], spec, cut(SCENES["2d"][0][None]), jobs=1)
+    group = Group("group", 1, {}, "p.zarr", "everything")
+    check_banks(group, recipe_of(spec), [Bank(p) for p in paths])
+    with pytest.raises(TilewrightError, match=r"^0\.bank: was made by another recipe \("):
+        check_banks(group, changed(what), [Bank(p) for p in paths])
+
+
+def test_i11_missing_banks_are_named(tmp_path: Path) -> None:
+    ref, spec = image_of(tmp_path, "2d"), spec_of("2d")
+    paths = write_banks(tmp_path / "banks", [ref], spec, cut(SCENES["2d"][0][None]))
+    group = Group("group", 3, {"policy": "match", "min_iou": 0.25}, "p.zarr", "everything")
+    for kept, missing in ((paths[::2], "group_3_00001.bank"), ([], "group_3_00000.bank, group_3")):
+        with pytest.raises(TilewrightError, match=f"^{missing}.*: missing; group has") as caught:
+            merge_group(group, recipe_of(spec), kept, tmp_path / "out", tmp_path / "shown")
+        assert f"has {len(kept)} of its 3 banks" in str(caught.value)
+        assert not (tmp_path / "out").exists()
+
+
+# --- I12: every level is made of the one below -----------------
+
+
+@pytest.mark.parametrize(
+    ("scene", "about"),
+    [
+        ("2d", {"mpp": (0.5, 0.25)}),
+        ("3d", {"mpp": (0.5, 0.5), "z_um": 0.5}),
+        ("3d", {"mpp": (0.25, 0.25), "z_um": 2.0}),
+        ("3d", {}),
+    ],
+)
+def test_i12_levels_hold_ids_of_level_0_at_scales_that_fit_their_shapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: str, about: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("tilewright.pyramid.COARSEST", 32)
+    monkeypatch.setattr("tilewright.pyramid.DEEP_COARSEST", 4000)
+    ref, spec = image_of(tmp_path, scene, **about), spec_of(scene)
+    banks = write_banks(tmp_path / "banks", [ref], spec, cut(SCENES[scene][0][None]))
+    store = merge_all(banks, tmp_path / "out", spec) / "a" / "p.zarr"
+    group: Any = zarr.open_group(store / "labels" / "everything", mode="r")
+    levels = group.attrs["ome"]["multiscales"][0]["datasets"]
+    assert len(levels) >= 3
+    first, places = np.asarray(group["0"]), [placed(level) for level in levels]
+    for level, (scale, shift) in zip(levels, places, strict=True):
+        by = np.round(scale / places[0][0]).astype(int)
+        np.testing.assert_allclose(by, scale / places[0][0])
+        np.testing.assert_allclose(shift - places[0][1], (scale - places[0][0]) / 2)
+        found = np.asarray(group[level["path"]])
+        assert found.shape == tuple(-(-n // b) for n, b in zip(first.shape, by, strict=True))
+        assert set(np.unique(found)) <= set(np.unique(first))
+        np.testing.assert_array_equal(found, first[tuple(slice(None, None, b) for b in by)])
+
+
+def placed(level: dict[str, Any]) -> tuple[Array, Array]:
+    """Scale and translation of a level, per axis."""
+    scale, translation = level["coordinateTransformations"]
+    return np.array(scale["scale"]), np.array(translation["translation"])
