@@ -29,10 +29,11 @@ def merge(name: str, folder: Path) -> None:
     """Run a rule on one job and write what came of it."""
     told: dict[str, object] = {"version": _version(RULES[name].package)}
     job = Job.load(folder)
-    before, start = _peak(), time.perf_counter()
+    before, start, cores = _peak(), time.perf_counter(), time.process_time()
     try:
         labels = RULES[name].function()(job)
         told["seconds"] = time.perf_counter() - start
+        told["cpu"] = time.process_time() - cores
         told["peak_mb"] = _peak() - before
         np.save(folder / f"{name}.npy", labels)
     except Exception as error:  # noqa: BLE001 - a peer's failure is a row

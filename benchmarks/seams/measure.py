@@ -25,7 +25,7 @@ TRUTH, UNTILED = "truth", "untiled"
 class Row:
     """What one rule came to on one scene, or why it has no result.
 
-    `seconds` and `peak_mb` are `rules.Outcome`'s; the counts are `oracle.Score`'s.
+    `seconds`, `cpu` and `peak_mb` are `rules.Outcome`'s; the counts are `oracle.Score`'s.
     """
 
     scene: str
@@ -38,6 +38,7 @@ class Row:
     lost: int | None = None
     sbe: float | None = None
     seconds: float | None = None
+    cpu: float | None = None
     peak_mb: float | None = None
     version: str | None = None
     note: str = ""
@@ -84,10 +85,10 @@ def _prepared(scene: Scene, noise: str, folder: Path) -> list[Row]:
 def _scored(case: tuple[str, str], rule: str, folder: Path, outcome: Outcome) -> Row:
     told = {k: v for k, v in asdict(outcome).items() if k != "labels"}
     if outcome.labels is None:
-        return Row(*case, rule, **{**told, "seconds": None, "peak_mb": None})
+        return Row(*case, rule, **{**told, "seconds": None, "cpu": None, "peak_mb": None})
     truth, labels = np.load(folder / "truth.npy"), np.load(outcome.labels).astype(np.int64)
     outcome.labels.unlink()
-    told.update(seconds=round(outcome.seconds, 2), peak_mb=round(outcome.peak_mb))
+    told.update({k: round(told[k], 2) for k in ("seconds", "cpu")}, peak_mb=round(told["peak_mb"]))
     return _row(case, rule, truth, labels, SCENES[case[0]].grid(truth.shape), **told)
 
 

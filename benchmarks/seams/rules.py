@@ -85,6 +85,8 @@ class Outcome:
         The merged image, a .npy file; None if it failed.
     seconds
         Wall time from tiles on disk to labels in memory; imports don't count.
+    cpu
+        Seconds of the cores in that time: other work on the machine matters less.
     peak_mb
         Memory it took above that of its imports.
     version
@@ -95,6 +97,7 @@ class Outcome:
 
     labels: Path | None = None
     seconds: float = 0.0
+    cpu: float = 0.0
     peak_mb: float = 0.0
     version: str | None = None
     note: str = ""

@@ -88,7 +88,7 @@ SCENES = {
               lambda: fibres(SIDE, 2, gap=0), NARROW, LONG),
         Scene("volume", "touching cells of up to 22 px, in 3D",
               lambda: dense_cells((192, 256, 256), 11, 0), DEEP),
-        Scene("full, empty", "tiles full of cells, no background, and empty ones",
+        Scene("halves", "half empty tiles, half full ones without background",
               lambda: full_and_empty(HALF, 16, 3), NARROW),
         Scene("one", "one object over the whole image",
               lambda: np.ones(HALF, np.int32), NARROW, ("perfect", "jitter")),

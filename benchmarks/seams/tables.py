@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from seams.measure import TRUTH, UNTILED, Row
 from seams.rules import RULES
+from seams.scenes import SCENES
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
@@ -32,16 +32,20 @@ def tables(rows: list[Row]) -> dict[str, str]:
 
 
 def write(rows: list[Row]) -> None:
-    """Keep the figures, and put the tables into the page."""
-    machine = {"machine": platform.machine(), "python": platform.python_version()}
-    told = {**machine, "rows": [asdict(row) for row in rows]}
-    RESULTS.write_text(json.dumps(told, indent=1) + "\n")
+    """Keep the figures, beside those of scenes and rules not run now; the page gets the tables."""
+    found = {(r.case, r.rule): r for r in (kept() if RESULTS.exists() else [])}
+    found.update({(r.case, r.rule): r for r in rows})
+    cases = [(scene.name, noise) for scene in SCENES.values() for noise in scene.noises]
+    names = [TRUTH, UNTILED, *RULES]
+    rows = [found[case, name] for name in names for case in cases if (case, name) in found]
+    lines = (json.dumps({k: v for k, v in asdict(r).items() if v not in (None, "")}) for r in rows)
+    RESULTS.write_text("[\n " + ",\n ".join(lines) + "\n]\n")
     PAGE.write_text(filled(PAGE.read_text(), rows))
 
 
 def kept() -> list[Row]:
     """The figures that were kept."""
-    return [Row(**row) for row in json.loads(RESULTS.read_text())["rows"]]
+    return [Row(**row) for row in json.loads(RESULTS.read_text())]
 
 
 def filled(page: str, rows: list[Row]) -> str:
@@ -94,9 +98,9 @@ def _costs(rows: list[Row]) -> str:
 
 
 def _cost(row: Row | None) -> str:
-    if row is None or row.seconds is None:
+    if row is None or row.cpu is None:
         return "" if row is None else "failed"
-    return f"{row.seconds:.1f} s, {row.peak_mb:.0f} MB"
+    return f"{row.cpu:.1f} s, {row.peak_mb:.0f} MB"
 
 
 def _names(rows: list[Row]) -> list[str]:
