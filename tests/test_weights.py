@@ -473,6 +473,16 @@ def test_a_list_says_what_is_to_be_done(
     assert not kept_in.exists()
 
 
+def test_a_list_goes_on_beside_a_token_that_is_none(
+    kept_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "two words")
+    assert weights.state(choice(IN_HUB, **GATED), kept_in) == "needs access"
+    assert weights.state(choice("https://x.org/a"), kept_in) == "to fetch"
+    with pytest.raises(TilewrightError, match="Your token for the hub holds spaces"):
+        weights.fetch(choice(IN_HUB, **GATED), kept_in)
+
+
 def test_a_list_says_what_is_ready(local: Path, kept_in: Path, tmp_path: Path) -> None:
     assert weights.state(choice("/nowhere/toy.bin", str(local)), kept_in) == "ready"
     wrong = {"location": str(local), "sha256": OTHER}

@@ -150,10 +150,18 @@ def state(choice: Choice, folder: Path) -> str:
     remote = [where for where in locations if local_path(where) is None]
     if not remote:
         return "no access"
-    if choice.gated and not hub_token():
+    if choice.gated and not _has_token():
         return "needs access"
     size = next((where.bytes for where in remote if where.bytes), None)
     return f"to fetch ({size / 1e6:.0f} MB)" if size else "to fetch"
+
+
+def _has_token() -> bool:
+    """Whether there is a token that could be one; a list needn't end over another."""
+    try:
+        return bool(hub_token())
+    except TilewrightError:
+        return False
 
 
 def needs_file(choice: Choice) -> bool:
