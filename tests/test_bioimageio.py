@@ -202,6 +202,21 @@ def test_a_tile_is_of_a_size_that_the_network_takes(
     assert any("no halo" in note for note in imported.notes) == (not halo)
 
 
+@pytest.mark.parametrize(("labels", "wanted"), [("components", (8, 8, 64)), (None, (0, 8, 32))])
+def test_tiles_of_a_volume_overlap_along_z_too(
+    labels: str | None, wanted: tuple[int, int, int]
+) -> None:
+    size: Any = {"min": 16, "step": 8}
+    result = [like(a, scale=1.0, size={"offset": 0}, halo=8) for a in "zyx"]
+    described = axes(*(side(a, size) for a in "zyx"), result=tuple(result))
+    tile = translate(described, labels=labels).manifest["spec"]["tile_spec"]
+    assert tuple(tile[name]["z"] for name in ("band", "context", "size")) == wanted
+        band,
+        8,
+        64 if band else 32,
+    )
+
+
 def test_maps_may_be_coarser_than_the_image_but_labels_may_not() -> None:
     tile = spec_of(coarser(16.0))["tile_spec"]
     assert tile["context"]["y"] == tile["context"]["x"] == 16 * 11

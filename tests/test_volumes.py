@@ -173,12 +173,12 @@ def test_a_volumes_slices_are_not_linked_and_its_voxels_have_26_neighbours_at_mo
         check_mergeable(model(merge={"policy": "components", "connectivity": 4}))
 
 
-def test_a_volumes_map_is_as_large_as_its_tile(tmp_path: Path) -> None:
-    """A strided one would lie between slices."""
-    bank = banked(tmp_path, written(tmp_path, flat_balls((7, 30, 33)), "ZYX"), model("map"), "half")
+def test_a_map_that_is_coarser_along_some_axes_only_is_refused(tmp_path: Path) -> None:
+    bank = banked(tmp_path, written(tmp_path, flat_balls((7, 30, 33)), "ZYX"), model("map"), "flat")
     (why,) = bank.header["failures"].values()
-    assert "predict gave (1, 1, 6, 24, 20) float32 for 1 tile of 1 x 12 x 48 x 40" in why
-    assert "wants (1, any, 12, 48, 40) of finite floats." in why
+    assert "predict gave (1, 1, 12, 24, 20) float32 for 1 tile of 1 x 12 x 48 x 40" in why
+    assert "wants (1, any, 12, 48, 40)" in why
+    assert "slices, rows and columns may be fewer by one whole factor" in why
 
 
 def deep_pyramid(folder: Path) -> Path:
@@ -290,6 +290,20 @@ def test_maps_of_tiles_that_agree_are_the_volume(tmp_path: Path, policy: str) ->
     found = level0(store, "maps/everything")
     for channel, wanted in enumerate((pixels, 2 * pixels.astype(float))):
         np.testing.assert_allclose(found[:, channel], wanted, rtol=1e-3 * (policy == "blend"))
+
+
+def test_a_coarser_map_of_a_volume_lies_on_the_volume(tmp_path: Path) -> None:
+    """A map's pixel is 2 x 2 x 2 of the volume's; a tile begins and ends between two of them."""
+    pixels = np.random.default_rng(8).integers(0, 100, (21, 60, 45)).astype(np.uint8)
+    band, context = {"z": 3, "y": 12, "x": 10}, {"z": 1, "y": 2, "x": 2}
+    tiles = dataclasses.replace(TILES, band=band, context=context)
+    ref = written(tmp_path, pixels, "ZYX", mpp=(0.5, 0.25), z_um=2.0)
+    store = merged(tmp_path, ref, model("map", tiles, merge={"policy": "core"}), "half")
+    np.testing.assert_array_equal(level0(store, "maps/everything")[0], pixels[::2, ::2, ::2])
+    about: Any = zarr.open_group(store / "maps" / "everything", mode="r").attrs["ome"]
+    scale, centre = about["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert scale["scale"][-3:] == [4.0, 1.0, 0.5]
+    assert centre["translation"][-3:] == [1.0, 0.25, 0.125]
 
 
 def test_a_mask_leaves_nothing_outside_it_in_any_slice(tmp_path: Path) -> None:

@@ -40,8 +40,9 @@ def check_results(results: Array, tiles: Array, spec: Mapping[str, Any], script:
     problem = _misfit(results, shape, "iu" if kind == "labels" else "f")
     if problem is not None:
         numbers = "whole numbers from 0" if kind == "labels" else "finite floats"
-        if kind != "labels" and len(shape) == 4:
-            numbers += "; rows and columns may be fewer by one whole factor"
+        if kind != "labels" and len(shape) >= 4:
+            deep = "slices, " if len(shape) == 5 else ""
+            numbers += f"; {deep}rows and columns may be fewer by one whole factor"
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise TilewrightError(
             f"{script}: predict gave {problem} for {described(tiles)}; {_declared(kind, spec)} in "
@@ -150,12 +151,9 @@ def _grid(results: Array, size: tuple[int, ...], spec: Mapping[str, Any]) -> tup
 
 
 def _strided(results: Array, size: tuple[int, ...]) -> tuple[int, ...]:
-    """The map's own rows and columns if the tile is a whole number of times as large, else its.
-
-    A volume's map is as large as its tile.
-    """
+    """The map's own lengths if the tile is a whole number of times as large, else the tile's."""
     found = results.shape[2:]
-    if len(size) == 3 or len(found) != len(size) or not all(found):
+    if len(found) != len(size) or not all(found):
         return size
     strides = {n / m for n, m in zip(size, found, strict=True)}
     return found if len(strides) == 1 and strides.pop().is_integer() else size
