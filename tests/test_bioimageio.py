@@ -211,10 +211,6 @@ def test_tiles_of_a_volume_overlap_along_z_too(
     described = axes(*(side(a, size) for a in "zyx"), result=tuple(result))
     tile = translate(described, labels=labels).manifest["spec"]["tile_spec"]
     assert tuple(tile[name]["z"] for name in ("band", "context", "size")) == wanted
-        band,
-        8,
-        64 if band else 32,
-    )
 
 
 def test_maps_may_be_coarser_than_the_image_but_labels_may_not() -> None:
