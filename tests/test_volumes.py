@@ -444,3 +444,27 @@ def test_a_model_of_volumes_is_tried_on_a_volume(tmp_path: Path, colour: bool) -
     assert planned.ref.axes == ("ZYXC" if colour else "ZYX")
     written_at = path.stat().st_mtime_ns
     assert samples.for_a_run(model(**more), tmp_path).stat().st_mtime_ns == written_at
+
+
+def test_blocks_of_the_store_show_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards of 8 x 32 x 32 in place of 64 x 512 x 512: many blocks, and levels that halve z."""
+    pixels = flat_balls((37, 131, 119))
+    ref = written(tmp_path, pixels, "ZYX", mpp=(0.5, 0.5), z_um=0.5)
+    for name in ("one", "many"):
+        (tmp_path / name).mkdir()
+    one = merged(tmp_path / "one", ref, model(), "pieces")
+    monkeypatch.setattr("tilewright.pyramid.DEEP_SHARD", {"z": 8, "y": 32, "x": 32})
+    monkeypatch.setattr("tilewright.pyramid.DEEP_CHUNK", {"z": 4, "y": 16, "x": 16})
+    monkeypatch.setattr("tilewright.pyramid.DEEP_COARSEST", 1000)
+    many = merged(tmp_path / "many", ref, model(), "pieces")
+    found = level0(many, "labels/everything")
+    assert are_the_same_objects(found, labelled(pixels))
+    np.testing.assert_array_equal(found, level0(one, "labels/everything"))
+    np.testing.assert_array_equal(level0(many), pixels)
+    tables = [anndata.read_zarr(store / "tables" / "everything") for store in (one, many)]
+    assert tables[0].obs.equals(tables[1].obs)
+    np.testing.assert_array_equal(tables[0].X, tables[1].X)
+    levels = zarr.open_group(many / "labels" / "everything", mode="r")
+    shapes = [levels[str(k)].shape for k in range(5)]  # type: ignore[union-attr]
+    assert shapes == [(37, 131, 119), (19, 66, 60), (10, 33, 30), (5, 17, 15), (3, 9, 8)]
+    np.testing.assert_array_equal(levels["2"][...], found[::4, ::4, ::4])  # type: ignore[index]
