@@ -1,6 +1,6 @@
 """Whether the embedded nuclei model gives, tiled, what it gives of the whole image.
 
-    ./tilewright bench nuclei_tiled [--data DIR] [--tile_size 256] [--outdir DIR]
+    ./tilewright bench nuclei_tiled [--data DIR] [--tile_size 352] [--outdir DIR]
 
 Runs the pipeline over the images of DIR (`*.tif`, but for `*_labels.tif`; the demo's by default) in
 tiles and as one tile each, for maps and for labels. Images that are one tile anyway are left out.
@@ -57,7 +57,7 @@ def main() -> None:
     """Run, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT / "examples" / "nuclei")
-    parser.add_argument("--tile_size", type=int, default=256)
+    parser.add_argument("--tile_size", type=int, default=352, help="the demo's")
     parser.add_argument("--outdir", type=Path, help="kept; else a temporary one")
     asked = parser.parse_args()
     images = {p.stem: p.absolute() for p in sorted(asked.data.glob("*.tif")) if is_tiled(p, asked)}
