@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tilewright.measured import collect, suggestion
+from tilewright.measured import collect, suggestion, waiting
 from tilewright.trace import Task
 
 MODEL = {"model_name": "toy", "release": "1"}
@@ -48,3 +48,13 @@ def test_an_earlier_run_of_the_same_model_is_a_suggestion(tmp_path: Path) -> Non
     assert suggestion(tmp_path, MODEL) == ""
     (tmp_path / "run.json").write_text("{")
     assert suggestion(tmp_path, MODEL) == ""
+
+
+def test_a_run_that_waited_for_tiles_says_so() -> None:
+    slow = {"seconds": 100.0, "load": 10.0, "read_wait": 45.0, "cached": False}
+    said = "the model waited for tiles 50 % of the time: the disk or the CPUs are the limit"
+    assert waiting({"jobs": [slow]}) == said
+    fast = {**slow, "read_wait": 5.0}
+    for jobs in ([fast], [{**slow, "cached": True}], [{**slow, "seconds": 50.0}], []):
+        assert waiting({"jobs": jobs}) == ""
+    assert waiting(None) == ""

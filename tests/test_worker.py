@@ -90,6 +90,7 @@ def test_a_job_says_where_its_time_went(tmp_path: Path) -> None:
     for part in ("load", "forward", "read", "write"):
         assert getattr(timing, part) > 0, part
     assert 0 <= timing.read_wait < 20
+    assert set(timing.versions) == {"python", "numpy"}
     timing.save(tmp_path)
     assert json.loads((tmp_path / "timing.json").read_text())["host"] == socket.gethostname()
 

@@ -14,6 +14,8 @@ from .timing import NAME
 from .trace import DONE, Task
 
 Facts = dict[str, Any]
+ENOUGH = 60  # seconds of jobs: of fewer, waiting says nothing
+WORTH = 0.25  # share of waiting that is worth a line
 
 
 def collect(tasks: list[Task]) -> Facts | None:
@@ -42,6 +44,19 @@ def _job(task: Task) -> Facts | None:
     except (OSError, ValueError):
         return None
     return {"job": task.tag, "cached": task.status == "CACHED", **timing}
+
+
+def waiting(measured: Facts | None) -> str:
+    """What to say of a run whose models waited for tiles for long; nothing of another."""
+    jobs = [j for j in (measured or {}).get("jobs", ()) if not j["cached"]]
+    seconds = sum(j["seconds"] - j["load"] for j in jobs)
+    waited = sum(j["read_wait"] for j in jobs)
+    if seconds < ENOUGH or waited < WORTH * seconds:
+        return ""
+    return (
+        f"the model waited for tiles {100 * waited / seconds:.0f} % of the time: "
+        "the disk or the CPUs are the limit"
+    )
 
 
 def suggestion(outdir: Path, model: dict[str, str], minutes: float = 10) -> str:

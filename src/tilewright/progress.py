@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from .measured import waiting
 from .trace import DONE, FAILED, Task, read_trace, sentence
 
 LOOK_EVERY = 0.3  # seconds
@@ -274,4 +275,6 @@ def summary(result: dict[str, Any], outdir: Path) -> list[str]:
         lines += [f"  Zarr     {store}", f"  picture  {store.with_suffix('.png')}"]
     if len(good) > 5:
         lines.append(f"  … and {len(good) - 5} more")
+    told = waiting(result.get("measured"))
+    lines += [f"  note     {told}"] if told else []
     return [*lines, f"  report   {outdir / 'report.html'}"]

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,8 +39,9 @@ class Timing:
         That the model waited for tiles.
     write
         Banking results.
-    device, host
-        What computed, e.g. ``cpu`` or ``NVIDIA H100``, and the machine's name.
+    device, host, versions
+        What computed, e.g. ``cpu`` or ``NVIDIA H100``, the machine's name, and the versions of
+        Python and numpy in the model's environment.
     """
 
     tiles: int = 0
@@ -53,6 +54,7 @@ class Timing:
     write: float = 0.0
     device: str = ""
     host: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def adds(self, what: str) -> Iterator[None]:

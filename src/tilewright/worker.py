@@ -147,7 +147,7 @@ def run_job(
         works = timing.each(tiles_of(job, recipe, notes), "read")
         batches = read_ahead(stacked(batched(works, recipe.spec.batch_size)))
         with timing.adds("load"):
-            _ = model.versions  # tiles are read meanwhile
+            timing.versions = model.versions  # tiles are read meanwhile
         banker = Banker(bank, recipe.spec)
         for works, results in model.map(timing.each(batches, "read_wait"), forgive=forgive):
             with timing.adds("write"):
