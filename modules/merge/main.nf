@@ -14,6 +14,7 @@ process MERGE {
 
     script:
     """
+    export TILEWRIGHT_CPUS=${task.cpus}
     "\$TILEWRIGHT_STEP" merge group.json recipe.json banks stores merged-${group}
     """
 

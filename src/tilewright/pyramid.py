@@ -296,8 +296,15 @@ class Handle:
         return zarr.open_array(self.path / str(level), mode="r+")
 
     def _put(self, level: int, box: Slices, array: Array) -> None:
+        """Write whole shards, one after the other: zarr holds each twice while it packs it."""
+        here = self.levels[level]
         with writing(self.path / str(level)):
-            self._open(level)[box] = array
+            opened = self._open(level)
+            for piece in Level(array.shape, here.chunk, here.shard, here.shrunk).boxes(here.shard):
+                at = zip(box, piece, strict=True)
+                opened[tuple(slice(b.start + p.start, b.start + p.stop) for b, p in at)] = array[
+                    piece
+                ]
 
 
 class Pyramid:

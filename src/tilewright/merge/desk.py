@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tilewright import formats
 from tilewright.bank import Bank, open_banks
 from tilewright.closing import Closing
 from tilewright.jobs import ImageRef
@@ -25,6 +26,7 @@ from .maps import MergedMap
 
 Array = np.ndarray[Any, Any]
 PIECE = 1 << 22  # pixels that are composed, counted and measured at once
+KEPT = 1 << 26  # bytes of decoded pixels that each of several processes keeps
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,12 @@ class Desk(Closing):
     def close(self) -> None:
         """Close the image."""
         self.reader.close()
+
+
+def another(source: Source) -> Desk:
+    """Another process's desk."""
+    formats.CACHE_BYTES = KEPT
+    return Desk(source)
 
 
 def halves(box: Box, most: int = PIECE) -> Iterator[Box]:

@@ -21,7 +21,7 @@ from tilewright.preprocess import TileReader
 from tilewright.store import Placement, StoreWriter
 
 from .banked import Banked
-from .desk import Desk, Source
+from .desk import Desk, Source, another
 from .merged import Merged
 from .picture import overview, seam_picture, seam_section
 from .pool import Crew, cpus
@@ -152,7 +152,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> dict[str, Any]:
     with (
         Desk(source, pack.banks) as desk,
         StoreWriter(path, group.ome_zarr) as store,
-        Crew(desk, pack.processes or suited(desk), Desk, source) as crew,
+        Crew(desk, pack.processes or suited(desk), another, source) as crew,
     ):
         reader = desk.reader
         scene = Scene(ref, group, recipe, desk, crew, placement(ref, reader))
