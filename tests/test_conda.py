@@ -8,15 +8,18 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from running import copy_checkout, write_discs
 from test_environments import ROOT, builder, quiet
 
 from tilewright import cli, environments, inplace, installers
 from tilewright.errors import TilewrightError
+from tilewright.trace import read_trace
 
 STAND_IN = Path(__file__).parent / "stand_ins" / "conda_like.py"
 FILES = sorted(p for p in (ROOT / "envs").glob("*.yml") if p.stem not in environments.OURS)
@@ -239,3 +242,36 @@ def test_an_environments_packages_fit_together_on_pypi(file: Path) -> None:
     torchs_own = ("nvidia-", "triton", "setuptools")  # the last is triton's
     left = {n for n in solved - named if not n.startswith(torchs_own)}
     assert left == set(), "not pinned"
+
+
+# In a run
+
+
+@pytest.mark.slow
+@pytest.mark.nextflow
+def test_a_run_builds_its_environment_with_the_tool_it_is_told(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "checkout", tmp_path / "home")
+    pins = [f"{name}=={version(name)}" for name in ("numpy", "scipy")]
+    wanted = {"name": "toy", "channels": ["conda-forge"]}
+    wanted["dependencies"] = [f"python={VERSION}", "pip", {"pip": pins}]
+    (checkout.root / "envs" / "toy.yml").write_text(yaml.safe_dump(wanted))
+    manifest = checkout.root / "tests" / "models" / "toy.yml"
+    manifest.write_text(manifest.read_text().replace("environment: base", "environment: toy"))
+    (tmp_path / "bin").mkdir()
+    put_conda(tmp_path, "micromamba")
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    write_discs(tmp_path / "in" / "a.tif")
+    words = (tmp_path / "in", tmp_path / "out", "--envs", "micromamba")
+    first = checkout.run(*words, PATH=path)
+    assert first.returncode == 0, first.stderr
+    (built,) = (tmp_path / "home" / "envs").glob("toy-*/conda-meta/history")
+    assert "stand-in" in built.read_text()
+    assert "ENV" in steps(tmp_path / "out")
+    again = checkout.run(*words, "--no_resume", PATH=path)
+    assert again.returncode == 0, again.stderr
+    assert "ENV" not in steps(tmp_path / "out"), "it is ready"
+
+
+def steps(outdir: Path) -> set[str]:
+    """The processes that ran."""
+    return {task.step for task in read_trace(outdir / "trace.txt")}

@@ -29,6 +29,7 @@ STEPS = {
     "SCAN": "scanning big images",
     "PREDICT": "predicting",
     "MERGE": "merging",
+    "EXPORT": "exporting",
     "REPORT": "writing the report",
 }
 COUNTED = ("PREDICT", "MERGE", "REPORT")  # steps at which the tiles done say how far it is
