@@ -345,7 +345,7 @@ def test_uv_learns_the_index_that_only_pip_was_told(monkeypatch: pytest.MonkeyPa
     assert installers.pip_settings() == {}
 
 
-BARE = ["environments", "installers", "inplace", "doctor", "errors", "__init__"]
+BARE = ["environments", "installers", "inplace", "doctor", "doctor_plugin", "errors", "__init__"]
 
 
 @pytest.mark.parametrize("name", BARE)

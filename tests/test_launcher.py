@@ -21,7 +21,10 @@ from tilewright import environments, inplace, nextflow
 from tilewright.errors import TilewrightError
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ["__init__", "errors", "inplace", "installers", "environments", "nextflow", "doctor"]
+PARTS = [
+    "__init__", "errors", "inplace", "installers", "environments", "nextflow", "doctor",
+    "doctor_plugin",
+]  # fmt: skip
 TELL = """\
 import json, os, sys
 keys = ("PYTHONPATH", "TILEWRIGHT_HOME", "TILEWRIGHT_ENVS", "PATH")

@@ -204,11 +204,13 @@ def fetch(names: tuple[str, ...], **given: Any) -> None:
 
 
 @main.command()
-def doctor() -> None:
+@click.option("--plugin", is_flag=True, help="And what napari's AI OnDemand plugin needs.")
+def doctor(plugin: bool) -> None:
     """Say what this machine has, lacks or has wrong. And how to mend it."""
     from .doctor import main as look
+    from .doctor_plugin import asked
 
-    sys.exit(look())
+    sys.exit(look(asked(["--plugin"] if plugin else [])))
 
 
 for _command in (*contribute.COMMANDS, envs, clean):

@@ -109,7 +109,9 @@ class Session:
                 self.first = time.monotonic() - begun
 
         self.widget.update_masks = look
-        if cancel is not None:
+        if cancel == "first":  # when the first preview is there
+            self.nxf.pbar.valueChanged.connect(lambda n: n and self.nxf.cancel_pipeline())
+        elif cancel is not None:
             QTimer.singleShot(int(1000 * cancel), self.nxf.cancel_pipeline)
         self.nxf.run_pipeline()
         if self.nxf.nxf_params is None:  # all masks are there
@@ -149,6 +151,20 @@ class Session:
             "masks": str(folder),
         }
 
+    def damage(self, path):
+        """Spoil what is in the midst of a file."""
+        with Path(path).open("r+b") as file:
+            file.seek(Path(path).stat().st_size // 3)
+            file.write(bytes(5000))
+        return {}
+
+    def crashed(self):
+        """Leave what a run leaves that was killed: a preview, and the folder that it came from."""
+        name = f"cells_tif_masks_{self.widget.run_hash}_x0-9_y0-9_z0-1.rle"
+        (self.nxf.mask_dir_path / name).write_bytes(b"\x80\x03](e.")
+        (self.nxf.nxf_store_dir / "splits" / f".tiles-{self.widget.run_hash}").mkdir()
+        return {}
+
     def forget(self):
         """Close all mask layers."""
         for layer in [x for x in self.viewer.layers if type(x).__name__ == "Labels"]:
@@ -161,7 +177,10 @@ def main(work, steps, results):
     app = QApplication([])
     session, told = Session(work), []
     for name, options in json.loads(steps.read_text()):
-        told.append(getattr(session, name)(**options))
+        try:
+            told.append(getattr(session, name)(**options))
+        except Exception as error:  # the hook would hide it
+            sys.exit(f"{name} {options}: {error!r} {SLOTS}")
         told[-1]["slots"] = SLOTS.copy()
         SLOTS.clear()
     results.write_text(json.dumps(told))
