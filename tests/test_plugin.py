@@ -107,14 +107,15 @@ def test_two_preprocessing_sets_and_later_one_more_image(machine: Desk, tmp_path
 def test_volumes_stacks_and_channels(machine: Desk, tmp_path: Path) -> None:
     """Case i: slices of a volume, joined if asked; two channels; everything as one class.
 
-    The files don't say their axes: the plugin does. It can't run OME-TIFF of more axes than a plane.
+    The files don't say their axes; the plugin does. Of OME-TIFF it can run planes alone.
     """
     folder = tmp_path / "in"
     folder.mkdir()
+    plain = {"photometric": "minisblack"}
     volume = np.stack([discs((150, 140), value=50)] * 3)
-    tifffile.imwrite(folder / "volume.tif", volume, photometric="minisblack", metadata=None)
+    tifffile.imwrite(folder / "volume.tif", volume, **plain, metadata=None)
     pair = np.stack([discs((150, 140)), discs((150, 140), seed=3)])
-    tifffile.imwrite(folder / "pair.tif", pair, photometric="minisblack", metadata={"axes": "CYX"})
+    tifffile.imwrite(folder / "pair.tif", pair, **plain, metadata={"axes": "CYX"})
     apart, joined, colours, binary = machine.session(
         tmp_path,
         *steps_of(folder / "volume.tif"),
@@ -182,8 +183,9 @@ def test_a_damaged_image_and_a_crashed_runs_rest(machine: Desk, tmp_path: Path) 
     tifffile.imwrite(damaged, noise, compression="zlib", rowsperstrip=20)
     opened = steps_of(cells, damaged)
     damage = ("damage", {"path": str(damaged)})
+    crashed = ("crashed", {"image": "damaged_tif"})
     bad, again = machine.session(
-        tmp_path, *opened, ("settings", {}), damage, ("run", {}), ("crashed", {}), ("run", {})
+        tmp_path, *opened, ("settings", {}), damage, ("run", {}), crashed, ("run", {})
     )
     for facts in (bad, again):
         assert facts["ended"] == "failed"
