@@ -39,6 +39,17 @@ def unpublished() {
     stores.findAll { s -> !['zarr.json', '.zattrs'].any { f -> file("${params.outdir}/${s}/${f}", glob: false).exists() } }
 }
 
+// Who watches a run by previews stops it by ending the shell it was started in: what Ctrl-C is elsewhere.
+def follow(shell) {
+    def stop = { -> ['kill', '-TERM', "${ProcessHandle.current().pid()}"].execute() }
+    def name = shell.flatMap { s -> s.info().command() }.orElse('init').tokenize('/').last()
+    if (name in ['init', 'systemd', 'tini'] || !shell.get().isAlive()) {
+        stop.call()  // it has ended already
+    } else if (name.endsWith('sh')) {
+        shell.get().onExit().thenRun { -> stop.call() }
+    }
+}
+
 // The previews of a run that are there: [file, …]
 def previews(made) {
     def masks = file(made.masks, glob: false)
@@ -65,9 +76,11 @@ workflow {
     if ("${projectDir}" =~ /["`$\\:]/) {  // Nextflow itself puts bin/ on each task's PATH, unquoted
         error "Tilewright's own folder, ${projectDir}, has one of \" ` \$ \\ : in its path. Move it."
     }
+    shell = ProcessHandle.current().parent()
     PLAN(context())
     recipe = PLAN.out.recipe
     plan   = PLAN.out.plan.map { p -> new groovy.json.JsonSlurper().parse(p) }
+    plan.filter { p -> p.previews }.subscribe { _p -> follow(shell) }
 
     // true, once the model's own environment is there
     model = ENV(plan.filter { p -> !p.environment.ready }.map { p -> p.environment.name })

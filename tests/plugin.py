@@ -70,7 +70,7 @@ class Desk:
         assert done.returncode == 0, (work / "terminal.txt").read_text()[-3000:]
         facts: list[Facts] = json.loads(told.read_text())
         assert not [f["slots"] for f in facts if f["slots"]]
-        return [f for (name, _), f in zip(steps, facts, strict=True) if name == "run"]
+        return [f for (name, _), f in zip(steps, facts, strict=True) if name in ("run", "settle")]
 
 
 def desk(folder: Path, cache: Path) -> Desk:
@@ -103,16 +103,3 @@ def stand_in(root: Path) -> None:
 def steps_of(image: Path, *more: Path) -> list[tuple[str, Facts]]:
     """Images opened and the model chosen."""
     return [("open", {"images": [str(image), *map(str, more)]}), ("choose", {})]
-
-
-def processes(folder: Path) -> list[str]:
-    """Command lines that name a folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").replace("\0", " ")
-        except OSError:
-            continue
-        if str(folder) in words:
-            found.append(words)
-    return found

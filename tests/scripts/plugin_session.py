@@ -151,6 +151,25 @@ class Session:
             "masks": str(folder),
         }
 
+    def settle(self, seconds=120):
+        """Wait until no process is left that works for the plugin's folder; what is there then."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.busy():
+            wait(1)
+        return {"busy": self.busy(), **self.seen(None)}
+
+    def busy(self):
+        """Command lines that name the plugin's folder."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes().decode(errors="replace").replace("\0", " ")
+            except OSError:
+                continue
+            if str(self.work / "aiod") in words:
+                found.append(words)
+        return found
+
     def damage(self, path):
         """Spoil what is in the midst of a file."""
         with Path(path).open("r+b") as file:
