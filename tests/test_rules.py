@@ -102,6 +102,8 @@ MORE = [
     pytest.param("embedding", ("    resolution:\n      mpp: 0.5\n      tolerance: 0.05\n", ""),
                  "S10", "and no resolution", id="no-mpp"),
     pytest.param("embedding", ("size: 224", "size: 224\n    unit: um"), "S23", "32, 32", id="um"),
+    pytest.param("embedding", ("size: 224", "size: {z: 8, y: 112, x: 112}\n    unit: um"), "S9",
+                 "slices, which aren't resampled; give sizes in px", id="um-slices"),
     pytest.param("embedding", ("num_prefix_tokens: 5", "num_prefix_tokens: 1"), None, "", id="1"),
     pytest.param("embedding", ("architecture: vit", "architecture: vit_reg4"), None, "", id="5"),
     pytest.param("embedding", ("variants:", "output_spatial_dims: [16, 16]\n  variants:"),

@@ -54,7 +54,7 @@ def sizes(subject: Subject) -> Iterator[Fault]:
 
 
 def whole_pixels(subject: Subject) -> Iterator[Fault]:
-    """In unit `um` a resolution in µm is given, and size / mpp is whole to 1e-6."""
+    """In unit `um` a resolution in µm is given, there is no z, and size / mpp is whole to 1e-6."""
     for case in subject.cases:
         tile = case.spec.tile_spec
         if tile.unit != "um":
@@ -62,6 +62,11 @@ def whole_pixels(subject: Subject) -> Iterator[Fault]:
         if tile.resolution is None or not tile.resolution.target_mpp:
             where = case.at("tile_spec", "unit")
             yield Fault(where, "unit um has no resolution in µm", "add resolution: {mpp: …}")
+            continue
+        if "z" in tile.axes:
+            where = case.at("tile_spec", "unit")
+            message = "unit um, and tiles have slices, which aren't resampled"
+            yield Fault(where, message, "give sizes in px")
             continue
         for axis in tile.axes:
             side = pixels(case, axis)
