@@ -68,6 +68,15 @@ def test_nothing_else_is_said_beside_again(tmp_path: Path) -> None:
         repeated(tmp_path / "run.json", {"model": "nuclei", "input": "x", "outdir": "y"})
 
 
+def test_a_plugins_run_is_the_plugins_to_repeat(tmp_path: Path) -> None:
+    file = ran(tmp_path)
+    run = json.loads(file.read_text())
+    run["params"]["input"]["from"] = "default"
+    file.write_text(json.dumps(run))
+    with pytest.raises(TilewrightError, match=r"but a plugin's\. Start it from the plugin"):
+        repeated(file, {})
+
+
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"params": {}}', "7"])
 def test_a_file_that_says_too_little_is_refused(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "run.json"

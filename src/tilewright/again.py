@@ -41,6 +41,12 @@ def repeated(file: Path, over: Facts) -> tuple[Facts, str | None, tuple[str, ...
         )
     run = read(file)
     params = {k: p["value"] for k, p in run["params"].items() if p["from"] == "user"}
+    if "input" not in params:
+        raise TilewrightError(
+            f"{file}: that run wasn't given parameters of ours, but a plugin's.",
+            fix="Start it from the plugin again.",
+            code=USAGE,
+        )
     given = absolute({**params, **over}, Path(run["launch_dir"]))
     given.setdefault("outdir", str(file.absolute().parent))
     problems = list(changes(run, make_plan(given, Path(run["launch_dir"]))))
