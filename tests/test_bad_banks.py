@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import resource
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,13 +19,13 @@ import pytest
 import tifffile
 import zarr
 from pictures import reference
-from running import are_the_same_objects, digests, discs, labels, pieces
+from running import ROOT, are_the_same_objects, digests, discs, labels, pieces
 from toy import SPEC, image, job, recipe, start, start_with
 
 from tilewright import steps
 from tilewright.bank import HEADER
 from tilewright.errors import TilewrightError
-from tilewright.jobs import Group, ImageRef, Job
+from tilewright.jobs import Group, ImageRef, Job, save
 from tilewright.merge.stores import merge_group
 from tilewright.worker import run_job
 
@@ -148,6 +149,28 @@ def test_a_truncated_bank_is_named(banks: list[Path], tmp_path: Path, share: flo
     cut.write_bytes(data[: int(share * len(data))])
     error = refused([banks[0], cut, banks[2]], tmp_path / "out")
     assert "cut.bank: this is no whole bank; its end or its header can't be read" in str(error)
+
+
+def test_the_step_ends_with_the_sentence_and_its_code(banks: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "banks").mkdir()
+    for bank in banks:
+        (tmp_path / "banks" / bank.name).write_bytes(bank.read_bytes()[:-1])
+    save(tmp_path / "group.json", GROUP)
+    save(tmp_path / "recipe.json", recipe())
+    words = ("group.json", "recipe.json", "banks", "stores", "shown")
+    done = subprocess.run(
+        [sys.executable, "-m", "tilewright.steps.merge", *words],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 69
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("tilewright: group_3_00000.bank: this is no whole bank; its end or its")
+    assert f"Delete {tmp_path}/banks/group_3_00000.bank and run again" in line
+    assert not (tmp_path / "stores").exists()
 
 
 def test_a_damaged_byte_is_named_or_changes_nothing(banks: list[Path], tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def cases(draw: st.DrawFn) -> tuple[Array, Grid, int]:
     return classes.astype(np.uint8), Grid(tuple(sides), shape), draw(st.integers(1, axes))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(cases())
 def test_i2_components_of_any_tiling_are_those_of_the_whole_array(
     case: tuple[Array, Grid, int],
