@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,22 @@ from running import ROOT, discs
 from test_aiod import aiod
 
 from tilewright import rle
-from tilewright.aiod import MANIFESTS, image_id, prep_hash, recognised, tiled
+from tilewright.aiod import MANIFESTS, image_id, prep_hash, recognised
+from tilewright.aiod_sizes import tiled
 from tilewright.banker import Work
 from tilewright.errors import TilewrightError
-from tilewright.export import export
+from tilewright.export import Export, export, export_group, link_weights
+from tilewright.fit import plan_image
 from tilewright.images import open_image
+from tilewright.inputs import Row
 from tilewright.jobs import ImageRef, Job
+from tilewright.params import Params
 from tilewright.plan import Plan, make_plan, write_plan
 from tilewright.prep import checked, opened
+from tilewright.preprocess import TileReader
 from tilewright.previews import Previews, clear, make, pieces
 from tilewright.registry import Registry
+from tilewright.scan import copy_tiled
 from tilewright.spec import ModelSpec, TileSpec
 from tilewright.store import StoreWriter
 from tilewright.tiling import grid
@@ -503,3 +511,63 @@ def test_clahe_of_a_big_slice_is_copied_once_and_of_reals_is_refused(tmp_path: P
     tifffile.imwrite(tmp_path / "real.tif", np.zeros((9, 9), np.float32))
     with pytest.raises(TilewrightError, match=r"real.tif: CLAHE can't take its float32 pixels"):
         opened(tmp_path / "real.tif", axes="YX", scene=0, methods=steps)
+
+
+# Weights
+
+
+def test_weights_are_shown_as_a_link_that_may_be_cleared(tmp_path: Path) -> None:
+    weights = tmp_path / "kept" / "cyto3"
+    weights.parent.mkdir()
+    weights.write_text("numbers")
+    folder = tmp_path / "cellpose" / "checkpoints"
+    for _ in range(2):
+        link_weights(weights, folder)
+    assert [p.name for p in folder.iterdir()] == ["cyto3"]
+    assert (folder / "cyto3").read_text() == "numbers"
+    shutil.rmtree(folder)  # what the plugin does
+    assert weights.is_file()
+    (tmp_path / "file").touch()
+    with pytest.raises(TilewrightError, match=r"file/checkpoints: can't be written"):
+        link_weights(weights, tmp_path / "file" / "checkpoints")
+
+
+# What a failed export comes to
+
+
+def test_an_image_that_is_not_exported_is_named_and_the_others_are_written(tmp_path: Path) -> None:
+    for number, most in enumerate((9, 70_000)):
+        labels = np.arange(280 * 250, dtype=np.uint32).reshape(280, 250) % (most + 1)
+        group = stored(tmp_path / f"stores{number}", labels)
+        about = group.parents[1] / "zarr.json"
+        about.write_text(about.read_text().replace('"id": "a"', f'"id": "image {number}"'))
+    how = Export("cyto", str(tmp_path / "masks"), f"_masks_{HASH}_all", "rle", binary=False)
+    failed = export_group(how, tmp_path)
+    assert [f["id"] for f in failed] == ["image 1"]
+    assert "Choose tiff" in failed[0]["why"]
+    assert [p.name for p in (tmp_path / "masks").iterdir()] == [f"image 0_masks_{HASH}_all.rle"]
+    (tmp_path / "file").touch()
+    blocked = export_group(replace(how, folder=str(tmp_path / "file" / "masks")), tmp_path)
+    assert len(blocked) == 2
+    assert all("can't be written" in f["why"] for f in blocked)
+
+
+def test_a_scans_copy_is_of_the_prepared_pixels_and_is_read_as_it_is(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(6).integers(0, 4000, (2, 301, 257)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
+    steps = checked([{"name": "CLAHE"}, {"name": "Downsample"}])
+    row = Row(tmp_path / "a.tif", "a", axes="CYX", prep=steps)
+    spec = ModelSpec("m", "1", SPEC, num_channels=2, channel_names=("a", "b"))
+    ref = plan_image(row, Params(input="a.tif"), spec).ref
+    assert (ref.shape, ref.prep) == ((2, 150, 128), steps)
+    copy_tiled(ref, tmp_path / "copy.zarr")
+    copied = replace(ref, copy=str(tmp_path / "copy.zarr"))
+    box = ((0, 150), (0, 128))
+    with TileReader(ref, spec) as reader, TileReader(copied, spec) as other:
+        assert np.array_equal(reader.raw(0, box), other.raw(0, box))
+        assert reader.grid == other.grid
+    with (
+        opened(row.path, axes="CYX", scene=0, methods=steps) as image,
+        TileReader(ref, spec) as reader,
+    ):
+        assert np.array_equal(reader.raw(0, box), image.read(0, {}))

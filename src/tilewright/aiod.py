@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,14 +17,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from .aiod_sizes import axes_of, shrunk, tiled
 from .errors import USAGE, ProblemsError, TilewrightError
-from .images import open_image
 from .inputs import Row
 from .params import Folder, Text
-from .prep import Method, checked, downsampled
+from .prep import Method, checked
 from .previews import FOLDER, MARK
 from .registry import ROOT
-from .spec import ModelSpec, TileSpec
+from .spec import ModelSpec
 
 MANIFESTS = ROOT / "manifests" / "aiod"
 """aiod-registry 0.2.0's own: what the plugin offers, by its names."""
@@ -37,8 +36,6 @@ EXTENSIONS = """
     .ome.tiff .ome.zarr .ozx .pcx .pdf .png .ppm .ps .spider .tif .tiff .xvthumb .zarr .zif .zip
 """.split()  # noqa: SIM905 - as bioio lists them
 """What bioio's readers take beside aiod-utils 0.2.0: less one of these, a name is its stem."""
-AXES = ("YX", "ZYX", "CYX", "YXC", "CZYX", "ZCYX", "ZYXC")
-"""In which order an image's axes are tried until their sizes are those that the plugin shows."""
 COLUMNS = {"Z": "num_slices", "Y": "height", "X": "width", "C": "channels"}
 SPLITS = ("img_path", *COLUMNS.values(), "dtype", "image_id", "prep_hash", "stack_idx",
           "start_h", "end_h", "start_w", "end_w", "start_d", "end_d")  # fmt: skip
@@ -138,7 +135,12 @@ class Plugin:
     def rows(self) -> list[Row]:
         """Every image once per preprocessing set, in the order of their names."""
         found = [
-            Row(image.path, named(image.path, steps), axes=axes_of(image), prep=steps or None)
+            Row(
+                image.path,
+                named(image.path, steps),
+                axes=axes_of(image.path, image.sizes),
+                prep=steps or None,
+            )
             for image in self.images
             for steps in map(checked, self.asked.preprocess or [()])
         ]
@@ -267,57 +269,3 @@ def prep_hash(steps: Sequence[Method]) -> str:
 
 def _bare(value: Any) -> str:
     return str(value).translate(str.maketrans("", "", " []()"))
-
-
-# Sizes
-
-
-def axes_of(image: Listed) -> str | None:
-    """The axes that give an image the sizes that the plugin shows; None for the file's own."""
-    for axes in (None, *AXES):
-        try:
-            with open_image(image.path, axes=axes) as found:
-                if all(found.size(a) == n for a, n in image.sizes.items()):
-                    return axes
-        except TilewrightError:
-            continue  # planning it says why
-    return None
-
-
-def shrunk(n: int, axis: str, steps: Sequence[Method]) -> int:
-    """Pixels along an axis after a preprocessing set."""
-    for step in steps:
-        if step["name"] == "Downsample":
-            block = step["params"]["block_size"]["ZYX".index(axis)]
-            n = downsampled(n, block)
-    return n
-
-
-def tiled(tile: TileSpec, wanted: dict[str, tuple[int | None, float, int]]) -> TileSpec:
-    """A tile_spec that cuts an extent into so many tiles, which overlap by so much at least.
-
-    A model whose tiles are of one size keeps them; one that needs more overlap than was asked for
-    keeps its own band and context.
-
-    Parameters
-    ----------
-    wanted
-        Per axis how many tiles (None: the model's own size), the share of a tile that overlaps the
-        next, and the greatest extent in pixels.
-    """
-    if not tile.variable_input or tile.resolution is not None:
-        return tile
-    size, band = dict(tile.size), dict(tile.band)
-    step = tile.stride_multiple
-    for axis, (count, share, extent) in wanted.items():
-        context = tile.pixels(tile.context, axis)
-        least = tile.pixels(tile.band, axis) + context
-        length = size[axis] if count is None else extent / (count - (count - 1) * share)
-        margin = max(least, math.ceil(length * share / 2 / step) * step)
-        if count is not None:
-            length = max((extent + 2 * margin * (count - 1)) / count, 2 * margin + step)
-            size[axis] = math.ceil(length / step) * step
-        elif size[axis] - 2 * margin < step:
-            margin = least
-        band[axis] = margin - context
-    return replace(tile, size=size, band=band)
