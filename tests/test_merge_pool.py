@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from running import digests
 
 from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.jobs import ImageRef
+from tilewright.merge.banked import Banked
+from tilewright.merge.desk import Desk, Source
 from tilewright.merge.held import Held
+from tilewright.merge.merged import Merged
 from tilewright.merge.pool import Crew, cpus
 from tilewright.spec import ModelSpec, TileSpec
 from tilewright.tiling import Grid, Tile
@@ -235,6 +239,34 @@ def test_a_disk_that_is_full_is_a_sentence_and_leaves_nothing(
     assert done.stderr.splitlines()[-1].startswith("tilewright: ")
     assert "can't be written (File too large)" in done.stderr.splitlines()[-1]
     assert not list(out.rglob("p.zarr*"))
+
+
+# --- linear time --------------------------------------------------------------------------------
+
+
+def test_a_deep_stack_reads_each_tile_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Matching reads a tile up to twice, linking slices once: neighbours don't multiply that."""
+    truth = np.stack([dense_cells((300, 300), 9, 1)] * 8)
+    made = spec(policy="match", link_z="iou")
+    ref = image(tmp_path, (truth % 200).astype(np.uint8))
+    banks = write_banks(tmp_path / "banks", [ref], made, cut(truth))
+    reads: Counter[tuple[int, int]] = Counter()
+    read = Banked.labels
+
+    def counted(banked: Banked, plane: int, tile: int) -> Array:
+        reads[plane, tile] += 1
+        return read(banked, plane, tile)
+
+    monkeypatch.setattr(Banked, "labels", counted)
+    source = Source(ref, made, tuple(banks), {**dict(made.merge or {}), "min_iou": 0.25})
+    with Desk(source) as desk, Crew(desk, 1, Desk, source) as crew:
+        monkeypatch.setattr(desk._tiles, "_room", 40 * 96 * 96)  # two slices' tiles, not eight
+        merged = Merged(desk, crew, tmp_path / "scratch")
+        assert len(reads) == 8 * len(desk.grid) == 8 * 25
+    assert max(reads.values()) <= 3
+    assert merged.count == len(np.unique(truth)) - 1
 
 
 # --- small things -------------------------------------------------------------------------------
