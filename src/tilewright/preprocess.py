@@ -35,8 +35,6 @@ Array = np.ndarray[Any, Any]
 Index = dict[str, int | slice]
 
 LEAST_SPAN = np.float32(1e-6)  # what a flat channel is divided by
-
-
 EMPTY = -1
 """In place of a channel's number: one of zeros, for a model's channel that the image hasn't."""
 
@@ -402,14 +400,12 @@ class TileReader(Closing):
     # values
 
     def _scaled(self, pixels: Array, figures: Array | None) -> Array:
-        """`input_range`, mean and std, and normalisation by `figures` (C, 2)."""
+        """`input_range`, mean and std, and normalisation by `figures` (C, 2); partly in place."""
         spec = self._spec
         slope, shift = self._to_range
         if spec.input_range is not None:
-            pixels = pixels * np.float32(slope)
-            pixels += np.float32(shift)  # in place from here on: a fresh array costs more
-        elif spec.mean is not None or spec.std is not None:
-            pixels = pixels.copy()
+            pixels *= np.float32(slope)
+            pixels += np.float32(shift)
         if spec.mean is not None:
             pixels -= _column(spec.mean, pixels.ndim)
         if spec.std is not None:
