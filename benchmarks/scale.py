@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 import zarr
-from drawn import Lattice
-from drawn.watched import watched
+from drawn import Array, Lattice
+from drawn.watched import child_cores, watched
 from seams import rules
 from seams.job import Job as Tiles
 
@@ -241,39 +241,56 @@ def compare(peers: list[str], case: Case, folder: Path, labels: zarr.Array[Any])
         for index in range(first, stop)
     )
     Tiles.write(folder / "job", case.grid, tiles)
-    print(f"  MERGE: AP {precision(case.scene, labels):.4f}", flush=True)
+    made: dict[str, Any] = {"MERGE": labels}
     for name in peers:
+        cores = child_cores()
         outcome = rules.run(name, [folder / "job"], 7200)[0]
+        title = f"{rules.RULES[name].title} {outcome.version or ''}"
         if outcome.labels is None:
-            print(f"  {rules.RULES[name].title}: {outcome.error}", flush=True)
+            print(f"  {title}: {outcome.error}", flush=True)
             continue
-        ap = precision(case.scene, np.load(outcome.labels, mmap_mode="r"))
+        made[title] = np.load(outcome.labels, mmap_mode="r")
         print(
-            f"  {rules.RULES[name].title} {outcome.version or ''}: AP {ap:.4f}, "
-            f"{outcome.seconds:.1f} s, {outcome.peak_mb:.0f} MB",
+            f"  {title}: {outcome.seconds:.1f} s, {child_cores() - cores:.1f} core s with its "
+            f"imports, {outcome.peak_mb:.0f} MB",
             flush=True,
         )
-        outcome.labels.unlink()
+    for title, value in zip(made, precisions(case.scene, list(made.values())), strict=True):
+        print(f"  {title}: AP {value:.4f}", flush=True)
 
 
-def precision(scene: Lattice, labels: Any) -> float:
-    """Average precision at IoU > 0.5, found / (found + missed + invented), strip by strip."""
+def precisions(scene: Lattice, images: list[Any]) -> list[float]:
+    """Average precision at IoU > 0.5 of label images, read strip by strip.
+
+    It is found / (found + missed + invented).
+    """
     rest = tuple((0, n) for n in scene.shape[1:])
-    pairs, counts = [], []
+    runs: list[list[tuple[Array, Array]]] = [[] for _ in images]
     for first in range(0, scene.shape[0], STRIP):
         last = min(first + STRIP, scene.shape[0])
-        packed = scene.draw(((first, last), *rest)) << 32
-        packed += np.asarray(labels[first:last]).astype(np.int64)
-        for found, kept in zip(np.unique(packed, return_counts=True), (pairs, counts), strict=True):
-            kept.append(found)
-    pairs, inverse = np.unique(np.concatenate(pairs), return_inverse=True)
-    shared = np.bincount(inverse, np.concatenate(counts))
-    _, t = np.unique(pairs >> 32, return_inverse=True)
-    _, p = np.unique(pairs & 0xFFFFFFFF, return_inverse=True)
+        truth = scene.draw(((first, last), *rest)) << 32
+        for mine, labels in zip(runs, images, strict=True):
+            mine.append(_counted((truth + np.asarray(labels[first:last], np.int64)).ravel()))
+    return [_precision(mine) for mine in runs]
+
+
+def _counted(pixels: Array) -> tuple[Array, Array]:
+    """Each value and how many pixels have it; runs of one value are taken at once."""
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(pixels)) + 1])
+    values, inverse = np.unique(pixels[starts], return_inverse=True)
+    return values, np.bincount(inverse, np.diff(starts, append=len(pixels)))
+
+
+def _precision(strips: list[tuple[Array, Array]]) -> float:
+    """Of pairs (object drawn << 32 | object found) and the pixels they share, strip by strip."""
+    pairs, inverse = np.unique(np.concatenate([v for v, _ in strips]), return_inverse=True)
+    shared = np.bincount(inverse, np.concatenate([n for _, n in strips]))
+    drawn, found = pairs >> 32, pairs & 0xFFFFFFFF
+    t, p = (np.unique(ids, return_inverse=True)[1] for ids in (drawn, found))
     iou = shared / (np.bincount(t, shared)[t] + np.bincount(p, shared)[p] - shared)
-    both = (pairs >> 32 > 0) & (pairs & 0xFFFFFFFF > 0)
-    hits = np.count_nonzero(both & (iou > 0.5))
-    return hits / (t.max() + p.max() - hits)  # background is each one's first
+    hits = np.count_nonzero((drawn > 0) & (found > 0) & (iou > 0.5))
+    objects = len(np.unique(drawn[drawn > 0])) + len(np.unique(found[found > 0]))
+    return hits / (objects - hits)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,7 @@ def test_precision_strip_by_strip_is_the_oracles(monkeypatch: pytest.MonkeyPatch
     labels = truth.copy()
     labels[:, 100:] = np.where(labels[:, 100:] > 0, labels[:, 100:] + 5000, 0)  # cut in two
     labels[labels == labels.max()] = 0
-    assert scale.precision(PLANE, labels) == pytest.approx(score(truth, labels).ap)
-    assert scale.precision(PLANE, truth) == 1
+    assert scale.precisions(PLANE, [labels, truth]) == [pytest.approx(score(truth, labels).ap), 1]
 
 
 def test_a_case_is_banked_merged_and_written(

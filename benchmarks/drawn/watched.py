@@ -27,7 +27,7 @@ class Watched:
 def watched(words: list[str]) -> Watched:
     """Run Python and look at the memory of all its processes meanwhile."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    begun, cores = time.perf_counter(), _cores()
+    begun, cores = time.perf_counter(), child_cores()
     peak, said = 0.0, []
     command = [sys.executable, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
@@ -39,10 +39,10 @@ def watched(words: list[str]) -> Watched:
         reader.join()
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-    return Watched(said[0], time.perf_counter() - begun, _cores() - cores, peak)
+    return Watched(said[0], time.perf_counter() - begun, child_cores() - cores, peak)
 
 
-def _cores() -> float:
+def child_cores() -> float:
     """Seconds of cores that all children, which have ended, took."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
