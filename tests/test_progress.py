@@ -77,6 +77,13 @@ def test_a_task_that_failed_is_explained_by_its_sentence(run: Run) -> None:
     )
 
 
+def test_a_disk_that_is_full_for_nextflow_itself_is_named(run: Run) -> None:
+    run.log.write_text("ERROR ~ Error executing process\n  No space left on device\n")
+    (line,), code = explain(run.watch, run.log)
+    assert line.startswith("tilewright: The work folder's disk is full. Make room")
+    assert code == 69
+
+
 def test_a_profile_that_isnt_there_is_the_users_to_mend(run: Run) -> None:
     run.log.write_text("N E X T F L O W\nUnknown configuration profile: 'slurm'\n")
     (said,), code = explain(run.watch, run.log)

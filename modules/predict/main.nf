@@ -5,7 +5,7 @@ process PREDICT {
     cache 'deep'
     // In a job array there are no inputs yet when resources are asked for: then parameters say it all.
     ext gpus: { (params.gpus == null ? needs?.gpus : params.gpus) as Integer }
-    memory { 1.GB * ((params.predict_memory ?: needs?.memory_gb ?: 4) as int) * task.attempt }
+    memory { 1.GB * ((params.predict_memory ?: needs?.memory_gb ?: 4) as int) * Math.min(task.attempt, 3) }
     beforeScript { "export TILEWRIGHT_GPUS=${task.ext.gpus ?: 0}" }
 
     input:

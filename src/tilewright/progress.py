@@ -247,6 +247,9 @@ def explain(watch: Watch, log: Path) -> tuple[list[str], int]:
     if wrong:
         fix = "Leave --profile out, or give the file that has it as --config."
         return [f"tilewright: {wrong.strip()}. {fix}"], USAGE
+    if not said and any("No space left on device" in line for line in lines):
+        fix = "Make room, then run it again to go on."
+        return [f"tilewright: The work folder's disk is full. {fix}"], UNAVAILABLE
     return said or [line for line in lines if line.strip()][-15:], code or INTERNAL
 
 

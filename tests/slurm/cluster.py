@@ -21,7 +21,7 @@ from pathlib import Path
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "munged")
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 NODES = ("n1", "n2", "n3")
-CPUS, MEMORY, GPUS = 4, 8000, 2  # of each node; memory in MB
+CPUS, MEMORY, GPUS = 4, 8192, 2  # of each node; memory in MB
 UNAVAILABLE = 69
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONF = """\
@@ -60,7 +60,7 @@ JobAcctGatherParams=OverMemoryKill
 MpiDefault=none
 """
 PARTITIONS = """\
-PartitionName=cpu Nodes=ALL Default=YES PriorityTier=1 MaxTime=INFINITE State=UP
+PartitionName=cpu Nodes=ALL LLN=YES Default=YES PriorityTier=1 MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=ALL PriorityTier=1 MaxTime=INFINITE State=UP
 PartitionName=urgent Nodes=ALL PriorityTier=9 MaxTime=INFINITE State=UP
 """

@@ -34,6 +34,10 @@ class Running:
         self.said += self.process.communicate(timeout=LIMIT)[0]
         return self.process.returncode
 
+    def log(self) -> str:
+        """Nextflow's log so far."""
+        return (self.outdir / ".tilewright" / "nextflow.log").read_text()
+
     def kill(self, number: signal.Signals) -> None:
         """Send a signal to it and Nextflow."""
         os.killpg(self.process.pid, number)
