@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import LIMIT, Checkout, copy_checkout, digests, ran, tasks, write_discs
+from running import LIMIT, Checkout, copy_checkout, digests, ran, store, tasks, write_discs
 
 pytestmark = pytest.mark.nextflow
 
@@ -34,6 +34,15 @@ def edit(checkout: Checkout, name: str) -> None:
     """Change a file of the checkout, though not what it does."""
     with (checkout.root / name).open("a") as file:
         file.write("\n# a comment\n")
+
+
+def halve(published: Path) -> None:
+    """Leave a store as a Nextflow that was killed while publishing it does."""
+    chunks = sorted(p for p in published.rglob("c/*") if p.is_file())
+    assert len(chunks) > 1
+    chunks[0].unlink()
+    chunks[1].write_bytes(chunks[1].read_bytes()[:-1])
+    (published / "zarr.json").unlink()
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +69,7 @@ def history(own: Checkout, images: Path, tmp_path_factory: pytest.TempPathFactor
 
     run("first")
     edit(own, "src/tilewright/report.py")
+    halve(store(outdir, "a-big"))
     run("report edited")
     run("merge option", "--match_iou", "0.3")
     write_discs(images / "small-9.tif", seed=20)
@@ -101,6 +111,13 @@ def test_a_second_run_is_cached_even_if_the_report_was_changed(history: History)
     assert sorted(ran_after(history, "report edited")) == ALWAYS
     assert count(history, "report edited", "PREDICT") == 5
     assert history["report edited"][1] == history["first"][1]
+
+
+def test_a_store_that_was_published_in_part_is_whole_after_the_next_run(history: History) -> None:
+    """It was halved before the second run, which merged nothing."""
+    assert "MERGE" not in ran_after(history, "report edited")
+    first, second = history["first"][1], history["report edited"][1]
+    assert [name for name in first if first[name] != second.get(name)] == []
 
 
 def test_a_merge_option_does_no_prediction_again(history: History) -> None:

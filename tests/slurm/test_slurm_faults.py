@@ -242,9 +242,7 @@ def bereft(module_site: Site) -> tuple[Running, dict[str, str]]:
     wait_for(lambda: gone(site, "preempted"), "preemption")
     site.go(HELD["preempted"])
     site.go(HELD["lost"])
-    wait_for(
-        lambda: "down" in site.cluster("sinfo", "-h", "-n", lost, "-o", "%T"), "the node's end", 90
-    )
+    wait_for(lambda: is_down(site, lost), f"the end of node {lost}", 150)
     site.cluster.start_node(lost)
     site.cluster.stop_controller()
     site.go(HELD["restarted"])
@@ -252,6 +250,11 @@ def bereft(module_site: Site) -> tuple[Running, dict[str, str]]:
     site.cluster.start_controller()
     run.end()
     return run, wanted
+
+
+def is_down(site: Site, node: str) -> bool:
+    """Whether SLURM has given a node up."""
+    return "down" in site.cluster("sinfo", "-h", "-N", "-p", "cpu", "-n", node, "-o", "%T")
 
 
 def preempt(site: Site, node: str) -> None:
