@@ -524,6 +524,13 @@ def test_sizes_are_given_in_pixels_and_where_known_in_square_micrometres(run: Ru
     assert "20.5 px = 2.56 µm² 5 to 95 %: 10 to 1,234 px (1.25 to 154 µm²)" in text
 
 
+def test_a_seam_at_which_no_objects_meet_isnt_the_worst(run: Run) -> None:
+    run.result("a", seam_at={"axes": "yx", "tall": 1, "meet": 0})
+    text = " ".join(Page(run.write()[1]).text.split())
+    assert "A seam, enlarged: objects meet at no border between two tiles more often" in text
+    assert "worst" not in text
+
+
 def test_sizes_of_an_image_without_a_pixel_size_are_in_pixels_only(run: Run) -> None:
     run.result("a")
     text = " ".join(Page(run.write()[1]).text.split())

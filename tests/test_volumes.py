@@ -328,7 +328,7 @@ def test_a_seam_between_slices_is_shown_from_the_side_before_and_after(tmp_path:
     merged(tmp_path, ref, model(), "values")
     shown = tmp_path / "out" / ".shown"
     (facts,) = json.loads((shown / "merged.json").read_text())["images"]
-    assert facts["seam_at"] == {"axes": "zx", "tall": 4, "y": 10}
+    assert facts["seam_at"] == {"axes": "zx", "tall": 4, "y": 10, "meet": 110}
     assert facts["volume_px"] == np.percentile([880, 880, 660], [5, 50, 95]).tolist()
     before, after = (
         (imagecodecs.png_decode((shown / facts[role]).read_bytes()) == picture.OUTLINE).all(-1)
@@ -340,6 +340,24 @@ def test_a_seam_between_slices_is_shown_from_the_side_before_and_after(tmp_path:
     assert after[row, met].all()
     assert before[row, crossed].all()
     assert not after[row, crossed].any()
+
+
+def test_where_no_objects_meet_a_seam_that_one_crosses_is_shown(tmp_path: Path) -> None:
+    """In a plane: tiles meet at row 35 and at columns 20 and 24."""
+    pixels = np.zeros((70, 43), np.uint8)
+    pixels[30:41, 5:11] = 120
+    two = TileSpec({"y": 48, "x": 40}, band={"y": 11, "x": 11}, context={"y": 2, "x": 2})
+    flat = ModelSpec("flat", "1", dataclasses.replace(two, pad="edge"))
+    merged(tmp_path, written(tmp_path, pixels), flat, "pieces")
+    shown = tmp_path / "out" / ".shown"
+    (facts,) = json.loads((shown / "merged.json").read_text())["images"]
+    assert facts["seam_at"] == {"axes": "yx", "tall": 1, "meet": 0}
+    before, after = (
+        (imagecodecs.png_decode((shown / facts[role]).read_bytes()) == picture.OUTLINE).all(-1)
+        for role in ("seam_before", "seam")
+    )
+    assert before[35 * 3, 6 * 3 : 10 * 3].all()
+    assert not after[35 * 3, 6 * 3 : 10 * 3].any()
 
 
 @pytest.mark.parametrize(("axis", "where"), [(1, {"axes": "yx", "z": 6}), (0, {"y": 40})])

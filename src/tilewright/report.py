@@ -272,7 +272,7 @@ def cards(run: Facts, results: dict[str, Result]) -> list[Facts]:
             "overview": _picture(result, "overview", um, 1),
             "seam": _picture(result, "seam", um, SEAM_ZOOM),
             "seam_before": _picture(result, "seam_before", um, SEAM_ZOOM),
-            "seam_at": seam_place(result.facts.get("seam_at") or {}),
+            "seam_at": result.facts.get("seam_at") or {},
             "mapped": _picture(result, "mapped", um, 1),
         }
         size += sum(len(p["uri"]) for p in card.values() if isinstance(p, dict) and "uri" in p)
@@ -336,14 +336,6 @@ def seam_sentence(image: Facts) -> str:
     if sbe <= 5:
         return "Objects meet at seams a little more often than elsewhere: look at the picture."
     return "Objects are cut at seams: look at the picture, and try a larger tile."
-
-
-def seam_place(at: Facts) -> str:
-    """Where in a volume a seam's picture is, for people; nothing of a plane's."""
-    if "y" in at:
-        tall = f", each drawn as {at['tall']}" if at["tall"] > 1 else ""
-        return f"It is between slices, seen from the side at row {at['y']}: rows are slices{tall}."
-    return f"Slice {at['z']}, counted from 0." if "z" in at else ""
 
 
 def publications(plan: Facts) -> list[Facts]:

@@ -108,6 +108,14 @@ def overview(merged: Pictured, path: Path) -> Path:
     return _write(merged, Section(box, (len(box) - 2, len(box) - 1)), merged.labels, path)
 
 
+def shown_seam(merged: Pictured, seams: Sequence[Seam]) -> Seam | None:
+    """The worst of `seams` or, where no objects meet at it, the one that most objects cross."""
+    if not seams or seams[0].transitions:
+        return seams[0] if seams else None
+    crossing = [_crossing(merged.labels(0, s.box), s.axis) for s in seams]
+    return seams[int(np.argmax(crossing))] if any(crossing) else None
+
+
 def seam_section(merged: Pictured, seam: Seam, steep: float = 1.0) -> Section:
     """What shows a seam best: its surroundings, of a volume across where most objects meet.
 
@@ -132,6 +140,12 @@ def seam_section(merged: Pictured, seam: Seam, steep: float = 1.0) -> Section:
 def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path) -> Path:
     """Write a seam's surroundings, enlarged, with the outlines of some `labels`."""
     return _write(merged, section, labels, path, zoom=3)
+
+
+def _crossing(labels: Array, axis: int) -> int:
+    """How many objects cross a seam, whose two sides `labels` are of."""
+    one, other = np.moveaxis(labels, axis, 0)
+    return len(np.unique(one[(one == other) & (one > 0)]))
 
 
 def _busiest(labels: Array, axis: int, across: int) -> int:

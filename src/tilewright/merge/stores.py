@@ -23,11 +23,12 @@ from tilewright.store import Placement, StoreWriter
 from .banked import Banked
 from .desk import Desk, Source, another
 from .merged import Merged
-from .picture import overview, seam_picture, seam_section
+from .picture import overview, seam_picture, seam_section, shown_seam
 from .pool import Crew, cpus
 from .writers import WRITERS, Scene, Written, write_image, write_visited
 
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
+SEAMS = 16  # where objects meet at none, one of so many is shown
 PAYS_PIXELS = 1 << 25  # from so many on an image is merged by several processes
 PAYS_IMAGES = 8  # from so many on a pack's images are
 
@@ -205,14 +206,23 @@ def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict
     """Put the report's pictures into `shown`; their names by role, and where the seam's is."""
     drawn, key = written.drawn, scene.ref.key
     made: dict[str, Any] = {"overview": shutil.copyfile(picture, shown / f"{key}.png").name}
-    worst = drawn.meter.worst() if isinstance(drawn, Merged) and drawn.measure else None
-    if isinstance(drawn, Merged) and worst and worst[0].transitions:
-        section = seam_section(drawn, worst[0], _steep(scene.place))
-        made["seam_at"] = section.where
-        for role, labels in (("seam", drawn.labels), ("seam_before", drawn.by_tile)):
-            made[role] = seam_picture(drawn, section, labels, shown / f"{key}-{role}.png").name
+    if isinstance(drawn, Merged) and drawn.measure is not None:
+        made |= _seam_pictures(drawn, scene, shown)
     if written.mapped:
         made["mapped"] = overview(written.mapped, shown / f"{key}-map.png").name
+    return made
+
+
+def _seam_pictures(drawn: Merged, scene: Scene, shown: Path) -> dict[str, Any]:
+    """A seam before and after the merge, and where it is; none where no object is at any."""
+    seam = shown_seam(drawn, drawn.meter.worst(SEAMS))
+    if seam is None:
+        return {}
+    section = seam_section(drawn, seam, _steep(scene.place))
+    made: dict[str, Any] = {"seam_at": section.where | {"meet": seam.transitions}}
+    for role, labels in (("seam", drawn.labels), ("seam_before", drawn.by_tile)):
+        file = shown / f"{scene.ref.key}-{role}.png"
+        made[role] = seam_picture(drawn, section, labels, file).name
     return made
 
 
