@@ -30,7 +30,7 @@ from .writers import WRITERS, Scene, Written, write_image, write_visited
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
 SEAMS = 16  # where objects meet at none, one of so many is shown
 PAYS_PIXELS = 1 << 25  # from so many on an image is merged by several processes
-PAYS_IMAGES = 8  # from so many on a pack's images are
+PAYS_IMAGES = 32  # from so many on a pack's images are
 
 
 def merge_group(
