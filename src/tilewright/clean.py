@@ -15,7 +15,7 @@ import click
 
 from . import environments, inplace, orphans
 from .errors import UNAVAILABLE, USAGE, TilewrightError
-from .launch import EXIT_CODES
+from .launch import EXIT_CODES, is_published
 
 BUILT = re.compile(r".+-[0-9a-f]{12}")  # an environment of ours: its name and its file's digest
 
@@ -154,7 +154,7 @@ def unfinished(folder: Path) -> str:
         return "for a later run isn't finished, and the same command goes on from it"
     if failed:
         return f"for {failed} image(s) have no result yet"
-    if not all((folder / store / "zarr.json").is_file() for store in stores):
+    if not all(is_published(folder / store) for store in stores):
         return "for not all results have been published"
     return ""
 

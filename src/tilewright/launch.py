@@ -133,7 +133,7 @@ def finish(code: int, watch: Watch, log: Path) -> None:
             click.echo(line)
     if code == 0 and result is not None:
         missing = [i["store"] for i in result["images"] if i.get("store")]
-        missing = [s for s in missing if not _opens(watch.outdir / s)]
+        missing = [s for s in missing if not is_published(watch.outdir / s)]
         if missing:
             click.echo(f"tilewright: not published: {', '.join(missing)}. Run again.", err=True)
             sys.exit(INTERNAL)
@@ -149,8 +149,8 @@ def finish(code: int, watch: Watch, log: Path) -> None:
     sys.exit(found)
 
 
-def _opens(store: Path) -> bool:
-    """Whether a store has the metadata, of Zarr 3 or 2, that is written last."""
+def is_published(store: Path) -> bool:
+    """Whether a store is whole: it has the metadata, of Zarr 3 or 2, that is written last."""
     return any((store / name).is_file() for name in ("zarr.json", ".zattrs"))
 
 
