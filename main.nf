@@ -42,11 +42,11 @@ def unpublished() {
 // Who watches a run by previews stops it by ending the shell it was started in: what Ctrl-C is elsewhere.
 def follow(shell) {
     def stop = { -> ['kill', '-TERM', "${ProcessHandle.current().pid()}"].execute() }
-    def name = shell.flatMap { s -> s.info().command() }.orElse('init').tokenize('/').last()
-    if (name in ['init', 'systemd', 'tini'] || !shell.get().isAlive()) {
+    def name = shell.info().command().orElse(shell.pid() == 1 ? 'init' : '').tokenize('/').join(' ')
+    if (name =~ /(init|systemd|tini)$/ || !shell.isAlive()) {
         stop.call()  // it has ended already
-    } else if (name.endsWith('sh')) {
-        shell.get().onExit().thenRun { -> stop.call() }
+    } else if (name =~ /sh$/) {
+        shell.onExit().thenRun { -> stop.call() }
     }
 }
 
@@ -80,7 +80,7 @@ workflow {
     PLAN(context())
     recipe = PLAN.out.recipe
     plan   = PLAN.out.plan.map { p -> new groovy.json.JsonSlurper().parse(p) }
-    plan.filter { p -> p.previews }.subscribe { _p -> follow(shell) }
+    plan.filter { p -> p.previews }.subscribe { _p -> shell.ifPresent { s -> follow(s) } }
 
     // true, once the model's own environment is there
     model = ENV(plan.filter { p -> !p.environment.ready }.map { p -> p.environment.name })
