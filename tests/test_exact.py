@@ -93,7 +93,7 @@ def tile_axis(
 def cases(draw: st.DrawFn, axes: int, kind: str) -> Case:
     """A map's band may be anything; that of labels holds every object."""
     step = draw(st.sampled_from([1, 2, 4]))
-    coarse = axes == 2 and kind == "map" and draw(st.booleans())  # a volume's map is as large as it
+    coarse = kind == "map" and draw(st.booleans())
     sides = st.integers(1, LONGEST[axes]) | st.integers(LONGEST[axes] // 2, LONGEST[axes])
     shape = tuple(draw(sides) for _ in range(axes))
     pixels = image(shape, np.random.default_rng(draw(st.integers(0, 2**32 - 1))), 0.006 / step**2)
