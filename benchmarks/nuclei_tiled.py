@@ -1,6 +1,6 @@
 """Whether the embedded nuclei model gives, tiled, what it gives of the whole image.
 
-    ./tilewright bench nuclei_tiled [--data DIR] [--tile_size 352] [--outdir DIR]
+    ./tilewright bench nuclei_tiled [--data DIR] [--images N] [--tile_size 352]
 
 Runs the pipeline over the images of DIR (`*.tif`, but for `*_labels.tif`; the demo's by default) in
 tiles and as one tile each, for maps and for labels. Images that are one tile anyway are left out.
@@ -58,9 +58,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT / "examples" / "nuclei")
     parser.add_argument("--tile_size", type=int, default=352, help="the demo's")
+    parser.add_argument("--images", type=int, help="only the first N, by name")
     parser.add_argument("--outdir", type=Path, help="kept; else a temporary one")
     asked = parser.parse_args()
-    images = {p.stem: p.absolute() for p in sorted(asked.data.glob("*.tif")) if is_tiled(p, asked)}
+    files = [p.absolute() for p in sorted(asked.data.glob("*.tif")) if is_tiled(p, asked)]
+    images = {p.stem: p for p in files[: asked.images]}
     if not images:
         sys.exit(f"{asked.data}: no image there is larger than a tile of {asked.tile_size} px.")
     with tempfile.TemporaryDirectory() as name:
