@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +16,7 @@ import pytest
 import tifffile
 import zarr
 from pictures import reference
+from plugin import environment
 from running import level0
 from toy import start_with
 
@@ -355,20 +354,8 @@ print(json.dumps({
 
 @pytest.fixture(scope="session")
 def scanpy_python() -> Path:
-    """A Python with scanpy, built once per list of requirements in the cache folder."""
-    wanted = Path(__file__).parent / "envs" / "scanpy.txt"
-    home = Path(os.environ.get("TILEWRIGHT_HOME", Path.home() / ".cache" / "tilewright"))
-    prefix = home / "envs" / "scanpy-test"
-    marker = prefix / "requirements.txt"
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.fail("uv isn't on the PATH: it builds scanpy's environment")
-    if not marker.exists() or marker.read_text() != wanted.read_text():
-        subprocess.run([uv, "venv", "--clear", "--python", "3.11", prefix], check=True)
-        install = [uv, "pip", "install", "--python", prefix, "-r", wanted]
-        subprocess.run(install, check=True, timeout=900)
-        marker.write_text(wanted.read_text())
-    return prefix / "bin" / "python"
+    """A Python with scanpy."""
+    return environment("scanpy")
 
 
 @pytest.mark.slow
