@@ -90,7 +90,7 @@ class Chaos:
         if self.killed.total() >= kills:
             return False
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(self.random.uniform(0.3, wall))
+            process.wait(self.random.uniform(0.3, wall / 3))
             return False
         kind = self.random.choice(["task", "stop", "kill", *(["scancel"] if self.cluster else [])])
         if not getattr(self, kind)(process, outdir):
