@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,7 +25,7 @@ from seams.environment import peers_python
 from seams.job import Job
 from seams.measure import Row
 from seams.plain import hard_cut, mutual_best, summed
-from seams.scenes import Scene
+from seams.scenes import SCENES, Scene
 
 # --- scores -------------------------------------------------------------------------------------
 
@@ -216,6 +217,30 @@ def test_a_rule_that_fails_or_takes_too_long_says_so(tmp_path: Path) -> None:
     assert late.error == "not done after 0 s"
     (gone,) = rules.run("ngio", [tmp_path / "job"], 60, python=Path(sys.executable))
     assert gone.error == "ModuleNotFoundError: No module named 'ngio'"
+
+
+# --- the figures in the docs --------------------------------------------------------------------
+
+
+def test_the_tables_in_the_docs_are_those_of_the_figures_kept() -> None:
+    page = tables.PAGE.read_text(encoding="utf-8")
+    assert tables.filled(page, tables.kept()) == page
+
+
+def test_the_figures_kept_are_of_all_scenes_and_rules() -> None:
+    rows = tables.kept()
+    cases = {(s.name, noise) for s in SCENES.values() for noise in s.noises}
+    assert {r.case for r in rows} == cases
+    ran = {name: {r.case for r in rows if r.rule == name} for name in rules.RULES}
+    assert ran["tilewright"] == cases
+    assert all(len(mine) > len(cases) / 2 for mine in ran.values())
+
+
+def test_the_tests_that_the_page_names_exist() -> None:
+    named = re.findall(r"`(test_\w+)`", tables.PAGE.read_text(encoding="utf-8"))
+    there = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").glob("test_*.py"))
+    assert len(named) >= 12
+    assert [name for name in named if f"def {name}(" not in there] == []
 
 
 # --- with the peers' environment ----------------------------------------------------------------
