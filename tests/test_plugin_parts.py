@@ -6,6 +6,7 @@ import csv
 import json
 import pickle
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,19 @@ def test_a_mask_has_the_plugins_own_form(tmp_path: Path) -> None:
         {"metadata": {"mask_type": "instance"}},
     ]
     assert [p.name for p in tmp_path.iterdir()] == ["a.rle"]
+
+
+def test_a_volume_is_written_slice_by_slice(tmp_path: Path) -> None:
+    sizes = []
+
+    def slices() -> Iterator[Any]:
+        for _ in range(3):
+            sizes.append(sum(p.stat().st_size for p in tmp_path.iterdir()))
+            yield rle.encoded(np.random.default_rng(0).integers(0, 9, (200, 200)))
+
+    rle.write(tmp_path / "a.rle", slices(), "instance")
+    assert sizes[0] < sizes[1] < sizes[2], "what came before is on the disk, not in memory"
+    assert len(loaded(tmp_path / "a.rle")) == 4
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (64, 41), (1, 30), (30, 1)])
@@ -530,6 +544,15 @@ def test_weights_are_shown_as_a_link_that_may_be_cleared(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(TilewrightError, match=r"file/checkpoints: can't be written"):
         link_weights(weights, tmp_path / "file" / "checkpoints")
+
+
+def test_weights_that_another_program_put_there_stay(tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    for name, text in (("ours/cyto3", "ours"), ("cyto3", "theirs")):
+        (tmp_path / name).write_text(text)
+    link_weights(tmp_path / "ours" / "cyto3", tmp_path)
+    assert (tmp_path / "cyto3").read_text() == "theirs"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cyto3", "ours"]
 
 
 # What a failed export comes to

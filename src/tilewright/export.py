@@ -6,6 +6,7 @@ One slice, and of it one strip, is in memory at a time; a file appears when it i
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,13 +170,17 @@ def _tiles(image: Image, binary: bool) -> Iterator[Array]:
 def link_weights(weights: Path, folder: Path) -> None:
     """Show a weights file in a folder, as a link: for a viewer that counts what is there.
 
+    A file of that name that is no link is somebody's own, and stays.
+
     Raises
     ------
     TilewrightError
         When it can't be made.
     """
     there = folder / weights.name
-    part = folder / f".{weights.name}.{os.getpid()}.part"
+    part = folder / f".{uuid.uuid4().hex}"  # groups are exported at the same time, on many nodes
+    if there.exists() and not there.is_symlink():
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part.symlink_to(weights)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def write(path: Path, slices: Iterable[Any], mask_type: str) -> None:
     try:
         with part.open("wb") as file:
             file.write(BEGIN)
-            for one in (*slices, {"metadata": {"mask_type": mask_type}}):
+            for one in chain(slices, [{"metadata": {"mask_type": mask_type}}]):
                 file.write(pickle.dumps(one, PROTOCOL)[2:-1])  # less its own beginning and end
             file.write(END)
         part.replace(path)
