@@ -102,6 +102,12 @@ def test_models_fits_a_terminal_of_80_columns(here: Path) -> None:
     assert max(len(line) for line in lines if line.startswith("  ")) <= 80
 
 
+def test_help_says_where_a_number_is_wanted() -> None:
+    said = call("run", "--help").stdout
+    for option in ("--mpp X", "--match_iou X", "--gpus N", "--slurm_array N", "--outdir TEXT"):
+        assert f"{option} " in said
+
+
 def test_help_of_a_benchmark_is_its_own_and_of_bench_ours() -> None:
     assert "Each benchmark has options of its own." in call("bench", "--help").stdout
 

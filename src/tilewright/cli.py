@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from rich.console import Console
@@ -56,6 +56,8 @@ def with_params(command: Callable[..., None], *, needed: bool = True) -> Callabl
 
 def _kind(annotation: Any) -> Any:
     """The one type of an annotation that may be None."""
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         return _kind(next(a for a in get_args(annotation) if a is not type(None)))
     return annotation
