@@ -151,6 +151,18 @@ def test_caches_go(home: Path) -> None:
     assert list((home / "cache").iterdir()) == []
 
 
+def test_what_others_put_there_and_what_links_lead_to_stays(home: Path, outdir: Path) -> None:
+    (home / "cache" / "of somebody").mkdir(parents=True)
+    scratch = outdir.with_name("scratch")
+    (outdir / ".tilewright" / "work").rename(scratch)
+    for link in (outdir / ".tilewright" / "work", home / "cache" / "uv"):
+        link.symlink_to(scratch)
+    done = clean(outdir, "--yes")
+    assert done.exit_code == 0, done.output
+    assert (outdir / ".tilewright" / "work" / "ab" / "cdef" / "a.bank").is_file()
+    assert sorted(p.name for p in (home / "cache").iterdir()) == ["of somebody", "uv"]
+
+
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert "nowhere: there is no such folder. Name a run's" in problem(clean(tmp_path / "nowhere"))
 

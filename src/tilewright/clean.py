@@ -17,6 +17,10 @@ from . import environments, inplace, orphans
 from .errors import UNAVAILABLE, USAGE, TilewrightError
 from .launch import EXIT_CODES, is_published
 
+CACHES = {
+    "headers": "headers of images",
+    **dict.fromkeys(("maven", "pip", "uv"), "downloads of installers"),
+}
 BUILT = re.compile(r".+-[0-9a-f]{12}")  # an environment of ours: its name and its file's digest
 
 
@@ -122,6 +126,11 @@ def _delete(folder: Path) -> bool:
     return not aside.exists()
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether it is a folder, and no link: what a link leads to is its owner's to delete."""
+    return folder.is_dir() and not folder.is_symlink()
+
+
 # Work folders
 
 
@@ -135,7 +144,7 @@ def works(folders: Iterable[Path]) -> Iterator[Rest]:
             click.echo(f"{folder}: its work folder is kept, {why}.")
             continue
         for name in ("work", ".nextflow"):
-            if (inside / name).is_dir():
+            if is_ours(inside / name):
                 yield Rest(inside / name, "of a finished run; the next does everything again")
 
 
@@ -166,7 +175,7 @@ def half_built(root: Path) -> Iterator[Rest]:
     """Environments whose build stopped half-way, less those that are being built."""
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         lock = folder.with_name(f"{folder.name}.lock")
-        if folder.is_dir() and BUILT.fullmatch(folder.name) and not inplace.is_ready(folder):
+        if is_ours(folder) and BUILT.fullmatch(folder.name) and not inplace.is_ready(folder):
             if inplace.is_held(lock):
                 click.echo(f"{folder}: is being built.")
             else:
@@ -178,11 +187,10 @@ def caches(root: Path) -> Iterator[Rest]:
     if root.is_dir() and any(map(inplace.is_held, root.glob("*.lock"))):
         click.echo(f"{inplace.home() / 'cache'}: is kept while an environment is being built.")
         return
-    folder = inplace.home() / "cache"
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir():
-            what = "headers of images" if path.name == "headers" else "downloads of installers"
-            yield Rest(path, what)
+    for name, what in CACHES.items():
+        folder = inplace.home() / "cache" / name
+        if is_ours(folder):
+            yield Rest(folder, what)
 
 
 # Jobs
