@@ -398,6 +398,18 @@ def test_a_volume_that_says_no_axes_is_read_as_the_plugin_shows_it(tmp_path: Pat
         assert [row.axes for row in plugin.rows()] == [axes]
 
 
+def test_a_set_that_is_asked_for_twice_is_one(tmp_path: Path) -> None:
+    cells = picture(tmp_path / "cells.tif")
+    plan = planned(tmp_path, cells, preprocess=[[{"name": "CLAHE"}], [], [{"name": "CLAHE"}]])
+    assert [image.ref.id for image in plan.images] == ["cells_tif", "cells_tif_e0337ccb"]
+
+
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    images = [picture(tmp_path / folder / "a.tif") for folder in ("x", "y")]
+    with pytest.raises(TilewrightError, match="have the same id 'a_tif'"):
+        planned(tmp_path, *images)
+
+
 BAD = [
     ({"output_format": "png"}, "The plugin's parameter output_format 'png': input should be 'rle'"),
     ({"num_substacks": "2,x,1"}, "parameter num_substacks 'x': input should be a valid integer"),

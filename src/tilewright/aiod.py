@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from .aiod_sizes import axes_of, shrunk, tiled
 from .errors import USAGE, ProblemsError, TilewrightError
-from .inputs import Row
+from .inputs import Row, check_ids
 from .params import Folder, Text
 from .prep import Method, checked
 from .previews import FOLDER, MARK
@@ -48,11 +48,6 @@ def _three(value: Any) -> Any:
 
 def _auto(value: Any) -> Any:
     return None if value in ("auto", "0") else value
-
-
-def _steps(value: Any) -> Any:
-    """Preprocessing sets; none at all is one without steps."""
-    return [checked(one) for one in value] if value else [()]
 
 
 Count = Annotated[Annotated[int, Field(ge=1, le=100)] | None, BeforeValidator(_auto)]
@@ -109,6 +104,12 @@ class Plugin:
         return Path(self.asked.root_dir) / "aiod_cache"
 
     @property
+    def sets(self) -> list[tuple[Method, ...]]:
+        """The preprocessing sets, each once; none at all is one without steps."""
+        found = map(checked, self.asked.preprocess or [()])
+        return list({prep_hash(steps): steps for steps in found}.values())
+
+    @property
     def stem(self) -> str:
         """What follows an image's name in those of its masks."""
         return MARK + self.asked.param_hash
@@ -142,8 +143,9 @@ class Plugin:
                 prep=steps or None,
             )
             for image in self.images
-            for steps in map(checked, self.asked.preprocess or [()])
+            for steps in self.sets
         ]
+        check_ids(found)
         return sorted(found, key=lambda row: row.id)
 
     def spec(self, spec: ModelSpec) -> ModelSpec:
@@ -174,10 +176,9 @@ class Plugin:
 
     def extents(self) -> dict[str, int]:
         """The greatest extent of the run's images along z, y and x, after preprocessing."""
-        sets = [checked(steps) for steps in self.asked.preprocess or [()]]
         return {
             axis.lower(): max(
-                shrunk(i.sizes[axis], axis, steps) for i in self.images for steps in sets
+                shrunk(i.sizes[axis], axis, steps) for i in self.images for steps in self.sets
             )
             for axis in "ZYX"
         }

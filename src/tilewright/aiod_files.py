@@ -13,7 +13,6 @@ from .errors import USAGE, TilewrightError
 from .export import Export
 from .fit import Planned
 from .jobs import Group, Job
-from .prep import checked
 from .previews import clear, looped, make, pieces
 from .spec import ModelSpec
 
@@ -64,7 +63,7 @@ def split_rows(
     lines = {
         named(image.path, steps): {**image.line, "prep_hash": prep_hash(steps)}
         for image in plugin.images
-        for steps in map(checked, plugin.asked.preprocess or [()])
+        for steps in plugin.sets
     }
     for job in jobs:
         ids = {ref.key: ref.id for ref in job.images}
