@@ -108,6 +108,13 @@ def test_help_says_where_a_number_is_wanted() -> None:
         assert f"{option} " in said
 
 
+@pytest.mark.parametrize("value", ["abc", "0", "1.5"])
+def test_what_nextflow_reads_itself_is_checked_before_it_starts(here: Path, value: str) -> None:
+    done = call("run", "--input", "in", "--profile", "slurm", "--slurm_minutes", value)
+    assert f"--slurm_minutes '{value}': input should be" in str(done.exception)
+    assert not (here / "results").exists()
+
+
 def test_help_of_a_benchmark_is_its_own_and_of_bench_ours() -> None:
     assert "Each benchmark has options of its own." in call("bench", "--help").stdout
 

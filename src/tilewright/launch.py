@@ -14,6 +14,7 @@ import click
 
 from . import orphans
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from .params import check_site
 from .progress import Watch, explain, failures, run_nextflow, summary
 from .registry import ROOT
 
@@ -34,6 +35,7 @@ def pipeline(
     Nextflow is launched in ``OUTDIR/.tilewright``, so that its cache belongs to these results.
     """
     stated = absolute(given)
+    check_site(stated)
     started = {
         "command": shlex.join(["./tilewright", *sys.argv[1:]]),
         "profile": profile or (None if configs else "local"),

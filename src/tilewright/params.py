@@ -14,7 +14,7 @@ from pydantic import (
     ValidationError,
 )
 
-from .errors import USAGE, TilewrightError
+from .errors import USAGE, ProblemsError, TilewrightError
 
 
 def _text(value: Any) -> Any:
@@ -157,6 +157,20 @@ def check_params(given: dict[str, Any]) -> tuple[Params | None, list[TilewrightE
     fit = {k: v for k, v in stated.items() if k not in unfit}
     params = Params.model_validate(fit) if "input" in fit else None
     return params, [_problem(fault) for fault in faults]
+
+
+def check_site(given: dict[str, Any]) -> None:
+    """Refuse what Nextflow reads itself, before PLAN could say in words what is wrong with it.
+
+    Raises
+    ------
+    ProblemsError
+        Naming every wrong ``--slurm_…``.
+    """
+    site = {name: value for name, value in given.items() if name.startswith("slurm_")}
+    _, problems = check_params({"input": ".", **site})
+    if problems:
+        raise ProblemsError(problems)
 
 
 def _problem(error: Any) -> TilewrightError:
