@@ -63,6 +63,22 @@ def test_one_bad_image_costs_the_others_nothing(twenty_one: tuple[Done, Path]) -
         assert are_the_same_objects(labels(outdir, name), wanted), name
 
 
+def test_jobs_that_slurm_refuses_for_good_end_the_run(checkout: Checkout, tmp_path: Path) -> None:
+    write_discs(tmp_path / "in" / "a.tif")
+    why = "Batch job submission failed: Invalid partition name specified"
+    for name, text in (("sbatch", f"echo 'sbatch: error: {why}' >&2; exit 1"), ("squeue", "")):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = checkout.run(tmp_path / "in", tmp_path / "out", "--profile", "slurm", PATH=path)
+    assert done.returncode == 69, done.stderr
+    assert f"SLURM takes no job of this run (sbatch: error: {why}). Look at --slurm_" in done.stderr
+    ended = [status for process, _, status in tasks(tmp_path / "out") if process == "PREDICT"]
+    assert ended == ["FAILED"] * 3
+
+
 def test_bad_images_leave_no_store(twenty_one: tuple[Done, Path]) -> None:
     _, outdir = twenty_one
     assert {p.parent.name for p in outdir.glob("*/*.zarr")} == set(GOOD)

@@ -84,6 +84,13 @@ def test_a_disk_that_is_full_for_nextflow_itself_is_named(run: Run) -> None:
     assert code == 69
 
 
+def test_what_sbatch_refuses_is_told_in_its_words(run: Run) -> None:
+    run.log.write_text("Command output:\n  sbatch: error: first\n  sbatch: error: No account\n")
+    (line,), code = explain(run.watch, run.log)
+    assert line.startswith("tilewright: SLURM takes no job of this run (sbatch: error: No account)")
+    assert code == 69
+
+
 def test_a_profile_that_isnt_there_is_the_users_to_mend(run: Run) -> None:
     run.log.write_text("N E X T F L O W\nUnknown configuration profile: 'slurm'\n")
     (said,), code = explain(run.watch, run.log)

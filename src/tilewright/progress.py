@@ -247,6 +247,10 @@ def explain(watch: Watch, log: Path) -> tuple[list[str], int]:
     if wrong:
         fix = "Leave --profile out, or give the file that has it as --config."
         return [f"tilewright: {wrong.strip()}. {fix}"], USAGE
+    refused = [line.strip() for line in lines if line.strip().startswith("sbatch: error: ")]
+    if not said and refused:
+        fix = "Look at --slurm_queue, --slurm_account and the like, then run it again."
+        return [f"tilewright: SLURM takes no job of this run ({refused[-1]}). {fix}"], UNAVAILABLE
     if not said and any("No space left on device" in line for line in lines):
         fix = "Make room, then run it again to go on."
         return [f"tilewright: The work folder's disk is full. {fix}"], UNAVAILABLE
