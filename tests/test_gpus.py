@@ -92,6 +92,22 @@ def test_none_is_taken_where_none_is_wanted_or_a_scheduler_shares_them_out(
     assert not two_gpus.exists()
 
 
+def test_a_cache_of_others_holds_no_locks(
+    two_gpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, passing = tmp_path / "shared", tmp_path / "tmp"
+    for folder in (shared, passing):
+        folder.mkdir()
+    monkeypatch.setenv("TILEWRIGHT_HOME", str(shared))
+    assert gpus.place() == shared / "gpus"
+    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(passing))
+    monkeypatch.setattr(gpus.os, "getuid", lambda: 12345)
+    with own_gpu() as gpu:
+        assert gpu == "0"
+    assert list(shared.iterdir()) == []
+    assert [p.name for p in passing.iterdir()] == ["tilewright-gpus-12345"]
+
+
 def test_without_a_gpu_none_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TILEWRIGHT_SHARE_GPUS", "1")
     monkeypatch.setattr(gpus, "visible", list)

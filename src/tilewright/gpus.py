@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,15 +44,16 @@ def own_gpu(folder: Path | None = None) -> Iterator[str | None]:
     Parameters
     ----------
     folder
-        Where the locks are; in Tilewright's cache if not given.
+        Where the locks are. If not given, in Tilewright's cache, or where others own that, in a
+        folder of the user's for passing files.
     """
     wanted = os.environ.get("TILEWRIGHT_GPUS") != "0" and shared()
     names = visible() if wanted else []
     if not names:
         yield None
         return
-    folder = folder or environments.home() / "gpus"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder or place()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     with ExitStack() as held:
         os.environ["CUDA_VISIBLE_DEVICES"] = name = _first_free(names, folder, held)
@@ -63,12 +65,20 @@ def own_gpu(folder: Path | None = None) -> Iterator[str | None]:
                 os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
+def place() -> Path:
+    """A folder for locks that this user can write: a cache that a group shares may be read-only."""
+    home = environments.home()
+    if os.access(home, os.W_OK) and home.stat().st_uid == os.getuid():
+        return home / "gpus"
+    return Path(tempfile.gettempdir()) / f"tilewright-gpus-{os.getuid()}"
+
+
 def _first_free(names: list[str], folder: Path, held: ExitStack) -> str:
     """The first GPU whose lock nobody has; it stays ours until `held` is closed."""
     while True:
         for name in names:
             plain = "".join(c if c.isalnum() or c in "-." else "-" for c in name)
-            file = (folder / f"{platform.node()}-{plain}.lock").open("w")
+            file = (folder / f"{platform.node()}-{plain}.lock").open("a")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
