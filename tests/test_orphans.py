@@ -115,3 +115,16 @@ def test_beside_a_sites_file_our_profile_is_a_file_too(
     profile: str | None, configs: tuple[str, ...], wanted: tuple[str | None, list[str]]
 ) -> None:
     assert launch.where(profile, configs) == wanted
+
+
+def test_two_runs_do_not_start_in_one_folder(tmp_path: Path) -> None:
+    with launch.alone(tmp_path) as inside:
+        assert inside == tmp_path / ".tilewright"
+        with (
+            pytest.raises(TilewrightError, match=r"Another run .* still goes on.") as caught,
+            launch.alone(tmp_path),
+        ):
+            pass
+    assert caught.value.code == 69
+    with launch.alone(tmp_path):
+        pass  # the first has ended

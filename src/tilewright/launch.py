@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +50,60 @@ def pipeline(
     work = Path(work_dir).absolute() if work_dir else inside / "work"
     notes = inside / "progress"
     command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
-    for orphan in orphans.clear(inside):
-        click.echo(f"tilewright: cancelled a job that an earlier run left: {orphan}", err=True)
+    command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
+    command += ["-work-dir", str(work), *extra]
+    command += ["-profile", profile] if profile else []
+    command += ["-resume"] if resume else []
+    os.environ["TILEWRIGHT_STARTED"] = json.dumps(started)  # for run.json
+    with alone(outdir) as inside:
+        for orphan in orphans.clear(inside):
+            click.echo(f"tilewright: cancelled a job that an earlier run left: {orphan}", err=True)
+        with _writing(outdir):
+            shutil.rmtree(notes, ignore_errors=True)
+            notes.mkdir()
+            (inside / "params.json").write_text(json.dumps(stated, ensure_ascii=False))
+        watch = Watch(outdir, notes)
+        log = inside / "nextflow.out"
+        code = run_nextflow(command, here=inside, watch=watch, log=log)
+        finish(code, watch, log)
+
+
+@contextmanager
+def alone(outdir: Path) -> Iterator[Path]:
+    """The folder that Nextflow is launched in, while no other run is started there.
+
+    Nextflow's own lock is of a session, and comes seconds later: two new runs wouldn't see it.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be written (2), or another run is at it (69).
+    """
+    inside = outdir / ".tilewright"
+    with _writing(outdir):
+        inside.mkdir(parents=True, exist_ok=True)
+        file = (inside / "lock").open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise orphans.still_goes_on(inside) from None
+        except OSError:
+            pass  # a file system without locks
+        yield inside
+
+
+@contextmanager
+def _writing(outdir: Path) -> Iterator[None]:
+    """What the system refuses, as a sentence."""
     try:
-        shutil.rmtree(notes, ignore_errors=True)
-        notes.mkdir(parents=True)
-        (inside / "params.json").write_text(json.dumps(stated, ensure_ascii=False))
+        yield
     except OSError as error:
         raise TilewrightError(
             f"--outdir {outdir}: can't be written ({error.strerror}).",
             fix="Choose another folder.",
             code=USAGE,
         ) from None
-    command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
-    command += ["-work-dir", str(work), *extra]
-    command += ["-profile", profile] if profile else []
-    command += ["-resume"] if resume else []
-    os.environ["TILEWRIGHT_STARTED"] = json.dumps(started)  # for run.json
-    watch = Watch(outdir, notes)
-    log = inside / "nextflow.out"
-    code = run_nextflow(command, here=inside, watch=watch, log=log)
-    finish(code, watch, log)
 
 
 def where(profile: str | None, configs: tuple[str, ...]) -> tuple[str | None, list[str]]:

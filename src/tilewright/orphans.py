@@ -148,11 +148,16 @@ def refuse_running(launch: Path) -> None:
         When a Nextflow that was launched in this folder still runs (69).
     """
     if is_running(launch):
-        raise TilewrightError(
-            f"Another run that was started in {launch} still goes on.",
-            fix="Wait for its end, or stop it; or choose another --outdir.",
-            code=UNAVAILABLE,
-        )
+        raise still_goes_on(launch)
+
+
+def still_goes_on(launch: Path) -> TilewrightError:
+    """What is said of a run that another one would disturb."""
+    return TilewrightError(
+        f"Another run that was started in {launch} still goes on.",
+        fix="Wait for its end, or stop it; or choose another --outdir.",
+        code=UNAVAILABLE,
+    )
 
 
 def _slurm(*words: str) -> str:
