@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -237,3 +238,23 @@ def test_a_volume_in_two_time_points_is_refused() -> None:
     measure.add(np.ones((2, 2, 2), int), None, (0, 0, 0), plane=(0, 0))
     with pytest.raises(ValueError, match="unique over all planes"):
         measure.add(np.ones((2, 2, 2), int), None, (0, 0, 0), plane=(1, 0))
+
+
+def test_a_long_table_is_written_some_rows_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Names of all rows at once would be 84 bytes each."""
+    monkeypatch.setattr("tilewright.frames.TABLE_ROWS", 10_000)
+    n = 100_000
+    ids = np.arange(1, n + 1)
+    table = Table({"id": ids}, np.zeros((n, 0), np.float32), (), np.zeros((n, 2)))
+    with StoreWriter(tmp_path / "a.zarr") as store:
+        tracemalloc.start()
+        store.table("cells", table)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        store.finish({})
+    assert peak < 60 * n
+    found = anndata.read_zarr(tmp_path / "a.zarr" / "tables" / "cells")
+    assert found.obs_names.tolist() == [str(i) for i in ids]
+    assert found.obs["id"].tolist() == ids.tolist()

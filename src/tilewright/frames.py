@@ -114,7 +114,7 @@ def _write_table(root: zarr.Group, name: str, table: Table) -> None:
     attributes = {"region": name, "region_key": "region", "instance_key": "id"}
     group = _group(root, f"tables/{name}", "anndata", "0.1.0")
     _put(group, "X", table.x)
-    _frame(group, "obs", obs, index=table.obs["id"].astype(str))
+    _frame(group, "obs", obs, index=table.obs["id"])
     _frame(group, "var", {}, index=np.array(table.var, dtype=str))
     _put(_group(group, "obsm", "dict", "0.1.0"), "spatial", table.spatial)
     uns = _group(group, "uns", "dict", "0.1.0")
@@ -154,10 +154,13 @@ def _group(parent: zarr.Group, name: str, kind: str, version: str, **extra: Any)
 def _frame(
     parent: zarr.Group, name: str, columns: Mapping[str, Array | str], *, index: Array
 ) -> None:
-    """An AnnData dataframe; a column given as one text says the same in every row."""
+    """An AnnData dataframe; a column given as one text says the same in every row.
+
+    Rows are named by `index`, texts or numbers.
+    """
     order = {"column-order": list(columns), "_index": "_index"}
     group = _group(parent, name, "dataframe", "0.2.0", **order)
-    _put(group, "_index", index)
+    _put(group, "_index", index, text=True)
     for column, values in columns.items():
         if isinstance(values, str):
             inner = _group(group, column, "categorical", "0.2.0", ordered=False)
@@ -171,9 +174,9 @@ def _codec(group: zarr.Group) -> Any:
     return ZstdCodec(level=3) if group.metadata.zarr_format == 3 else numcodecs.Zstd(level=3)
 
 
-def _put(group: zarr.Group, name: str, values: Array) -> None:
-    """An AnnData array of numbers or strings, or one string."""
-    text = values.dtype.kind == "U"
+def _put(group: zarr.Group, name: str, values: Array, *, text: bool = False) -> None:
+    """An AnnData array of numbers or strings, or one string; `text` writes numbers as strings."""
+    text = text or values.dtype.kind == "U"
     kind = ("string-array" if values.ndim else "string") if text else "array"
     rows = [max(1, min(n, TABLE_ROWS)) for n in values.shape]
     array = group.create_array(
@@ -184,7 +187,12 @@ def _put(group: zarr.Group, name: str, values: Array) -> None:
         compressors=_codec(group),
         attributes={"encoding-type": kind, "encoding-version": "0.2.0"},
     )
-    array[...] = values
+    if not values.ndim:
+        array[...] = values
+        return
+    for at in range(0, len(values), TABLE_ROWS):  # as text, all of them would be 84 bytes a row
+        part = values[at : at + TABLE_ROWS]
+        array[at : at + len(part)] = part.astype(str) if text else part
 
 
 def _put_blocks(group: zarr.Group, name: str, shape: tuple[int, ...], blocks: Blocks) -> None:
