@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,9 +45,10 @@ from scipy import ndimage
 from test_merge_components import tiled
 from test_merge_components import whole as components_of
 
-from tilewright.bank import Bank
+from tilewright.bank import Bank, BankWriter, tile_name
 from tilewright.errors import TilewrightError
-from tilewright.jobs import Group, ImageRef, Recipe, save
+from tilewright.jobs import Group, ImageRef, Job, Recipe, save
+from tilewright.merge.banked import Banked as BankedTiles
 from tilewright.merge.blend import axis_weights
 from tilewright.merge.labels import OWNER, Resolved, link
 from tilewright.merge.seam import SeamMeter
@@ -54,6 +56,7 @@ from tilewright.merge.stores import check_banks, merge_group
 from tilewright.spec import ModelSpec, TileSpec
 from tilewright.store import StoreWriter, label_dtype
 from tilewright.tiling import Grid, Tile, TileAxis
+from tilewright.worker import Notes, header
 
 Array = np.ndarray[Any, Any]
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -443,6 +446,28 @@ def peak_mb(folder: Path, side: int) -> int:
     words = [sys.executable, str(ROOT / "tests" / "lattice.py"), str(folder), str(side)]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True, timeout=200)
     return int(done.stdout)
+
+
+def test_i9_of_a_tile_that_is_not_read_next_to_nothing_is_held(tmp_path: Path) -> None:
+    """An image may have a million tiles, and each process opens all banks."""
+    grid, n = Grid((TileAxis(8), TileAxis(8)), (8 * 40, 8 * 50)), 2000
+    with BankWriter(tmp_path / "0.bank") as writer:
+        for tile in range(n):
+            for what in ("labels", "objects"):
+                writer.put(tile_name("i000", 0, tile, what), np.full((8, 8), tile % 7))
+        about = header(
+            Job("group", 0, (), (("i000", 0, n),)), recipe_of(spec_of("2d")), "", Notes()
+        )
+        writer.close(about)
+    tracemalloc.start()
+    banked = BankedTiles("i000", grid, [Bank(tmp_path / "0.bank")])
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 300 * n
+    assert banked.numbers.tolist() == list(range(n))
+    assert (banked.labels(0, 1234) == 1234 % 7).all()
+    with pytest.raises(TilewrightError, match="Tile 0 of plane 1 is in no bank"):
+        banked.labels(1, 0)
 
 
 # --- I10: weights add to 1 -----------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import zipfile
 import zlib
@@ -25,7 +26,12 @@ HEADER = "header.json"
 SAYS = {"group": str, "job": int, "recipe": str, "weights": str, "images": list, "parts": list}
 SAYS |= {"failures": dict, "left_out": dict, "skipped": dict}
 """What every header says, and as which kind of value."""
-DAMAGED = (KeyError, ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+ENTRY = ("header_offset", "compress_size", "file_size", "CRC", "compress_type", "flag_bits")
+"""What finds and reads an array in its zip."""
+DAMAGED = (
+    KeyError, ValueError, EOFError, OSError, RuntimeError, OverflowError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 """What reading a bank raises where its bytes are not what was written."""
 
 
@@ -94,25 +100,41 @@ class Bank:
         self.path = path
         with self._reading("its end or its header"):
             self._zip = zipfile.ZipFile(path)
-            self._names = set(self._zip.namelist())
             self.header: dict[str, Any] = json.loads(self._zip.read(HEADER))
+            self._names, self._entries = _index(self._zip)
         lacks = [k for k, kind in SAYS.items() if not isinstance(self._said(k), kind)]
         if lacks:
             raise self._damaged(f"its header says no {', '.join(lacks)}")
 
     def __contains__(self, name: str) -> bool:
-        return f"{name}.npy" in self._names
+        return self._place(f"{name}.npy") is not None
 
     def names(self, start: str) -> list[str]:
         """Names of the arrays that begin with `start`, sorted."""
-        found = (n.removesuffix(".npy") for n in self._names if n.startswith(start))
-        return sorted(found)
+        begin = start.encode()
+        after = self._names[np.searchsorted(self._names, begin) :].tolist()
+        found = itertools.takewhile(lambda name: name.startswith(begin), after)
+        return [name.decode().removesuffix(".npy") for name in found]
 
     def get(self, name: str) -> Array:
         """The array put under `name`."""
         with self._reading(f"its array {name}"):
-            buffer = io.BytesIO(self._zip.read(f"{name}.npy"))
+            buffer = io.BytesIO(self._zip.read(self._entry(f"{name}.npy")))
             return np.lib.format.read_array(buffer, allow_pickle=False)
+
+    def _place(self, name: str) -> int | None:
+        key = name.encode()
+        at = int(np.searchsorted(self._names, key))
+        return at if at < len(self._names) and self._names[at] == key else None
+
+    def _entry(self, name: str) -> zipfile.ZipInfo:
+        at = self._place(name)
+        if at is None:
+            raise KeyError(name)
+        entry = zipfile.ZipInfo(name)
+        for field, value in zip(ENTRY, self._entries[at].tolist(), strict=True):
+            setattr(entry, field, value)
+        return entry
 
     def _said(self, key: str) -> Any:
         return self.header.get(key) if isinstance(self.header, dict) else None
@@ -132,6 +154,19 @@ class Bank:
             fix=f"Delete {self.path.resolve()} and run again: its job is then done anew.",
             code=UNAVAILABLE,
         )
+
+
+def _index(file: zipfile.ZipFile) -> tuple[Array, Array]:
+    """A zip's names, sorted, and what is known of each: ``(n,)`` bytes, ``(n, 6)`` int64.
+
+    It forgets its own index, of a kilobyte or more for each name: an image has many tiles.
+    """
+    found = sorted(file.infolist(), key=lambda entry: entry.filename.encode())
+    names = np.array([entry.filename.encode() for entry in found])
+    entries = np.array([[getattr(e, field) for field in ENTRY] for e in found], np.int64)
+    file.filelist.clear()
+    file.NameToInfo.clear()
+    return names, entries
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -35,8 +36,8 @@ class Banked:
     def __init__(self, key: str, grid: Grid, banks: Sequence[Bank]) -> None:
         self._key, self._grid = key, grid
         self._banks = banks
-        parts = [(b, part) for b in banks for part in b.header["parts"] if part[0] == key]
-        self._bank = {n: bank for bank, (_, start, stop) in parts for n in range(start, stop)}
+        parts = [(a, b, bank) for bank in banks for k, a, b in bank.header["parts"] if k == key]
+        self._parts = sorted(parts, key=lambda part: part[:2])  # of tiles a to b
         self._skipped = {n for b in banks for n in b.header["skipped"].get(key, [])}
 
     @property
@@ -47,7 +48,8 @@ class Banked:
     @property
     def numbers(self) -> Array:
         """The numbers, over all planes, of the tiles that were predicted; (n,) int64, ascending."""
-        return np.array(sorted(self._bank.keys() - self._skipped), np.int64)
+        found = [np.arange(start, stop) for start, stop, _ in self._parts]
+        return np.setdiff1d(np.concatenate([np.zeros(0, np.int64), *found]), list(self._skipped))
 
     @property
     def map(self) -> dict[str, Any] | None:
@@ -122,9 +124,10 @@ class Banked:
         number = plane * len(self._grid) + tile
         if number in self._skipped:
             return None
-        if number not in self._bank:
+        at = bisect_right(self._parts, number, key=lambda part: part[0]) - 1
+        if at < 0 or number >= self._parts[at][1]:
             raise self._lost(number)
-        return self._bank[number].get(tile_name(self._key, plane, tile, what))
+        return self._parts[at][2].get(tile_name(self._key, plane, tile, what))
 
     def _lost(self, number: int) -> TilewrightError:
         plane, tile = divmod(number, len(self._grid))
