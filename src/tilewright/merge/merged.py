@@ -104,7 +104,7 @@ class Merged:
             counted = self._crew.map(count_slab, stacks)
             linked = join_slices(own, counted, self._desk.merge["min_iou"])
             found += [np.where(ids > 0, ids + last, 0) for ids in linked]
-            last = max(int(ids.max()) for ids in found)
+            last = max(last, *(int(ids.max()) for ids in found[start:]))
         return found
 
     def _shown(self, painting: Painting, name: str) -> Painting | Stored:
