@@ -115,6 +115,16 @@ def test_what_nextflow_reads_itself_is_checked_before_it_starts(here: Path, valu
     assert not (here / "results").exists()
 
 
+@pytest.mark.parametrize("option", ["--outdir", "--work_dir"])
+@pytest.mark.parametrize("name", ["a\nb", "of $USER"])
+def test_a_folder_that_nextflow_takes_for_something_else_is_refused(
+    here: Path, option: str, name: str
+) -> None:
+    done = call("run", "--input", "in", option, here / name)
+    assert f"Nextflow can't work in the folder '{here}" in str(done.exception)
+    assert list(here.iterdir()) == []
+
+
 def test_help_of_a_benchmark_is_its_own_and_of_bench_ours() -> None:
     assert "Each benchmark has options of its own." in call("bench", "--help").stdout
 

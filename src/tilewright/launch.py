@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -48,6 +49,8 @@ def pipeline(
     outdir = Path(stated.setdefault("outdir", str(Path("results").absolute())))
     inside = outdir / ".tilewright"
     work = Path(work_dir).absolute() if work_dir else inside / "work"
+    for folder in (inside, work):
+        check_folder(folder)
     notes = inside / "progress"
     command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
     command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
@@ -104,6 +107,22 @@ def _writing(outdir: Path) -> Iterator[None]:
             fix="Choose another folder.",
             code=USAGE,
         ) from None
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that Nextflow can't work in: of a path, it leaves ``$`` and new lines bare.
+
+    Raises
+    ------
+    TilewrightError
+        Naming it (2).
+    """
+    if re.search(r"\n|\$\w", str(folder)):
+        raise TilewrightError(
+            f"Nextflow can't work in the folder {str(folder)!r}.",
+            fix="Choose a path without a new line, and without $ before a letter or digit.",
+            code=USAGE,
+        )
 
 
 def where(profile: str | None, configs: tuple[str, ...]) -> tuple[str | None, list[str]]:
