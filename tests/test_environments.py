@@ -262,6 +262,22 @@ def test_another_hosts_lock_is_taken_only_when_it_has_been_silent(
     owner.join()
 
 
+def test_an_owner_goes_on_giving_signs_of_life_after_its_disk_was_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inplace, "BEAT", 0.01)
+    with inplace.locked(tmp_path / "x.lock", quiet) as owner:
+        away = tmp_path / "away"
+        owner.file.rename(away)
+        time.sleep(0.2)
+        os.utime(away, (1, 1))
+        away.rename(owner.file)
+        stop = time.monotonic() + 20
+        while owner.file.stat().st_mtime < 2 and time.monotonic() < stop:
+            time.sleep(0.01)
+        assert owner.file.stat().st_mtime > 2
+
+
 def test_who_lost_its_lock_does_not_write_the_marker(tmp_path: Path) -> None:
     def make(owner: inplace.Owner) -> None:
         (tmp_path / "x").mkdir()

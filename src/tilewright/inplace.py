@@ -59,8 +59,8 @@ class Owner:
 
     def beat(self) -> None:
         """Give a sign of life every few seconds until told to stop."""
-        with contextlib.suppress(OSError):
-            while not self.stopped.wait(BEAT):
+        while not self.stopped.wait(BEAT):
+            with contextlib.suppress(OSError):  # NFS may be away for a moment
                 os.utime(self.file)
 
 
