@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tilewright import cli, environments, inplace
+from tilewright.launch import alone
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +60,7 @@ def test_a_finished_runs_work_is_shown_and_then_deleted(outdir: Path) -> None:
     assert "nobody is there to ask. Say --yes." in problem(asked)
     assert (work / "ab" / "cdef" / "a.bank").is_file()
     assert clean(outdir, "--yes").exit_code == 0
-    assert sorted(p.name for p in (outdir / ".tilewright").iterdir()) == ["nextflow.log"]
+    assert sorted(p.name for p in (outdir / ".tilewright").iterdir()) == ["lock", "nextflow.log"]
     assert (outdir / "a" / "x.zarr" / "zarr.json").is_file()
     assert clean(outdir, "--yes").output == "There is nothing to delete.\n"
 
@@ -116,6 +117,13 @@ def test_a_run_that_goes_on_is_not_disturbed(outdir: Path) -> None:
         holder.communicate(b"\n")
     assert "still goes on" in problem(done)
     assert (outdir / ".tilewright" / "work").is_dir()
+
+
+def test_no_run_is_cleaned_while_it_begins(outdir: Path) -> None:
+    with alone(outdir):
+        assert "still goes on" in problem(clean(outdir, "--yes"))
+    assert (outdir / ".tilewright" / "work").is_dir()
+    assert clean(outdir, "--yes").exit_code == 0
 
 
 def test_half_built_environments_go_and_others_stay(home: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import click
 
 from . import environments, inplace, orphans
 from .errors import UNAVAILABLE, USAGE, TilewrightError
-from .launch import EXIT_CODES, is_published
+from .launch import EXIT_CODES, alone, is_published
 
 CACHES = {
     "headers": "headers of images",
@@ -65,6 +66,15 @@ def clean(outdirs: tuple[str, ...], env_root: str | None, jobs: bool, yes: bool)
         cancel(folders, yes)
         return
     root = Path(env_root).absolute() if env_root else environments.default_root()
+    with ExitStack() as held:  # so that no run begins while the user thinks
+        for folder in folders:
+            if launched(folder) != folder:
+                held.enter_context(alone(folder))
+        _clean(folders, root, yes)
+
+
+def _clean(folders: list[Path], root: Path, yes: bool) -> None:
+    """Show, ask and delete."""
     rests = [*works(folders), *half_built(root), *caches(root)]
     if not rests:
         click.echo("There is nothing to delete.")
