@@ -208,3 +208,11 @@ def test_a_disk_that_refuses_another_process_is_the_same_sentence(tmp_path: Path
                 made.handle().write, next(made.blocks()), np.ones((30, 20), np.uint8)
             ).result()
         assert caught.value.code == 69
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"])
+def test_means_of_whole_numbers_are_rounded_half_up_whatever_their_type(kind: str) -> None:
+    big = np.iinfo(kind).max // 4 - 1
+    found = halve(np.array([[0, 1, big, big], [0, 1, big, big + 1]], kind), "mean", (True, True))
+    assert found.dtype == kind
+    assert found.tolist() == [[1, big]]

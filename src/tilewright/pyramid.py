@@ -416,7 +416,9 @@ def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """A type that holds the sum of eight."""
     if dtype.kind == "f":
         return np.promote_types(dtype, np.float32)
-    return np.promote_types(dtype, np.int32 if dtype.itemsize <= 2 else np.int64)
+    if dtype.itemsize <= 2:
+        return np.promote_types(dtype, np.int32)
+    return np.dtype(np.uint64 if dtype.kind == "u" else np.int64)  # numpy's own choice is a float
 
 
 def _window(values: Array, rgb: bool) -> dict[str, float]:
