@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,25 @@ def test_what_a_process_refuses_is_said_as_it_says_it(tmp_path: Path) -> None:
     ):
         found.extend(crew.map(refused, range(20)))
     assert error.value.code == UNAVAILABLE
+
+
+class OddError(Exception):
+    """One that can be pickled and not read again."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def odd(_: Path, number: int) -> int:
+    if number == 3:
+        raise OddError("a", "bug")
+    return number
+
+
+def test_a_bug_that_cannot_be_handed_on_is_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None:
+    with Crew(tmp_path, 2, Path, str(tmp_path)) as crew, pytest.raises(BrokenProcessPool) as error:
+        list(crew.map(odd, range(20)))
+    assert "OddError" in str(error.value.__cause__)
 
 
 def merging(tmp_path: Path, processes: int = 2, **limits: int) -> tuple[list[str], Path]:

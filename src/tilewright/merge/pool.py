@@ -76,6 +76,8 @@ class Crew(Closing, Generic[Desk]):
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
+            if error.__cause__ is not None:  # not ended: it said what can't be read here
+                raise
             raise TilewrightError(
                 "One of MERGE's processes was ended from outside before its work was done, as "
                 "happens when memory runs out.",
