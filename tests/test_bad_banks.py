@@ -209,7 +209,7 @@ def test_the_damaged_array_is_named_with_its_image_and_tile(
     banks: list[Path], tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(banks[1]) as made:
-        entry = made.getinfo("i000/00000/0000004/labels.npy")
+        entry = made.getinfo("i000/00000/0000004/labels.npy.zst")
     data = bytearray(banks[1].read_bytes())
     data[entry.header_offset + 30 + len(entry.filename) + entry.compress_size // 2] ^= 255
     wrong = tmp_path / "wrong.bank"

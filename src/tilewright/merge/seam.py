@@ -178,6 +178,7 @@ def _less_one(counts: tuple[int, ...], k: int) -> tuple[int, ...]:
 def _transitions(labels: Array, k: int) -> tuple[Array, ...]:
     """Where along axis k an object's pixel comes before another object's: indices of the first."""
     before, after = (labels[(slice(None),) * k + (s,)] for s in (slice(-1), slice(1, None)))
-    at = np.nonzero(before != after)  # few pixels
+    changes = before != after  # in few pixels
+    at = np.unravel_index(np.flatnonzero(changes), changes.shape)
     met = (before[at] > 0) & (after[at] > 0)
     return tuple(i[met] for i in at)
