@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -117,9 +118,15 @@ def test_without_a_gpu_none_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_task_that_wants_no_gpu_is_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TILEWRIGHT_DEVICE", raising=False)
-    monkeypatch.setattr(Path, "exists", lambda _path: True)  # as if there were /dev/nvidia0
+    there = ["/dev/nvidia1"]
+    monkeypatch.setattr(
+        Path, "glob", lambda _, kind: (p for p in there if fnmatch(p, f"/dev/{kind}"))
+    )
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("TILEWRIGHT_GPUS", raising=False)
     assert worker.device() == "cuda"
     monkeypatch.setenv("TILEWRIGHT_GPUS", "0")
+    assert worker.device() == "cpu"
+    monkeypatch.delenv("TILEWRIGHT_GPUS")
+    there[:] = ["/dev/nvidiactl", "/dev/null"]
     assert worker.device() == "cpu"

@@ -101,7 +101,8 @@ def device() -> str:
         return asked
     unwanted = os.environ.get("TILEWRIGHT_GPUS") == "0"
     hidden = unwanted or os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    return "cuda" if not hidden and Path("/dev/nvidia0").exists() else "cpu"
+    there = any(Path("/dev").glob("nvidia[0-9]*"))  # a container may have the second one alone
+    return "cuda" if there and not hidden else "cpu"
 
 
 def run_job(
