@@ -45,8 +45,8 @@ class Pieces:
 def pieces(core: Box, classes: Array, connectivity: int) -> Pieces:
     """Label one core by itself."""
     name = NAMES[classes.ndim][connectivity - 1]
-    # cc3d is wrong about some arrays that are not in one piece
-    whole: Any = np.ascontiguousarray(classes)
+    # cc3d is wrong about some arrays that are not in one piece, and takes none that is read-only
+    whole = np.array(classes, order="C")
     found = cc3d.connected_components(whole, connectivity=name)
     return Pieces(core, classes, found)
 
