@@ -253,8 +253,9 @@ def bereft(module_site: Site) -> tuple[Running, dict[str, str]]:
 
 
 def is_down(site: Site, node: str) -> bool:
-    """Whether SLURM has given a node up."""
-    return "down" in site.cluster("sinfo", "-h", "-N", "-p", "cpu", "-n", node, "-o", "%T")
+    """Whether SLURM has given a node up; asked of one node alone, it may tell of an older state."""
+    states = site.cluster("sinfo", "-h", "-N", "-p", "cpu", "-o", "%N %T").splitlines()
+    return f"{node} down" in " ".join(states)
 
 
 def preempt(site: Site, node: str) -> None:
