@@ -60,9 +60,9 @@ def test_a_hole_does_not_count(tmp_path: Path) -> None:
     assert inside.sum() == 4 * 8 - 2 * 2
 
 
-def test_region_and_scale_move_the_mask_with_the_pixels(tmp_path: Path) -> None:
-    ref = masked(geojson(tmp_path, SQUARE), region=(4, 2, 8, 8))
-    inside = Mask(ref, (0.5, 0.5)).inside(((0, 4), (0, 4)))
+def test_origin_and_scale_move_the_mask_with_the_pixels(tmp_path: Path) -> None:
+    ref = masked(geojson(tmp_path, SQUARE))
+    inside = Mask(ref, (0.5, 0.5), (4, 2)).inside(((0, 4), (0, 4)))
     assert np.array_equal(inside, np.repeat([True, True, False, False], 4).reshape(4, 4))
 
 

@@ -53,6 +53,8 @@ class Mask(Closing):
         An image with a mask.
     scale
         Model pixels per level-0 pixel, ``(y, x)``.
+    origin
+        The level-0 pixel ``(y, x)`` at which model pixels begin.
 
     Raises
     ------
@@ -60,10 +62,12 @@ class Mask(Closing):
         When the mask can't be read, has no polygon, or has another shape than its image.
     """
 
-    def __init__(self, ref: ImageRef, scale: tuple[float, float]) -> None:
+    def __init__(
+        self, ref: ImageRef, scale: tuple[float, float], origin: tuple[float, float] = (0, 0)
+    ) -> None:
         path = Path(ref.mask[0]) if ref.mask else Path()
         size = dict(zip(ref.axes, ref.shape, strict=True))
-        self._origin = ref.region[:2] if ref.region else (0, 0)
+        self._origin = origin
         self._scale = scale
         self._extent = (size["Y"], size["X"])
         self._polygons: list[Rings] = []

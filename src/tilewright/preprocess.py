@@ -97,6 +97,7 @@ class TileReader(Closing):
             self._image = opened(ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep)
         try:
             self._check()
+            self._level = [self._size(a) / self._image.size(a) for a in "YX"]
             self._intervals = self._region()
         except TilewrightError:
             self.close()
@@ -126,11 +127,12 @@ class TileReader(Closing):
     @property
     def scale(self) -> tuple[float, float]:
         """Model pixels per level-0 pixel, ``(y, x)``."""
-        y, x = (
-            self._size(a) / self._image.size(a) * f
-            for a, f in zip("YX", self._ref.factor, strict=True)
-        )
-        return y, x
+        return self._level[0] * self._ref.factor[0], self._level[1] * self._ref.factor[1]
+
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Where, in level-0 pixels ``(y, x)``, the first pixel of the level that is read begins."""
+        return self._intervals[0][0] / self._level[0], self._intervals[1][0] / self._level[1]
 
     def read(self, plane: int, window: Box) -> Array:
         """What the model sees in a window of the plane, filled up where the image ends.
@@ -253,8 +255,9 @@ class TileReader(Closing):
         image, ref = self._image, self._ref
         y, x, height, width = ref.region or (0, 0, image.size("Y"), image.size("X"))
         found = []
-        for axis, start, length in (("Y", y, height), ("X", x, width)):
-            scale = self._size(axis) / image.size(axis)
+        for axis, start, length, scale in zip(
+            "YX", (y, x), (height, width), self._level, strict=True
+        ):
             lo = max(0, math.floor(start * scale))
             hi = min(self._size(axis), math.ceil((start + length) * scale))
             if lo >= hi:

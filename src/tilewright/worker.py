@@ -230,7 +230,9 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
         try:
             with (
                 TileReader(images[key], recipe.spec) as reader,
-                Mask(images[key], reader.scale) if images[key].mask else nullcontext() as mask,
+                Mask(images[key], reader.scale, reader.origin)
+                if images[key].mask
+                else nullcontext() as mask,
             ):
                 for number in range(start, stop):
                     if key in notes.failures:  # by what the model made of an earlier tile

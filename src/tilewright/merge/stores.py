@@ -193,8 +193,7 @@ def suited(desk: Desk) -> int:
 
 def placement(ref: ImageRef, reader: TileReader) -> Placement:
     """Where model pixels lie on the image."""
-    origin = ref.region[:2] if ref.region else (0, 0)
-    return Placement(origin, reader.scale, ref.mpp, ref.z_um)
+    return Placement(reader.origin, reader.scale, ref.mpp, ref.z_um)
 
 
 def visited(reader: TileReader, banked: Banked) -> dict[str, Any]:
