@@ -19,7 +19,7 @@ from oracle import (
     whole,
 )
 
-from tilewright.merge.groups import Edges
+from tilewright.merge.groups import Edges, Match
 from tilewright.merge.labels import link, pairs, resolve
 from tilewright.merge.objects import AREA, BOX, CORE
 from tilewright.tiling import Grid, TileAxis
@@ -95,7 +95,7 @@ def test_a_million_objects_are_resolved_without_their_pixels() -> None:
     tables = [np.zeros((2000, BOX + 4), np.int64) for _ in range(500)]
     for table in tables:
         table[:, AREA], table[:, CORE] = 10, 10
-    pair = (np.array([2000]), np.array([1]), np.array([0.9]))
+    pair = Match(np.array([2000]), np.array([1]), np.array([0.9]))
     edges = Edges.of([(i, i + 1, pair) for i in range(499)], tables)
     grid = Grid((TileAxis(1), TileAxis(1)), (1, 500))
     resolved = resolve(grid, tables, edges)

@@ -6,14 +6,36 @@ Two uncut objects of one tile are two objects, whatever links them: they never s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 Array = np.ndarray[Any, Any]
+NOTHING = np.zeros((2, 0), np.uint32)
+
+
+class Match(NamedTuple):
+    """What the objects of two tiles, a and b, are to each other.
+
+    Parameters
+    ----------
+    a, b
+        (n,) int64, local ids: pairs that are one object.
+    weight
+        (n,) float64, how sure that is.
+    under_a, under_b
+        (2, n) uint32: local ids that share pixels with the other tile's but aren't one with them,
+        and how many pixels each.
+    """
+
+    a: Array
+    b: Array
+    weight: Array
+    under_a: Array = NOTHING
+    under_b: Array = NOTHING
 
 
 @dataclass(frozen=True)
@@ -26,29 +48,32 @@ class Edges:
         (n, 2) int64, rows of the concatenated object tables, the first tile's object first.
     weight
         (n,) float64, how strong, 0 to 1.
+    under
+        (objects,) int64, pixels of each that other tiles give to objects it isn't one with,
+        added up over those tiles; none where nothing is painted.
     """
 
     nodes: Array
     weight: Array
+    under: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
-    def of(
-        cls,
-        pairs: Iterable[tuple[int, int, tuple[Array, Array, Array]]],
-        tables: Sequence[Array],
-    ) -> Edges:
-        """From matches ``(tile a, tile b, (ids a, ids b, weight))`` in any order, a before b."""
+    def of(cls, pairs: Iterable[tuple[int, int, Match]], tables: Sequence[Array]) -> Edges:
+        """From ``(tile a, tile b, what they are to each other)`` in any order, a before b."""
         first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
         nodes, weights = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
-        for a, b, (ids_a, ids_b, weight) in pairs:
-            nodes.append(np.stack([first[a] + ids_a - 1, first[b] + ids_b - 1], axis=1))
-            weights.append(weight)
-        return cls(np.concatenate(nodes), np.concatenate(weights)).sorted()
+        under = np.zeros(first[-1], np.int64)
+        for a, b, found in pairs:
+            nodes.append(np.stack([first[a] + found.a - 1, first[b] + found.b - 1], axis=1))
+            weights.append(found.weight)
+            for tile, (ids, pixels) in ((a, found.under_a), (b, found.under_b)):
+                under[first[tile] + ids - 1] += pixels
+        return cls(np.concatenate(nodes), np.concatenate(weights), under).sorted()
 
     def sorted(self) -> Edges:
         """Strongest first; ties by tile and id, which is the order of nodes."""
         order = np.lexsort((self.nodes[:, 1], self.nodes[:, 0], -self.weight))
-        return Edges(self.nodes[order], self.weight[order])
+        return Edges(self.nodes[order], self.weight[order], self.under)
 
 
 def unite(edges: Edges, first: Array, uncut: Array) -> Array:

@@ -19,8 +19,8 @@ import numpy as np
 
 from tilewright.tiling import Box, Grid, Tile, shared
 
-from .groups import Edges, unite
-from .objects import AREA, CORE, CUT, counts, crop, rim, row, rows, tally
+from .groups import Edges, Match, unite
+from .objects import AREA, CORE, CUT, counts, crop, row, rows, summed, tally
 
 Array = np.ndarray[Any, Any]
 ReadLabels = Callable[[int], Array]
@@ -29,13 +29,18 @@ ReadLabels = Callable[[int], Array]
 SAME = 0.25  # least IoU of two whole views of one object
 PIECES = 0.4  # least mean share of two views of an object that a tile cuts
 BRANCH = 0.75  # least share of a branch of an object that a tile sees in several pieces
+HIDDEN = 0.5  # least share of an object that others might cover, for it to be pinned
 
-Pair = tuple[int, int, tuple[Array, Array, Array]]
+Pair = tuple[int, int, Match]
 """Two tiles, the first before the second, and what `match` gives of them."""
 
-DROPPED, MATCHED, PART, OWNER = 0, 1, 2, 3
-"""Roles. An `OWNER` paints its group; a `PART` paints its own core, in a group that no tile saw
-whole; a `MATCHED` object is painted by its group's owner; a `DROPPED` one is of no group."""
+DROPPED, MATCHED, PART, OWNER, PINNED_PART, PINNED_OWNER = range(6)
+"""Roles. An `OWNER` paints its group, whole; a `PART` paints its own core, in a group that no tile
+saw whole; a pinned one paints its core before all others, which might leave nothing of it. A
+`MATCHED` object is painted by its group's owner; a `DROPPED` one is of no group."""
+
+PASSES = (False, PINNED_PART, PINNED_OWNER), (True, OWNER, PINNED_OWNER), (False, PART)
+"""Who paints in turn, and whether all that they are, or their own core."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class View:
         return counts(crop(self.labels, self.box, part), n)
 
 
-def match(a: View, b: View, min_iou: float = SAME) -> tuple[Array, Array, Array]:
+def match(a: View, b: View, min_iou: float = SAME) -> Match:
     """Pairs of objects of two tiles that are views of one object.
 
     Over the region both tiles keep, m is the pixels two objects share, A' and B' their areas
@@ -68,12 +73,7 @@ def match(a: View, b: View, min_iou: float = SAME) -> tuple[Array, Array, Array]
     - one is cut, both have pixels in both cores, one is the other's best, and
       max(m/A', m/B') >= 0.75.
 
-    Returns
-    -------
-    a, b
-        (n,) int64, local ids.
-    weight
-        (n,) float64, the measure by which the pair was joined (the first above that holds).
+    The weight is the measure by which a pair was joined, the first above that holds.
     """
     ids_a, ids_b, m = _overlaps(a, b)
     both = shared(a.tile.valid, b.tile.valid)
@@ -95,8 +95,9 @@ def match(a: View, b: View, min_iou: float = SAME) -> tuple[Array, Array, Array]
         [iou, mean, most],
         0.0,
     )
-    joined = weight > 0
-    return ids_a[joined], ids_b[joined], weight[joined]
+    joined, apart = weight > 0, weight == 0
+    under = (np.array(summed(ids[apart], m[apart]), np.uint32) for ids in (ids_a, ids_b))
+    return Match(ids_a[joined], ids_b[joined], weight[joined], *under)
 
 
 def _overlaps(a: View, b: View) -> tuple[Array, Array, Array]:
@@ -191,6 +192,7 @@ def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
     group without one is painted by all its members, each in its own core. A lone uncut object
     with under half its area in its core is dropped: another tile should have seen it. So is a
     group without a painter that has core pixels: the tile that owns its place saw nothing. So
+    every group has a painter with pixels to paint, and one that others might cover is pinned:
     every id has pixels. Ids are 1..N in the order of each group's first member.
     """
     first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
@@ -214,9 +216,22 @@ def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
     ids[~kept[root]] = 0
     role = np.full(len(root), PART, np.uint8)
     role[owned[root]] = OWNER
+    role[_coverable(tables, edges, root, role)] += PINNED_PART - PART
     role[~paints] = MATCHED
     role[ids == 0] = DROPPED
     return Resolved(grid, first, ids, role, count)
+
+
+def _coverable(tables: Sequence[Array], edges: Edges, root: Array, role: Array) -> Array:
+    """Which objects others might hide: half of what they would paint is others', say other tiles.
+
+    Too many rather than too few: what two tiles say of one pixel counts twice, and of a pair that
+    matched but may not be one, both are hidden. Others are sure to keep pixels.
+    """
+    paint = np.where(role == OWNER, _column(tables, AREA), _column(tables, CORE))
+    found = edges.under >= paint * HIDDEN
+    found[edges.nodes[root[edges.nodes[:, 0]] != root[edges.nodes[:, 1]]]] = True
+    return np.asarray(found)
 
 
 def _column(tables: Sequence[Array], column: int) -> Array:
@@ -242,7 +257,7 @@ class Resolved:
     ids
         (objects,) global ids 1..count, 0 where dropped; `dtype` is theirs, the smallest there is.
     role
-        (objects,) uint8: `DROPPED`, `MATCHED`, `PART` or `OWNER`.
+        (objects,) uint8, from `DROPPED` to `PINNED_OWNER`.
     count
         Objects in the merged image; each has at least one pixel.
     """
@@ -267,9 +282,10 @@ class Resolved:
     def compose(self, box: Box, read_labels: ReadLabels) -> Array:
         """Global labels of a box of the plane.
 
-        First each core is painted by its own tile's owners and parts; then owners, in tile
-        order, fill background in their neighbours' cores. A pixel's label doesn't depend on the
-        box it is asked for in.
+        Each pixel is the first's who paints it: first pinned objects, each in its own tile's
+        core; then owners, whole, in tile order, so that the border of two objects is one tile's
+        along its whole length; then parts, each in its own core. A pixel's label doesn't depend
+        on the box it is asked for in.
 
         Parameters
         ----------
@@ -287,25 +303,11 @@ class Resolved:
                 assert part is not None  # noqa: S101 - `meeting` says so
                 labels = crop(read_labels(i), tile.valid, part).copy()  # not the whole tile
                 seen.append((tile, part, labels))
-                self._paint_core(canvas, box, tile, part, labels)
-        for tile, part, labels in seen:
-            self._fill_background(canvas, box, tile, part, labels)
+        for whole, *roles in PASSES:
+            for tile, part, labels in seen:
+                mine = part if whole else shared(tile.core, part)
+                lut = self.lut(tile.index, *roles)
+                if mine is not None and lut.any():
+                    own = crop(canvas, box, mine)
+                    np.copyto(own, lut[crop(labels, part, mine)], where=own == 0)
         return canvas
-
-    def _paint_core(self, canvas: Array, box: Box, tile: Tile, part: Box, labels: Array) -> None:
-        core = shared(tile.core, part)
-        if core is not None:
-            lut = self.lut(tile.index, OWNER, PART)
-            crop(canvas, box, core)[...] = lut[crop(labels, part, core)]
-
-    def _fill_background(
-        self, canvas: Array, box: Box, tile: Tile, part: Box, labels: Array
-    ) -> None:
-        """Outside the core: inside it, owners have painted already."""
-        lut = self.lut(tile.index, OWNER)
-        for side in rim(tile.valid, tile.core):
-            strip = shared(side, part)
-            if strip is not None:
-                own = crop(canvas, box, strip)
-                free = own == 0
-                own[free] = lut[crop(labels, part, strip)[free]]

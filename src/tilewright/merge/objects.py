@@ -5,7 +5,7 @@ The worker calls `prepare` on what a model returns; `labels` matches and paints 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cc3d
@@ -96,14 +96,6 @@ def rows(grid: Grid) -> int:
     return len(grid) // grid.counts[-1]
 
 
-def rim(outer: Box, inner: Box) -> Iterator[Box]:
-    """What of a box is outside a box in it, as boxes that don't meet."""
-    for k, ((start, stop), (first, last)) in enumerate(zip(outer, inner, strict=True)):
-        for side in ((start, first), (last, stop)):
-            if side[0] < side[1]:
-                yield (*inner[:k], side, *outer[k + 1 :])
-
-
 def tally(values: Array) -> tuple[Array, Array]:
     """Distinct values, ascending, and how often each is there: as `numpy.unique`.
 
@@ -112,9 +104,13 @@ def tally(values: Array) -> tuple[Array, Array]:
     if not len(values):
         return values, np.zeros(0, np.int64)
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
-    found, place = np.unique(values[starts], return_inverse=True)
-    lengths = np.diff(starts, append=len(values))
-    return found, np.bincount(place, lengths, len(found)).astype(np.int64)
+    return summed(values[starts], np.diff(starts, append=len(values)))
+
+
+def summed(values: Array, amounts: Array) -> tuple[Array, Array]:
+    """Distinct values, ascending, and the sum of the amounts of each."""
+    found, place = np.unique(values, return_inverse=True)
+    return found, np.bincount(place, amounts, len(found)).astype(np.int64)
 
 
 def counts(labels: Array, n: int) -> Array:

@@ -16,7 +16,7 @@ from tilewright.tiling import Box
 
 from .groups import Edges, unite
 from .labels import SAME, best
-from .objects import tally
+from .objects import summed, tally
 
 Array = np.ndarray[Any, Any]
 ReadSlice = Callable[[int, Box], Array]
@@ -111,6 +111,5 @@ def _added(parts: Sequence[Areas]) -> Areas:
     if len(parts) == 1:
         return parts[0]
     values = np.concatenate([np.zeros(0, np.int64), *(v for v, _ in parts)])
-    found, place = np.unique(values, return_inverse=True)
     n = np.concatenate([np.zeros(0, np.int64), *(n for _, n in parts)])
-    return found, np.bincount(place, n, len(found)).astype(np.int64)
+    return summed(values, n)
