@@ -61,6 +61,7 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
     if merged.measure is None:
         made = {"axes": axes, "shape": shape, "stride": 1, "dtype": merged.dtype.name}
         return Written({"map": made}, merged)
+    scene.crew.close()  # what its processes hold is room for the table
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     store.table(scene.group.task, table)
     facts = merged.facts() | {"objects": len(table.obs["id"])}
