@@ -523,6 +523,7 @@ def test_weights_are_fetched_ahead_of_every_version(
         "toy everything: nothing to fetch",
         f"toy-split everything: {kept_in}/{SHA}/toy.bin",
         "toy-scaled everything: nothing to fetch",
+        "toy-volume everything: nothing to fetch",
     ]
 
 
@@ -532,7 +533,7 @@ def test_what_can_not_be_fetched_ahead_is_named_when_the_rest_is_here(
     more = site(tmp_path / "site", "/nowhere/toy.bin")
     words = ["fetch", "toy", "--manifests", str(more), "--weights_dir", str(kept_in)]
     done = CliRunner().invoke(cli.main, words)
-    assert done.stdout.splitlines()[-1] == "toy-scaled everything: nothing to fetch"
+    assert done.stdout.splitlines()[-1] == "toy-volume everything: nothing to fetch"
     assert isinstance(done.exception, TilewrightError)
     assert done.exception.code == 69
     assert "toy-split can't be had from any place: /nowhere/toy.bin (there is" in str(
