@@ -205,9 +205,14 @@ def tile_name(image: str, plane: int, tile: int, what: str) -> str:
     return f"{image}/{plane:05d}/{tile:07d}/{what}"
 
 
+def rows_start(image: str) -> str:
+    """How the names of all of an image's vectors begin."""
+    return f"{image}/rows/"
+
+
 def rows_name(image: str, first: int) -> str:
     """Where a run of tiles' vectors is: `first` is its first tile's number, over all planes."""
-    return f"{image}/rows/{first:010d}"
+    return f"{rows_start(image)}{first:010d}"
 
 
 def check_shape(found: tuple[int, ...], first: tuple[int, ...] | None) -> None:

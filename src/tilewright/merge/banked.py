@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.bank import Bank, check_shape, rows_name, tile_name
+from tilewright.bank import Bank, check_shape, rows_start, tile_name
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.preprocess import TileReader
 from tilewright.store import Slices
@@ -66,7 +66,7 @@ class Banked:
     def vector_shape(self) -> tuple[int, ...] | None:
         """Of one tile's vector, (D,), or its tokens, (T, D); None where none was predicted."""
         for bank in self._banks:
-            for name in bank.names(rows_name(self._key, 0)[:-10]):
+            for name in bank.names(rows_start(self._key)):
                 if name.endswith("/vectors"):
                     return tuple(bank.get(name).shape[1:])
         return None
@@ -107,7 +107,7 @@ class Banked:
         """
         wanted, seen = self.numbers, 0
         for bank in self._banks:
-            for name in bank.names(rows_name(self._key, 0)[:-10]):
+            for name in bank.names(rows_start(self._key)):
                 where, _, what = name.rpartition("/")
                 if what == "numbers":
                     numbers = bank.get(name)
