@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
@@ -90,7 +91,7 @@ class Crew(Closing, Generic[Desk]):
 
     def each(self, function: Callable[[Item], None], items: Iterable[Item]) -> Iterator[None]:
         """Call a function that needs no desk; as `map` does."""
-        return self.map(_Alone(function), items)
+        return self.map(partial(_alone, function), items)
 
     def close(self) -> None:
         """Wait for what is being done, and end the processes."""
@@ -108,14 +109,9 @@ class Crew(Closing, Generic[Desk]):
         return self._pool
 
 
-class _Alone:
-    """A function that takes no desk, as one that does."""
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function = function
-
-    def __call__(self, _: Any, item: Any) -> Any:
-        return self._function(item)
+def _alone(function: Callable[[Item], Result], _: object, item: Item) -> Result:
+    """Call a function that takes no desk."""
+    return function(item)
 
 
 _how: tuple[Callable[..., Any], tuple[object, ...]]
