@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from banking import cut, merge_all, write_banks
+from inprocess import written
 from oracle import dense_cells, same_objects
-from pictures import reference
 from running import level0
 from test_merge_components import whole
 
-from tilewright.jobs import ImageRef
 from tilewright.spec import ModelSpec, TileSpec
 from tilewright.tiling import Grid, Tile
 
@@ -30,12 +28,6 @@ SHAPE = (40, 90, 70)
 
 def spec(kind: str, **merge: Any) -> ModelSpec:
     return ModelSpec("deep", "1", TILES, axes="CZYX", output_kind=kind, merge=merge)  # type: ignore[arg-type]
-
-
-def written(folder: Path, pixels: Array, axes: str) -> ImageRef:
-    tifffile.imwrite(folder / "a.tif", pixels, photometric="minisblack")
-    ref = reference(folder / "a.tif", pixels, axes)
-    return ImageRef(**{**vars(ref), "key": "i000", "id": "a"})
 
 
 def merged(folder: Path, truth: Array, spec: ModelSpec) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from pictures import reference
+from inprocess import written
 from running import are_the_same_objects, level0
 from test_merge_components import whole
 from test_merge_slices import balls
@@ -31,12 +31,6 @@ TILES = TileSpec({"y": 48, "x": 40}, band={"y": 6, "x": 4}, context={"y": 3, "x"
 
 def spec(kind: str, tiles: TileSpec = TILES, **merge: Any) -> ModelSpec:
     return ModelSpec("policy", "1", tiles, output_kind=kind, merge=merge, batch_size=4)  # type: ignore[arg-type]
-
-
-def written(folder: Path, pixels: Array, axes: str = "YX", **more: Any) -> ImageRef:
-    tifffile.imwrite(folder / "a.tif", pixels, photometric="minisblack")
-    ref = reference(folder / "a.tif", pixels, axes)
-    return ImageRef(**{**vars(ref), "key": "i000", "id": "a", **more})
 
 
 def merged(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str, min_iou: float = 0.25) -> Path:

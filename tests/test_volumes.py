@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from inprocess import written
 from pictures import write_ome_zarr
 from running import are_the_same_objects, level0
 from scipy import ndimage
 from skimage.measure import regionprops
-from test_merge_policies import merged, written
+from test_merge_policies import merged
 from toy import start_with
 
 import tilewright
