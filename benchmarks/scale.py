@@ -177,7 +177,7 @@ def bank_job(case: Case, wobble: float, recipe: Recipe, folder: Path, job: Job) 
             tile = case.grid.tile(index)
             labels, owners = case.scene.seen(tile.window, index, wobble)
             labels, objects = prepare(labels, tile, case.grid)
-            writer.put(tile_name(key, 0, index, "labels"), labels)
+            writer.put_slabs(tile_name(key, 0, index, "labels"), labels)
             writer.put(tile_name(key, 0, index, "objects"), objects)
             found.append(owners[owners > 0])
         writer.close({**header(job, recipe, "", Notes()), "map": None, "classes": {}})
@@ -235,7 +235,7 @@ def compare(peers: list[str], case: Case, folder: Path, labels: zarr.Array[Any])
     """Run peers' rules on the same tiles, unpacked on disk; MERGE had to unpack them."""
     banks = [Bank(p) for p in sorted((folder / "banks").iterdir())]
     tiles = (
-        bank.get(tile_name("i000", 0, index, "labels"))
+        bank.joined(tile_name("i000", 0, index, "labels"))
         for bank in banks
         for _, first, stop in bank.header["parts"]
         for index in range(first, stop)

@@ -465,9 +465,9 @@ def test_i9_of_a_tile_that_is_not_read_next_to_nothing_is_held(tmp_path: Path) -
     tracemalloc.stop()
     assert held < 300 * n
     assert banked.numbers.tolist() == list(range(n))
-    assert (banked.labels(0, 1234) == 1234 % 7).all()
+    assert (banked.labels(0, 1234, 0) == 1234 % 7).all()
     with pytest.raises(TilewrightError, match="Tile 0 of plane 1 is in no bank"):
-        banked.labels(1, 0)
+        banked.labels(1, 0, 0)
 
 
 # --- I10: weights add to 1 -----------------

@@ -275,14 +275,14 @@ def test_a_deep_stack_reads_each_tile_a_few_times(
     reads: Counter[tuple[int, int]] = Counter()
     read = Banked.labels
 
-    def counted(banked: Banked, plane: int, tile: int) -> Array:
+    def counted(banked: Banked, plane: int, tile: int, slab: int) -> Array:
         reads[plane, tile] += 1
-        return read(banked, plane, tile)
+        return read(banked, plane, tile, slab)
 
     monkeypatch.setattr(Banked, "labels", counted)
     source = Source(ref, made, tuple(banks), {**dict(made.merge or {}), "min_iou": 0.25})
     with Desk(source) as desk, Crew(desk, 1, Desk, source) as crew:
-        monkeypatch.setattr(desk._tiles, "_room", 40 * 96 * 96)  # two slices' tiles, not eight
+        monkeypatch.setattr(desk._slabs, "_room", 40 * 96 * 96)  # two slices' tiles, not eight
         merged = Merged(desk, crew, tmp_path / "scratch")
         assert len(reads) == 8 * len(desk.grid) == 8 * 25
     assert max(reads.values()) <= 3

@@ -21,6 +21,7 @@ import numpy as np
 from numcodecs import zstd  # type: ignore[import-untyped]
 
 from .errors import UNAVAILABLE, TilewrightError
+from .slabs import cut
 
 Array = np.ndarray[Any, Any]
 HEADER = "header.json"
@@ -61,6 +62,11 @@ class BankWriter:
             self._write(name + PACKED, zstd.compress(buffer.getbuffer(), 1))
         else:
             self._write(name + PLAIN, buffer.getvalue())
+
+    def put_slabs(self, name: str, array: Array) -> None:
+        """Add one array whose slabs can be read one by one."""
+        for number, slab in enumerate(cut(array)):
+            self.put(slab_name(name, number), slab)
 
     def close(self, header: dict[str, Any]) -> None:
         """Add the header and give the file its name."""
@@ -124,6 +130,13 @@ class Bank:
             if self._place(name + PLAIN) is not None:
                 return _array(self._zip.read(self._entry(name + PLAIN)))
             return _array(zstd.decompress(self._zip.read(self._entry(name + PACKED))))
+
+    def joined(self, name: str) -> Array:
+        """All slabs of the array put under `name`, as one."""
+        slabs = [self.get(name)]
+        while (after := slab_name(name, len(slabs))) in self:
+            slabs.append(self.get(after))
+        return np.concatenate(slabs)
 
     def _place(self, name: str) -> int | None:
         key = name.encode()
@@ -203,6 +216,11 @@ def bank_name(group: str, jobs: int, job: int) -> str:
 def tile_name(image: str, plane: int, tile: int, what: str) -> str:
     """Where a tile's array is: `image` is the image's key in its group."""
     return f"{image}/{plane:05d}/{tile:07d}/{what}"
+
+
+def slab_name(name: str, number: int) -> str:
+    """Where one of an array's slabs is; the first is where an array in one piece would be."""
+    return f"{name}.{number:05d}" if number else name
 
 
 def rows_start(image: str) -> str:

@@ -32,6 +32,7 @@ TILE_CODE = (
     "spec.py",
     "tiling.py",
     "bank.py",
+    "slabs.py",
     "images.py",
     "chunks.py",
     "prep.py",

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.bank import Bank, check_shape, rows_start, tile_name
+from tilewright.bank import Bank, check_shape, rows_start, slab_name, tile_name
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.preprocess import TileReader
+from tilewright.slabs import slab_shape
 from tilewright.store import Slices
 from tilewright.tiling import Box, Grid
 
@@ -71,22 +72,18 @@ class Banked:
                     return tuple(bank.get(name).shape[1:])
         return None
 
-    def labels(self, plane: int, tile: int) -> Array:
-        """A tile's labels on its valid region; none where it was outside the mask."""
-        found = self._get(plane, tile, "labels")
-        shape = [stop - start for start, stop in self._grid.tile(tile).valid]
-        return np.zeros(shape, np.uint8) if found is None else found
+    def labels(self, plane: int, tile: int, slab: int) -> Array:
+        """A slab of a tile's labels on its valid region; none where it was outside the mask."""
+        return self._slab(plane, tile, "labels", self._grid.tile(tile).valid, slab)
 
     def objects(self, plane: int, tile: int) -> Array:
         """A tile's object table."""
         found = self._get(plane, tile, "objects")
         return empty_table(len(self._grid.shape)) if found is None else found
 
-    def classes(self, plane: int, tile: int) -> Array:
-        """A tile's classes on its core; none where it was outside the mask."""
-        found = self._get(plane, tile, "classes")
-        shape = [stop - start for start, stop in self._grid.tile(tile).core]
-        return np.zeros(shape, np.uint8) if found is None else found
+    def classes(self, plane: int, tile: int, slab: int) -> Array:
+        """A slab of a tile's classes on its core; none where it was outside the mask."""
+        return self._slab(plane, tile, "classes", self._grid.tile(tile).core, slab)
 
     @property
     def most(self) -> int:
@@ -119,6 +116,11 @@ class Banked:
                     yield found
         if seen != len(wanted):
             raise self._lost(int(wanted[seen]))
+
+    def _slab(self, plane: int, tile: int, what: str, box: Box, slab: int) -> Array:
+        found = self._get(plane, tile, slab_name(what, slab))
+        shape = tuple(stop - start for start, stop in box)
+        return np.zeros(slab_shape(shape, slab), np.uint8) if found is None else found
 
     def _get(self, plane: int, tile: int, what: str) -> Array | None:
         number = plane * len(self._grid) + tile

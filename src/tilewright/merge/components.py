@@ -18,12 +18,13 @@ import numpy as np
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
+from tilewright.slabs import Slabs
 from tilewright.tiling import Box, Grid, shared
 
 from .objects import crop, paint_cores, row, rows
 
 Array = np.ndarray[Any, Any]
-ReadClasses = Callable[[int], Array]
+ReadClasses = Callable[[int], Array | Slabs]
 """The classes of tile number i on its core: integers, 0 is background."""
 
 Touch = tuple[int, int, Array]
@@ -42,13 +43,12 @@ class Pieces:
     labels: Array
 
 
-def pieces(core: Box, classes: Array, connectivity: int) -> Pieces:
+def pieces(core: Box, classes: Array | Slabs, connectivity: int) -> Pieces:
     """Label one core by itself."""
-    name = NAMES[classes.ndim][connectivity - 1]
     # cc3d is wrong about some arrays that are not in one piece, and takes none that is read-only
     whole = np.array(classes, order="C")
-    found = cc3d.connected_components(whole, connectivity=name)
-    return Pieces(core, classes, found)
+    found = cc3d.connected_components(whole, connectivity=NAMES[whole.ndim][connectivity - 1])
+    return Pieces(core, whole, found)
 
 
 def link_components(grid: Grid, read_classes: ReadClasses, connectivity: int = 1) -> Components:
@@ -188,6 +188,6 @@ class Components:
         def ids_of(i: int, part: Box) -> Array:
             lut = np.zeros(self.first[i + 1] - self.first[i] + 1, self.dtype)
             lut[1:] = self.ids[self.first[i] : self.first[i + 1]]
-            return lut[crop(read_pieces(i), self.grid.tile(i).core, part)]
+            return lut.take(crop(read_pieces(i), self.grid.tile(i).core, part))
 
         return paint_cores(self.grid, box, self.dtype, ids_of)

@@ -16,6 +16,7 @@ from tilewright.bank import Bank, open_banks
 from tilewright.closing import Closing
 from tilewright.jobs import ImageRef
 from tilewright.preprocess import TileReader
+from tilewright.slabs import Slabs
 from tilewright.spec import ModelSpec
 from tilewright.tiling import Box
 
@@ -56,15 +57,16 @@ class Desk(Closing):
         self.grid = self.reader.grid
         opened = open_banks(source.banks) if banks is None else banks
         self.banked = Banked(source.ref.key, self.grid, opened)
-        found = self.banked.labels if self.merge["policy"] == "match" else self.banked.classes
-        self._tiles, self._pieces = Held(found), Held(self._piece)
+        self._matches = self.merge["policy"] == "match"
+        self._slabs = Held(self.banked.labels if self._matches else self.banked.classes)
+        self._pieces = Held(self._piece)
 
     @property
     def pixels(self) -> int:
         """Of the grid, over all planes."""
         return len(self.reader.planes) * math.prod(self.reader.shape)
 
-    def read(self, plane: int) -> Callable[[int], Array]:
+    def read(self, plane: int) -> Callable[[int], Slabs]:
         """What gives a plane's tiles: labels on the valid region, or classes on the core."""
         return partial(self._tile, plane)
 
@@ -84,10 +86,15 @@ class Desk(Closing):
 
     def _piece(self, plane: int, tile: int) -> Array:
         core, connectivity = self.grid.tile(tile).core, self.merge.get("connectivity", 1)
-        return pieces(core, self.banked.classes(plane, tile), connectivity).labels
+        return pieces(core, self._tile(plane, tile), connectivity).labels
 
-    def _tile(self, plane: int, tile: int) -> Array:
-        found = self._tiles(plane, tile)
+    def _tile(self, plane: int, tile: int) -> Slabs:
+        at = self.grid.tile(tile)
+        shape = tuple(stop - start for start, stop in (at.valid if self._matches else at.core))
+        return Slabs(shape, partial(self._slab, plane, tile))
+
+    def _slab(self, plane: int, tile: int, number: int) -> Array:
+        found = self._slabs(plane, tile, number)
         assert found is not None  # noqa: S101 - one that was left out is zeros
         return found
 

@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.slabs import Slabs
 from tilewright.tiling import Box, Grid, Tile, shared
 
 from .groups import Edges, Match, unite
 from .objects import AREA, CORE, CUT, counts, crop, row, rows, summed, tally
 
 Array = np.ndarray[Any, Any]
-ReadLabels = Callable[[int], Array]
+ReadLabels = Callable[[int], Array | Slabs]
 """The banked labels of tile number i: integers on its valid region, 1..n."""
 
 SAME = 0.25  # least IoU of two whole views of one object
@@ -309,5 +310,5 @@ class Resolved:
                 lut = self.lut(tile.index, *roles)
                 if mine is not None and lut.any():
                     own = crop(canvas, box, mine)
-                    np.copyto(own, lut[crop(labels, part, mine)], where=own == 0)
+                    np.copyto(own, lut.take(crop(labels, part, mine)), where=own == 0)
         return canvas

@@ -145,8 +145,7 @@ class Merged:
         shown = self._shown(self._painting, "image")
         blocks = (Block(shown, pyramid.handle(), axes, s) for s in pyramid.blocks())
         for counted, measured in self._crew.map(write_block, blocks):
-            for some in counted:
-                self.meter.include(some)
+            self.meter.include(counted)
             for part in measured:
                 if self.measure is not None:
                     self.measure.include(part)
@@ -214,24 +213,19 @@ class Block:
     slices: Slices
 
 
-def write_block(desk: Desk, block: Block) -> tuple[list[Counted], list[Part]]:
+def write_block(desk: Desk, block: Block) -> tuple[Counted, list[Part]]:
     """Compose and write a block of the store; what was counted and measured comes back."""
-    painting = _open(block.painting)
     plane, position, box = plane_box(desk.reader, block.axes, block.slices)
-    canvas = np.empty([stop - start for start, stop in box], painting.dtype)
-    keeps = desk.merge["policy"] == "keep"
-    meter = SeamMeter(desk.grid)
-    measure = None if keeps else measure_of(desk, 0)
-    counted, measured = [], []
-    for piece in halves(box):
-        wide = composed(desk, painting, plane, grown(piece, desk.grid))
-        counted.append(meter.count(piece, wide))
-        mine = wide[tuple(slice(b - a) for a, b in piece)]
-        crop(canvas, box, piece)[...] = mine
-        if measure is not None:
-            pixels = desk.reader.raw(plane, piece)
+    around = grown(box, desk.grid)
+    canvas = composed(desk, _open(block.painting), plane, around)
+    counted, measured = SeamMeter(desk.grid).count(box, canvas), []
+    if desk.merge["policy"] != "keep":
+        measure = measure_of(desk, 0)
+        for piece in halves(box):
+            mine, pixels = crop(canvas, around, piece), desk.reader.raw(plane, piece)
             measured.append(measure.part(mine, pixels, [a for a, _ in piece], position))
-    block.handle.write(block.slices, canvas.reshape([s.stop - s.start for s in block.slices]))
+    mine = crop(canvas, around, box)
+    block.handle.write(block.slices, mine.reshape([s.stop - s.start for s in block.slices]))
     return counted, measured
 
 

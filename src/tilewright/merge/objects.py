@@ -13,6 +13,7 @@ import fastremap
 import numpy as np
 
 from tilewright.errors import TilewrightError
+from tilewright.slabs import Slabs
 from tilewright.tiling import Box, Grid, Tile, shared
 
 Array = np.ndarray[Any, Any]
@@ -61,7 +62,7 @@ def empty_table(axes: int) -> Array:
     return np.zeros((0, BOX + 2 * axes), np.int64)
 
 
-def crop(array: Array, box: Box, part: Box) -> Array:
+def crop(array: Array | Slabs, box: Box, part: Box) -> Array:
     """The pixels of `part` out of an array that covers `box`; a view."""
     return array[tuple(slice(p - o, q - o) for (o, _), (p, q) in zip(box, part, strict=True))]
 

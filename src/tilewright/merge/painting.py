@@ -5,7 +5,7 @@ Some bytes for each object. Other processes map the same files, so they hold onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from tilewright.store import label_dtype
 from tilewright.tiling import Box, Grid
 
 from .components import Components
-from .labels import Resolved
+from .labels import ReadLabels, Resolved
 from .objects import crop, paint_cores
 
 Array = np.ndarray[Any, Any]
@@ -30,7 +30,7 @@ class Plane(Protocol):
     def count(self) -> int:
         """The greatest label."""
 
-    def compose(self, box: Box, read: Callable[[int], Array], /) -> Array:
+    def compose(self, box: Box, read: ReadLabels, /) -> Array:
         """Labels of a box; `read` gives a tile's own."""
 
 
@@ -41,7 +41,7 @@ class Kept:
     grid: Grid
     count: int
 
-    def compose(self, box: Box, read: Callable[[int], Array]) -> Array:
+    def compose(self, box: Box, read: ReadLabels) -> Array:
         """Classes of a box; `read` gives those of a tile's core."""
 
         def own(i: int, part: Box) -> Array:

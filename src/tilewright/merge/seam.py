@@ -8,14 +8,14 @@ raise it; objects wrongly joined across it bring it to 0. Needs no ground truth.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tilewright.tiling import Box, Grid
-
-from .objects import crop
 
 Array = np.ndarray[Any, Any]
 
@@ -95,13 +95,13 @@ class SeamMeter:
         labels
             Global ids of ``grown(box, grid)``.
         """
-        whole, planes, seams = grown(box, self.grid), [], []
+        planes, seams = [], []
+        own = [stop - start for start, stop in box]
         for k in range(labels.ndim):
-            mine = tuple(whole[j] if j == k else box[j] for j in range(labels.ndim))
-            at = _transitions(crop(labels, whole, mine), k)
+            at = _transitions(labels, k, own)
             first = box[k][0] + 1  # the plane between the box's first two pixels
-            planes.append((first, np.bincount(at[k], minlength=mine[k][1] - first)))
-            starts = [first if j == k else lo for j, (lo, _) in enumerate(mine)]
+            planes.append((first, np.bincount(at[k], minlength=labels.shape[k] - 1)))
+            starts = [first if j == k else lo for j, (lo, _) in enumerate(box)]
             seams.append(self._on_seams(k, [a + s for a, s in zip(at, starts, strict=True)]))
         return Counted(tuple(planes), tuple(seams))
 
@@ -175,10 +175,17 @@ def _less_one(counts: tuple[int, ...], k: int) -> tuple[int, ...]:
     return (*counts[:k], counts[k] - 1, *counts[k + 1 :])
 
 
-def _transitions(labels: Array, k: int) -> tuple[Array, ...]:
-    """Where along axis k an object's pixel comes before another object's: indices of the first."""
-    before, after = (labels[(slice(None),) * k + (s,)] for s in (slice(-1), slice(1, None)))
-    changes = before != after  # in few pixels
-    at = np.unravel_index(np.flatnonzero(changes), changes.shape)
-    met = (before[at] > 0) & (after[at] > 0)
-    return tuple(i[met] for i in at)
+def _transitions(labels: Array, k: int, own: Sequence[int]) -> tuple[Array, ...]:
+    """Where along axis k one of our pixels comes before another object's: indices of the first.
+
+    `own` is how many pixels of each axis are ours.
+    """
+    flat = labels.reshape(-1)
+    step = math.prod(labels.shape[k + 1 :])  # to the next pixel along k, but for the last one
+    at = np.flatnonzero(flat[:-step] != flat[step:])
+    met = at[(flat[at] > 0) & (flat[at + step] > 0)]
+    found = np.unravel_index(met, labels.shape)
+    ours = found[k] < labels.shape[k] - 1
+    for place, n in zip(found, own, strict=True):
+        ours &= place < n
+    return tuple(place[ours] for place in found)

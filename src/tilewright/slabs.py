@@ -1,0 +1,63 @@
+"""A tile's array in slabs, each some of its rows or slices: whoever wants a part reads a part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+MOST = 1 << 21  # pixels of a slab: 1,024 px squared is one, 256 voxels cubed are eight
+
+
+def thickness(shape: tuple[int, ...]) -> int:
+    """How many of an array's first axis are in one slab; at least one."""
+    return max(1, MOST // max(1, math.prod(shape[1:])))
+
+
+def cut(array: Array) -> Iterator[Array]:
+    """An array's slabs, in order; of an empty one, itself."""
+    step = thickness(array.shape)
+    for start in range(0, max(1, len(array)), step):
+        yield array[start : start + step]
+
+
+def slab_shape(shape: tuple[int, ...], number: int) -> tuple[int, ...]:
+    """The shape of one slab."""
+    step = thickness(shape)
+    return (min(step, shape[0] - number * step), *shape[1:])
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """An array that is read slab by slab, as far as it is asked for.
+
+    Parameters
+    ----------
+    shape
+        Of the whole array.
+    read
+        Gives the slab of a number, from 0; not to be changed.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[int], Array]
+
+    def __getitem__(self, box: tuple[slice, ...]) -> Array:
+        """A part, one slice per axis; a view where it lies in one slab."""
+        start, stop, _ = box[0].indices(self.shape[0])
+        step = thickness(self.shape)
+        numbers = range(start // step, max(start, stop - 1) // step + 1)
+        parts = [
+            self.read(n)[(slice(max(start - n * step, 0), stop - n * step), *box[1:])]
+            for n in numbers
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """All of it."""
+        whole = self[tuple(slice(n) for n in self.shape)]
+        return np.array(whole, dtype, copy=copy)
