@@ -414,7 +414,7 @@ def test_i8_numbers_above_2_to_the_31_are_painted_counted_and_written_whole(
     np.testing.assert_array_equal(painted, wanted)
     meter = SeamMeter(grid)
     meter.add(whole(grid), painted)
-    assert sum(seam.transitions for seam in meter.worst(9)) == 32
+    assert sum(seam.transitions for seam in meter.worst()) == 32
     with StoreWriter(tmp_path / "a.zarr") as store:
         pyramid = store.pyramid(
             "labels/a", (16, 16), label_dtype(count), axes="yx", method="nearest", levels=2

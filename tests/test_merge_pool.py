@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,13 +14,15 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from banking import cut, merge_all, write_banks
 from oracle import dense_cells
 from pictures import reference
-from running import digests
+from running import digests, level0
+from skimage.segmentation import find_boundaries
 
 from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.jobs import ImageRef
@@ -27,6 +30,7 @@ from tilewright.merge.banked import Banked
 from tilewright.merge.desk import Desk, Source
 from tilewright.merge.held import Held
 from tilewright.merge.merged import Merged
+from tilewright.merge.picture import OUTLINE
 from tilewright.merge.pool import Crew, cpus
 from tilewright.spec import ModelSpec, TileSpec
 from tilewright.tiling import Grid, Tile
@@ -102,6 +106,33 @@ def test_any_number_of_processes_and_any_order_of_banks_give_the_same_bytes(
             banks[::-1], tmp_path / str(n), made, save_image=True, processes=n, **merge
         )
         assert digests(several) == one
+
+
+def test_the_worst_seam_of_a_stack_is_shown_in_the_slice_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Slice 3 is of stripes that no tile sees whole, and one tile finds them upright."""
+    small_blocks(monkeypatch)
+    truth = np.stack([dense_cells((150, 180), 9, seed) for seed in range(5)])
+    truth[3] = 1 + np.indices(truth[3].shape)[0] // 6
+
+    def seen(_: str, plane: int, __: Grid, tile: Tile) -> Array:
+        found = truth[plane][tuple(slice(a, b) for a, b in tile.window)]
+        return found if (plane, tile.index) != (3, 2) else 1 + np.indices(found.shape)[1] // 6
+
+    ref = image(tmp_path, (truth % 200).astype(np.uint8))
+    banks = write_banks(tmp_path / "banks", [ref], spec(policy="match"), seen)
+    one, two = (
+        merge_all(banks, tmp_path / str(n), spec(policy="match"), processes=n) for n in (1, 2)
+    )
+    assert digests(one) == digests(two)
+    (facts,) = json.loads((one / ".shown" / "merged.json").read_text())["images"]
+    assert facts["seam_at"] == {"z": 3, "axes": "yx", "tall": 1, "meet": facts["seam_at"]["meet"]}
+    assert facts["seam_at"]["meet"] > 20
+    shown = imagecodecs.png_decode((one / ".shown" / facts["seam"]).read_bytes())
+    labels = level0(one / "i000" / "p.zarr", "labels/everything")[3]
+    wanted = find_boundaries(labels, mode="inner")  # type: ignore[no-untyped-call]
+    assert np.array_equal((shown[1::3, 1::3] == OUTLINE).all(axis=-1), wanted)
 
 
 def test_a_pack_of_images_gives_the_same_bytes(tmp_path: Path) -> None:

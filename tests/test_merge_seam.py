@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import dense_cells, merged, one_tile, square_grid, tiles_of, whole
 
-from tilewright.merge.seam import SeamMeter, grown
+from tilewright.merge.seam import MOST, SeamMeter, grown
 from tilewright.tiling import Box, Grid, TileAxis
 
 CELLS = dense_cells((600, 700), 10, 4)
@@ -72,7 +72,7 @@ def test_the_worst_seam_is_the_one_where_a_tile_was_not_matched() -> None:
     image[tuple(slice(*c) for c in core)] += np.where(CELLS > 0, CELLS.max(), 0)[
         tuple(slice(*c) for c in core)
     ]
-    worst = measured(GRID, image).worst(4)
+    worst = measured(GRID, image).worst()[:4]
     (top, bottom), (left, right) = core
     assert {(s.axis, s.box) for s in worst} == {
         (0, ((top - 1, top + 1), (left, right))),
@@ -119,7 +119,7 @@ def test_score_and_seams_are_those_counted_pixel_by_pixel(
     scene: tuple[np.ndarray, Grid, list[Box]],
 ) -> None:
     image, grid, boxes = scene
-    meter, other = SeamMeter(grid), SeamMeter(grid)
+    meter, other = SeamMeter(grid, most=10**6), SeamMeter(grid)
     for box in boxes:
         meter.include(other.count(box, image[tuple(slice(*b) for b in grown(box, grid))]))
 
@@ -132,16 +132,58 @@ def test_score_and_seams_are_those_counted_pixel_by_pixel(
         expected += len(seams) * float(np.median(planes)) if planes else 0
     assert meter.value() == (pytest.approx(found / expected) if expected else None)
 
-    listed = meter.worst(10**6)
+    listed = meter.worst()
     assert sum(s.transitions for s in listed) == found
     assert sum(s.expected for s in listed) == pytest.approx(expected)
     for seam in listed:
         assert seam.transitions == count(image, seam.axis, seam.box[seam.axis][0] + 1, seam.box)
+        before, after = np.moveaxis(image[tuple(slice(*b) for b in seam.box)], seam.axis, 0)
+        assert seam.crossed == np.count_nonzero((before == after) & (before > 0))
 
 
-def test_planes_of_the_same_grid_add_up() -> None:
-    twice = measured(GRID, CELLS)
-    twice.add(whole(GRID), CELLS)
-    once = measured(GRID, CELLS)
+# --- of a stack ---------------------------------------------------------------------------------
+
+
+def stacked(planes: dict[int, np.ndarray]) -> SeamMeter:
+    """Planes by their number, each added in two boxes."""
+    meter = SeamMeter(GRID)
+    (height, width) = GRID.shape
+    for number, image in planes.items():
+        for rows in ((300, height), (0, 300)):
+            box = (rows, (0, width))
+            meter.add(box, image[tuple(slice(*b) for b in grown(box, GRID))], number)
+    return meter
+
+
+def test_the_score_of_a_stack_is_of_all_its_planes() -> None:
+    twice, once = stacked({0: CELLS, 1: CELLS}), measured(GRID, CELLS)
     assert twice.value() == once.value()
-    assert twice.worst()[0].transitions == 2 * once.worst()[0].transitions
+    assert [(s.transitions, s.expected) for s in twice.worst()[::2]] == [
+        (s.transitions, s.expected) for s in once.worst()[:8]
+    ]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (3, 1, 4, 0, 2)])
+def test_the_worst_seam_of_a_stack_is_in_the_plane_where_it_is_bad(order: tuple[int, ...]) -> None:
+    """One tile's right border is bad in plane 3 only; others' are noise of all planes."""
+    (top, bottom), (_, right) = GRID.tile(GRID.index((2, 3))).core
+    bad = CELLS.copy()
+    beyond = (slice(top, bottom), slice(right, right + 20))  # where it ends there is no seam
+    bad[beyond] += np.where(CELLS[beyond] > 0, CELLS.max(), 0)
+    meter = stacked({number: bad if number == 3 else CELLS for number in order})
+    first, *rest = meter.worst()
+    assert (first.plane, first.axis) == (3, 1)
+    assert first.box == ((top, bottom), (right - 1, right + 1))
+    rows = np.flatnonzero(bad[top:bottom, right - 1 : right + 1].all(axis=1)) + top
+    assert first.transitions == np.count_nonzero(bad[rows, right - 1] != bad[rows, right])
+    assert rest == stacked({n: bad if n == 3 else CELLS for n in range(5)}).worst()[1:]
+
+
+def test_where_no_objects_meet_planes_whose_seams_are_crossed_come_first() -> None:
+    empty, alone = CELLS * 0, (CELLS > 0).astype(int)
+    worst = stacked({0: empty, 1: alone, 2: empty}).worst()
+    assert len(worst) == MOST
+    assert {(s.plane, s.transitions) for s in worst} == {(1, 0)}
+    crossed = [s.crossed for s in worst]
+    assert min(crossed) > 0
+    assert crossed == sorted(crossed, reverse=True)

@@ -531,6 +531,20 @@ def test_a_seam_at_which_no_objects_meet_isnt_the_worst(run: Run) -> None:
     assert "worst" not in text
 
 
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ({"z": 3, "axes": "yx"}, "Slice 3, counted from 0."),
+        ({"t": 2, "axes": "yx"}, "Time point 2, counted from 0."),
+        ({"t": 2, "axes": "yx", "z": 3}, "Slice 3, counted from 0. Time point 2, counted from 0."),
+        ({"t": 2, "axes": "zx", "y": 4}, "rows are slices. Time point 2, counted from 0."),
+    ],
+)
+def test_a_stacks_seam_says_in_which_plane_it_is(run: Run, at: dict[str, Any], said: str) -> None:
+    run.result("a", seam_at={**at, "tall": 1, "meet": 9})
+    assert said in " ".join(Page(run.write()[1]).text.split())
+
+
 def test_sizes_of_an_image_without_a_pixel_size_are_in_pixels_only(run: Run) -> None:
     run.result("a")
     text = " ".join(Page(run.write()[1]).text.split())

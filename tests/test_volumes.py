@@ -381,6 +381,37 @@ def test_a_seam_is_shown_where_most_objects_meet(axis: int, where: dict[str, Any
     assert found["tall"] == (1 if axis else picture.TALLEST)
 
 
+def test_a_seam_that_objects_only_cross_is_shown_where_they_do() -> None:
+    """One object lies across columns 24 and 25, in slice 5 and rows 30 to 33 of time point 2."""
+    made = grid(TILES, (21, 70, 61))
+    labels = np.zeros((3, *made.shape), np.uint8)
+    labels[2, 5, 30:33, 20:30] = 1
+    merged: Any = SimpleNamespace(
+        grid=made, labels=lambda t, box: labels[t][tuple(slice(*pair) for pair in box)]
+    )
+    seam = Seam(2, ((0, 8), (0, 70), (24, 26)), 0, 0.0, crossed=3, plane=2)
+    found = picture.seam_section(merged, seam)
+    assert (found.plane, found.where) == (2, {"axes": "yx", "tall": 1, "z": 5})
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_long_seam_is_shown_around_where_objects_meet(axis: int) -> None:
+    """Of 2,000 px, at 1,700 to 1,720; and one pixel elsewhere."""
+    made = grid(TileSpec({"y": 2048, "x": 2048}), (3000, 3000))
+    labels = np.zeros(made.shape, np.uint8)
+    for side, number in ((slice(900, 1000), 1), (slice(1000, 1100), 2)):
+        for at in (slice(1700, 1721), slice(100, 101)):
+            labels[(side, at) if axis == 0 else (at, side)] = number
+    merged: Any = SimpleNamespace(
+        grid=made, labels=lambda _, box: labels[tuple(slice(*pair) for pair in box)]
+    )
+    along, across = (0, 2000), (999, 1001)
+    seam = Seam(axis, (across, along) if axis == 0 else (along, across), 21, 0.0)
+    box = picture.seam_section(merged, seam).box
+    assert box[1 - axis] == (1710 - picture.NEAR // 2, 1710 + picture.NEAR // 2)
+    assert box[axis] == (1000 - picture.NEAR // 2, 1000 + picture.NEAR // 2)
+
+
 # Embeddings ------------------------------------------------------------------------------------
 
 

@@ -218,7 +218,7 @@ def write_block(desk: Desk, block: Block) -> tuple[Counted, list[Part]]:
     plane, position, box = plane_box(desk.reader, block.axes, block.slices)
     around = grown(box, desk.grid)
     canvas = composed(desk, _open(block.painting), plane, around)
-    counted, measured = SeamMeter(desk.grid).count(box, canvas), []
+    counted, measured = SeamMeter(desk.grid).count(box, canvas, plane), []
     if desk.merge["policy"] != "keep":
         measure = measure_of(desk, 0)
         for piece in halves(box):

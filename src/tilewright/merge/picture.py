@@ -72,11 +72,14 @@ class Section:
         Which of the box's axes are the picture's rows and columns.
     tall
         How many times a row is repeated: slices may be further apart than columns.
+    plane
+        Number of the time point or slice, where there are several.
     """
 
     box: Box
     axes: tuple[int, int]
     tall: int = 1
+    plane: int = 0
 
     @property
     def where(self) -> dict[str, Any]:
@@ -108,33 +111,42 @@ def overview(merged: Pictured, path: Path) -> Path:
     return _write(merged, Section(box, (len(box) - 2, len(box) - 1)), merged.labels, path)
 
 
-def shown_seam(merged: Pictured, seams: Sequence[Seam]) -> Seam | None:
-    """The worst of `seams` or, where no objects meet at it, the one that most objects cross."""
+def shown_seam(seams: Sequence[Seam]) -> Seam | None:
+    """The worst of `seams` or, where no objects meet at it, the one that objects cross most."""
     if not seams or seams[0].transitions:
         return seams[0] if seams else None
-    crossing = [_crossing(merged.labels(0, s.box), s.axis) for s in seams]
-    return seams[int(np.argmax(crossing))] if any(crossing) else None
+    most = max(seams, key=lambda s: s.crossed)
+    return most if most.crossed else None
 
 
 def seam_section(merged: Pictured, seam: Seam, steep: float = 1.0) -> Section:
-    """What shows a seam best: its surroundings, of a volume across where most objects meet.
+    """What shows a seam best: surroundings of where most objects meet or, if none do, cross it.
 
-    A border between slices is shown from the side, by slices and columns.
+    Of a volume, a slice. A border between slices is shown from the side, by slices and columns.
 
     Parameters
     ----------
     steep
         Distance of two slices, in columns.
     """
-    middle = [(start + stop) // 2 for start, stop in seam.box]
-    shape = merged.grid.shape
+    shape, plane = merged.grid.shape, seam.plane
+    middle = [start + 1 for start, _ in seam.box]  # along the seam's axis: its far side
+    seen = _seen(merged.labels(plane, seam.box), seam.axis)
+    along = [k for k in range(len(shape)) if k != seam.axis]
+    sides = [NEAR] * len(shape)
+    if len(shape) == 3:
+        sides[along[0]] = 1
+    for k in along:
+        others = tuple(j for j in range(len(shape)) if j != k)
+        at = _densest(seen.sum(axis=others), sides[k])
+        middle[k] = seam.box[k][0] + at
+        if sides[k] == 1:
+            seen = seen.take([at], k)
     if len(shape) == 2:
-        return Section(_around(middle, (NEAR, NEAR), shape), (0, 1))
-    across = 1 if seam.axis == 0 else 0
-    middle[across] = seam.box[across][0] + _busiest(merged.labels(0, seam.box), seam.axis, across)
-    tall = min(TALLEST, max(1, round(steep))) if across else 1
-    sides = (NEAR // tall, 1, NEAR) if across else (1, NEAR, NEAR)
-    return Section(_around(middle, sides, shape), (0, 2) if across else (1, 2), tall)
+        return Section(_around(middle, sides, shape), (0, 1), plane=plane)
+    tall = 1 if seam.axis else min(TALLEST, max(1, round(steep)))
+    sides[0] //= 1 if seam.axis else tall
+    return Section(_around(middle, sides, shape), (1, 2) if seam.axis else (0, 2), tall, plane)
 
 
 def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path) -> Path:
@@ -142,18 +154,22 @@ def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path)
     return _write(merged, section, labels, path, zoom=3)
 
 
-def _crossing(labels: Array, axis: int) -> int:
-    """How many objects cross a seam, whose two sides `labels` are of."""
-    one, other = np.moveaxis(labels, axis, 0)
-    return len(np.unique(one[(one == other) & (one > 0)]))
+def _seen(labels: Array, axis: int) -> Array:
+    """Where objects meet at a seam, whose two sides `labels` are of; if none do, where they are."""
+    one, other = (labels.take([i], axis) for i in range(2))
+    both = (one > 0) & (other > 0)
+    meet = both & (one != other)
+    return meet if meet.any() else both
 
 
-def _busiest(labels: Array, axis: int, across: int) -> int:
-    """Where along `across` most objects meet at a seam, whose two sides `labels` are of."""
-    one, other = np.moveaxis(labels, axis, 0)
-    meet = (one != other) & (one > 0) & (other > 0)
-    across -= across > axis
-    return int(meet.sum(axis=1 - across).argmax())
+def _densest(counts: Array, side: int) -> int:
+    """The centre of the `side` places that count most; of all, where there is nothing."""
+    side = min(side, len(counts))
+    start = int(np.convolve(counts, np.ones(side, np.int64), "valid").argmax())
+    part = counts[start : start + side]
+    if not part.any():
+        return len(counts) // 2
+    return start + round(np.average(np.arange(side), weights=part))
 
 
 def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) -> Array:
@@ -189,7 +205,8 @@ def _write(merged: Pictured, section: Section, labels: Labels, path: Path, zoom:
         (start, stop), side, extent = box[axis], grid.axes[axis], grid.shape[axis]
         begins = [side.core(i, extent)[0] for i in range(1, side.count(extent))]
         found += [(b - start) * each for b in begins if start <= b < stop]
-    picture = overlay(section.flat(merged.reader.raw(0, box)), section.flat(labels(0, box)), cores)
+    raw = merged.reader.raw(section.plane, box)
+    picture = overlay(section.flat(raw), section.flat(labels(section.plane, box)), cores)
     picture = np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1)
     path.write_bytes(imagecodecs.png_encode(picture, level=6))
     return path

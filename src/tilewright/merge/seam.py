@@ -9,7 +9,7 @@ raise it; objects wrongly joined across it bring it to 0. Needs no ground truth.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ import numpy as np
 from tilewright.tiling import Box, Grid
 
 Array = np.ndarray[Any, Any]
+Amounts = tuple[Array, Array]
+"""Numbers of seams, ascending, and how much there is of each."""
+MOST = 16  # seams that are named: where objects meet at none, one of so many is shown
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,28 @@ class Seam:
         The pixels on its two sides, one on each.
     transitions, expected
         Counted on it; and the median over all parallel planes, for its length.
+    crossed
+        Pixels at which an object goes on across it.
+    plane
+        Number of the time point or slice, where there are several.
     """
 
     axis: int
     box: Box
     transitions: int
     expected: float
+    crossed: int = 0
+    plane: int = 0
 
     @property
     def excess(self) -> float:
         """Transitions more than expected."""
         return self.transitions - self.expected
+
+    @property
+    def rank(self) -> tuple[bool, float, int, int]:
+        """Sorts seams: the worst first, those at which no object is last."""
+        return not (self.transitions or self.crossed), -self.excess, -self.crossed, self.plane
 
 
 @dataclass(frozen=True)
@@ -53,12 +67,17 @@ class Counted:
     ----------
     planes
         Per axis the first plane and the transitions on it and on those that follow.
-    seams
-        Per axis the numbers of the seams that have any, and how many.
+    seams, crossed
+        Per axis the numbers of the seams that have any, and how many; of transitions, and of
+        pixels at which an object goes on.
+    plane
+        Number of the time point or slice.
     """
 
     planes: tuple[tuple[int, Array], ...]
-    seams: tuple[tuple[Array, Array], ...]
+    seams: tuple[Amounts, ...]
+    crossed: tuple[Amounts, ...]
+    plane: int
 
 
 def grown(box: Box, grid: Grid) -> Box:
@@ -67,25 +86,46 @@ def grown(box: Box, grid: Grid) -> Box:
 
 
 class SeamMeter:
-    """Counts transitions while the image is composed; holds one number per plane and per seam.
+    """Counts transitions while the image is composed; holds some numbers per plane and per seam.
 
-    Boxes that are added must cover the image once, in any order. Several planes (time points,
-    slices) of the same grid may be added one after the other: their counts add up.
+    Boxes that are added must cover the image once, in any order. A stack's time points or slices,
+    of the same grid, are added one after the other, each whole: for the score their counts add up,
+    while a seam is one's own.
+
+    Parameters
+    ----------
+    grid
+        The tiles.
+    most
+        How many seams `worst` names.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.grid = grid
-        axes = range(len(grid.shape))
-        self._starts = [_core_starts(grid, k) for k in axes]
-        self._planes = [np.zeros(n, np.int64) for n in grid.shape]  # index p: between p-1 and p
+    def __init__(self, grid: Grid, most: int = MOST) -> None:
+        self.grid, self._most = grid, most
+        self._starts = [_core_starts(grid, k) for k in range(len(grid.shape))]
+        self._all = self._zeros()
+        self._found = 0
+        self._before: list[Seam] = []  # the worst of those added before
+        self._begin(None)
+
+    def _begin(self, plane: int | None) -> None:
+        """Count anew, for another time point or slice."""
+        grid = self.grid
+        self._plane = plane
+        self._planes = self._zeros()
         # Index s along the seam's own axis: between cores s and s + 1; along others: the core.
-        self._seams = [np.zeros(_less_one(grid.counts, k), np.int64) for k in axes]
+        cuts = [_less_one(grid.counts, k) for k in range(len(grid.shape))]
+        self._seams, self._crossed = ([np.zeros(n, np.int64) for n in cuts] for _ in range(2))
 
-    def add(self, box: Box, labels: Array) -> None:
+    def _zeros(self) -> list[Array]:
+        """A number for each plane along each axis; index p is between pixels p - 1 and p."""
+        return [np.zeros(n, np.int64) for n in self.grid.shape]
+
+    def add(self, box: Box, labels: Array, plane: int = 0) -> None:
         """Count a box's transitions, as `count` takes it."""
-        self.include(self.count(box, labels))
+        self.include(self.count(box, labels, plane))
 
-    def count(self, box: Box, labels: Array) -> Counted:
+    def count(self, box: Box, labels: Array, plane: int = 0) -> Counted:
         """A box's transitions, by themselves.
 
         Parameters
@@ -94,26 +134,39 @@ class SeamMeter:
             Pixels of the plane that are this box's own.
         labels
             Global ids of ``grown(box, grid)``.
+        plane
+            Number of the time point or slice.
         """
-        planes, seams = [], []
         own = [stop - start for start, stop in box]
+        planes: list[tuple[int, Array]] = []
+        on: tuple[list[Amounts], list[Amounts]] = ([], [])
         for k in range(labels.ndim):
-            at = _transitions(labels, k, own)
             first = box[k][0] + 1  # the plane between the box's first two pixels
-            planes.append((first, np.bincount(at[k], minlength=labels.shape[k] - 1)))
+            between = labels.shape[k] - 1
+            met = _transitions(labels, k, own)
+            planes.append((first, np.bincount(met[k], minlength=between)))
+            seams = self._starts[k][1:] - first
+            seams = seams[(seams >= 0) & (seams < between)]
             starts = [first if j == k else lo for j, (lo, _) in enumerate(box)]
-            seams.append(self._on_seams(k, [a + s for a, s in zip(at, starts, strict=True)]))
-        return Counted(tuple(planes), tuple(seams))
+            for found, at in zip(on, (met, _crossings(labels, k, own, seams)), strict=True):
+                found.append(self._on_seams(k, [a + s for a, s in zip(at, starts, strict=True)]))
+        return Counted(tuple(planes), tuple(on[0]), tuple(on[1]), plane)
 
     def include(self, counted: Counted) -> None:
         """Add what was counted in a box."""
-        for k, ((first, planes), (seams, n)) in enumerate(
-            zip(counted.planes, counted.seams, strict=True)
-        ):
-            self._planes[k][first : first + len(planes)] += planes
+        if counted.plane != self._plane:
+            self._before = self.worst()
+            self._begin(counted.plane)
+        for k, (first, planes) in enumerate(counted.planes):
+            for held in (self._all[k], self._planes[k]):
+                held[first : first + len(planes)] += planes
+        for k, (seams, n) in enumerate(counted.seams):
             self._seams[k].reshape(-1)[seams] += n
+            self._found += int(n.sum())
+        for k, (seams, n) in enumerate(counted.crossed):
+            self._crossed[k].reshape(-1)[seams] += n
 
-    def _on_seams(self, k: int, at: list[Array]) -> tuple[Array, Array]:
+    def _on_seams(self, k: int, at: list[Array]) -> Amounts:
         """Which seams across axis k have transitions at these places, and how many."""
         inner = self._starts[k][1:]
         seam = np.searchsorted(inner, at[k])
@@ -132,28 +185,29 @@ class SeamMeter:
 
         None where it isn't defined: one tile, or no objects that touch.
         """
-        found = sum(int(s.sum()) for s in self._seams)
-        expected = sum((len(s) - 1) * self._median(k) for k, s in enumerate(self._starts))
-        return found / expected if expected else None
+        cuts = (len(s) - 1 for s in self._starts)
+        expected = sum(n * _median(a) for n, a in zip(cuts, self._all, strict=True))
+        return self._found / expected if expected else None
 
-    def worst(self, n: int = 1) -> list[Seam]:
-        """The `n` seams with most transitions more than expected, the worst first."""
-        seams = []
-        for k, counts in enumerate(self._seams):
-            excess = counts - self._expected(k)
-            top = np.argsort(-excess, axis=None, kind="stable")[:n]
+    def worst(self) -> list[Seam]:
+        """The seams with most transitions more than expected of any plane, the worst first."""
+        return sorted([*self._before, *self._worst()], key=lambda s: s.rank)[: self._most]
+
+    def _worst(self) -> Iterator[Seam]:
+        """Of each axis, of the time point or slice that was added last."""
+        if self._plane is None:
+            return
+        for k, (counts, crossed) in enumerate(zip(self._seams, self._crossed, strict=True)):
+            expected = np.broadcast_to(self._expected(k), counts.shape)
+            keys = (-crossed, expected - counts, (counts == 0) & (crossed == 0))
+            top = np.lexsort([key.ravel() for key in keys])[: self._most]
             for at in zip(*(i.tolist() for i in np.unravel_index(top, counts.shape)), strict=True):
-                expected = float(np.broadcast_to(self._expected(k), counts.shape)[at])
-                seams.append(Seam(k, self._box(k, at), int(counts[at]), expected))
-        return sorted(seams, key=lambda s: -s.excess)[:n]
-
-    def _median(self, k: int) -> float:
-        planes = self._planes[k][1:]
-        return float(np.median(planes)) if planes.size else 0.0
+                found = int(counts[at]), float(expected[at]), int(crossed[at])
+                yield Seam(k, self._box(k, at), *found, self._plane)
 
     def _expected(self, k: int) -> Array:
         """The median plane's transitions, shared out among the cores along the seam."""
-        share = np.array(self._median(k))
+        share = np.array(_median(self._planes[k]))
         for j, starts in enumerate(self._starts):
             length = np.diff(starts, append=self.grid.shape[j]) / self.grid.shape[j]
             share = np.multiply.outer(share, np.ones(1) if j == k else length)
@@ -169,6 +223,10 @@ class SeamMeter:
 def _core_starts(grid: Grid, k: int) -> Array:
     axis, extent = grid.axes[k], grid.shape[k]
     return np.array([axis.core(i, extent)[0] for i in range(grid.counts[k])])
+
+
+def _median(planes: Array) -> float:
+    return float(np.median(planes[1:])) if planes.size > 1 else 0.0
 
 
 def _less_one(counts: tuple[int, ...], k: int) -> tuple[int, ...]:
@@ -189,3 +247,12 @@ def _transitions(labels: Array, k: int, own: Sequence[int]) -> tuple[Array, ...]
     for place, n in zip(found, own, strict=True):
         ours &= place < n
     return tuple(place[ours] for place in found)
+
+
+def _crossings(labels: Array, k: int, own: Sequence[int], planes: Array) -> tuple[Array, ...]:
+    """Where along axis k an object is on both sides of some of the planes, in our pixels."""
+    ours = labels[tuple(slice(None) if j == k else slice(n) for j, n in enumerate(own))]
+    before, after = ours.take(planes, k), ours.take(planes + 1, k)
+    at = list(np.nonzero((before == after) & (before > 0)))
+    at[k] = planes[at[k]]
+    return tuple(at)

@@ -29,7 +29,6 @@ from .pool import Crew, cpus
 from .writers import WRITERS, Scene, Written, write_image, write_visited
 
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
-SEAMS = 16  # where objects meet at none, one of so many is shown
 PAYS_PIXELS = 1 << 25  # from so many on an image is merged by several processes
 PAYS_IMAGES = 32  # from so many on a pack's images are
 
@@ -215,11 +214,12 @@ def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict
 
 def _seam_pictures(drawn: Merged, scene: Scene, shown: Path) -> dict[str, Any]:
     """A seam before and after the merge, and where it is; none where no object is at any."""
-    seam = shown_seam(drawn, drawn.meter.worst(SEAMS))
+    seam = shown_seam(drawn.meter.worst())
     if seam is None:
         return {}
     section = seam_section(drawn, seam, _steep(scene.place))
-    made: dict[str, Any] = {"seam_at": section.where | {"meet": seam.transitions}}
+    plane = {axis.lower(): n for axis, n in scene.reader.planes[seam.plane].items()}
+    made: dict[str, Any] = {"seam_at": plane | section.where | {"meet": seam.transitions}}
     for role, labels in (("seam", drawn.labels), ("seam_before", drawn.by_tile)):
         file = shown / f"{scene.ref.key}-{role}.png"
         made[role] = seam_picture(drawn, section, labels, file).name
