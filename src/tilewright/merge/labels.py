@@ -139,7 +139,7 @@ def link(
         The tiles.
     read_labels
         Called with a tile's number, about twice for each tile that has objects (five times for
-        each of a volume).
+        each of a volume); all is asked for once, then what other rows' tiles may see of it.
     tables
         Each tile's object table, in row-major order of tiles; three columns are enough.
     min_iou
@@ -277,7 +277,9 @@ class Resolved:
     def lut(self, tile: int, *roles: int) -> Array:
         """Global id of each local id 0..n of a tile; 0 for roles that aren't asked for."""
         rows = slice(self.first[tile], self.first[tile + 1])
-        ids = np.where(np.isin(self.role[rows], roles), self.ids[rows], 0)
+        asked = np.zeros(PINNED_OWNER + 1, bool)
+        asked[list(roles)] = True
+        ids = np.where(asked[self.role[rows]], self.ids[rows], 0)
         return np.concatenate([[0], ids]).astype(self.dtype)
 
     def compose(self, box: Box, read_labels: ReadLabels) -> Array:
