@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import are_the_same_objects
 from skimage.measure import label
 
-from tilewright.merge.slices import link_slices
+from tilewright.merge.slices import link_slices, slabs
 from tilewright.tiling import Box
 
 Array = np.ndarray[Any, Any]
@@ -71,6 +73,32 @@ def test_boxes_change_nothing() -> None:
     rng = np.random.default_rng(1)
     stack = slice_by_slice(balls(rng), rng)
     assert np.array_equal(linked(stack, 5), linked(stack, 100))
+
+
+@pytest.mark.parametrize(("deep", "objects"), [(1, 1 << 22), (3, 1 << 22), (15, 1 << 22), (16, 30)])
+def test_how_many_slices_are_counted_together_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, deep: int, objects: int
+) -> None:
+    rng = np.random.default_rng(1)
+    stack = slice_by_slice(balls(rng), rng)
+    counts = [int(s.max()) for s in stack]
+    found = linked(stack)
+    assert list(slabs(counts)) == [slice(0, 16)]
+    monkeypatch.setattr("tilewright.merge.slices.DEEP", deep)
+    monkeypatch.setattr("tilewright.merge.slices.OBJECTS", objects)
+    pairs = [pair for slab in slabs(counts) for pair in pairwise(range(16)[slab])]
+    assert pairs == list(pairwise(range(16)))
+    assert np.array_equal(linked(stack), found)
+
+
+def test_ids_count_on_from_slice_to_slice() -> None:
+    """Two objects, the second of which goes on, then one that is new; and so on, for long."""
+    stack = np.zeros((40, 1, 210), int)
+    for z in range(40):
+        stack[z, 0, 5 * z : 5 * z + 2], stack[z, 0, 5 * z + 5 : 5 * z + 7] = 1, 2
+    found = linked(stack)
+    for z in range(40):
+        assert found[z, 0, 5 * z : 5 * z + 7].tolist() == [z + 1, z + 1, 0, 0, 0, z + 2, z + 2]
 
 
 def test_what_overlaps_less_stays_two() -> None:

@@ -29,7 +29,7 @@ from .painting import Painting, Stored, opened
 from .pool import Crew
 from .seam import Counted, SeamMeter, grown
 from .slices import Counted as Stack
-from .slices import count_stack, join_slices
+from .slices import count_stack, join_slices, slabs
 from .tables import Measure, Part
 
 Array = np.ndarray[Any, Any]
@@ -100,9 +100,14 @@ class Merged:
         last = 0
         for start in range(0, len(counts), slices):
             own = tuple(counts[start : start + slices])
-            stacks = [Slab(shown, start, own, region) for region in regions]
-            counted = self._crew.map(count_slab, stacks)
-            linked = join_slices(own, counted, self._desk.merge["min_iou"])
+            parts = (
+                Slab(shown, start + some.start, own[some], region)
+                for some in slabs(own)
+                for region in regions
+            )
+            counted = self._crew.map(count_slab, parts)
+            of_each = (islice(counted, len(regions)) for _ in slabs(own))
+            linked = join_slices(own, of_each, self._desk.merge["min_iou"])
             found += [np.where(ids > 0, ids + last, 0) for ids in linked]
             last = max(last, *(int(ids.max()) for ids in found[start:]))
         return found
@@ -181,7 +186,7 @@ def touches_of(desk: Desk, at: tuple[int, int]) -> tuple[Array, list[Touch]]:
 
 @dataclass(frozen=True)
 class Slab:
-    """A region of a time point's slices, `start` the first; `counts` are their objects."""
+    """A region of some of a time point's slices, `start` the first; `counts` are their objects."""
 
     painting: Painting | Stored
     start: int

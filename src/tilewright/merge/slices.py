@@ -1,20 +1,19 @@
 """Which objects of neighbouring slices are one? What makes a 2D model's labels a volume's.
 
-The matcher is `labels`' for whole objects: each is the other's best, and they overlap enough.
-For the whole stack some numbers per object are held; labels are asked for box by box.
+The matcher is `labels`' for whole objects: each is the other's best, and they overlap enough. So
+each has one partner at most in the next slice, and a stack is joined from its first slice on. What
+is held of the whole stack is a number per object; labels are asked for box by box.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tilewright.tiling import Box
 
-from .groups import Edges, unite
 from .labels import SAME, best
 from .objects import summed, tally
 
@@ -25,15 +24,24 @@ Areas = tuple[Array, Array]
 """Ids, or packed pairs of them, ascending, and their pixels."""
 Counted = tuple[list[Areas], list[Areas]]
 """Of each slice its objects' pixels; of each but the last what they share with the next's."""
+DEEP = 16  # most slices that are counted together, besides the next one
+OBJECTS = 1 << 22  # and most objects, about
+
+
+def slabs(counts: Sequence[int]) -> Iterator[slice]:
+    """A stack's slices, some at a time; the last of each is the first of the next."""
+    step = max(1, min(DEEP, OBJECTS // (1 + max(counts))))
+    for first in range(0, max(1, len(counts) - 1), step):
+        yield slice(first, min(first + step + 1, len(counts)))
 
 
 def link_slices(
-    counts: Sequence[int], boxes: Iterable[Box], read: ReadSlice, min_iou: float = SAME
+    counts: Sequence[int], boxes: Sequence[Box], read: ReadSlice, min_iou: float = SAME
 ) -> list[Array]:
     """Join objects of neighbouring slices.
 
     Two are one if each is the other's best partner (of most shared pixels, then of the lowest id)
-    and m / (A + B - m) >= `min_iou`, the strongest first; never two of one slice.
+    and m / (A + B - m) >= `min_iou`.
 
     Parameters
     ----------
@@ -52,12 +60,17 @@ def link_slices(
         For each slice, the volume's id of 0 (which is 0) and of each of its own ids; ids are 1..N
         in the order of their first slice, then of their id in it.
     """
-    found = (count_stack(counts, [box], read) for box in boxes)
-    return join_slices(counts, found, min_iou)
+
+    def counted(slab: slice) -> list[Counted]:
+        return [
+            count_stack(counts[slab], [box], lambda z, b: read(slab.start + z, b)) for box in boxes
+        ]
+
+    return join_slices(counts, map(counted, slabs(counts)), min_iou)
 
 
 def count_stack(counts: Sequence[int], pieces: Sequence[Box], read: ReadSlice) -> Counted:
-    """Pixels of each slice's objects in some boxes, and what they share with the next slice's.
+    """Pixels of some slices' objects in some boxes, and what they share with the next slice's.
 
     Each slice of the boxes is read once; two are held.
     """
@@ -65,12 +78,12 @@ def count_stack(counts: Sequence[int], pieces: Sequence[Box], read: ReadSlice) -
     shares: list[Areas] = []
     above: list[Array] = []
     for z, n in enumerate(counts):
-        slabs = [read(z, box) for box in pieces]
-        areas.append(_added([tally(s[s > 0]) for s in slabs]))
+        found = [read(z, box) for box in pieces]
+        areas.append(_added([tally(s[s > 0]) for s in found]))
         if z:
-            pairs = zip(above, slabs, strict=True)
+            pairs = zip(above, found, strict=True)
             shares.append(_added([_met(a, b, n + 1) for a, b in pairs]))
-        above = slabs
+        above = found
     return areas, shares
 
 
@@ -80,36 +93,46 @@ def _met(above: Array, below: Array, base: int) -> Areas:
 
 
 def join_slices(
-    counts: Sequence[int], found: Iterable[Counted], min_iou: float = SAME
+    counts: Sequence[int], found: Iterable[Iterable[Counted]], min_iou: float = SAME
 ) -> list[Array]:
-    """As `link_slices`, from what `count_stack` gives of boxes that cover the stack once."""
+    """As `link_slices`, from what `count_stack` gives of boxes that cover each of `slabs` once."""
+    ids, last = [np.arange(counts[0] + 1)], counts[0]
+    for slab, boxes in zip(slabs(counts), found, strict=True):
+        areas, shares = _totals(counts[slab], boxes)
+        for above, below, share in zip(areas, areas[1:], shares, strict=False):
+            a, b = _partners(share, above, below, min_iou)
+            own = np.zeros(len(below), np.int64)
+            own[b] = ids[-1][a]
+            new = np.flatnonzero(own[1:] == 0) + 1
+            own[new] = np.arange(last + 1, last + len(new) + 1)
+            ids.append(own)
+            last += len(new)
+    return ids
+
+
+def _totals(counts: Sequence[int], boxes: Iterable[Counted]) -> tuple[list[Array], Iterator[Areas]]:
+    """Pixels of each of some slices' objects 0..n, and what they share with the next slice's."""
     areas = [np.zeros(n + 1, np.int64) for n in counts]
     parts: list[list[Areas]] = [[] for _ in counts[1:]]
-    for box_areas, box_shares in found:
+    for box_areas, box_shares in boxes:
         for area, (ids, n) in zip(areas, box_areas, strict=True):
             area[ids] += n
         for part, share in zip(parts, box_shares, strict=True):
             part.append(share)
-    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    nodes, weights = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
-    for z, share in enumerate(map(_added, parts)):
-        a, b = np.divmod(share[0], counts[z + 1] + 1)
-        m = share[1]
-        iou = m / (areas[z][a] + areas[z + 1][b] - m)
-        one = best(a, b, m) & best(b, a, m) & (iou >= min_iou)
-        nodes.append(np.stack([first[z] + a - 1, first[z + 1] + b - 1], axis=1)[one])
-        weights.append(iou[one])
-    edges = Edges(np.concatenate(nodes), np.concatenate(weights)).sorted()
-    root = unite(edges, first, np.ones(first[-1], bool))
-    ids = np.unique(root, return_inverse=True)[1] + 1
-    own = [ids[start:stop] for start, stop in pairwise(first)]
-    return [np.concatenate([[0], i]).astype(np.int64) for i in own]
+    return areas, map(_added, parts)
+
+
+def _partners(share: Areas, above: Array, below: Array, min_iou: float) -> Areas:
+    """Ids of two slices' objects that are one: those of the one above, and of the one below."""
+    packed, m = share
+    a, b = np.divmod(packed, len(below))
+    one = best(a, b, m) & best(b, a, m) & (m / (above[a] + below[b] - m) >= min_iou)
+    return a[one], b[one]
 
 
 def _added(parts: Sequence[Areas]) -> Areas:
     """The same values of several boxes, added up."""
     if len(parts) == 1:
         return parts[0]
-    values = np.concatenate([np.zeros(0, np.int64), *(v for v, _ in parts)])
-    n = np.concatenate([np.zeros(0, np.int64), *(n for _, n in parts)])
-    return summed(values, n)
+    values = np.concatenate([v for v, _ in parts])
+    return summed(values, np.concatenate([n for _, n in parts]))
