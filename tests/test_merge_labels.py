@@ -93,8 +93,14 @@ DRAWN = [
     pytest.param(
         "........aaaa",  #
         "............",
-        "........11..........",
-        id="a lone cut cell keeps what is in its core",
+        "........1111........",
+        id="a lone cut cell with half of it in the core is kept as far as it was seen",
+    ),
+    pytest.param(
+        ".........aaa",  #
+        "............",
+        ".........1..........",
+        id="a lone cut cell with less there keeps what is in its core",
     ),
     pytest.param(
         "..........aa",  #
@@ -159,7 +165,7 @@ def test_a_part_that_another_tiles_would_hide_is_pinned_to_its_core() -> None:
     """The left tile's a covers what the right one's c, which it cuts, has in its core, and e."""
     grid = Grid((TileAxis(1), TileAxis(16, band=4)), (1, 24))
     banked = Banked(grid)
-    for tile, drawn in zip(grid, ["..aaaaaabbb.aaa.", "cdd.cee........."], strict=True):
+    for tile, drawn in zip(grid, ["..aaaaaabbb.aaa.", "cddccee........."], strict=True):
         banked.add(tile, row(drawn))
     resolved = link(grid, banked.read, banked.tables)
     assert resolved.role.tolist() == [OWNER, OWNER, PINNED_PART, MATCHED, PINNED_OWNER]
@@ -298,9 +304,11 @@ def brute_merge(banked: Banked) -> np.ndarray:
     for root in sorted(set(group.values())):
         members = [o for o in sorted(seen) if group[o] == root]
         able = [o for o in members if o in uncut and own[o]]
-        lone = members[0] if len(members) == 1 else None
-        if lone in uncut and 2 * len(own[lone]) < len(seen[lone]):
-            continue
+        if len(members) == 1:
+            mostly = 2 * len(own[members[0]]) >= len(seen[members[0]])
+            if able and not mostly:
+                continue
+            able = members if mostly else []
         painters = [max(able, key=lambda o: len(own[o]))] if able else members
         if not any(own[o] for o in painters):
             continue

@@ -36,8 +36,8 @@ Pair = tuple[int, int, Match]
 """Two tiles, the first before the second, and what `match` gives of them."""
 
 DROPPED, MATCHED, PART, OWNER, PINNED_PART, PINNED_OWNER = range(6)
-"""Roles. An `OWNER` paints its group, whole; a `PART` paints its own core, in a group that no tile
-saw whole; a pinned one paints its core before all others, which might leave nothing of it. A
+"""Roles. An `OWNER` paints its group, as far as it sees it; a `PART` paints its own core, in a group
+that has no owner; a pinned one paints its core before all others, which might leave nothing of it. A
 `MATCHED` object is painted by its group's owner; a `DROPPED` one is of no group."""
 
 PASSES = (False, PINNED_PART, PINNED_OWNER), (True, OWNER, PINNED_OWNER), (False, PART)
@@ -190,11 +190,12 @@ def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
     """Groups, owners and ids from the pairs that match.
 
     The owner is the uncut member with most core pixels (ties: first tile, lowest local id). A
-    group without one is painted by all its members, each in its own core. A lone uncut object
-    with under half its area in its core is dropped: another tile should have seen it. So is a
-    group without a painter that has core pixels: the tile that owns its place saw nothing. So
-    every group has a painter with pixels to paint, and one that others might cover is pinned:
-    every id has pixels. Ids are 1..N in the order of each group's first member.
+    group without one is painted by all its members, each in its own core. A lone object with half
+    its area in its core or more is painted whole; with less, an uncut one is dropped, as another
+    tile should have seen it, and a cut one keeps its core. A group without a painter that has
+    core pixels is dropped: the tile that owns its place saw nothing. So every group has a painter
+    with pixels to paint, and one that others might cover is pinned: every id has pixels. Ids are
+    1..N in the order of each group's first member.
     """
     first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
     core, uncut = _column(tables, CORE), _column(tables, CUT) == 0
@@ -202,13 +203,13 @@ def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
     alone = np.ones(len(root), bool)
     member = np.flatnonzero(root != np.arange(len(root), dtype=root.dtype))
     alone[member] = alone[root[member]] = False
-    able = uncut & (core > 0)
-    owner = _owners(root, core, np.flatnonzero(able & ~alone))
-    owned = able & alone
+    mostly = 2 * core >= _column(tables, AREA)
+    owner = _owners(root, core, np.flatnonzero(uncut & (core > 0) & ~alone))
+    owned = alone & mostly
     owned[root[owner]] = True
     paints = (core > 0) & (alone | ~owned[root])
     paints[owner] = True
-    paints &= ~(alone & uncut & (core < _column(tables, AREA) - core))
+    paints &= ~(alone & uncut & ~mostly)
 
     kept = np.zeros(len(root), bool)
     kept[root[paints]] = True
