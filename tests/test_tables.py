@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from skimage.measure import regionprops
 
 from tilewright.frames import Table
-from tilewright.merge.tables import Measure
+from tilewright.merge.tables import Measure, Part
 from tilewright.store import Placement, StoreWriter
 
 
@@ -28,6 +29,13 @@ def cuts(extent: int, step: int) -> Iterator[slice]:
     return (slice(a, min(a + step, extent)) for a in range(0, extent, step))
 
 
+def full(measure: Measure, placement: Placement | None = None) -> Table:
+    """All rows of a measure's table."""
+    table = measure.table(placement)
+    obs = {name: values[:] for name, values in table.obs.items()}
+    return replace(table, obs=obs, x=table.x[:], spatial=table.spatial[:])
+
+
 def measured(
     labels: np.ndarray, image: np.ndarray | None, step: int, placement: Placement | None = None
 ) -> Table:
@@ -38,7 +46,7 @@ def measured(
         for x in cuts(labels.shape[1], step):
             part = None if image is None else image[:, y, x]
             measure.add(labels[y, x], part, (y.start, x.start))
-    return measure.table(placement)
+    return full(measure, placement)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int16", "float32", "bool"])
@@ -129,7 +137,7 @@ def test_objects_of_several_planes_say_where_they_are() -> None:
     measure = Measure(3)
     for t, z, label in [(0, 0, 1), (0, 1, 2), (0, 2, 0), (0, 3, 3)]:
         measure.add(np.full((2, 2), label), None, (0, 0), plane=(t, z))
-    table = measure.table()
+    table = full(measure)
     assert table.obs["z"].tolist() == [0, 1, 3]
     assert "t" not in table.obs
 
@@ -160,7 +168,7 @@ def test_each_channel_has_a_column_of_its_own(
 def test_an_image_without_objects_has_an_empty_table() -> None:
     measure = Measure(0, channels=1)
     measure.add(np.zeros((3, 3), np.uint8), np.zeros((1, 3, 3), np.uint8), (0, 0))
-    table = measure.table(Placement(mpp=(1, 1)))
+    table = full(measure, Placement(mpp=(1, 1)))
     assert table.x.shape == (0, 1)
     assert {len(v) for v in table.obs.values()} == {0}
 
@@ -188,7 +196,7 @@ def deep(labels: np.ndarray, image: np.ndarray, steps: tuple[int, int, int]) -> 
     for box in product(*grids):
         part = measure.part(labels[box], image[(slice(None), *box)], [s.start for s in box])
         measure.include(part)
-    return measure.table(place)
+    return full(measure, place)
 
 
 @pytest.mark.parametrize("steps", [(99, 99, 99), (3, 7, 5), (1, 99, 99)])
@@ -225,7 +233,7 @@ def test_slices_one_by_one_give_a_volumes_figures() -> None:
     for z, (some, light) in enumerate(zip(labels, image[0], strict=True)):
         measure.add(some, light[None], (0, 0), plane=(0, z))
     found, whole = (
-        measure.table(Placement(mpp=(0.5, 0.25), z_um=2.0)),
+        full(measure, Placement(mpp=(0.5, 0.25), z_um=2.0)),
         deep(labels, image, (1, 99, 99)),
     )
     assert found.x.tobytes() == whole.x.tobytes()
@@ -238,6 +246,47 @@ def test_a_volume_in_two_time_points_is_refused() -> None:
     measure.add(np.ones((2, 2, 2), int), None, (0, 0, 0), plane=(0, 0))
     with pytest.raises(ValueError, match="unique over all planes"):
         measure.add(np.ones((2, 2, 2), int), None, (0, 0, 0), plane=(1, 0))
+
+
+@pytest.mark.parametrize(("volumes", "most"), [(False, 56), (True, 72)])
+def test_many_objects_take_some_bytes_each_until_their_table_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, volumes: bool, most: int
+) -> None:
+    """Of an image as long as 65,536 px, of one channel; some rows are 110 bytes each, and names."""
+    monkeypatch.setattr("tilewright.frames.TABLE_ROWS", 2_000)
+    n, axes = 100_000, 3 if volumes else 2
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 60_000, (n, axes))
+    area = rng.integers(1, 900, n)
+    part = Part((0, 0), np.arange(1, n + 1), area, area[:, None] * first, first, first + 9, None)
+    with StoreWriter(tmp_path / "a.zarr") as store:
+        tracemalloc.start()
+        measure = Measure(n, channels=1, volumes=volumes, side=65_536)
+        for at in range(0, n, 2_000):
+            some = slice(at, at + 2_000)
+            arrays = {
+                name: getattr(part, name)[some] for name in ("ids", "area", "sums", "first", "stop")
+            }
+            measure.include(replace(part, **arrays, light=area[some, None]))
+        store.table("cells", measure.table(Placement(mpp=(0.5, 0.25), z_um=2.0)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        store.finish({})
+    assert peak < most * n + 2_000_000
+    found = anndata.read_zarr(tmp_path / "a.zarr" / "tables" / "cells")
+    assert found.obs["volume_px" if volumes else "area_px"].tolist() == area.tolist()
+    assert found.obs["bbox_x1_px"].tolist() == (first[:, -1] + 9).tolist()
+    assert np.array_equal(found.obsm["spatial"][:, 0], first[:, -1])
+
+
+@pytest.mark.parametrize("side", [255, 256, 65_535, 65_536, 2**32])
+def test_boxes_reach_to_the_end_of_the_longest_side(side: int) -> None:
+    measure = Measure(2, side=side)
+    measure.add(np.array([[1, 1], [0, 2]]), None, (side - 2, side - 2))
+    obs = full(measure).obs
+    assert obs["bbox_y0_px"].tolist() == [side - 2, side - 1]
+    assert obs["bbox_y1_px"].tolist() == [side - 1, side]
+    assert obs["bbox_x1_px"].tolist() == [side, side]
 
 
 def test_a_long_table_is_written_some_rows_at_a_time(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numcodecs  # type: ignore[import-untyped]
 import numpy as np
@@ -28,6 +28,41 @@ Blocks = Callable[[], Iterable[Array]]
 TABLE_ROWS = 1 << 20  # per chunk: 8 MiB of float64
 SMALL = 1 << 16  # rows: some MB
 BLOCK_BYTES = 1 << 22  # per chunk of vectors: what is held of them
+
+
+class Rows(Protocol):
+    """Rows of numbers: an array, or what computes some of them when asked to."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As an array's."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As an array's."""
+
+    def __getitem__(self, rows: slice, /) -> Array:
+        """Some of the rows."""
+
+
+class Computed:
+    """Rows that are computed from their ids, some at a time.
+
+    Parameters
+    ----------
+    ids
+        (n,) integers.
+    of
+        Gives the rows of some ids, in their order.
+    """
+
+    def __init__(self, ids: Array, of: Callable[[Array], Array]) -> None:
+        self._ids, self._of = ids, of
+        none = of(ids[:0])
+        self.shape, self.dtype = (len(ids), *none.shape[1:]), none.dtype
+
+    def __getitem__(self, rows: slice) -> Array:
+        return self._of(self._ids[rows])
 
 
 @dataclass(frozen=True)
@@ -49,11 +84,14 @@ class Table:
         What each column and its unit is; goes into ``uns["columns"]``.
     """
 
-    obs: Mapping[str, Array]
-    x: Array
+    obs: Mapping[str, Rows]
+    x: Rows
     var: tuple[str, ...]
-    spatial: Array
+    spatial: Rows
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.obs["id"].shape[0]
 
 
 @dataclass(frozen=True)
@@ -96,7 +134,7 @@ def write_table(root: zarr.Group, name: str, table: Table) -> None:
     A small one is made in memory, which takes half the time: zarr hands each of its 50 files to a
     thread of its own.
     """
-    if len(table.obs["id"]) > SMALL or not isinstance(root.store, LocalStore):
+    if len(table) > SMALL or not isinstance(root.store, LocalStore):
         _write_table(root, name, table)
         return
     files: dict[str, Any] = {}
@@ -110,7 +148,7 @@ def write_table(root: zarr.Group, name: str, table: Table) -> None:
 
 
 def _write_table(root: zarr.Group, name: str, table: Table) -> None:
-    obs: dict[str, Array | str] = {"region": name, **table.obs}
+    obs: dict[str, Rows | str] = {"region": name, **table.obs}
     attributes = {"region": name, "region_key": "region", "instance_key": "id"}
     group = _group(root, f"tables/{name}", "anndata", "0.1.0")
     _put(group, "X", table.x)
@@ -152,7 +190,7 @@ def _group(parent: zarr.Group, name: str, kind: str, version: str, **extra: Any)
 
 
 def _frame(
-    parent: zarr.Group, name: str, columns: Mapping[str, Array | str], *, index: Array
+    parent: zarr.Group, name: str, columns: Mapping[str, Rows | str], *, index: Rows
 ) -> None:
     """An AnnData dataframe; a column given as one text says the same in every row.
 
@@ -165,7 +203,7 @@ def _frame(
         if isinstance(values, str):
             inner = _group(group, column, "categorical", "0.2.0", ordered=False)
             _put(inner, "categories", np.array([values]))
-            _put(inner, "codes", np.zeros(len(index), np.int8))
+            _put(inner, "codes", np.zeros(index.shape, np.int8))
         else:
             _put(group, column, values)
 
@@ -174,10 +212,10 @@ def _codec(group: zarr.Group) -> Any:
     return ZstdCodec(level=3) if group.metadata.zarr_format == 3 else numcodecs.Zstd(level=3)
 
 
-def _put(group: zarr.Group, name: str, values: Array, *, text: bool = False) -> None:
+def _put(group: zarr.Group, name: str, values: Rows, *, text: bool = False) -> None:
     """An AnnData array of numbers or strings, or one string; `text` writes numbers as strings."""
     text = text or values.dtype.kind == "U"
-    kind = ("string-array" if values.ndim else "string") if text else "array"
+    kind = ("string-array" if values.shape else "string") if text else "array"
     rows = [max(1, min(n, TABLE_ROWS)) for n in values.shape]
     array = group.create_array(
         name,
@@ -187,10 +225,10 @@ def _put(group: zarr.Group, name: str, values: Array, *, text: bool = False) -> 
         compressors=_codec(group),
         attributes={"encoding-type": kind, "encoding-version": "0.2.0"},
     )
-    if not values.ndim:
-        array[...] = values
+    if not values.shape:
+        array[...] = np.asarray(values)
         return
-    for at in range(0, len(values), TABLE_ROWS):  # as text, all of them would be 84 bytes a row
+    for at in range(0, values.shape[0], TABLE_ROWS):  # as text, all of them would be 84 bytes a row
         part = values[at : at + TABLE_ROWS]
         array[at : at + len(part)] = part.astype(str) if text else part
 

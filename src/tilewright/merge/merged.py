@@ -246,7 +246,8 @@ def measure_of(desk: Desk, count: int) -> Measure:
     """What measures an image of so many objects."""
     reader = desk.reader
     volumes = desk.merge.get("link_z") == "iou" or is_deep(reader)
-    return Measure(count, channels=reader.channels, dtype=reader.dtype, volumes=volumes)
+    side = max(*reader.shape, *reader.looped.values())
+    return Measure(count, channels=reader.channels, dtype=reader.dtype, volumes=volumes, side=side)
 
 
 def _open(painting: Painting | Stored) -> Painting:

@@ -2,7 +2,7 @@
 
 A big image is several processes' work, a pack's images are each one's. What is held by each is a
 block of the store, the tiles that meet it, and where in the banks each tile is: under 200 bytes.
-The first holds the objects' table, too: some 250 bytes for each object.
+The first holds the sums of the objects' table, too: some 50 to 70 bytes for each object.
 """
 
 from __future__ import annotations

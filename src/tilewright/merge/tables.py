@@ -1,20 +1,22 @@
 """What is measured of each object: one row of area, place and intensity, streamed box by box.
 
-Memory grows with the objects, never with the pixels. Areas, places and integer intensities are
-sums of integers, so they don't depend on how the image was cut into boxes. Floating-point
-intensities are summed in float64 in the order of the boxes (the store's shards, row-major): the
-same store gives the same bytes, another cut agrees to about 1e-12.
+Memory grows with the objects, never with the pixels: some 50 bytes each. Columns are computed while
+they are written, some rows at a time. Areas, places and integer intensities are sums of integers,
+so they don't depend on how the image was cut into boxes. Floating-point intensities are summed in
+float64 in the order of the boxes (the store's shards, row-major): the same store gives the same
+bytes, another cut agrees to about 1e-12.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tilewright.frames import Table
+from tilewright.frames import Computed, Table
 from tilewright.store import Placement
 
 from .runs import Runs
@@ -22,6 +24,8 @@ from .runs import Runs
 Array = np.ndarray[Any, Any]
 Plane = tuple[int, int]
 """Time point and slice, both from 0."""
+Figure = Callable[[Array], Array]
+"""What is said of some ids, in their order."""
 
 PX = "level-0 px"
 COLUMNS = {
@@ -85,6 +89,8 @@ class Measure:
         Of the intensity image: integers are summed as int64, others as float64.
     volumes
         A label may be in several slices.
+    side
+        Pixels of the label array's longest side, at most: boxes are held in as few bits.
     """
 
     def __init__(
@@ -94,15 +100,16 @@ class Measure:
         channels: int = 0,
         dtype: np.dtype[Any] | type = np.uint8,
         volumes: bool = False,
+        side: int = 2**32 - 1,
     ) -> None:
         kind = np.int64 if np.dtype(dtype).kind in "biu" else np.float64
-        axes = 3 if volumes else 2
-        self._planes: set[Plane] = set()
-        self._plane = np.full((count + 1, 2), -1, np.int32)
+        axes, pixel = 3 if volumes else 2, np.min_scalar_type(side)
+        self._planes: dict[Plane, int] = {}
+        self._plane = np.full(count + 1, -1, np.int32)  # their numbers
         self._area = np.zeros(count + 1, np.int64)
         self._sums = np.zeros((count + 1, axes), np.int64)  # of (z,) y and x, in array pixels
-        self._first = np.full((count + 1, axes), np.iinfo(np.int64).max)
-        self._stop = np.zeros((count + 1, axes), np.int64)
+        self._first = np.full((count + 1, axes), np.iinfo(pixel).max, pixel)
+        self._stop = np.zeros((count + 1, axes), pixel)
         self._light = np.zeros((count + 1, channels), kind)
         self._volumes = volumes
 
@@ -142,7 +149,6 @@ class Measure:
 
     def include(self, part: Part) -> None:
         """Add what was measured of a box; floats are summed in the order of these calls."""
-        self._planes.add(part.plane)
         ids = part.ids
         self._place(ids, part.plane)
         self._area[ids] += part.area
@@ -166,75 +172,98 @@ class Measure:
             Names for the columns of mean intensities; a missing or repeated name gets the channel's
             number.
         """
-        placement = placement or Placement()
-        ids = np.flatnonzero(self._area)
-        centre = self._sums[ids] / self._area[ids, None]
-        centroid = placement.level0(centre[:, -2:])
-        obs: dict[str, Array] = {"id": ids.astype(np.int64)}
-        for i, axis in enumerate("tz"):
-            several = len({plane[i] for plane in self._planes}) > 1
-            if several and not (axis == "z" and self._volumes):
-                obs[axis] = self._plane[ids, i]
-        obs |= self._shapes(ids, centroid, placement)
-        spatial = centroid[:, ::-1]
-        if self._volumes:
-            area, um2 = obs.pop("area_px"), obs.pop("area_um2", None)
-            obs |= self._depths(ids, centre[:, 0], placement, area, um2)
-            spatial = np.column_stack([spatial, obs["centroid_z"]])
-        names = _names(channel_names, self._light.shape[1])
-        means = self._light[ids] / self._area[ids, None]
+        ids = np.flatnonzero(self._area).astype(np.min_scalar_type(len(self._area)))
+        figures = self._figures(placement or Placement())
+        centre = [f"centroid_{axis}" for axis in ("x_px", "y_px", *("z" if self._volumes else ""))]
         return Table(
-            obs=obs,
-            x=means.astype(np.float32),
-            var=names,
-            spatial=spatial.copy(),
+            obs={name: Computed(ids, of) for name, of in figures.items()},
+            x=Computed(ids, self._means),
+            var=_names(channel_names, self._light.shape[1]),
+            spatial=Computed(
+                ids, lambda some: np.stack([figures[c](some) for c in centre], axis=1)
+            ),
             columns={
-                **{c: COLUMNS[c] for c in obs},
+                **{name: COLUMNS[name] for name in figures},
                 "X": "mean intensity per channel, in the image's own values",
                 "obsm/spatial": f"centroid (x, y) in {PX}; of a volume (x, y, slice)",
             },
         )
 
     def _place(self, present: Array, plane: Plane) -> None:
-        """Note the plane of labels, or the first of them; refuse one that is elsewhere already."""
-        first = self._plane[present, 0] < 0
-        before = self._plane[present[~first]]
-        same = 1 if self._volumes else 2  # a volume's slices may differ
-        if np.any(before[:, :same] != plane[:same]):
+        """Note the plane of labels; refuse one that is elsewhere already."""
+        key = (plane[0], 0) if self._volumes else plane  # a volume's slices may differ
+        number = self._planes.setdefault(key, len(self._planes))
+        before = self._plane[present]
+        if np.any((before >= 0) & (before != number)):
             raise ValueError("a label is in two planes; ids must be unique over all planes")
-        self._plane[present[first]] = plane
+        self._plane[present] = number
 
-    def _shapes(self, ids: Array, centroid: Array, placement: Placement) -> dict[str, Array]:
-        """Columns of area, centroid and bounding box."""
-        fy, fx = placement.factor
-        area = self._area[ids] if fy == fx == 1 else self._area[ids] / (fy * fx)
-        shapes: dict[str, Array] = {"area_px": area}
-        if placement.mpp:
-            shapes["area_um2"] = area * (placement.mpp[0] * placement.mpp[1])
+    def _figures(self, placement: Placement) -> dict[str, Figure]:
+        """What gives each column, in their order."""
+        found: dict[str, Figure] = {"id": lambda ids: ids.astype(np.int64)}
+        for i, name in enumerate("tz"):
+            if len({plane[i] for plane in self._planes}) > 1:
+                found[name] = partial(self._plane_of, i)
+        um2 = (placement.mpp[0] * placement.mpp[1],) if placement.mpp else ()
+        if not self._volumes:
+            found["area_px"] = partial(self._size, placement, ())
+        if um2 and not self._volumes:
+            found["area_um2"] = partial(self._size, placement, um2)
         for axis, name in enumerate("yx"):
-            shapes[f"centroid_{name}_px"] = centroid[:, axis]
-        for axis, name in enumerate("yx" if placement.mpp else ""):
-            shapes[f"centroid_{name}_um"] = centroid[:, axis] * (placement.mpp or (1, 1))[axis]
-        for edge, found, rounded in (("0", self._first, np.floor), ("1", self._stop, np.ceil)):
-            at = rounded(
-                np.asarray(placement.origin) + found[ids, -2:] / np.asarray(placement.factor)
-            )
+            found[f"centroid_{name}_px"] = partial(self._centroid, placement, axis, 1.0)
+        for axis, um in enumerate(placement.mpp or ()):
+            found[f"centroid_{'yx'[axis]}_um"] = partial(self._centroid, placement, axis, um)
+        for edge, held, rounded in (("0", self._first, np.floor), ("1", self._stop, np.ceil)):
             for axis, name in enumerate("yx"):
-                shapes[f"bbox_{name}{edge}_px"] = at[:, axis].astype(np.int64)
-        return shapes
+                found[f"bbox_{name}{edge}_px"] = partial(_edge, held, rounded, placement, axis)
+        return found | (self._depths(placement, um2) if self._volumes else {})
 
-    def _depths(
-        self, ids: Array, centre: Array, placement: Placement, area: Array, um2: Array | None
-    ) -> dict[str, Array]:
+    def _depths(self, placement: Placement, um2: tuple[float, ...]) -> dict[str, Figure]:
         """What a volume has in place of an area, and its slices."""
-        found: dict[str, Array] = {"volume_px": area}
-        if um2 is not None and placement.z_um:
-            found["volume_um3"] = um2 * placement.z_um
-        slices = self._first[ids, 0], self._stop[ids, 0]
-        found |= {"centroid_z": centre, "bbox_z0": slices[0], "bbox_z1": slices[1]}
+        found: dict[str, Figure] = {"volume_px": partial(self._size, placement, ())}
+        if um2 and placement.z_um:
+            found["volume_um3"] = partial(self._size, placement, (*um2, placement.z_um))
+        found["centroid_z"] = partial(self._depth, 1.0)
+        found["bbox_z0"] = lambda ids: self._first[ids, 0].astype(np.int64)
+        found["bbox_z1"] = lambda ids: self._stop[ids, 0].astype(np.int64)
         if placement.z_um:
-            found["centroid_z_um"] = centre * placement.z_um
+            found["centroid_z_um"] = partial(self._depth, placement.z_um)
         return found
+
+    def _plane_of(self, which: int, ids: Array) -> Array:
+        """Time point, or slice."""
+        return np.array([plane[which] for plane in self._planes], np.int32)[self._plane[ids]]
+
+    def _size(self, placement: Placement, units: tuple[float, ...], ids: Array) -> Array:
+        """Area or volume, in level-0 pixels times each of the units."""
+        fy, fx = placement.factor
+        size: Array = self._area[ids]
+        if not fy == fx == 1:
+            size = size / (fy * fx)
+        for unit in units:
+            size = size * unit
+        return size
+
+    def _centroid(self, placement: Placement, axis: int, um: float, ids: Array) -> Array:
+        """Row or column of the centre of mass, in level-0 pixels of `um`."""
+        centre = self._sums[ids, -2:] / self._area[ids, None]
+        return np.asarray(placement.level0(centre)[:, axis] * um)
+
+    def _depth(self, um: float, ids: Array) -> Array:
+        """Slice of the centre of mass, times `um`."""
+        return np.asarray(self._sums[ids, 0] / self._area[ids] * um)
+
+    def _means(self, ids: Array) -> Array:
+        """Mean intensities, (n, C) float32."""
+        return (self._light[ids] / self._area[ids, None]).astype(np.float32)
+
+
+def _edge(
+    held: Array, rounded: Callable[[Array], Array], placement: Placement, axis: int, ids: Array
+) -> Array:
+    """A side of the bounding box, in whole level-0 pixels."""
+    at = placement.origin[axis] + held[ids, axis - 2] / placement.factor[axis]
+    return rounded(at).astype(np.int64)
 
 
 def _names(names: Sequence[str] | None, channels: int) -> tuple[str, ...]:

@@ -64,8 +64,8 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
     scene.crew.close()  # what its processes hold is room for the table
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     store.table(scene.group.task, table)
-    facts = merged.facts() | {"objects": len(table.obs["id"])}
-    sizes = {name: _quantiles(table.obs[name]) for name in SIZES if name in table.obs}
+    facts = merged.facts() | {"objects": len(table)}
+    sizes = {name: _quantiles(table.obs[name][:]) for name in SIZES if name in table.obs}
     return Written(facts, merged, sizes)
 
 
