@@ -36,9 +36,9 @@ Pair = tuple[int, int, Match]
 """Two tiles, the first before the second, and what `match` gives of them."""
 
 DROPPED, MATCHED, PART, OWNER, PINNED_PART, PINNED_OWNER = range(6)
-"""Roles. An `OWNER` paints its group, as far as it sees it; a `PART` paints its own core, in a group
-that has no owner; a pinned one paints its core before all others, which might leave nothing of it. A
-`MATCHED` object is painted by its group's owner; a `DROPPED` one is of no group."""
+"""Roles. An `OWNER` paints its group, as far as it sees it; a `PART` paints its own core, in a
+group that has no owner; a pinned one paints its core before all others, which might leave nothing
+of it. A `MATCHED` object is painted by its group's owner; a `DROPPED` one is of no group."""
 
 PASSES = (False, PINNED_PART, PINNED_OWNER), (True, OWNER, PINNED_OWNER), (False, PART)
 """Who paints in turn, and whether all that they are, or their own core."""
