@@ -7,7 +7,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from tilewright.previews import Previews, clear, make, pieces
 from tilewright.registry import Registry
 from tilewright.scan import copy_tiled
 from tilewright.spec import ModelSpec, TileSpec
+from tilewright.steps.export import main
 from tilewright.store import StoreWriter
 from tilewright.tiling import grid
 
@@ -444,7 +445,8 @@ def test_a_wrong_config_file_is_named_value_by_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [("", "has no images"), ("path\na.tif", "isn't the plugin's list of images"),
-     ("img_path,num_slices,height,width,channels\na.tif,1,x,2,1", "isn't the plugin's list")],
+     ("img_path,num_slices,height,width,channels\na.tif,1,x,2,1", "isn't the plugin's list"),
+     ("img_path,num_slices,height,width,channels\na.tif,1,inf,2,1", "isn't the plugin's list")],
 )  # fmt: skip
 def test_a_list_from_elsewhere_is_refused(tmp_path: Path, text: str, says: str) -> None:
     given = asked(tmp_path, picture(tmp_path / "a.tif"))
@@ -585,6 +587,24 @@ def test_an_image_that_is_not_exported_is_named_and_the_others_are_written(tmp_p
     blocked = export_group(replace(how, folder=str(tmp_path / "file" / "masks")), tmp_path)
     assert len(blocked) == 2
     assert all("can't be written" in f["why"] for f in blocked)
+
+
+def test_weights_that_cannot_be_shown_cost_no_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(tmp_path / "stores", np.arange(100, dtype=np.uint32).reshape(10, 10))
+    weights = tmp_path / "kept" / ("ab" * 32) / "cyto3"
+    weights.parent.mkdir(parents=True)
+    weights.write_text("numbers")
+    monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(tmp_path / "kept"))
+    (tmp_path / "file").touch()
+    how = Export("cyto", str(tmp_path / "masks"), f"_masks_{HASH}_all", "tiff", binary=False)
+    how = replace(how, links=str(tmp_path / "file" / "checkpoints"))
+    (tmp_path / "export.json").write_text(json.dumps(asdict(how)))
+    main(str(tmp_path / "export.json"), "ab" * 32, str(tmp_path), str(tmp_path / "shown"))
+    assert [p.name for p in (tmp_path / "masks").iterdir()] == [f"a_masks_{HASH}_all.tiff"]
+    assert json.loads((tmp_path / "shown" / "exported.json").read_text()) == {"failed": []}
+    assert "aren't shown to the plugin" in capsys.readouterr().err
 
 
 def test_a_scans_copy_is_of_the_prepared_pixels_and_is_read_as_it_is(tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ def listed(sheet: Path) -> list[Listed]:
             )
             for line in lines
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, OverflowError, KeyError, TypeError) as error:
         raise TilewrightError(
             f"{sheet}: isn't the plugin's list of images ({error}).",
             fix="Start the run from the plugin again.",

@@ -77,8 +77,10 @@ class Crew(Closing, Generic[Desk]):
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
-            if error.__cause__ is not None:  # not ended: it said what can't be read here
-                raise
+            # who submits to a broken pool isn't told why, what waits in it is
+            for told in (error, *(future.exception() for future in waiting)):
+                if told is not None and told.__cause__ is not None:
+                    raise told from told.__cause__  # not ended: it said what can't be read here
             raise TilewrightError(
                 "One of MERGE's processes was ended from outside before its work was done, as "
                 "happens when memory runs out.",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
+from tilewright.errors import TilewrightError
 from tilewright.export import Export, export_group, link_weights
 from tilewright.jobs import save
 from tilewright.kept import path_of
@@ -17,11 +19,14 @@ def main(asked: str, weights: str, stores: str, shown: str) -> None:
     """Export one group's images."""
     how = Export(**json.loads(Path(asked).read_text()))
     file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))
-    if how.links and file:
-        link_weights(file, Path(how.links))
     failed = export_group(how, Path(stores))
     Path(shown).mkdir()
     save(Path(shown) / "exported.json", {"failed": failed})
+    if how.links and file:
+        try:
+            link_weights(file, Path(how.links))
+        except TilewrightError as error:  # the masks are there all the same
+            print(f"The weights aren't shown to the plugin. {error}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":
