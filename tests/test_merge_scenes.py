@@ -75,7 +75,7 @@ def test_an_image_composed_of_boxes_is_the_image_composed_at_once(side: int) -> 
             assert np.array_equal(part, want[tuple(slice(*b) for b in box)])
 
 
-def test_matching_reads_each_tile_about_twice_and_never_an_empty_one() -> None:
+def test_matching_reads_each_tile_three_times_and_never_an_empty_one() -> None:
     truth = dense_cells((300, 300), 10, 3)
     truth[:100] = 0
     banked = tiles_of(truth, square_grid((300, 300), 48, 16, 4), 7)
@@ -87,7 +87,7 @@ def test_matching_reads_each_tile_about_twice_and_never_an_empty_one() -> None:
 
     link(banked.grid, read, banked.tables)
     assert all(len(banked.tables[i]) for i in reads)
-    assert max(reads.values()) <= 2
+    assert max(reads.values()) <= 3
 
 
 def test_a_million_objects_are_resolved_without_their_pixels() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,12 +51,20 @@ class Slabs:
         """A part, one slice per axis; a view where it lies in one slab."""
         start, stop, _ = box[0].indices(self.shape[0])
         step = thickness(self.shape)
-        numbers = range(start // step, max(start, stop - 1) // step + 1)
-        parts = [
+        first, last = start // step, max(start, stop - 1) // step
+        parts = (
             self.read(n)[(slice(max(start - n * step, 0), stop - n * step), *box[1:])]
-            for n in numbers
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            for n in range(first, last + 1)
+        )
+        found = next(parts)
+        if first == last:
+            return found
+        whole = np.empty((stop - start, *found.shape[1:]), found.dtype)
+        at = 0
+        for part in itertools.chain([found], parts):  # one after the other: slabs are big
+            whole[at : at + len(part)] = part
+            at += len(part)
+        return whole
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """All of it."""

@@ -27,6 +27,7 @@ from .maps import MergedMap
 
 Array = np.ndarray[Any, Any]
 PIECE = 1 << 22  # pixels that are composed, counted and measured at once
+SLABS = 1 << 25  # bytes of tiles' slabs that are kept for what is done next
 KEPT = 1 << 26  # bytes of decoded pixels that each of several processes keeps
 
 
@@ -58,7 +59,7 @@ class Desk(Closing):
         opened = open_banks(source.banks) if banks is None else banks
         self.banked = Banked(source.ref.key, self.grid, opened)
         self._matches = self.merge["policy"] == "match"
-        self._slabs = Held(self.banked.labels if self._matches else self.banked.classes)
+        self._slabs = Held(self.banked.labels if self._matches else self.banked.classes, SLABS)
         self._pieces = Held(self._piece)
 
     @property

@@ -16,12 +16,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_array, csr_array  # type: ignore[import-untyped]
 
 from tilewright.slabs import Slabs
 from tilewright.tiling import Box, Grid, Tile, shared
 
 from .groups import Edges, Match, unite
-from .objects import AREA, CORE, CUT, counts, crop, row, rows, summed, tally
+from .objects import AREA, CORE, CUT, counts, crop, row, rows, run_starts, summed
 
 Array = np.ndarray[Any, Any]
 ReadLabels = Callable[[int], Array | Slabs]
@@ -76,10 +77,11 @@ def match(a: View, b: View, min_iou: float = SAME) -> Match:
 
     The weight is the measure by which a pair was joined, the first above that holds.
     """
-    ids_a, ids_b, m = _overlaps(a, b)
-    both = shared(a.tile.valid, b.tile.valid)
+    shares = _overlaps(a, b)
+    ids_a, ids_b = shares[1:, 1:].nonzero()
+    m, ids_a, ids_b = shares[1:, 1:].data, ids_a + 1, ids_b + 1
     area_a, area_b = a.table[ids_a - 1, AREA], b.table[ids_b - 1, AREA]
-    share_a, share_b = m / a.counts(both)[ids_a], m / b.counts(both)[ids_b]
+    share_a, share_b = m / shares.sum(axis=1)[ids_a], m / shares.sum(axis=0)[ids_b]
     best_a, best_b = best(ids_a, ids_b, m), best(ids_b, ids_a, m)
     cut = (a.table[ids_a - 1, CUT] | b.table[ids_b - 1, CUT]) == 1
     spans_a, spans_b = _spans(a, b.tile)[ids_a - 1], _spans(b, a.tile)[ids_b - 1]
@@ -101,17 +103,16 @@ def match(a: View, b: View, min_iou: float = SAME) -> Match:
     return Match(ids_a[joined], ids_b[joined], weight[joined], *under)
 
 
-def _overlaps(a: View, b: View) -> tuple[Array, Array, Array]:
-    """Pairs of ids that share pixels, sorted, and how many."""
+def _overlaps(a: View, b: View) -> Any:
+    """Pixels of every pair of ids, 0 included, where both tiles keep them: a sparse matrix."""
+    shape = len(a.table) + 1, len(b.table) + 1
     box = shared(a.tile.valid, b.tile.valid)
     if box is None:
-        return (np.zeros(0, np.int64),) * 3
-    in_a, in_b = (crop(v.labels, v.box, box) for v in (a, b))
-    met = (in_a > 0) & (in_b > 0)
-    base = len(b.table) + 1
-    packed, m = tally(in_a[met].astype(np.int64) * base + in_b[met])
-    ids_a, ids_b = np.divmod(packed, base)
-    return ids_a, ids_b, m
+        return csr_array(shape, dtype=np.int64)
+    in_a, in_b = (crop(v.labels, v.box, box).reshape(-1) for v in (a, b))
+    starts = run_starts(in_a, in_b)
+    lengths = np.diff(starts, append=len(in_a))
+    return coo_array((lengths, (in_a[starts], in_b[starts])), shape).tocsr()
 
 
 def best(ids: Array, others: Array, m: Array) -> Array:
@@ -138,8 +139,8 @@ def link(
     grid
         The tiles.
     read_labels
-        Called with a tile's number, about twice for each tile that has objects (five times for
-        each of a volume); all is asked for once, then what other rows' tiles may see of it.
+        Called with a tile's number, three times for each tile that has objects (six times for
+        each of a volume): once for all of it, else for what a neighbour may see.
     tables
         Each tile's object table, in row-major order of tiles; three columns are enough.
     min_iou
@@ -166,24 +167,33 @@ def row_pairs(
 ) -> Iterator[Pair]:
     """The pairs whose first tile is in one row of tiles; rows can be matched in any order.
 
-    Of other rows' tiles only what this row may see is held, and of each row three tiles.
+    One tile is held whole; of the next one, and of three tiles of each later row, what may be
+    compared.
     """
-    beside = grid.tile(row(grid, number)[0]).valid[:-1]
-    ahead = int(3 ** (len(grid.shape) - 1)) // 2  # rows that come later and meet this one
+    mine = row(grid, number)
+    beside = grid.tile(mine[0]).valid[:-1]
+    later = int(3 ** (len(grid.shape) - 1)) // 2  # rows that meet this one
 
-    @lru_cache(maxsize=3 * (1 + ahead))
-    def view(i: int) -> View:
+    def view(i: int, most: Box) -> View:
         tile = grid.tile(i)
-        box = shared(tile.valid, (*beside, tile.valid[-1]))
+        box = shared(tile.valid, most)
         assert box is not None  # noqa: S101 - it meets a tile of the row
         labels = crop(read_labels(i), tile.valid, box)
-        return View(tile, labels if box == tile.valid else labels.copy(), table(i), box)
+        own = labels if labels.base is None else labels.copy()  # not all that it is a part of
+        return View(tile, own, table(i), box)
 
-    for index in row(grid, number):
-        if len(table(index)):
-            for i in grid.meeting(grid.tile(index).valid):
-                if i > index and len(table(i)):
-                    yield index, i, match(view(index), view(i), min_iou)
+    @lru_cache(maxsize=3 * later)
+    def of_later_row(i: int) -> View:
+        return view(i, (*beside, grid.tile(i).valid[-1]))
+
+    for index in mine:
+        valid = grid.tile(index).valid
+        others = [i for i in grid.meeting(valid) if i > index and len(table(i))]
+        if len(table(index)) and others:
+            whole = view(index, valid)
+            for i in others:
+                other = view(i, valid) if i in mine else of_later_row(i)
+                yield index, i, match(whole, other, min_iou)
 
 
 def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:

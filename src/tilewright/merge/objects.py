@@ -6,6 +6,7 @@ The worker calls `prepare` on what a model returns; `labels` matches and paints 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import cc3d
@@ -102,10 +103,16 @@ def tally(values: Array) -> tuple[Array, Array]:
 
     Neighbours are mostly equal: only the runs of equal values are sorted.
     """
-    if not len(values):
-        return values, np.zeros(0, np.int64)
-    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    starts = run_starts(values)
     return summed(values[starts], np.diff(starts, append=len(values)))
+
+
+def run_starts(*arrays: Array) -> Array:
+    """Where, in arrays of one axis and length, a value differs from the one before; and 0."""
+    changes = np.ones(len(arrays[0]), bool)
+    if len(changes):
+        changes[1:] = reduce(np.logical_or, (a[1:] != a[:-1] for a in arrays))
+    return np.flatnonzero(changes)
 
 
 def summed(values: Array, amounts: Array) -> tuple[Array, Array]:
@@ -116,7 +123,10 @@ def summed(values: Array, amounts: Array) -> tuple[Array, Array]:
 
 def counts(labels: Array, n: int) -> Array:
     """Pixels of each of the ids 0..n, (n + 1,) int64."""
-    return np.bincount(labels.ravel(), minlength=n + 1)
+    flat = labels.reshape(-1)
+    starts = run_starts(flat)
+    lengths = np.diff(starts, append=len(flat))
+    return np.bincount(flat[starts], lengths, minlength=n + 1).astype(np.int64)
 
 
 def check_labels(labels: Array, tile: Tile) -> None:
