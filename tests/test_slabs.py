@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from banking import cut as perfect
 from banking import merge_all, write_banks
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from inprocess import written
 from running import digests
@@ -31,6 +31,7 @@ def parts(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[slice, ...]]:
     return tuple(shape), tuple(slice(*pair) for pair in ends)
 
 
+@example(((2, 8, 11), (slice(2, 2), slice(0), slice(0))))
 @given(parts())
 def test_a_part_is_the_arrays_own_and_reads_its_slabs_only(
     case: tuple[tuple[int, ...], tuple[slice, ...]],

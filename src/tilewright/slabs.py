@@ -51,7 +51,8 @@ class Slabs:
         """A part, one slice per axis; a view where it lies in one slab."""
         start, stop, _ = box[0].indices(self.shape[0])
         step = thickness(self.shape)
-        first, last = start // step, max(start, stop - 1) // step
+        first = min(start, max(self.shape[0] - 1, 0)) // step  # of no rows at the end, too
+        last = max(first, (stop - 1) // step)
         parts = (
             self.read(n)[(slice(max(start - n * step, 0), stop - n * step), *box[1:])]
             for n in range(first, last + 1)
