@@ -85,6 +85,14 @@ def test_minutes_and_seconds_say_how_many_tiles_a_job_has(tmp_path: Path) -> Non
     assert len(slow.jobs) == whole.tiles
 
 
+@pytest.mark.parametrize(("minutes", "seconds"), [(1e308, 1.0), (1.0, 5e-324)])
+def test_minutes_without_end_are_one_job(tmp_path: Path, minutes: float, seconds: float) -> None:
+    grey(tmp_path / "in" / "a.tif", (600, 600))
+    plan = planned(tmp_path, tile_size=256, job_minutes=minutes, seconds_per_tile=seconds)
+    assert len(plan.jobs) == 1
+    assert plan.tiles > 1
+
+
 @pytest.mark.parametrize("given", [{"job_minutes": 10}, {"seconds_per_tile": 0.1}])
 def test_minutes_without_seconds_are_refused(tmp_path: Path, given: dict[str, float]) -> None:
     grey(tmp_path / "in" / "a.tif")
@@ -213,6 +221,8 @@ BAD_PARAMS = [
         "--tile_size 64: nuclei needs 224 px of every tile for overlap. Say 448 or more: smaller",
         id="too-small",
     ),
+    pytest.param({"tile_size": 10**400}, "input should be less than or equal to 2", id="too-big"),
+    pytest.param({"tile_size": float("inf")}, "--tile_size inf: input should be a f", id="endless"),
     pytest.param({"env_root": "envs"}, "should be an absolute path", id="relative"),
     pytest.param({"region": "1,2,3"}, "four whole numbers, Y,X,HEIGHT,WIDTH", id="region"),
     pytest.param(

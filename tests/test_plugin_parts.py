@@ -451,8 +451,9 @@ def test_a_wrong_config_file_is_named_value_by_value(tmp_path: Path) -> None:
 def test_a_list_from_elsewhere_is_refused(tmp_path: Path, text: str, says: str) -> None:
     given = asked(tmp_path, picture(tmp_path / "a.tif"))
     Path(given["img_dir"]).write_text(text)
-    with pytest.raises(TilewrightError, match=says):
+    with pytest.raises(TilewrightError, match=says) as caught:
         make_plan(given, Path("/"))
+    assert caught.value.code == 65
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -601,10 +602,14 @@ def test_weights_that_cannot_be_shown_cost_no_masks(
     how = Export("cyto", str(tmp_path / "masks"), f"_masks_{HASH}_all", "tiff", binary=False)
     how = replace(how, links=str(tmp_path / "file" / "checkpoints"))
     (tmp_path / "export.json").write_text(json.dumps(asdict(how)))
-    main(str(tmp_path / "export.json"), "ab" * 32, str(tmp_path), str(tmp_path / "shown"))
-    assert [p.name for p in (tmp_path / "masks").iterdir()] == [f"a_masks_{HASH}_all.tiff"]
-    assert json.loads((tmp_path / "shown" / "exported.json").read_text()) == {"failed": []}
-    assert "aren't shown to the plugin" in capsys.readouterr().err
+    for sha, why in (("ab" * 32, "checkpoints: can't be written"), ("cd" * 32, "are not in")):
+        shown = tmp_path / f"shown-{sha}"
+        main(str(tmp_path / "export.json"), sha, str(tmp_path), str(shown))
+        (tmp_path / "masks" / f"a_masks_{HASH}_all.tiff").unlink()
+        assert json.loads((shown / "exported.json").read_text()) == {"failed": []}
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith("The weights aren't shown to the plugin. ")
+        assert why in said
 
 
 def test_a_scans_copy_is_of_the_prepared_pixels_and_is_read_as_it_is(tmp_path: Path) -> None:

@@ -235,7 +235,6 @@ def listed(sheet: Path) -> list[Listed]:
         raise TilewrightError(
             f"{sheet}: isn't the plugin's list of images ({error}).",
             fix="Start the run from the plugin again.",
-            code=USAGE,
         ) from None
     if not found:
         raise TilewrightError(f"{sheet}: has no images.", fix="Choose some in the plugin.")

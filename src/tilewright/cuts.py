@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -39,7 +40,8 @@ def sized(spec: ModelSpec, params: Params) -> ModelSpec:
         )
     if minutes is None or seconds is None:
         return spec
-    return replace(spec, tiles_per_task=max(1, int(60 * minutes / seconds)))
+    tiles = min(60 * minutes / seconds, sys.maxsize)  # it may be infinite
+    return replace(spec, tiles_per_task=max(1, int(tiles)))
 
 
 def group_name(first: str) -> str:

@@ -82,7 +82,7 @@ class Params(BaseModel):
     """Only this box: `Y,X,HEIGHT,WIDTH` in level-0 pixels."""
     recursive: bool = False
     """Search folders below the input folder as well."""
-    tile_size: PositiveInt | None = None
+    tile_size: Annotated[int, Field(gt=0, le=1 << 31)] | None = None
     """Pixels along y and x, for models that take any size."""
     match_iou: Annotated[float, Field(gt=0, le=1)] = 0.25
     """How much two whole objects of neighbouring tiles must overlap to be one."""

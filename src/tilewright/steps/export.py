@@ -18,13 +18,14 @@ from . import run
 def main(asked: str, weights: str, stores: str, shown: str) -> None:
     """Export one group's images."""
     how = Export(**json.loads(Path(asked).read_text()))
-    file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))
     failed = export_group(how, Path(stores))
     Path(shown).mkdir()
     save(Path(shown) / "exported.json", {"failed": failed})
-    if how.links and file:
+    if how.links:
         try:
-            link_weights(file, Path(how.links))
+            file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))
+            if file:
+                link_weights(file, Path(how.links))
         except TilewrightError as error:  # the masks are there all the same
             print(f"The weights aren't shown to the plugin. {error}", file=sys.stderr)  # noqa: T201
 
