@@ -64,6 +64,9 @@ def test_one_bad_image_costs_the_others_nothing(twenty_one: tuple[Done, Path]) -
 
 
 def test_jobs_that_slurm_refuses_for_good_end_the_run(checkout: Checkout, tmp_path: Path) -> None:
+    """The run is started on a machine of 2 GB, which is enough for what runs there."""
+    small = tmp_path / "small.config"
+    small.write_text("executor { $local { memory = '2 GB' } }")
     write_discs(tmp_path / "in" / "a.tif")
     why = "Batch job submission failed: Invalid partition name specified"
     for name, text in (("sbatch", f"echo 'sbatch: error: {why}' >&2; exit 1"), ("squeue", "")):
@@ -72,7 +75,8 @@ def test_jobs_that_slurm_refuses_for_good_end_the_run(checkout: Checkout, tmp_pa
         program.write_text(f"#!/bin/sh\n{text}\n")
         program.chmod(0o755)
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    done = checkout.run(tmp_path / "in", tmp_path / "out", "--profile", "slurm", PATH=path)
+    words = ("--profile", "slurm", "--config", str(small))
+    done = checkout.run(tmp_path / "in", tmp_path / "out", *words, PATH=path)
     assert done.returncode == 69, done.stderr
     assert f"SLURM takes no job of this run (sbatch: error: {why}). Look at --slurm_" in done.stderr
     ended = [status for process, _, status in tasks(tmp_path / "out") if process == "PREDICT"]
