@@ -39,6 +39,18 @@ def unpublished() {
     stores.findAll { s -> !['zarr.json', '.zattrs'].any { f -> file("${params.outdir}/${s}/${f}", glob: false).exists() } }
 }
 
+// The output folder's lock, which the system takes back when this process ends, however it ends; null if
+// another run has it. Where none is to be had, a run goes on: PLAN says it if the folder can't be written.
+def locked() {
+    try {
+        def path = file("${params.outdir}/.tilewright-lock", glob: false)
+        path.parent.mkdirs()
+        return java.nio.channels.FileChannel.open(path, java.nio.file.StandardOpenOption.CREATE, java.nio.file.StandardOpenOption.WRITE).tryLock()
+    } catch (IOException _e) {
+        return false
+    }
+}
+
 // Who watches a run by previews stops it by ending the shell it was started in: what Ctrl-C is elsewhere.
 def follow(shell) {
     def stop = { -> ['kill', '-TERM', "${ProcessHandle.current().pid()}"].execute() }
@@ -75,6 +87,10 @@ workflow {
     main:
     if ("${projectDir}" =~ /["`$\\:]/) {  // Nextflow itself puts bin/ on each task's PATH, unquoted
         error "Tilewright's own folder, ${projectDir}, has one of \" ` \$ \\ : in its path. Move it."
+    }
+    held = locked()
+    if (held == null) {
+        error "Another run into ${params.outdir} still goes on. Wait for its end, or stop it; or choose another --outdir."
     }
     shell = ProcessHandle.current().parent()
     PLAN(context())
@@ -123,5 +139,8 @@ workflow {
             log.error "Not in ${params.outdir}: ${lost.join(', ')}. Run again with --publish copy -resume."
         }
         tidy()
+        if (held) {
+            held.channel().close()
+        }
     }
 }

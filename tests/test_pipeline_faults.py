@@ -6,12 +6,14 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from running import (
+    LIMIT,
     Checkout,
     are_the_same_objects,
     discs,
@@ -27,6 +29,7 @@ from tilewright.plan import writable
 pytestmark = pytest.mark.nextflow
 
 Done = subprocess.CompletedProcess[str]
+OURS = {".tilewright", ".tilewright-lock", "trace.txt"}  # in an output folder without results
 DEADLY, DEADLY_ONCE = 251, 252  # pixel values that kill the model `toy`
 GOOD = [f"good-{n:02d}" for n in range(19)]
 
@@ -159,8 +162,48 @@ def test_wrong_parameters_stop_the_run_with_all_their_sentences(
         assert [
             line for line in done.stderr.splitlines() if "tilewright: " in line and word in line
         ]
-    assert {p.name for p in (tmp_path / "out").iterdir()} <= {".tilewright", "trace.txt"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} <= OURS
     assert [t[0] for t in tasks(tmp_path / "out")] == ["PLAN"]
+
+
+def test_two_runs_into_one_folder_are_one_run(checkout: Checkout, tmp_path: Path) -> None:
+    """However they are started; the second is refused while the first one's model is at work."""
+    write_discs(tmp_path / "in" / "a.tif", value=77)
+    hold = tmp_path / "hold" / "77"
+    hold.parent.mkdir()
+    hold.touch()
+    words = ("--input", tmp_path / "in", "--outdir", tmp_path / "out", *checkout.toy)
+    (tmp_path / "other").mkdir()
+    first = subprocess.Popen(
+        [*checkout.nextflow(*words), "-ansi-log", "false"],
+        cwd=tmp_path,
+        env={**checkout.env, "TOY_HOLD": str(hold.parent)},
+    )
+    try:
+        end = time.monotonic() + LIMIT
+        while not hold.with_suffix(".here").exists() and first.poll() is None:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        plain = subprocess.run(
+            checkout.nextflow(*words),
+            cwd=tmp_path / "other",
+            env=checkout.env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT,
+        )
+        ours = checkout.run(tmp_path / "in", tmp_path / "out")
+    finally:
+        hold.unlink()
+        assert first.wait(LIMIT) == 0
+    says = f"Another run into {tmp_path / 'out'} still goes on. Wait for its end, or stop it"
+    assert plain.returncode != 0
+    assert says in plain.stdout
+    assert ours.returncode == 69
+    assert f"tilewright: {says}" in ours.stderr
+    assert labels(tmp_path / "out", "a").any()
+    assert run_json(tmp_path / "out")["counts"]["failed"] == 0
 
 
 WRONG_WORDS = [

@@ -100,6 +100,14 @@ def test_a_profile_that_isnt_there_is_the_users_to_mend(run: Run) -> None:
     assert code == 2
 
 
+def test_a_run_that_another_one_keeps_out_is_told_so(run: Run) -> None:
+    run.log.write_text("Launching\nAnother run into /out still goes on. Wait.\n\n -- Check\n")
+    assert explain(run.watch, run.log) == (
+        ["tilewright: Another run into /out still goes on. Wait."],
+        69,
+    )
+
+
 def test_the_trace_of_an_earlier_run_explains_nothing(run: Run) -> None:
     """Nextflow may end before it writes one, for example when its configuration is wrong."""
     run.task("PLAN", "FAILED", 2, "tilewright: Wrong, then.\n")

@@ -17,7 +17,7 @@ from .params import Micrometres, Params
 
 COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask")
 UNSAFE = set("/\\\0\n\r\t")
-OURS = ("report.html", "run.json", "plan.json", "trace.txt", ".tilewright")
+OURS = ("report.html", "run.json", "plan.json", "trace.txt", ".tilewright", ".tilewright-lock")
 LONGEST = 200  # bytes of an id: file systems allow 255
 
 

@@ -247,6 +247,9 @@ def explain(watch: Watch, log: Path) -> tuple[list[str], int]:
     if wrong:
         fix = "Leave --profile out, or give the file that has it as --config."
         return [f"tilewright: {wrong.strip()}. {fix}"], USAGE
+    busy = next((line for line in lines if line.startswith("Another run into ")), "")
+    if busy:
+        return [f"tilewright: {busy.strip()}"], UNAVAILABLE
     refused = [line.strip() for line in lines if line.strip().startswith("sbatch: error: ")]
     if not said and refused:
         fix = "Look at --slurm_queue, --slurm_account and the like, then run it again."
