@@ -162,11 +162,33 @@ def ended(folder: Path, number: int) -> None:
 def test_a_process_that_is_killed_ends_the_merge_with_a_sentence(tmp_path: Path) -> None:
     with (
         Crew(tmp_path, 2, Path, str(tmp_path)) as crew,
-        pytest.raises(TilewrightError, match=r"ended from outside .* Give MERGE more memory") as e,
+        pytest.raises(
+            TilewrightError, match=r"ended before .* it was killed.* give MERGE more memory"
+        ) as e,
     ):
         list(crew.map(ended, range(20)))
     assert e.value.code == INTERNAL
     assert not (tmp_path / "19").exists()
+
+
+class Unreadable:
+    """What this process can hand over, and another one can't read."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return int, ("no number",)
+
+
+def test_a_process_that_cannot_begin_prints_why_and_the_sentence_says_where(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with (
+        Crew(None, 2, str, Unreadable()) as crew,
+        pytest.raises(TilewrightError, match=r"If it printed no error of its own \(.command.err\)"),
+    ):
+        list(crew.each(str, range(20)))
+    assert (
+        "ValueError: invalid literal for int() with base 10: 'no number'" in capfd.readouterr().err
+    )
 
 
 def refused(_: Path, number: int) -> int:

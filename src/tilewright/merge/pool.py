@@ -82,9 +82,9 @@ class Crew(Closing, Generic[Desk]):
                 if told is not None and told.__cause__ is not None:
                     raise told from told.__cause__  # not ended: it said what can't be read here
             raise TilewrightError(
-                "One of MERGE's processes was ended from outside before its work was done, as "
-                "happens when memory runs out.",
-                fix="Give MERGE more memory, or one CPU.",
+                "One of MERGE's processes ended before its work was done. If it printed no error "
+                "of its own (.command.err), it was killed, as happens when memory runs out.",
+                fix="Then give MERGE more memory, or one CPU.",
                 code=INTERNAL,
             ) from error
         finally:
