@@ -20,41 +20,32 @@ import tifffile
 import zarr
 from pictures import reference
 from running import ROOT, are_the_same_objects, digests, discs, labels, pieces
-from toy import SPEC, image, job, recipe, start, start_with
+from toy import (
+    GROUP,
+    SPEC,
+    image,
+    job,
+    merged,
+    predicted,
+    recipe,
+    start,
+    start_with,
+    thirds,
+)
 
 from tilewright import steps
 from tilewright.bank import HEADER
 from tilewright.errors import TilewrightError
-from tilewright.jobs import Group, ImageRef, Job, save
+from tilewright.jobs import ImageRef, save
 from tilewright.merge.stores import merge_group
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
-MERGE = {"policy": "match", "min_iou": 0.25}
-GROUP = Group("group", 3, MERGE, "toy.zarr", "everything")
 
 
 @pytest.fixture(scope="module")
 def banks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """One image's nine tiles, by three jobs."""
-    here = tmp_path_factory.mktemp("banks")
-    whole = job(image(here))
-    for number in range(3):
-        predicted(whole, number, here / f"group_3_{number:05d}.bank")
-    return sorted(here.glob("*.bank"))
-
-
-def predicted(whole: Job, number: int, out: Path, weights: str = "w") -> Path:
-    """The bank of a third of an image's tiles."""
-    ((key, _, _),) = whole.parts
-    part = replace(whole, job=number, parts=((key, 3 * number, 3 * number + 3),))
-    run_job(part, recipe(), out, start=start("models/run_toy.py"), weights=weights)
-    return out
-
-
-def merged(banks: list[Path], out: Path, group: Group = GROUP, **params: Any) -> Path:
-    merge_group(group, recipe(**params), banks, out, out / ".shown")
-    return out
+    return thirds(tmp_path_factory.mktemp("banks"))
 
 
 def refused(banks: list[Path], out: Path, **params: Any) -> TilewrightError:

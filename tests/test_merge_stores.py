@@ -5,39 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anndata
 import pytest
 import zarr
 from running import are_the_same_objects, discs, labels, pieces
-from toy import image, job, recipe, start
+from toy import GROUP, image, job, merged, recipe, start, thirds
 
-from tilewright.jobs import Group
-from tilewright.merge.stores import merge_group
 from tilewright.worker import run_job
-
-MERGE = {"policy": "match", "min_iou": 0.25}
-GROUP = Group("group", 3, MERGE, "toy.zarr", "everything")
 
 
 @pytest.fixture(scope="module")
 def banks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """One image's nine tiles, by three jobs."""
-    here = tmp_path_factory.mktemp("banks")
-    whole = job(image(here))
-    ((key, _, tiles),) = whole.parts
-    assert tiles == 9
-    for number in range(3):
-        part = replace(whole, job=number, parts=((key, 3 * number, 3 * number + 3),))
-        out = here / f"{number}.bank"
-        run_job(part, recipe(), out, start=start("models/run_toy.py"), weights="w")
-    return sorted(here.glob("*.bank"))
-
-
-def merged(banks: list[Path], out: Path, group: Group = GROUP, **params: Any) -> Path:
-    merge_group(group, recipe(**params), banks, out, out / ".shown")
-    return out
+    return thirds(tmp_path_factory.mktemp("banks"))
 
 
 def test_labels_of_three_jobs_are_those_of_the_whole_image(

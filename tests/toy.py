@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ import tifffile
 from pictures import reference
 from running import discs
 
-from tilewright.jobs import ImageRef, Job, Recipe
+from tilewright.jobs import Group, ImageRef, Job, Recipe
+from tilewright.merge.stores import merge_group
 from tilewright.pipe import ModelProcess
 from tilewright.preprocess import TileReader
 from tilewright.registry import Registry
 from tilewright.spec import ModelSpec
+from tilewright.worker import run_job
 
 HERE = Path(__file__).parent
 SPEC = Registry.load(HERE / "models").choose("toy").spec()
+MERGE = {"policy": "match", "min_iou": 0.25}
+GROUP = Group("group", 3, MERGE, "toy.zarr", "everything")
 
 
 def recipe(**params: Any) -> Recipe:
@@ -57,3 +62,24 @@ def start_with(
     return lambda: ModelProcess(
         python, HERE / script, spec=spec.to_dict(), timeout=timeout, **options
     )
+
+
+def thirds(folder: Path) -> list[Path]:
+    """The banks of one image's nine tiles, by three jobs."""
+    whole = job(image(folder))
+    return [predicted(whole, n, folder / f"group_3_{n:05d}.bank") for n in range(3)]
+
+
+def predicted(whole: Job, number: int, out: Path, weights: str = "w") -> Path:
+    """The bank of a third of an image's tiles."""
+    ((key, _, tiles),) = whole.parts
+    assert tiles == 9
+    part = replace(whole, job=number, parts=((key, 3 * number, 3 * number + 3),))
+    run_job(part, recipe(), out, start=start("models/run_toy.py"), weights=weights)
+    return out
+
+
+def merged(banks: list[Path], out: Path, group: Group = GROUP, **params: Any) -> Path:
+    """The folder of stores that banks of the model `toy` become."""
+    merge_group(group, recipe(**params), banks, out, out / ".shown")
+    return out

@@ -14,7 +14,6 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -82,12 +81,7 @@ class BankWriter:
     def __enter__(self) -> BankWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._part.exists():
             with contextlib.suppress(OSError, ValueError):  # on a full disk it can't end the file
                 self._zip.close()

@@ -17,7 +17,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numcodecs  # type: ignore[import-untyped]
@@ -231,12 +230,7 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_why: object) -> None:
         for _ in range(40):  # zarr's own threads may still be writing
             shutil.rmtree(self._part, ignore_errors=True)
             if not self._part.exists():
