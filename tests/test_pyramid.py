@@ -144,7 +144,7 @@ def test_shards_of_a_big_volume_are_some_megabytes_and_its_last_level_small() ->
     cut = plan_levels("zyx", (1024, 4096, 4096), 4, placement=ISOTROPIC, deep=True)
     assert [level.shape for level in cut][::4] == [(1024, 4096, 4096), (64, 256, 256)]
     assert {level.chunk for level in cut} == {(32, 128, 128)}
-    assert [level.shard for level in cut[:2]] == [(64, 512, 512), (32, 256, 256)]
+    assert [level.shard for level in cut[:2]] == [(32, 512, 512), (16, 256, 256)]
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])

@@ -497,7 +497,7 @@ def test_a_model_of_volumes_is_tried_on_a_volume(tmp_path: Path, colour: bool) -
 
 
 def test_blocks_of_the_store_show_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards of 8 x 32 x 32 in place of 64 x 512 x 512: many blocks, and levels that halve z."""
+    """Shards of 8 x 32 x 32 in place of 32 x 512 x 512: many blocks, and levels that halve z."""
     pixels = flat_balls((37, 131, 119))
     ref = written(tmp_path, pixels, "ZYX", mpp=(0.5, 0.5), z_um=0.5)
     for name in ("one", "many"):

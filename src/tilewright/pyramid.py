@@ -30,9 +30,10 @@ Each = Callable[[Callable[[Slices], None], Iterable[Slices]], Iterable[None]]
 CHUNK = 512  # a viewer's request: 1 MiB of uint32
 SHARD = 2048  # 16 MiB of uint32: a file worth a cluster's inode, a task's unit of memory
 DEEP_CHUNK = {"z": 32, "y": 128, "x": 128}  # 2 MiB of uint32
-DEEP_SHARD = {"z": 64, "y": 512, "x": 512}  # 64 MiB of uint32
+DEEP_SHARD = {"z": 32, "y": 512, "x": 512}  # 32 MiB of uint32
 SHARD_BYTES = 1 << 26  # many channels in one shard make it smaller
 BLOCK_BYTES = 1 << 26  # what is held to write a shard of level 1
+DEEP_BLOCK_BYTES = 1 << 25  # of a volume: more tiles meet there
 LEAST = 64  # side of a shard of thousands of channels
 COARSEST = 512  # levels until the longer side is at most one chunk
 DEEP_COARSEST = 256**3  # or, of a volume, until a level holds no more pixels
@@ -195,7 +196,8 @@ def _nominal(pixel: int, deep: bool, above: bool) -> dict[str, int]:
     side = dict(DEEP_SHARD) if deep else {"y": SHARD, "x": SHARD}
     while side["x"] > LEAST and math.prod(side.values()) * pixel > SHARD_BYTES:
         side["y"], side["x"] = side["y"] // 2, side["x"] // 2
-    if above and math.prod(2 * n for n in side.values()) * pixel > BLOCK_BYTES:
+    most = DEEP_BLOCK_BYTES if deep else BLOCK_BYTES
+    if above and math.prod(2 * n for n in side.values()) * pixel > most:
         return {a: n // 2 for a, n in side.items()}
     return side
 
