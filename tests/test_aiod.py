@@ -13,8 +13,8 @@ import pytest
 import tifffile
 from test_manifests import site
 
-from tilewright import preprocess
 from tilewright.errors import TilewrightError
+from tilewright.jobs import EMPTY
 from tilewright.manifest import TASK_NAMES
 from tilewright.plan import Plan, make_plan
 from tilewright.registry import ROOT, Choice, Registry
@@ -148,7 +148,7 @@ def test_a_model_without_a_script_ends_plan_with_the_scripts_name(
 CHOSEN = [
     pytest.param({}, (0, 1), id="none"),
     pytest.param({"segment_channel": 2, "nucleus_channel": 1}, (1, 0), id="both"),
-    pytest.param({"segment_channel": 2}, (1, preprocess.EMPTY), id="segment"),
+    pytest.param({"segment_channel": 2}, (1, EMPTY), id="segment"),
     pytest.param({"nucleus_channel": 2}, (0, 1), id="nucleus"),
 ]
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from .errors import BAD_DATA, USAGE, TilewrightError
 from .images import Image, fingerprint
 from .inputs import Row
-from .jobs import ImageRef
+from .jobs import EMPTY, ImageRef
 from .mask import Mask, stamped
 from .params import Params
 from .prep import opened
-from .preprocess import EMPTY, TileReader
+from .preprocess import TileReader
 from .spec import ModelSpec
 from .tiling import Grid
 

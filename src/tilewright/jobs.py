@@ -15,6 +15,9 @@ from typing import Any, Literal
 
 from .spec import ModelSpec
 
+EMPTY = -1
+"""In place of a channel's number: one of zeros, for a model's channel that the image hasn't."""
+
 
 def canonical(value: Any) -> str:
     """JSON text that depends on the value alone: sorted keys, no spaces."""

@@ -24,10 +24,10 @@ from .closing import Closing
 from .colour import COLOURS, Colour, same, white
 from .errors import USAGE, TilewrightError
 from .images import open_image
-from .jobs import ImageRef
+from .jobs import EMPTY, ImageRef
 from .prep import opened
-from .refusals import check_spec
-from .spec import ARRAY_AXES, ModelSpec
+from .refusals import check_image, check_spec
+from .spec import ModelSpec
 from .stain import Fit, Stain
 from .tiling import Box, Interval, grid
 
@@ -35,8 +35,6 @@ Array = np.ndarray[Any, Any]
 Index = dict[str, int | slice]
 
 LEAST_SPAN = np.float32(1e-6)  # what a flat channel is divided by
-EMPTY = -1
-"""In place of a channel's number: one of zeros, for a model's channel that the image hasn't."""
 
 
 def needs_statistics(spec: ModelSpec) -> bool:
@@ -96,7 +94,7 @@ class TileReader(Closing):
         else:
             self._image = opened(ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep)
         try:
-            self._check()
+            check_image(self._image, ref, spec)
             self._level = [self._size(a) / self._image.size(a) for a in "YX"]
             self._intervals = self._region()
         except TilewrightError:
@@ -209,41 +207,7 @@ class TileReader(Closing):
         """Close the file."""
         self._image.close()
 
-    # checks
-
-    def _check(self) -> None:
-        image, ref = self._image, self._ref
-        planned = dict(zip(ref.axes, ref.shape, strict=True))
-        if any(image.size(a) != planned.get(a, 1) for a in ARRAY_AXES):
-            raise TilewrightError(
-                f"{image.path}: it has {_sizes(image.shape)} pixels ({image.axes}), and the plan "
-                f"says {_sizes(ref.shape)} ({ref.axes}).",
-                fix="Start the run again, and leave its images as they are meanwhile.",
-            )
-        if ref.level >= len(image.levels):
-            raise TilewrightError(
-                f"{image.path}: level {ref.level} is wanted, and its last is "
-                f"{len(image.levels) - 1}.",
-                fix="Choose a resolution that it has.",
-            )
-        problem = self._channel_problem()
-        if problem:
-            raise TilewrightError(f"{image.path}: {problem}.", fix="Choose others by --channels.")
-
-    def _channel_problem(self) -> str | None:
-        chosen, spec = self._ref.channels, self._spec
-        there = self._image.size("C")
-        if not all(EMPTY <= c < there for c in chosen):
-            return f"channel {max(chosen)} is wanted, counted from 0, and it has {there}"
-        takes, _ = COLOURS[spec.color_space]
-        if spec.stain_normalization and len(chosen) != 3:
-            return f"{len(chosen)} channel is chosen, and stains are in 3"
-        if takes is not None and len(chosen) not in takes:
-            return f"{len(chosen)} channels are chosen, and {spec.color_space} is made from 3"
-        gives = 1 if spec.color_space == "GRAY" else len(chosen)
-        if gives not in (1, spec.num_channels):
-            return f"{gives} channels are chosen, and the model takes {spec.num_channels}"
-        return None
+    # where it is read
 
     def _size(self, axis: str) -> int:
         """Pixels along an axis at the level that is read; 1 where the image hasn't it."""
@@ -495,7 +459,3 @@ def _column(values: Any, ndim: int) -> Array:
 def _order(spec: ModelSpec) -> list[int]:
     """Where each axis of what the model gets is among (C, (z,) y, x)."""
     return [("C" + spec.tile_spec.axes.upper()).index(a) for a in spec.array_axes]
-
-
-def _sizes(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

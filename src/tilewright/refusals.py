@@ -1,4 +1,4 @@
-"""What a spec asks for and can't be done, by name."""
+"""What a spec asks for and can't be done, of any image or of this one, by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import dataclasses
 from . import normalise, resample
 from .colour import COLOURS
 from .errors import USAGE, TilewrightError
-from .spec import ModelSpec
+from .images import Image
+from .jobs import EMPTY, ImageRef
+from .spec import ARRAY_AXES, ModelSpec
 from .stain import Stain
 
 PADS = ("reflect", "edge", "zero", "white")
@@ -45,6 +47,50 @@ def check_spec(spec: ModelSpec) -> None:
     normalise.settings(spec)
     if spec.stain_normalization is not None:
         Stain(spec)
+
+
+def check_image(image: Image, ref: ImageRef, spec: ModelSpec) -> None:
+    """Refuse a file that isn't the one that was planned, or that the plan doesn't fit.
+
+    Raises
+    ------
+    TilewrightError
+        65, naming the file.
+    """
+    planned = dict(zip(ref.axes, ref.shape, strict=True))
+    if any(image.size(a) != planned.get(a, 1) for a in ARRAY_AXES):
+        raise TilewrightError(
+            f"{image.path}: it has {_sizes(image.shape)} pixels ({image.axes}), and the plan "
+            f"says {_sizes(ref.shape)} ({ref.axes}).",
+            fix="Start the run again, and leave its images as they are meanwhile.",
+        )
+    if ref.level >= len(image.levels):
+        raise TilewrightError(
+            f"{image.path}: level {ref.level} is wanted, and its last is {len(image.levels) - 1}.",
+            fix="Choose a resolution that it has.",
+        )
+    problem = _channel_problem(ref.channels, image.size("C"), spec)
+    if problem:
+        raise TilewrightError(f"{image.path}: {problem}.", fix="Choose others by --channels.")
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _channel_problem(chosen: tuple[int, ...], there: int, spec: ModelSpec) -> str | None:
+    """Why the model can't have these channels of an image that has so many."""
+    if not all(EMPTY <= c < there for c in chosen):
+        return f"channel {max(chosen)} is wanted, counted from 0, and it has {there}"
+    takes, _ = COLOURS[spec.color_space]
+    if spec.stain_normalization and len(chosen) != 3:
+        return f"{len(chosen)} channel is chosen, and stains are in 3"
+    if takes is not None and len(chosen) not in takes:
+        return f"{len(chosen)} channels are chosen, and {spec.color_space} is made from 3"
+    gives = 1 if spec.color_space == "GRAY" else len(chosen)
+    if gives not in (1, spec.num_channels):
+        return f"{gives} channels are chosen, and the model takes {spec.num_channels}"
+    return None
 
 
 def _axes_problem(spec: ModelSpec) -> str | None:
