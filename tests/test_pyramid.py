@@ -143,7 +143,7 @@ def test_blocks_are_whole_shards_of_both_levels_and_bounded(
 def test_shards_of_a_big_volume_are_some_megabytes_and_its_last_level_small() -> None:
     cut = plan_levels("zyx", (1024, 4096, 4096), 4, placement=ISOTROPIC, deep=True)
     assert [level.shape for level in cut][::4] == [(1024, 4096, 4096), (64, 256, 256)]
-    assert {level.chunk for level in cut} == {(32, 128, 128)}
+    assert [level.chunk for level in cut[:2]] == [(32, 128, 128), (16, 128, 128)]
     assert [level.shard for level in cut[:2]] == [(32, 512, 512), (16, 256, 256)]
 
 
@@ -161,7 +161,7 @@ def test_other_processes_write_the_same_bytes(tmp_path: Path, start: str) -> Non
                 where, array.shape, "u2", axes="zyx", method="mean", placement=ISOTROPIC, deep=True
             )
             boxes = list(made.blocks())
-            assert len(boxes) == 4
+            assert len(boxes) == 6
             list(pool.map(made.handle().write, boxes[::-1], [array[b] for b in boxes[::-1]]))
             made.build(pool.map)
         writer.finish({})
