@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array  # type: ignore[import-untyped]
+from scipy.sparse import coo_array  # type: ignore[import-untyped]
 
 from tilewright.slabs import Slabs
 from tilewright.tiling import Box, Grid, Tile, shared
@@ -77,11 +77,12 @@ def match(a: View, b: View, min_iou: float = SAME) -> Match:
 
     The weight is the measure by which a pair was joined, the first above that holds.
     """
-    shares = _overlaps(a, b)
-    ids_a, ids_b = shares[1:, 1:].nonzero()
-    m, ids_a, ids_b = shares[1:, 1:].data, ids_a + 1, ids_b + 1
+    ids_a, ids_b, m = _overlaps(a, b)
+    in_a, in_b = np.bincount(ids_a, m), np.bincount(ids_b, m)
+    met = (ids_a > 0) & (ids_b > 0)
+    ids_a, ids_b, m = ids_a[met], ids_b[met], m[met]
     area_a, area_b = a.table[ids_a - 1, AREA], b.table[ids_b - 1, AREA]
-    share_a, share_b = m / shares.sum(axis=1)[ids_a], m / shares.sum(axis=0)[ids_b]
+    share_a, share_b = m / in_a[ids_a], m / in_b[ids_b]
     best_a, best_b = best(ids_a, ids_b, m), best(ids_b, ids_a, m)
     cut = (a.table[ids_a - 1, CUT] | b.table[ids_b - 1, CUT]) == 1
     spans_a, spans_b = _spans(a, b.tile)[ids_a - 1], _spans(b, a.tile)[ids_b - 1]
@@ -103,16 +104,17 @@ def match(a: View, b: View, min_iou: float = SAME) -> Match:
     return Match(ids_a[joined], ids_b[joined], weight[joined], *under)
 
 
-def _overlaps(a: View, b: View) -> Any:
-    """Pixels of every pair of ids, 0 included, where both tiles keep them: a sparse matrix."""
-    shape = len(a.table) + 1, len(b.table) + 1
+def _overlaps(a: View, b: View) -> tuple[Array, Array, Array]:
+    """Pairs of ids, 0 included, where both tiles keep pixels, sorted; and how many of each."""
     box = shared(a.tile.valid, b.tile.valid)
     if box is None:
-        return csr_array(shape, dtype=np.int64)
+        return (np.zeros(0, np.int64),) * 3
     in_a, in_b = (crop(v.labels, v.box, box).reshape(-1) for v in (a, b))
     starts = run_starts(in_a, in_b)
     lengths = np.diff(starts, append=len(in_a))
-    return coo_array((lengths, (in_a[starts], in_b[starts])), shape).tocsr()
+    shape = len(a.table) + 1, len(b.table) + 1
+    found = coo_array((lengths, (in_a[starts], in_b[starts])), shape).tocsr().tocoo()
+    return found.row.astype(np.int64), found.col.astype(np.int64), found.data
 
 
 def best(ids: Array, others: Array, m: Array) -> Array:
