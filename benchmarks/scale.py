@@ -1,6 +1,6 @@
 """Whether MERGE keeps pace with the disk, and how much memory it takes.
 
-    ./tilewright bench scale [--cases 4k 16k 64k crowd 512 1024x4096] [--processes 2]
+    ./tilewright bench scale [--cases 4k 16k 64k crowd 512 512x1024 1024x4096] [--processes 2]
 
 Banks a scene of known objects tile by tile, never holding the image, and runs MERGE over it: labels
 with all levels, table, seam figures and pictures. Beside it, in the same run and with as many
@@ -85,6 +85,7 @@ CASES = {
     "64k": Case((65536, 65536), 64, 2048, 80),
     "crowd": Case((32768, 32768), 16, 1024, 24),
     "512": Case((512, 512, 512), 11, 256, 16),
+    "512x1024": Case((512, 1024, 1024), 18, 320, 32),
     "1024x4096": Case((1024, 4096, 4096), 26, 320, 32),
 }
 
