@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from running import are_the_same_objects
 from skimage.measure import label
 
-from tilewright.merge.slices import link_slices, slabs
+from tilewright.merge.slices import batches, link_slices
 from tilewright.tiling import Box
 
 Array = np.ndarray[Any, Any]
@@ -83,10 +83,10 @@ def test_how_many_slices_are_counted_together_changes_nothing(
     stack = slice_by_slice(balls(rng), rng)
     counts = [int(s.max()) for s in stack]
     found = linked(stack)
-    assert list(slabs(counts)) == [slice(0, 16)]
+    assert list(batches(counts)) == [slice(0, 16)]
     monkeypatch.setattr("tilewright.merge.slices.DEEP", deep)
     monkeypatch.setattr("tilewright.merge.slices.OBJECTS", objects)
-    pairs = [pair for slab in slabs(counts) for pair in pairwise(range(16)[slab])]
+    pairs = [pair for batch in batches(counts) for pair in pairwise(range(16)[batch])]
     assert pairs == list(pairwise(range(16)))
     assert np.array_equal(linked(stack), found)
 

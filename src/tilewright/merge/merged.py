@@ -29,7 +29,7 @@ from .painting import Painting, Stored, opened
 from .pool import Crew
 from .seam import Counted, SeamMeter, grown
 from .slices import Counted as Stack
-from .slices import count_stack, join_slices, slabs
+from .slices import batches, count_stack, join_slices
 from .tables import Measure, Part
 
 Array = np.ndarray[Any, Any]
@@ -101,12 +101,12 @@ class Merged:
         for start in range(0, len(counts), slices):
             own = tuple(counts[start : start + slices])
             parts = (
-                Slab(shown, start + some.start, own[some], region)
-                for some in slabs(own)
+                Batch(shown, start + some.start, own[some], region)
+                for some in batches(own)
                 for region in regions
             )
-            counted = self._crew.map(count_slab, parts)
-            of_each = (islice(counted, len(regions)) for _ in slabs(own))
+            counted = self._crew.map(count_batch, parts)
+            of_each = (islice(counted, len(regions)) for _ in batches(own))
             linked = join_slices(own, of_each, self._desk.merge["min_iou"])
             found += [np.where(ids > 0, ids + last, 0) for ids in linked]
             last = max(last, *(int(ids.max()) for ids in found[start:]))
@@ -185,7 +185,7 @@ def touches_of(desk: Desk, at: tuple[int, int]) -> tuple[Array, list[Touch]]:
 
 
 @dataclass(frozen=True)
-class Slab:
+class Batch:
     """A region of some of a time point's slices, `start` the first; `counts` are their objects."""
 
     painting: Painting | Stored
@@ -199,12 +199,12 @@ def regions_of(grid: Grid, most: int = REGION) -> Iterator[Box]:
     return halves(tuple((0, n) for n in grid.shape), most)
 
 
-def count_slab(desk: Desk, slab: Slab) -> Stack:
+def count_batch(desk: Desk, batch: Batch) -> Stack:
     """What `slices` counts of a region: each tile of a slice is read about once."""
-    painting = _open(slab.painting)
-    pieces = list(halves(slab.region))
+    painting = _open(batch.painting)
+    pieces = list(halves(batch.region))
     return count_stack(
-        slab.counts, pieces, lambda z, box: composed(desk, painting, slab.start + z, box)
+        batch.counts, pieces, lambda z, box: composed(desk, painting, batch.start + z, box)
     )
 
 

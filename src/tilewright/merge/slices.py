@@ -28,7 +28,7 @@ DEEP = 16  # most slices that are counted together, besides the next one
 OBJECTS = 1 << 22  # and most objects, about
 
 
-def slabs(counts: Sequence[int]) -> Iterator[slice]:
+def batches(counts: Sequence[int]) -> Iterator[slice]:
     """A stack's slices, some at a time; the last of each is the first of the next."""
     step = max(1, min(DEEP, OBJECTS // (1 + max(counts))))
     for first in range(0, max(1, len(counts) - 1), step):
@@ -61,12 +61,13 @@ def link_slices(
         in the order of their first slice, then of their id in it.
     """
 
-    def counted(slab: slice) -> list[Counted]:
+    def counted(batch: slice) -> list[Counted]:
         return [
-            count_stack(counts[slab], [box], lambda z, b: read(slab.start + z, b)) for box in boxes
+            count_stack(counts[batch], [box], lambda z, b: read(batch.start + z, b))
+            for box in boxes
         ]
 
-    return join_slices(counts, map(counted, slabs(counts)), min_iou)
+    return join_slices(counts, map(counted, batches(counts)), min_iou)
 
 
 def count_stack(counts: Sequence[int], pieces: Sequence[Box], read: ReadSlice) -> Counted:
@@ -95,10 +96,10 @@ def _met(above: Array, below: Array, base: int) -> Areas:
 def join_slices(
     counts: Sequence[int], found: Iterable[Iterable[Counted]], min_iou: float = SAME
 ) -> list[Array]:
-    """As `link_slices`, from what `count_stack` gives of boxes that cover each of `slabs` once."""
+    """As `link_slices`, from what `count_stack` gives of boxes that cover each of `batches` once."""
     ids, last = [np.arange(counts[0] + 1)], counts[0]
-    for slab, boxes in zip(slabs(counts), found, strict=True):
-        areas, shares = _totals(counts[slab], boxes)
+    for batch, boxes in zip(batches(counts), found, strict=True):
+        areas, shares = _totals(counts[batch], boxes)
         for above, below, share in zip(areas, areas[1:], shares, strict=False):
             a, b = _partners(share, above, below, min_iou)
             own = np.zeros(len(below), np.int64)
