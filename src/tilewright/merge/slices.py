@@ -96,7 +96,7 @@ def _met(above: Array, below: Array, base: int) -> Areas:
 def join_slices(
     counts: Sequence[int], found: Iterable[Iterable[Counted]], min_iou: float = SAME
 ) -> list[Array]:
-    """As `link_slices`, from what `count_stack` gives of boxes that cover each of `batches` once."""
+    """As `link_slices`, from what `count_stack` gives of boxes that cover each batch once."""
     ids, last = [np.arange(counts[0] + 1)], counts[0]
     for batch, boxes in zip(batches(counts), found, strict=True):
         areas, shares = _totals(counts[batch], boxes)
