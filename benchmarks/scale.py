@@ -33,13 +33,14 @@ from drawn.watched import child_cores, watched
 from seams import rules
 from seams.job import Job as Tiles
 
-from tilewright.bank import Bank, BankWriter, tile_name
+from tilewright.bank import Bank, BankWriter, slab_name, tile_name
 from tilewright.jobs import Group, ImageRef, Job, Recipe, save
 from tilewright.merge.objects import prepare
 from tilewright.pyramid import Handle
+from tilewright.slabs import Slabs
 from tilewright.spec import ModelSpec, TileSpec
 from tilewright.store import StoreWriter
-from tilewright.tiling import Grid, grid
+from tilewright.tiling import Grid, Tile, grid
 from tilewright.worker import Notes, header
 
 TASK = "cells"
@@ -237,7 +238,7 @@ def compare(peers: list[str], case: Case, folder: Path, labels: zarr.Array[Any])
     """Run peers' rules on the same tiles, unpacked on disk; MERGE had to unpack them."""
     banks = [Bank(p) for p in sorted((folder / "banks").iterdir())]
     tiles = (
-        bank.joined(tile_name("i000", 0, index, "labels"))
+        banked_labels(bank, case.grid.tile(index))
         for bank in banks
         for _, first, stop in bank.header["parts"]
         for index in range(first, stop)
@@ -259,6 +260,13 @@ def compare(peers: list[str], case: Case, folder: Path, labels: zarr.Array[Any])
         )
     for title, value in zip(made, precisions(case.scene, list(made.values())), strict=True):
         print(f"  {title}: AP {value:.4f}", flush=True)
+
+
+def banked_labels(bank: Bank, tile: Tile) -> Array:
+    """A tile's labels on its valid region."""
+    name = tile_name("i000", 0, tile.index, "labels")
+    shape = tuple(stop - start for start, stop in tile.valid)
+    return np.asarray(Slabs(shape, lambda slab: bank.get(slab_name(name, slab))))
 
 
 def precisions(scene: Lattice, images: list[Any]) -> list[float]:

@@ -125,13 +125,6 @@ class Bank:
                 return _array(self._zip.read(self._entry(name + PLAIN)))
             return _array(zstd.decompress(self._zip.read(self._entry(name + PACKED))))
 
-    def joined(self, name: str) -> Array:
-        """All slabs of the array put under `name`, as one."""
-        slabs = [self.get(name)]
-        while (after := slab_name(name, len(slabs))) in self:
-            slabs.append(self.get(after))
-        return np.concatenate(slabs)
-
     def _place(self, name: str) -> int | None:
         key = name.encode()
         at = int(np.searchsorted(self._names, key))
