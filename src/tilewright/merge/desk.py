@@ -26,7 +26,7 @@ from .held import Held
 from .maps import MergedMap
 
 Array = np.ndarray[Any, Any]
-PIECE = 1 << 22  # pixels that are composed, counted and measured at once
+PIECE = 1 << 22  # pixels that are measured, or compared with the next slice's, at once
 SLABS = 1 << 25  # bytes of tiles' slabs that are kept for what is done next
 KEPT = 1 << 26  # bytes of decoded pixels that each of several processes keeps
 

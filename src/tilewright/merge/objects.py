@@ -64,7 +64,7 @@ def empty_table(axes: int) -> Array:
 
 
 def crop(array: Array | Slabs, box: Box, part: Box) -> Array:
-    """The pixels of `part` out of an array that covers `box`; a view."""
+    """The pixels of `part` out of an array that covers `box`; of an array a view."""
     return array[tuple(slice(p - o, q - o) for (o, _), (p, q) in zip(box, part, strict=True))]
 
 
