@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from pictures import Array, write_ome_zarr
 from PIL import Image as Pillow
 from skimage.data import immunohistochemistry
-from test_stain import MACENKO, torchstains
+from stains import MACENKO, torchstains
 from toy import image, job, recipe, start
 
 from tilewright import ModelSpec, TileSpec, tiles

@@ -99,3 +99,20 @@ def boxes(shape: tuple[int, ...], side: int) -> list[tuple[slice, ...]]:
     """Boxes of `side` pixels that cover `shape` once."""
     spans = [[slice(i, min(i + side, n)) for i in range(0, n, side)] for n in shape]
     return list(itertools.product(*spans))
+
+
+def flat_balls(shape: tuple[int, ...], seed: int = 0) -> Array:
+    """Balls that touch nothing, one on each box of 4 x 16 x 16: 3 slices, up to 11 px across.
+
+    Uint8: each has a brightness of its own, 1 to 100; what is between them is 0.
+    """
+    rng = np.random.default_rng(seed)
+    image = np.zeros(shape, np.uint8)
+    z, y, x = np.indices((3, 15, 15)) - np.array([1, 7, 7]).reshape(3, 1, 1, 1)
+    for place in np.ndindex(*(-(-n // side) for n, side in zip(shape, (4, 16, 16), strict=True))):
+        radius, (dy, dx) = rng.integers(2, 6), rng.integers(-2, 3, 2)
+        ball = np.hypot(np.hypot(y - dy, x - dx), z * radius / 1.5) <= radius
+        corner = np.multiply(place, (4, 16, 16))
+        there = image[tuple(slice(c, c + n) for c, n in zip(corner, ball.shape, strict=True))]
+        there[ball[tuple(map(slice, there.shape))]] = rng.integers(1, 101)
+    return image

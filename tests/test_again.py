@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import tifffile
 from click.testing import CliRunner
+from planning import grey, planned
 from running import Checkout, discs
-from test_plan import grey, planned
 
 from tilewright import cli
 from tilewright.again import read, repeated

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from test_manifests import site
+from sites import site
 
 from tilewright.errors import TilewrightError
 from tilewright.jobs import EMPTY

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sites import site
 
 from tilewright.configs import config_values, downloaded
 from tilewright.documents import LARGEST, read_document
@@ -40,13 +41,6 @@ versions:
         locations: []
         spec: {num_channels: 1}
 """
-
-
-def site(folder: Path, text: str, name: str = "toy.yml") -> Path:
-    """A folder with one more manifest."""
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(text, encoding="utf-8")
-    return folder
 
 
 def refusal(*folders: Path) -> list[str]:

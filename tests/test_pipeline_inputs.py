@@ -11,7 +11,7 @@ import tifffile
 import yaml
 from running import Checkout, labels, pieces, run_json
 from skimage.data import immunohistochemistry
-from test_stain import MACENKO, torchstains
+from stains import MACENKO, torchstains
 
 pytestmark = pytest.mark.nextflow
 TISSUE = immunohistochemistry()[:200, :240]

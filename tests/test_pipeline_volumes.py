@@ -15,10 +15,9 @@ import zarr
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
-from pictures import write_ome_zarr
+from pictures import flat_balls, write_ome_zarr
 from running import Array, Checkout, are_the_same_objects, labels, level0, run_json, store
 from scipy import ndimage
-from test_volumes import flat_balls
 
 pytestmark = pytest.mark.nextflow
 TASK = "everything"

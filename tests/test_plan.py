@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 import yaml
+from planning import grey, planned
 
 from tilewright.cuts import packs
 from tilewright.errors import ProblemsError, TilewrightError
@@ -18,24 +18,10 @@ from tilewright.fit import Planned
 from tilewright.inputs import Row, check_ids
 from tilewright.jobs import ImageRef, Job
 from tilewright.params import Params, check_params
-from tilewright.plan import Plan, check_places, make_plan, write_plan
+from tilewright.plan import check_places, write_plan
 from tilewright.preprocess import TileReader
 from tilewright.registry import ROOT, Registry
 from tilewright.tiling import Grid, TileAxis
-
-
-def grey(path: Path, shape: tuple[int, ...] = (32, 40)) -> Path:
-    """A grey TIFF with a gradient."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(path, np.arange(np.prod(shape), dtype=np.uint16).reshape(shape))
-    return path
-
-
-def planned(tmp_path: Path, **params: object) -> Plan:
-    """A plan over `tmp_path`/in."""
-    given = {"input": str(tmp_path / "in"), "outdir": str(tmp_path / "out")}
-    given["weights_dir"] = str(tmp_path / "weights")
-    return make_plan(given | params, tmp_path)
 
 
 def small(number: int, side: int = 64) -> Planned:

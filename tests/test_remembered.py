@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import tifffile
-from test_plan import grey, planned
+from planning import grey, planned
 
 from tilewright import fit, remembered
 from tilewright.errors import ProblemsError

@@ -50,7 +50,7 @@ from effects import (
     tolerance_is_kept,
 )
 from skimage.color import rgb2hed
-from test_stain import MACENKO, REINHARD
+from stains import MACENKO, REINHARD
 
 from tilewright import ModelSpec, TileSpec
 from tilewright.spec import Resolution

@@ -12,7 +12,8 @@ import pytest
 import tifffile
 from pictures import Array, reference
 from skimage.data import immunohistochemistry
-from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNormalizer
+from stains import MACENKO, TARGETS, torchstains
+from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
 from tilewright import cuts, stain
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
@@ -26,10 +27,6 @@ from tilewright.worker import Notes, tiles_of
 
 TISSUE = immunohistochemistry()[::2, ::2]
 OTHER = immunohistochemistry()[1:400:2, 100:400]
-MACENKO = {"HERef": [[0.5626, 0.2159], [0.7201, 0.8012], [0.4062, 0.5581]],
-           "maxCRef": [1.9705, 1.0308]}  # fmt: skip
-REINHARD = {"means": [70.0, 20.0, -10.0], "stds": [15.0, 8.0, 6.0]}
-TARGETS = {"macenko": MACENKO, "reinhard": REINHARD}
 
 
 def model(method: str, size: int = 999, **more: Any) -> ModelSpec:
@@ -49,25 +46,6 @@ def whole(ref: ImageRef, spec: ModelSpec) -> Array:
     """All of an image, (3, y, x)."""
     with TileReader(ref, spec) as reader:
         return reader.read(0, tuple((0, n) for n in reader.shape))
-
-
-def torchstains(method: str, pixels: Array, target: Any) -> Array:
-    """What torchstain itself makes of an image (y, x, 3); the target is an image or figures."""
-    if method == "macenko":
-        macenko = NumpyMacenkoNormalizer()
-        if isinstance(target, np.ndarray):
-            macenko.fit(target)
-        else:
-            macenko.HERef, macenko.maxCRef = (np.array(target[k]) for k in ("HERef", "maxCRef"))
-        return np.asarray(macenko.normalize(pixels)[0])
-    reinhard = NumpyReinhardNormalizer()
-    if isinstance(target, np.ndarray):
-        reinhard.fit(target)
-    else:
-        reinhard.target_means, reinhard.target_stds = (
-            np.array(target[k], "f4") for k in ("means", "stds")
-        )
-    return np.asarray(reinhard.normalize(pixels))
 
 
 @pytest.mark.parametrize("method", TARGETS)

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 import zarr
 from inprocess import written
-from pictures import write_ome_zarr
+from pictures import flat_balls, write_ome_zarr
 from running import are_the_same_objects, level0
 from scipy import ndimage
 from skimage.measure import regionprops
@@ -52,23 +52,6 @@ def model(kind: str = "labels", tiles: TileSpec = TILES, **more: Any) -> ModelSp
     """A model of volumes."""
     fields = {"axes": "CZYX", "output_kind": kind, "batch_size": 2, **more}
     return ModelSpec("volumes", "1", tiles, **fields)
-
-
-def flat_balls(shape: tuple[int, ...], seed: int = 0) -> Array:
-    """Balls that touch nothing, one on each box of 4 x 16 x 16: 3 slices, up to 11 px across.
-
-    Uint8: each has a brightness of its own, 1 to 100; what is between them is 0.
-    """
-    rng = np.random.default_rng(seed)
-    image = np.zeros(shape, np.uint8)
-    z, y, x = np.indices((3, 15, 15)) - np.array([1, 7, 7]).reshape(3, 1, 1, 1)
-    for place in np.ndindex(*(-(-n // side) for n, side in zip(shape, (4, 16, 16), strict=True))):
-        radius, (dy, dx) = rng.integers(2, 6), rng.integers(-2, 3, 2)
-        ball = np.hypot(np.hypot(y - dy, x - dx), z * radius / 1.5) <= radius
-        corner = np.multiply(place, (4, 16, 16))
-        there = image[tuple(slice(c, c + n) for c, n in zip(corner, ball.shape, strict=True))]
-        there[ball[tuple(map(slice, there.shape))]] = rng.integers(1, 101)
-    return image
 
 
 def banked(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str) -> Bank:
