@@ -80,7 +80,7 @@ def shorten(network, kind, dtype):
 
 def load(weights, device, spec, params):
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
-    from tilewright.serve import precision
+    from tilewright.runtime.serve import precision
 
     check_params(params)
     check_weights(weights)
@@ -112,6 +112,6 @@ def predict(model, tiles):
 
 
 if __name__ == "__main__":
-    from tilewright.serve import serve
+    from tilewright.runtime.serve import serve
 
     serve(load, predict)

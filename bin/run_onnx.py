@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Run any ONNX model: its input takes tiles, one of its outputs is the result.
 
-`tilewright.tensors` says how tiles become its input, `tilewright.postprocess` how maps become
-objects.
+`tilewright.runtime.tensors` says how tiles become its input, `tilewright.runtime.postprocess` how
+maps become objects.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Dict
 import numpy as np
 import onnxruntime
 
-from tilewright import tensors
-from tilewright.postprocess import to_labels
+from tilewright.runtime import tensors
+from tilewright.runtime.postprocess import to_labels
 
 Params = Dict[str, Any]
 DTYPES = {"float": "float32", "float16": "float16", "double": "float64"}
@@ -74,6 +74,6 @@ def predict(model: tuple[Any, Params, Params], tiles: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    from tilewright.serve import serve
+    from tilewright.runtime.serve import serve
 
     serve(load, predict)

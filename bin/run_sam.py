@@ -154,7 +154,7 @@ def load(weights, device, spec, params):
     import torch
     from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 
-    from tilewright.serve import precision
+    from tilewright.runtime.serve import precision
 
     scale = black_and_white(spec)
     settings = {name: params.get(name, value) for name, value in GENERATOR.items()}
@@ -186,6 +186,6 @@ def predict(model, tiles):
 
 
 if __name__ == "__main__":
-    from tilewright.serve import serve
+    from tilewright.runtime.serve import serve
 
     serve(load, predict)

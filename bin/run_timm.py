@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 from timm import layers
 
-from tilewright.serve import precision
-from tilewright.tensors import ours
+from tilewright.runtime.serve import precision
+from tilewright.runtime.tensors import ours
 
 Params = Dict[str, Any]
 NAMED = {  # what `timm_args` may name where timm wants a class
@@ -121,6 +121,6 @@ def predict(model: tuple[Any, ...], tiles: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    from tilewright.serve import serve
+    from tilewright.runtime.serve import serve
 
     serve(load, predict)

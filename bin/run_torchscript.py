@@ -2,8 +2,9 @@
 """Run any TorchScript model: its input takes tiles, one of its outputs is the result.
 
 An archive holds the network's own code, which runs in torch's interpreter and not in Python's; no
-pickle is loaded, and code that names torch's operators on files isn't run. `tilewright.tensors`
-says how tiles become its input, `tilewright.postprocess` how maps become objects.
+pickle is loaded, and code that names torch's operators on files isn't run.
+`tilewright.runtime.tensors` says how tiles become its input, `tilewright.runtime.postprocess` how
+maps become objects.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any, Dict
 import numpy as np
 import torch
 
-from tilewright import tensors
-from tilewright.postprocess import to_labels
-from tilewright.serve import precision
+from tilewright.runtime import tensors
+from tilewright.runtime.postprocess import to_labels
+from tilewright.runtime.serve import precision
 
 Params = Dict[str, Any]
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -87,6 +88,6 @@ def predict(model: tuple[Any, Params, Params], tiles: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    from tilewright.serve import serve
+    from tilewright.runtime.serve import serve
 
     serve(load, predict)

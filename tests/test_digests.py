@@ -70,5 +70,5 @@ def test_a_steps_modules_are_in_its_digest(start: str, listed: tuple[str, ...]) 
 def test_what_scripts_import_is_in_the_recipe() -> None:
     scripts = sorted((ROOT / "bin").glob("run_*.py"))
     found = {p.relative_to(OURS).as_posix() for s in scripts for p in imported(s)}
-    assert {"serve.py", "tensors.py", "postprocess.py"} <= found
+    assert {"runtime/serve.py", "runtime/tensors.py", "runtime/postprocess.py"} <= found
     assert reached(*found) - set(TILE_CODE) == set()

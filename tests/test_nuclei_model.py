@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 from skimage.morphology import local_maxima, reconstruction
 
-from tilewright import postprocess
+from tilewright.runtime import postprocess
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "models/nuclei/nuclei.onnx"

@@ -29,10 +29,10 @@ from tilewright.golden import compare
 from tilewright.jobs import ImageRef, Job
 from tilewright.package import Wishes, import_package, member, opened, read
 from tilewright.pipe import ModelProcess, child_env
-from tilewright.postprocess import to_labels
 from tilewright.preprocess import TileReader
 from tilewright.probe import Probe
 from tilewright.registry import ROOT, Choice, Registry, file_digest
+from tilewright.runtime.postprocess import to_labels
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

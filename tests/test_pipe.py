@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tilewright import serve
 from tilewright.errors import TilewrightError
 from tilewright.pipe import CLOSE_SECONDS, ModelProcess, child_env
 from tilewright.results import check_results
-from tilewright.serve import pool
+from tilewright.runtime import serve
+from tilewright.runtime.serve import pool
 
 SCRIPTS = Path(__file__).with_name("scripts")
 LABELS = {"output_kind": "labels"}
@@ -567,7 +567,7 @@ def test_serve_is_valid_for_the_oldest_python_a_model_may_have() -> None:
 
 def test_serve_imports_the_standard_library_and_numpy_only() -> None:
     code = (
-        "import sys; before = set(sys.modules); import tilewright.serve;"
+        "import sys; before = set(sys.modules); import tilewright.runtime.serve;"
         "new = {m.split('.')[0] for m in set(sys.modules) - before};"
         "print(*sorted(new - set(sys.stdlib_module_names)))"
     )

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from onnx_files import node, write
 
-from tilewright import tensors
-from tilewright.postprocess import to_labels
+from tilewright.runtime import tensors
+from tilewright.runtime.postprocess import to_labels
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = runpy.run_path(str(ROOT / "bin/run_onnx.py"))

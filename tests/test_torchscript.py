@@ -16,7 +16,7 @@ import yaml
 from tilewright import environments
 from tilewright.errors import TilewrightError
 from tilewright.pipe import ModelProcess, child_env
-from tilewright.postprocess import to_labels
+from tilewright.runtime.postprocess import to_labels
 
 Array = np.ndarray[Any, Any]
 ROOT = Path(__file__).resolve().parents[1]

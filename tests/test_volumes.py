@@ -92,7 +92,7 @@ def test_the_model_gets_its_axes_in_its_own_order_and_answers_in_zyx(
     script = tmp_path / "run_axes.py"
     order = [("C" + axes if "C" not in axes else axes).index(a) for a in "CZYX"]
     script.write_text(
-        "from tilewright.serve import serve\n"
+        "from tilewright.runtime.serve import serve\n"
         f"def predict(model, tiles): return (tiles.transpose([0] + [1 + i for i in {order}])"
         "[:, 0] > 0).astype('uint8')\n"
         "serve(lambda *_: None, predict)\n"

@@ -2,7 +2,7 @@
 
 import time
 
-from tilewright.serve import serve
+from tilewright.runtime.serve import serve
 
 SECONDS = 1 / 500
 

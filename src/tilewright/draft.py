@@ -149,7 +149,7 @@ def params(wanted: Wanted, kind: str, network: Network | None) -> list[dict[str,
 
 def rule(wanted: Wanted, network: Network | None) -> str:
     """How maps become labels: what was said, else what suits their number."""
-    from .postprocess import POSTPROCESS  # scikit-image is slow to import
+    from tilewright.runtime.postprocess import POSTPROCESS  # scikit-image is slow to import
 
     maps = len(network.output) if network else None
     name = wanted.postprocess or ("components" if maps == 1 else "argmax")

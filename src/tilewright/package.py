@@ -17,13 +17,14 @@ import tifffile
 import yaml
 from pydantic import ValidationError
 
+from tilewright.runtime.tensors import arrange
+
 from . import environments
 from .bioimageio import Imported, translate
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .manifest import TASK_NAMES, Manifest
 from .pipe import child_env
 from .registry import ROOT, Choice, file_digest
-from .tensors import arrange
 
 Array = np.ndarray[Any, Any]
 

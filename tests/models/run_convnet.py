@@ -8,7 +8,7 @@ depends on nothing but the pixels it sees. `RADIUS` says how far that is.
 import numpy as np
 from scipy import ndimage
 
-from tilewright.serve import serve
+from tilewright.runtime.serve import serve
 
 SEED, SPREAD = 5, 0.15
 

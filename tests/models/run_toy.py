@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from tilewright.serve import serve
+from tilewright.runtime.serve import serve
 
 DEADLY, DEADLY_ONCE, HUGE = 251, 252, 253
 HUGE_BYTES = 1_200_000_000

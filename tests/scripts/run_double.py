@@ -1,6 +1,6 @@
 """A model that behaves: twice each pixel, as a map of one class per channel."""
 
-from tilewright.serve import serve
+from tilewright.runtime.serve import serve
 
 
 def load(weights, device, spec, params):

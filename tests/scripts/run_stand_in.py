@@ -6,7 +6,7 @@ import time
 import numpy as np
 from scipy import ndimage
 
-from tilewright.serve import serve
+from tilewright.runtime.serve import serve
 
 
 def load(weights, device, spec, params):

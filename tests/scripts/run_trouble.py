@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from tilewright.serve import serve
+from tilewright.runtime.serve import serve
 
 os.write(1, b"printed to descriptor 1 at import\n")
 sys.stdout.write("printed to stdout at import\n")

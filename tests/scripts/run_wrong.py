@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from tilewright.serve import serve
+from tilewright.runtime.serve import serve
 
 WRONG = 251
 

@@ -19,7 +19,7 @@ from . import data, network
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "src"))
-from tilewright import postprocess  # noqa: E402 - the package isn't installed
+from tilewright.runtime import postprocess  # noqa: E402 - the package isn't installed
 
 SCRIPT = runpy.run_path(str(ROOT / "bin/run_onnx.py"))
 Counts = NDArray[np.int64]  # true positives, false positives, false negatives

@@ -16,6 +16,6 @@ def predict(model, tiles):
 
 
 if __name__ == "__main__":
-    from tilewright.serve import serve
+    from tilewright.runtime.serve import serve
 
     serve(load, predict)

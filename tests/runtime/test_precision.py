@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tilewright.serve import precision
+from tilewright.runtime.serve import precision
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 DEVICES = [
     ("fp32", "cpu", "fp32"),
