@@ -32,12 +32,12 @@ import tifffile
 import zarr
 from skimage.data import immunohistochemistry
 
+from tilewright.contract.jobs import Job, Recipe
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.fit import plan_image
 from tilewright.inputs import Row
-from tilewright.jobs import Job, Recipe
 from tilewright.params import Params
 from tilewright.pipe import ModelProcess
-from tilewright.spec import ModelSpec, TileSpec
 from tilewright.timing import Timing
 from tilewright.worker import run_job
 

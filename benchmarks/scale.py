@@ -34,13 +34,13 @@ from seams import rules
 from seams.job import Job as Tiles
 
 from tilewright.bank import Bank, BankWriter, slab_name, tile_name
-from tilewright.jobs import Group, ImageRef, Job, Recipe, save
+from tilewright.contract.grid import Grid, Tile, grid
+from tilewright.contract.jobs import Group, ImageRef, Job, Recipe, save
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.merge.objects import prepare
 from tilewright.pyramid import Handle
 from tilewright.slabs import Slabs
-from tilewright.spec import ModelSpec, TileSpec
 from tilewright.store import StoreWriter
-from tilewright.tiling import Grid, Tile, grid
 from tilewright.worker import Notes, header
 
 TASK = "cells"

@@ -13,10 +13,10 @@ import tifffile
 from banking import recipe_of
 from pictures import reference
 
-from tilewright.jobs import ImageRef, Job
+from tilewright.contract.jobs import ImageRef, Job
+from tilewright.contract.spec import ModelSpec
 from tilewright.preprocess import TileReader
 from tilewright.results import check_results
-from tilewright.spec import ModelSpec
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

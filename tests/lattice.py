@@ -18,9 +18,9 @@ from banking import merge_all, write_banks
 from pictures import reference
 
 from tilewright import formats, pyramid
+from tilewright.contract.grid import Grid, Tile
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.merge import desk, held, picture
-from tilewright.spec import ModelSpec, TileSpec
-from tilewright.tiling import Grid, Tile
 
 Array = np.ndarray[Any, Any]
 TILE = TileSpec({"y": 200, "x": 200}, band={"y": 24, "x": 24}, variable_input=True)

@@ -13,9 +13,9 @@ import cc3d
 import numpy as np
 from scipy import ndimage
 
+from tilewright.contract.grid import Box, Grid, Tile, TileAxis
 from tilewright.merge.labels import link
 from tilewright.merge.objects import prepare
-from tilewright.tiling import Box, Grid, Tile, TileAxis
 
 
 def square_grid(shape: tuple[int, ...], core: int, band: int, context: int) -> Grid:

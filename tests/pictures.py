@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from tilewright.jobs import ImageRef
+from tilewright.contract.jobs import ImageRef
 
 Array = np.ndarray[Any, Any]
 

@@ -13,8 +13,8 @@ import pytest
 import tifffile
 from sites import site
 
+from tilewright.contract.jobs import EMPTY
 from tilewright.errors import TilewrightError
-from tilewright.jobs import EMPTY
 from tilewright.manifest import TASK_NAMES
 from tilewright.plan import Plan, make_plan
 from tilewright.registry import ROOT, Choice, Registry

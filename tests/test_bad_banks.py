@@ -35,8 +35,8 @@ from toy import (
 
 from tilewright import steps
 from tilewright.bank import HEADER
+from tilewright.contract.jobs import ImageRef, save
 from tilewright.errors import TilewrightError
-from tilewright.jobs import ImageRef, save
 from tilewright.merge.stores import merge_group
 from tilewright.worker import run_job
 

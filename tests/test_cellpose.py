@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from tilewright import environments
+from tilewright.contract.grid import grid
 from tilewright.errors import TilewrightError
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.registry import Choice, Registry
-from tilewright.tiling import grid
 
 Array = np.ndarray[Any, Any]
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,10 +18,11 @@ from PIL import Image
 
 import tilewright
 from tilewright import __version__, cli
+from tilewright.contract.jobs import Recipe
+from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
 from tilewright.envs import users_of
 from tilewright.extract import ImageTile
 from tilewright.inputs import COLUMNS
-from tilewright.jobs import Recipe
 from tilewright.manifest import (
     TASK_NAMES,
     Author,
@@ -37,7 +38,6 @@ from tilewright.merge.tables import COLUMNS as TABLE_COLUMNS
 from tilewright.params import Params
 from tilewright.registry import ROOT, Registry
 from tilewright.report import describe
-from tilewright.spec import ModelSpec, Resolution, TileSpec
 
 DOCS = ROOT / "docs"
 PAGES = [

@@ -21,11 +21,11 @@ from running import level0
 from toy import start_with
 
 from tilewright.bank import Bank, rows_name
+from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.jobs import Group, ImageRef, Job, Recipe
 from tilewright.merge.stores import merge_group
 from tilewright.preprocess import TileReader
-from tilewright.spec import ModelSpec, TileSpec
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

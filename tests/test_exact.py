@@ -23,9 +23,9 @@ from running import Checkout, are_the_same_objects, labels, level0, run_json, st
 from scipy import ndimage
 
 from tilewright.bank import Bank, tile_name
-from tilewright.jobs import ImageRef
+from tilewright.contract.jobs import ImageRef
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.registry import Registry
-from tilewright.spec import ModelSpec, TileSpec
 
 Array = np.ndarray[Any, Any]
 THRESHOLD = 40.0

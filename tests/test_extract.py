@@ -17,10 +17,10 @@ from toy import HERE, start
 
 import tilewright
 from tilewright import ModelSpec, TileSpec, worker
+from tilewright.contract.jobs import Job, Recipe
+from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError
 from tilewright.extract import Tiles
-from tilewright.jobs import Job, Recipe
-from tilewright.spec import Resolution
 from tilewright.worker import run_job
 
 COARSE = ModelSpec(

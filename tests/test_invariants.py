@@ -34,11 +34,11 @@ from scipy import ndimage
 from test_merge_components import tiled
 from test_merge_components import whole as components_of
 
+from tilewright.contract.grid import Grid, TileAxis
 from tilewright.merge.blend import axis_weights
 from tilewright.merge.labels import OWNER, Resolved, link
 from tilewright.merge.seam import SeamMeter
 from tilewright.store import StoreWriter, label_dtype
-from tilewright.tiling import Grid, TileAxis
 
 Array = np.ndarray[Any, Any]
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -26,12 +26,12 @@ from pictures import reference
 from running import ROOT, digests, level0
 
 from tilewright.bank import Bank, BankWriter, tile_name
+from tilewright.contract.grid import Grid, Tile, TileAxis
+from tilewright.contract.jobs import Group, ImageRef, Job, Recipe, save
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.jobs import Group, ImageRef, Job, Recipe, save
 from tilewright.merge.banked import Banked
 from tilewright.merge.stores import check_banks, merge_group
-from tilewright.spec import ModelSpec, TileSpec
-from tilewright.tiling import Grid, Tile, TileAxis
 from tilewright.worker import Notes, header
 
 Array = np.ndarray[Any, Any]

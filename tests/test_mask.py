@@ -13,9 +13,9 @@ import tifffile
 from pictures import boxes, speckles, write_ome_zarr
 from skimage.draw import polygon
 
+from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
 from tilewright.images import Image
-from tilewright.jobs import ImageRef
 from tilewright.mask import Mask, polygons, stamped
 
 SQUARE: dict[str, Any] = {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from tilewright.contract.grid import Box, Grid, TileAxis
 from tilewright.merge.components import link_components
 from tilewright.merge.objects import crop
-from tilewright.tiling import Box, Grid, TileAxis
 
 Array = np.ndarray[Any, Any]
 

@@ -13,8 +13,8 @@ from oracle import dense_cells, same_objects
 from running import level0
 from test_merge_components import whole
 
-from tilewright.spec import ModelSpec, TileSpec
-from tilewright.tiling import Grid, Tile
+from tilewright.contract.grid import Grid, Tile
+from tilewright.contract.spec import ModelSpec, TileSpec
 
 Array = np.ndarray[Any, Any]
 TILES = TileSpec(

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import Banked, merged, square_grid, tiles_of, whole
 
+from tilewright.contract.grid import Grid, TileAxis, shared
 from tilewright.merge.groups import Edges, Match
 from tilewright.merge.labels import (
     MATCHED,
@@ -23,7 +24,6 @@ from tilewright.merge.labels import (
     resolve,
 )
 from tilewright.merge.objects import AREA, BOX, CORE, CUT
-from tilewright.tiling import Grid, TileAxis, shared
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

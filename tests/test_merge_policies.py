@@ -17,12 +17,12 @@ from test_merge_components import whole
 from test_merge_slices import balls
 from toy import start_with
 
+from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.jobs import Group, ImageRef, Job, Recipe
 from tilewright.merge.stores import merge_group
 from tilewright.plan import check_mergeable, linked
 from tilewright.preprocess import TileReader
-from tilewright.spec import ModelSpec, TileSpec
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

@@ -24,16 +24,16 @@ from pictures import reference
 from running import digests, level0
 from skimage.segmentation import find_boundaries
 
+from tilewright.contract.grid import Grid, Tile
+from tilewright.contract.jobs import ImageRef
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
-from tilewright.jobs import ImageRef
 from tilewright.merge.banked import Banked
 from tilewright.merge.desk import Desk, Source
 from tilewright.merge.held import Held
 from tilewright.merge.merged import Merged
 from tilewright.merge.picture import OUTLINE
 from tilewright.merge.pool import Crew, cpus
-from tilewright.spec import ModelSpec, TileSpec
-from tilewright.tiling import Grid, Tile
 
 Array = np.ndarray[Any, Any]
 HERE = Path(__file__).parent

@@ -19,10 +19,10 @@ from oracle import (
     whole,
 )
 
+from tilewright.contract.grid import Grid, TileAxis
 from tilewright.merge.groups import Edges, Match
 from tilewright.merge.labels import link, pairs, resolve
 from tilewright.merge.objects import AREA, BOX, CORE
-from tilewright.tiling import Grid, TileAxis
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from running import are_the_same_objects
 from skimage.measure import label
 
+from tilewright.contract.grid import Box
 from tilewright.merge.slices import batches, link_slices
-from tilewright.tiling import Box
 
 Array = np.ndarray[Any, Any]
 

@@ -24,9 +24,9 @@ from scipy.ndimage import gaussian_filter
 from tilewright import environments
 from tilewright.bank import Bank, tile_name
 from tilewright.bioimageio import translate
+from tilewright.contract.jobs import ImageRef, Job
 from tilewright.errors import TilewrightError
 from tilewright.golden import compare
-from tilewright.jobs import ImageRef, Job
 from tilewright.package import Wishes, import_package, member, opened, read
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.preprocess import TileReader

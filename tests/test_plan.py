@@ -12,16 +12,16 @@ import pytest
 import yaml
 from planning import grey, planned
 
+from tilewright.contract.grid import Grid, TileAxis
+from tilewright.contract.jobs import ImageRef, Job
 from tilewright.cuts import packs
 from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.fit import Planned
 from tilewright.inputs import Row, check_ids
-from tilewright.jobs import ImageRef, Job
 from tilewright.params import Params, check_params
 from tilewright.plan import check_places, write_plan
 from tilewright.preprocess import TileReader
 from tilewright.registry import ROOT, Registry
-from tilewright.tiling import Grid, TileAxis
 
 
 def small(number: int, side: int = 64) -> Planned:

@@ -21,12 +21,14 @@ from tilewright import rle
 from tilewright.aiod import MANIFESTS, image_id, prep_hash, recognised
 from tilewright.aiod_sizes import tiled
 from tilewright.banker import Work
+from tilewright.contract.grid import grid
+from tilewright.contract.jobs import ImageRef, Job
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.export import Export, export, export_group, link_weights
 from tilewright.fit import plan_image
 from tilewright.images import open_image
 from tilewright.inputs import Row
-from tilewright.jobs import ImageRef, Job
 from tilewright.params import Params
 from tilewright.plan import Plan, make_plan, write_plan
 from tilewright.prep import checked, opened
@@ -34,10 +36,8 @@ from tilewright.preprocess import TileReader
 from tilewright.previews import Previews, clear, make, pieces
 from tilewright.registry import Registry
 from tilewright.scan import copy_tiled
-from tilewright.spec import ModelSpec, TileSpec
 from tilewright.steps.export import main
 from tilewright.store import StoreWriter
-from tilewright.tiling import grid
 
 HASH = "0123456789abcdef0123456789abcdef"
 SPEC = TileSpec({"y": 64, "x": 64}, {"y": 8, "x": 8}, {"y": 4, "x": 4}, variable_input=True)

@@ -18,11 +18,11 @@ from PIL import Image as Pillow
 from skimage.color import rgb2hed
 
 from tilewright import normalise
+from tilewright.contract.jobs import ImageRef
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
-from tilewright.jobs import ImageRef
 from tilewright.preprocess import TileReader, statistics
 from tilewright.resample import KERNELS
-from tilewright.spec import ModelSpec, TileSpec
 
 
 def model(

@@ -18,13 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilewright import report, trace
-from tilewright.jobs import Recipe, save
+from tilewright.contract.grid import grid
+from tilewright.contract.jobs import Recipe, save
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.merge import picture
 from tilewright.merge.seam import Seam
 from tilewright.params import Params
 from tilewright.registry import ROOT
-from tilewright.spec import ModelSpec, TileSpec
-from tilewright.tiling import grid
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
 PLANNED = ("axes", "shape", "model_shape", "mpp", "z_um", "grid")  # what PLAN says of an image

@@ -24,11 +24,11 @@ from running import Checkout
 from scipy import ndimage
 
 from tilewright import environments
+from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.preprocess import TileReader
 from tilewright.registry import Choice, Registry
-from tilewright.spec import ModelSpec
 
 Array = np.ndarray[Any, Any]
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,12 +19,12 @@ from running import (
     tasks,
 )
 
+from tilewright.contract.jobs import Job
+from tilewright.contract.spec import ModelSpec
 from tilewright.images import Image, open_image
-from tilewright.jobs import Job
 from tilewright.plan import Plan, make_plan, write_plan
 from tilewright.preprocess import TileReader
 from tilewright.scan import copy_tiled, scan
-from tilewright.spec import ModelSpec
 
 Array = np.ndarray[Any, Any]
 LAYOUTS: dict[str, dict[str, Any]] = {

@@ -16,8 +16,8 @@ from running import digests
 
 from tilewright import slabs
 from tilewright.bank import SAYS, Bank, BankWriter, slab_name
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.slabs import Slabs, cut, slab_shape, thickness
-from tilewright.spec import ModelSpec, TileSpec
 
 Array = np.ndarray[Any, Any]
 DEEP = TileSpec({"z": 12, "y": 24, "x": 24}, band={"z": 3, "y": 4, "x": 4}, variable_input=True)

@@ -16,13 +16,13 @@ from stains import MACENKO, TARGETS, torchstains
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
 from tilewright import cuts, stain
+from tilewright.contract.jobs import ImageRef, Job, Recipe
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.fit import plan_image
 from tilewright.inputs import Row
-from tilewright.jobs import ImageRef, Job, Recipe
 from tilewright.params import Params
 from tilewright.preprocess import TileReader, statistics
-from tilewright.spec import ModelSpec, TileSpec
 from tilewright.worker import Notes, tiles_of
 
 TISSUE = immunohistochemistry()[::2, ::2]

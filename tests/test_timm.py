@@ -17,8 +17,8 @@ from pictures import reference
 from running import Checkout, level0, store
 
 from tilewright import ModelSpec, TileSpec, environments
+from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.extract import tiles
-from tilewright.jobs import Group, ImageRef, Job, Recipe
 from tilewright.merge.stores import merge_group
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.registry import Registry

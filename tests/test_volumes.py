@@ -25,18 +25,18 @@ from toy import start_with
 import tilewright
 from tilewright import samples
 from tilewright.bank import Bank, tile_name
+from tilewright.contract.grid import grid
+from tilewright.contract.jobs import ImageRef, Job, Recipe
+from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.fit import plan_image
 from tilewright.inputs import Row
-from tilewright.jobs import ImageRef, Job, Recipe
 from tilewright.merge import picture
 from tilewright.merge.seam import Seam
 from tilewright.params import Params
 from tilewright.plan import check_mergeable, linked
 from tilewright.preprocess import TileReader
 from tilewright.scan import copy_tiled
-from tilewright.spec import ModelSpec, Resolution, TileSpec
-from tilewright.tiling import grid
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

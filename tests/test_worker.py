@@ -18,8 +18,8 @@ from skimage.measure import label
 from toy import SPEC, image, job, recipe, start
 
 from tilewright.bank import Bank, tile_name
+from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
-from tilewright.jobs import ImageRef
 from tilewright.preprocess import TileReader
 from tilewright.timing import Timing
 from tilewright.worker import QUEUE, batched, read_ahead, run_job

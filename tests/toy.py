@@ -12,12 +12,12 @@ import tifffile
 from pictures import reference
 from running import discs
 
-from tilewright.jobs import Group, ImageRef, Job, Recipe
+from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
+from tilewright.contract.spec import ModelSpec
 from tilewright.merge.stores import merge_group
 from tilewright.pipe import ModelProcess
 from tilewright.preprocess import TileReader
 from tilewright.registry import Registry
-from tilewright.spec import ModelSpec
 from tilewright.worker import run_job
 
 HERE = Path(__file__).parent

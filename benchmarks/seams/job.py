@@ -45,7 +45,7 @@ class Job:
 
     @classmethod
     def write(cls, folder: Path, grid: Any, labels: Iterable[Array]) -> Job:
-        """Write a job: a `tilewright.tiling.Grid`, and each tile's labels on its valid region."""
+        """Write a job: a `tilewright.contract.grid.Grid`, and each tile's labels."""
         (folder / "tiles").mkdir(parents=True)
         tiles = tuple(Tile(t.position, t.window, t.valid, t.core) for t in grid)
         sides = {k: tuple(getattr(a, k) for a in grid.axes) for k in ("size", "band", "context")}

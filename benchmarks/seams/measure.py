@@ -13,8 +13,8 @@ import numpy as np
 from seams.job import Array, Job
 from seams.rules import RULES, Outcome, run
 from seams.scenes import SCENES, Scene
+from tilewright.contract.grid import Grid
 from tilewright.merge.seam import SeamMeter
-from tilewright.tiling import Grid
 
 from oracle import score, whole  # isort: skip - `scenes` puts tests/ on the path
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from seams.job import Array, Job
+from tilewright.contract.grid import Grid, Tile, TileAxis
 from tilewright.merge.labels import link
 from tilewright.merge.objects import prepare
-from tilewright.tiling import Grid, Tile, TileAxis
 
 
 def match(job: Job) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.tiling import Grid, TileAxis
+from tilewright.contract.grid import Grid, TileAxis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 

@@ -22,8 +22,8 @@ from skimage.segmentation import find_boundaries
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "src"))
 
-from tilewright.spec import ModelSpec  # noqa: E402
-from tilewright.tiling import Box, Grid, grid  # noqa: E402
+from tilewright.contract.grid import Box, Grid, grid  # noqa: E402
+from tilewright.contract.spec import ModelSpec  # noqa: E402
 
 Array = np.ndarray[Any, Any]
 WIDE, GAP, CAPTION = 800, 10, 30  # px of the picture

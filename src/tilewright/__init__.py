@@ -11,9 +11,9 @@ __version__ = "0.1.0"
 __all__ = ["ModelSpec", "Models", "Registry", "TileSpec", "open_spatialdata", "tiles"]
 
 _HOMES = {
-    "ModelSpec": "spec",
+    "ModelSpec": "contract.spec",
     "Models": "models",
-    "TileSpec": "spec",
+    "TileSpec": "contract.spec",
     "Registry": "registry",
     "open_spatialdata": "spatial",
     "tiles": "extract",

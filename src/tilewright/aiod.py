@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from tilewright.contract.spec import ModelSpec
+
 from .aiod_sizes import axes_of, shrunk, tiled
 from .errors import USAGE, ProblemsError, TilewrightError
 from .inputs import Row, check_ids
@@ -24,7 +26,6 @@ from .params import Folder, Text
 from .prep import Method, checked
 from .previews import FOLDER, MARK
 from .registry import ROOT
-from .spec import ModelSpec
 
 MANIFESTS = ROOT / "manifests" / "aiod"
 """aiod-registry 0.2.0's own: what the plugin offers, by its names."""

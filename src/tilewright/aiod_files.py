@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.jobs import Group, Job
+from tilewright.contract.spec import ModelSpec
+
 from .aiod import SPLITS, Plugin, named, prep_hash
 from .errors import USAGE, TilewrightError
 from .export import Export
 from .fit import Planned
-from .jobs import Group, Job
 from .previews import clear, looped, make, pieces
-from .spec import ModelSpec
 
 
 def begin(plugin: Plugin, images: Sequence[Planned], jobs: Iterable[Job], spec: ModelSpec) -> None:

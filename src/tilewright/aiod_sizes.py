@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tilewright.contract.spec import TileSpec
+
 from .errors import TilewrightError
 from .images import open_image
 from .prep import Method, downsampled
-from .spec import TileSpec
 
 AXES = ("YX", "ZYX", "CYX", "YXC", "CZYX", "ZCYX", "ZYXC")
 """In which order an image's axes are tried until their sizes are those that the plugin shows."""

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.grid import Box, Grid, Tile, cells
+from tilewright.contract.spec import ModelSpec
+
 from .bank import BankWriter, check_shape, rows_name, tile_name
 from .errors import TilewrightError
 from .merge.objects import check_labels, crop, prepare
-from .spec import ModelSpec
-from .tiling import Box, Grid, Tile, cells
 
 Array = np.ndarray[Any, Any]
 PIECE_BYTES = 1 << 24  # of vectors, in one entry: a file of 5,000 tiles is one or two

@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from tilewright.contract.spec import ModelSpec
+
 from .errors import BAD_DATA, TilewrightError
 from .manifest import TASK_NAMES, Manifest, Param
 from .registry import ROOT, Choice, Registry
-from .spec import ModelSpec
 
 WIDTH = 100  # characters of a line of prose
 MADE = "written by `./tilewright generate` from manifests/"

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
+from tilewright.contract.jobs import Job, digest
+from tilewright.contract.spec import ModelSpec
+
 from .errors import USAGE, TilewrightError
 from .fit import Planned
-from .jobs import Job, digest
 from .params import Params
 from .preprocess import needs_statistics
-from .spec import ModelSpec
 
 JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
 SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead

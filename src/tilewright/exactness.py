@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import zarr
 
+from tilewright.contract.jobs import Group, Job, Recipe
+from tilewright.contract.spec import ModelSpec
+
 from . import samples
 from .alike import same_objects
 from .errors import TilewrightError
-from .jobs import Group, Job, Recipe
 from .merge.stores import merge_group
 from .preprocess import TileReader
 from .probe import Probe
-from .spec import ModelSpec
 from .worker import run_job
 
 Array = np.ndarray[Any, Any]

@@ -11,16 +11,17 @@ from typing import Any, overload
 
 import numpy as np
 
+from tilewright.contract.jobs import ImageRef
+from tilewright.contract.spec import ModelSpec, TileSpec
+
 from .banker import Work
 from .errors import INTERNAL, TilewrightError
 from .fit import plan_image
 from .images import image_id, open_image
 from .inputs import Row
-from .jobs import ImageRef
 from .mask import Mask
 from .params import Params
 from .preprocess import TileReader
-from .spec import ModelSpec, TileSpec
 from .worker import work_of
 
 Array = np.ndarray[Any, Any]

@@ -21,8 +21,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from .spec import ModelSpec
-from .tiling import grid
+from tilewright.contract.grid import grid
+from tilewright.contract.spec import ModelSpec
 
 DEFAULT_TILE = {"size": 2048, "band": 64, "context": 32}
 DEFAULT_VOLUME = {

@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tilewright.contract.grid import Grid
+from tilewright.contract.jobs import EMPTY, ImageRef
+from tilewright.contract.spec import ModelSpec
+
 from .errors import BAD_DATA, USAGE, TilewrightError
 from .images import Image, fingerprint
 from .inputs import Row
-from .jobs import EMPTY, ImageRef
 from .mask import Mask, stamped
 from .params import Params
 from .prep import opened
 from .preprocess import TileReader
-from .spec import ModelSpec
-from .tiling import Grid
 
 TOLERANCE = 0.05  # of supported_mpp where no resolution says another
 

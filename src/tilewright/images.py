@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from .closing import Closing
+from tilewright.contract.closing import Closing
+from tilewright.contract.spec import ARRAY_AXES
+
 from .errors import TilewrightError
 from .formats import (
     Array,
@@ -28,7 +30,6 @@ from .formats import (
     open_zarr,
     unreadable,
 )
-from .spec import ARRAY_AXES
 
 EXTENSIONS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".zarr", ".png",
               ".jpeg", ".jpg")  # fmt: skip

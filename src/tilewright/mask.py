@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from skimage.draw import polygon
 
-from .closing import Closing
+from tilewright.contract.closing import Closing
+from tilewright.contract.grid import Box
+from tilewright.contract.jobs import ImageRef
+
 from .errors import TilewrightError
 from .images import Image, fingerprint, open_image
-from .jobs import ImageRef
-from .tiling import Box
 
 Array = np.ndarray[Any, Any]
 Rings = list[Array]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from tilewright.contract.spec import ModelSpec
+
 from .errors import USAGE, TilewrightError
 from .params import Params
-from .spec import ModelSpec
 
 MEMORY_GB = 4  # of a task whose model asks for nothing
 

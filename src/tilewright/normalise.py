@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.spec import ModelSpec
+
 from .errors import USAGE, TilewrightError
-from .spec import ModelSpec
 
 Array = np.ndarray[Any, Any]
 Slices = tuple[slice, ...]

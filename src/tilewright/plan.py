@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.jobs import Group, Job, Recipe, digest, save
+from tilewright.contract.spec import POLICIES, ModelSpec
+
 from . import environments, gpus, weights
 from .aiod import Plugin, recognised
 from .aiod_files import begin, exports
@@ -23,14 +26,12 @@ from .documents import read_document
 from .errors import USAGE, ProblemsError, TilewrightError
 from .fit import Planned
 from .inputs import Row, rows
-from .jobs import Group, Job, Recipe, digest, save
 from .kept import default_folder
 from .needs import contradictions, needs
 from .params import Params, check_params
 from .registry import Choice, Registry, code_digests
 from .remembered import Headers
 from .results import check_output
-from .spec import POLICIES, ModelSpec
 
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""
@@ -60,8 +61,8 @@ MERGE_CODE = (
 )
 """The modules that merge, besides the recipe's own."""
 SCAN_CODE = (
-    "spec.py",
-    "tiling.py",
+    "contract/spec.py",
+    "contract/grid.py",
     "images.py",
     "chunks.py",
     "prep.py",

@@ -19,17 +19,18 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.closing import Closing
+from tilewright.contract.grid import Box, Interval, grid
+from tilewright.contract.jobs import EMPTY, ImageRef
+from tilewright.contract.spec import ModelSpec
+
 from . import normalise, resample
-from .closing import Closing
 from .colour import COLOURS, Colour, same, white
 from .errors import USAGE, TilewrightError
 from .images import open_image
-from .jobs import EMPTY, ImageRef
 from .prep import opened
 from .refusals import check_image, check_spec
-from .spec import ModelSpec
 from .stain import Fit, Stain
-from .tiling import Box, Interval, grid
 
 Array = np.ndarray[Any, Any]
 Index = dict[str, int | slice]

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.grid import Box, Grid
+from tilewright.contract.jobs import ImageRef, Job
+from tilewright.contract.spec import ModelSpec
+
 from . import rle
 from .banker import Work
-from .jobs import ImageRef, Job
 from .merge.objects import crop
-from .spec import ModelSpec
-from .tiling import Box, Grid
 
 Array = np.ndarray[Any, Any]
 FOLDER = ".tiles-"  # and the run's hash

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.spec import ModelSpec
+
 from . import samples
 from .errors import TilewrightError
 from .pipe import ModelProcess, ScriptError, child_env
-from .spec import ModelSpec
 
 Array = np.ndarray[Any, Any]
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "no_proxy": ""} | dict.fromkeys(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from tilewright.contract.jobs import EMPTY, ImageRef
+from tilewright.contract.spec import ARRAY_AXES, ModelSpec
+
 from . import normalise, resample
 from .colour import COLOURS
 from .errors import USAGE, TilewrightError
 from .images import Image
-from .jobs import EMPTY, ImageRef
-from .spec import ARRAY_AXES, ModelSpec
 from .stain import Stain
 
 PADS = ("reflect", "edge", "zero", "white")

@@ -14,23 +14,24 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tilewright.contract.jobs import Recipe
+from tilewright.contract.spec import ModelSpec
+
 from .documents import Document, FaultError, deep_merge, read_document
 from .downloads import file_digest as file_digest
 from .environments import digest as environment_digest
 from .errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 from .faults import faults, nearest, spec_blocks, spec_fault
 from .fields import DEFAULT_TILE, DEFAULT_VOLUME, whole_spec
-from .jobs import Recipe
 from .manifest import Location, Manifest, Param, Task, Version
 from .overlays import read_folders
 from .sources import is_remote
-from .spec import ModelSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: manifests, scripts, environments and bundled weights are found from here."""
 TILE_CODE = (
-    "spec.py",
-    "tiling.py",
+    "contract/spec.py",
+    "contract/grid.py",
     "bank.py",
     "slabs.py",
     "images.py",

@@ -14,17 +14,18 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.grid import Grid, TileAxis
+from tilewright.contract.jobs import ImageRef, canonical, digest
+from tilewright.contract.spec import ModelSpec
+
 from . import environments
 from .errors import TilewrightError
 from .fit import Planned, plan_image
 from .images import fingerprint
 from .inplace import home
 from .inputs import Row
-from .jobs import ImageRef, canonical, digest
 from .params import Params
 from .registry import code_digests
-from .spec import ModelSpec
-from .tiling import Grid, TileAxis
 
 MOST = 100_000  # entries of one question
 QUESTIONS = 50  # the latest ones: each new release of ours asks others

@@ -20,15 +20,16 @@ from typing import Any
 
 import jinja2
 
+from tilewright.contract.jobs import Recipe
+from tilewright.contract.spec import ModelSpec
+
 from . import __version__
 from .environments import home
 from .errors import TilewrightError
-from .jobs import Recipe
 from .manifest import TASK_NAMES
 from .measured import collect
 from .params import Params
 from .registry import ROOT, Registry
-from .spec import ModelSpec
 from .trace import FAILED, Task, read_trace, sentence
 
 Facts = dict[str, Any]

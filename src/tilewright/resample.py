@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .spec import ModelSpec
-from .tiling import Interval
+from tilewright.contract.grid import Interval
+from tilewright.contract.spec import ModelSpec
 
 Array = np.ndarray[Any, Any]
 

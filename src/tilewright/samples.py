@@ -12,14 +12,15 @@ from typing import Any, Literal
 import numpy as np
 import tifffile
 
+from tilewright.contract.grid import Box
+from tilewright.contract.jobs import ImageRef
+from tilewright.contract.spec import ModelSpec
+
 from .fit import plan_image
 from .inputs import Row
-from .jobs import ImageRef
 from .params import Params
 from .preprocess import TileReader
 from .registry import ROOT
-from .spec import ModelSpec
-from .tiling import Box
 
 Array = np.ndarray[Any, Any]
 TISSUE = ROOT / "examples" / "nuclei" / "tissue.tif"

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tilewright.contract.jobs import ImageRef, Job, save
+from tilewright.contract.spec import ModelSpec
+
 from .images import Image
-from .jobs import ImageRef, Job, save
 from .prep import opened
 from .preprocess import statistics
-from .spec import ModelSpec
 from .store import Pyramid, Slices, StoreWriter
 
 BAND_BYTES = 2**28  # read at once for the copy, where the file's own chunks allow it

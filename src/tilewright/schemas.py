@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from tilewright.contract.spec import SPATIAL_AXES, ModelSpec, Resolution, TileSpec
+
 from .manifest import TASK_NAMES, Manifest
 from .params import Params
-from .spec import SPATIAL_AXES, ModelSpec, Resolution, TileSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]

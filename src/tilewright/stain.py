@@ -22,10 +22,11 @@ from torchstain.numpy.normalizers import (  # type: ignore[import-untyped]
 )
 from torchstain.numpy.utils import lab2rgb, rgb2lab  # type: ignore[import-untyped]
 
+from tilewright.contract.spec import ModelSpec
+
 from .colour import white
 from .errors import BAD_DATA, USAGE, TilewrightError
 from .images import open_image
-from .spec import ModelSpec
 
 Array = np.ndarray[Any, Any]
 Fit = dict[str, Any]

@@ -19,19 +19,20 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.jobs import Job, Recipe
+from tilewright.contract.spec import ModelSpec
+
 from . import environments
 from .bank import BankWriter
 from .banker import Banker, Work
 from .errors import TilewrightError
 from .gpus import own_gpu
-from .jobs import Job, Recipe
 from .kept import path_of
 from .mask import Mask
 from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
 from .previews import Previews
 from .registry import ROOT
-from .spec import ModelSpec
 from .timing import Timing
 
 Array = np.ndarray[Any, Any]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from tilewright.bank import Bank, check_shape, rows_start, slab_name, tile_name
+from tilewright.contract.grid import Box, Grid
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.preprocess import TileReader
 from tilewright.slabs import slab_shape
 from tilewright.store import Slices
-from tilewright.tiling import Box, Grid
 
 from .objects import empty_table
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.tiling import Interval
+from tilewright.contract.grid import Interval
 
 Array = np.ndarray[Any, Any]
 

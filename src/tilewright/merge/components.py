@@ -18,8 +18,8 @@ import numpy as np
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
+from tilewright.contract.grid import Box, Grid, shared
 from tilewright.slabs import Slabs
-from tilewright.tiling import Box, Grid, shared
 
 from .objects import crop, paint_cores, row, rows
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from tilewright import formats
 from tilewright.bank import Bank, open_banks
-from tilewright.closing import Closing
-from tilewright.jobs import ImageRef
+from tilewright.contract.closing import Closing
+from tilewright.contract.grid import Box
+from tilewright.contract.jobs import ImageRef
+from tilewright.contract.spec import ModelSpec
 from tilewright.preprocess import TileReader
 from tilewright.slabs import Slabs
-from tilewright.spec import ModelSpec
-from tilewright.tiling import Box
 
 from .banked import Banked
 from .components import pieces

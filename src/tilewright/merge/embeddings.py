@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.grid import Grid
+from tilewright.contract.jobs import Recipe, canonical
+from tilewright.contract.spec import ModelSpec
 from tilewright.frames import Blocks, Vectors
-from tilewright.jobs import Recipe, canonical
 from tilewright.preprocess import TileReader
-from tilewright.spec import ModelSpec
 from tilewright.store import Placement, StoreWriter
-from tilewright.tiling import Grid
 
 from .banked import Banked, is_deep
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 
+from tilewright.contract.grid import Box, Grid, Tile, shared
 from tilewright.slabs import Slabs
-from tilewright.tiling import Box, Grid, Tile, shared
 
 from .groups import Edges, Match, unite
 from .objects import AREA, CORE, CUT, counts, crop, row, rows, run_starts, summed

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.grid import Box, Tile, cells, shared
+from tilewright.contract.spec import ModelSpec
 from tilewright.preprocess import TileReader
-from tilewright.spec import ModelSpec
-from tilewright.tiling import Box, Tile, cells, shared
 
 from .banked import Banked, stacked
 from .blend import axis_weights

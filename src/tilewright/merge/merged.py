@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.grid import Box, Grid
 from tilewright.pyramid import Handle
 from tilewright.store import Placement, Slices, StoreWriter
-from tilewright.tiling import Box, Grid
 
 from .banked import is_deep, plane_box, stack_axes
 from .components import Components, Touch, join, row_touches

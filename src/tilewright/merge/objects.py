@@ -13,9 +13,9 @@ import cc3d
 import fastremap
 import numpy as np
 
+from tilewright.contract.grid import Box, Grid, Tile, shared
 from tilewright.errors import TilewrightError
 from tilewright.slabs import Slabs
-from tilewright.tiling import Box, Grid, Tile, shared
 
 Array = np.ndarray[Any, Any]
 

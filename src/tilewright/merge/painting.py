@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tilewright.contract.grid import Box, Grid
 from tilewright.store import label_dtype
-from tilewright.tiling import Box, Grid
 
 from .components import Components
 from .labels import ReadLabels, Resolved

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 from skimage.segmentation import find_boundaries
 
-from tilewright.tiling import Box, Grid
+from tilewright.contract.grid import Box, Grid
 
 from .seam import Seam
 

@@ -18,7 +18,7 @@ from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
-from tilewright.closing import Closing
+from tilewright.contract.closing import Closing
 from tilewright.errors import INTERNAL, TilewrightError
 
 Desk = TypeVar("Desk")

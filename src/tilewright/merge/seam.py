@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.tiling import Box, Grid
+from tilewright.contract.grid import Box, Grid
 
 Array = np.ndarray[Any, Any]
 Amounts = tuple[Array, Array]

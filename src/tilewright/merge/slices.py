@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.tiling import Box
+from tilewright.contract.grid import Box
 
 from .labels import SAME, best
 from .objects import summed, tally

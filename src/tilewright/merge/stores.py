@@ -16,8 +16,8 @@ from typing import Any
 
 from tilewright import __version__
 from tilewright.bank import Bank, bank_name, open_banks
+from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
-from tilewright.jobs import Group, ImageRef, Recipe, save
 from tilewright.preprocess import TileReader
 from tilewright.store import Placement, StoreWriter
 

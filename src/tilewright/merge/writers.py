@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.jobs import Group, ImageRef, Recipe
+from tilewright.contract.jobs import Group, ImageRef, Recipe
 from tilewright.preprocess import TileReader
 from tilewright.pyramid import Handle, Pyramid
 from tilewright.store import Placement, Slices, StoreWriter

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tilewright.spec import ARRAY_AXES
+from tilewright.contract.spec import ARRAY_AXES
 
 from .subject import WARNING, Case, Fault, Subject
 

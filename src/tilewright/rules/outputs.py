@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from tilewright.spec import POLICIES
+from tilewright.contract.spec import POLICIES
 
 from .geometry import seen
 from .subject import WARNING, Case, Fault, Subject

@@ -7,12 +7,12 @@ import re
 
 from pydantic import ValidationError
 
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.documents import Document, FaultError
 from tilewright.faults import faults, spec_blocks
 from tilewright.fields import model_spec
 from tilewright.manifest import Manifest
 from tilewright.registry import Choice
-from tilewright.spec import ModelSpec, TileSpec
 
 from .subject import Case
 

@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.spec import ModelSpec
 from tilewright.documents import Document, Where
 from tilewright.manifest import Location, Manifest
 from tilewright.registry import ROOT, Choice
-from tilewright.spec import ModelSpec
 
 ERROR, WARNING = "error", "warning"
 

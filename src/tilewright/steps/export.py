@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from tilewright.contract.jobs import save
 from tilewright.errors import TilewrightError
 from tilewright.export import Export, export_group, link_weights
-from tilewright.jobs import save
 from tilewright.kept import path_of
 
 from . import run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tilewright.jobs import Group, Recipe
+from tilewright.contract.jobs import Group, Recipe
 from tilewright.merge.stores import merge_group
 
 from . import run

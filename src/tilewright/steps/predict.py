@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tilewright.jobs import Job, Recipe
+from tilewright.contract.jobs import Job, Recipe
 from tilewright.worker import predict
 
 from . import run

@@ -13,11 +13,11 @@ from tilewright.registry import ROOT, TILE_CODE
 
 OURS = ROOT / "src" / "tilewright"
 NO_NUMBERS = {
-    "closing.py": "closes files",
+    "contract/closing.py": "closes files",
     "environments.py": "says where an interpreter is",
     "errors.py": "says what is wrong",
     "gpus.py": "says which GPU, not what it computes",
-    "jobs.py": "holds what PLAN wrote",
+    "contract/jobs.py": "holds what PLAN wrote",
     "kept.py": "says where weights are",
     "previews.py": "shows numbers while they are made",
     "refusals.py": "says what can't be done",

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilewright.spec import ModelSpec, Resolution, TileSpec
-from tilewright.tiling import Grid, TileAxis, grid, shared
+from tilewright.contract.grid import Grid, TileAxis, grid, shared
+from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
 
 
 @st.composite

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from .errors import BAD_DATA, TilewrightError
+from tilewright.errors import BAD_DATA, TilewrightError
 
 ARRAY_AXES = "TCZYX"
 SPATIAL_AXES = "zyx"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from running import ROOT
 
 from tilewright import ModelSpec, TileSpec
+from tilewright.contract.spec import Resolution
 from tilewright.errors import BAD_DATA, TilewrightError
-from tilewright.spec import Resolution
 
 ALONE = """
 import sys
