@@ -144,7 +144,7 @@ def by_pipeline(image: Path, weights: Path, here: Path, *others: Any) -> None:
 
 def environment() -> Path:
     """The interpreter of Cellpose's environment, which is built if it isn't there."""
-    command = [sys.executable, "-m", "tilewright.environments"]
+    command = [sys.executable, "-m", "tilewright.environments.interpreters"]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     subprocess.run([*command, "build", "cellpose"], check=True, env=env, stdout=sys.stderr)
     found = subprocess.run(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from plan_scale import one_big
 
-from tilewright.environments import default_root
+from tilewright.environments.interpreters import default_root
 from tilewright.registry import ROOT
 
 

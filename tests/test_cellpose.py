@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tilewright import environments
 from tilewright.contract.grid import grid
+from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.registry import Choice, Registry
@@ -227,7 +227,7 @@ def run(python: Path, code: str, *arguments: object) -> str:
 @pytest.fixture(scope="session")
 def python() -> Path:
     """The interpreter of Cellpose's own environment, built if it isn't there."""
-    return environments.build("cellpose", environments.default_root()) / "bin" / "python"
+    return interpreters.build("cellpose", interpreters.default_root()) / "bin" / "python"
 
 
 @pytest.fixture(scope="session")

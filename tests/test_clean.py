@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tilewright import cli, environments, inplace
+from tilewright import cli
+from tilewright.environments import inplace, interpreters
 from tilewright.launch import alone
 
 
@@ -144,7 +145,7 @@ def test_half_built_environments_go_and_others_stay(home: Path) -> None:
     assert f"{building}: is being built" in done.output
     assert [p.exists() for p in (ready, half, building, own)] == [True, False, True, True]
     assert (home / "cache" / "uv").is_dir(), "what is being built may need it"
-    assert environments.default_root() == root
+    assert interpreters.default_root() == root
 
 
 def test_caches_go(home: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tilewright import doctor, doctor_plugin, environments
+from tilewright import doctor_plugin
+from tilewright.environments import doctor, interpreters
 from tilewright.errors import TilewrightError
 
 
@@ -20,8 +21,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / ".profile").write_text(f"export PATH='{folder}/bin:/usr/bin:/bin'\n")
     monkeypatch.setenv("HOME", str(folder))
     root = tmp_path / "checkout"
-    root.symlink_to(environments.ROOT)
-    monkeypatch.setattr(environments, "ROOT", root)
+    root.symlink_to(interpreters.ROOT)
+    monkeypatch.setattr(interpreters, "ROOT", root)
     monkeypatch.setenv("AIOD_NXF_REPO", str(root))
     return folder
 
@@ -65,7 +66,7 @@ def test_the_variable_must_name_this_checkout(
         finding = doctor_plugin.check_variable()
         assert finding.state == doctor.WRONG
         assert finding.fix.endswith(f"export AIOD_NXF_REPO={tmp_path}/checkout")
-    monkeypatch.setattr(environments, "ROOT", tmp_path / "check out")
+    monkeypatch.setattr(interpreters, "ROOT", tmp_path / "check out")
     assert "has a space or a special letter" in doctor_plugin.check_variable().found
 
 
@@ -97,7 +98,7 @@ def test_a_profile_that_nextflow_does_not_know_is_named(
     root = tmp_path / "other"
     (root / "profiles").mkdir(parents=True)
     (root / "nextflow.config").write_text("includeConfig 'profiles/local.conf'")
-    monkeypatch.setattr(environments, "ROOT", root)
+    monkeypatch.setattr(interpreters, "ROOT", root)
     for name, found in (("", "none can't"), ("local", "local"), ("crick", "crick can't be chosen")):
         if name:
             (root / "profiles" / f"{name}.conf").touch()

@@ -17,8 +17,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
-from tilewright import environments, new_model
+from tilewright import new_model
 from tilewright.draft import KINDS, Wanted, embedding
+from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.manifest import Manifest
 from tilewright.network import Network, inspect
@@ -378,7 +379,7 @@ torch.jit.script(Bright()).save(sys.argv[1])
 @pytest.mark.slow
 def test_the_test_of_a_new_torchscript_model_passes(checkout: Checkout, tmp_path: Path) -> None:
     """Its class 1 is what is bright."""
-    prefix = environments.build("torchscript")
+    prefix = interpreters.build("torchscript")
     (checkout.cache / "envs" / "torchscript").symlink_to(prefix)
     weights = tmp_path / "bright.pt"
     source = tmp_path / "bright.py"  # torch.jit reads the source
@@ -406,7 +407,7 @@ torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), sys.argv[1
 
 @pytest.mark.slow
 def test_the_test_of_a_new_timm_encoder_passes(checkout: Checkout, tmp_path: Path) -> None:
-    prefix = environments.build("timm")
+    prefix = interpreters.build("timm")
     (checkout.cache / "envs" / "timm").symlink_to(prefix)
     weights = tmp_path / "encoder.pt"
     subprocess.run([prefix / "bin" / "python", "-c", ENCODER, weights], check=True)

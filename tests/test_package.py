@@ -21,10 +21,10 @@ from pictures import reference
 from running import Checkout, level0, run_json, store
 from scipy.ndimage import gaussian_filter
 
-from tilewright import environments
 from tilewright.bank import Bank, tile_name
 from tilewright.bioimageio import translate
 from tilewright.contract.jobs import ImageRef, Job
+from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.golden import compare
 from tilewright.package import Wishes, import_package, member, opened, read
@@ -251,7 +251,7 @@ with torch.no_grad():
 
 @pytest.mark.slow
 def test_an_imported_torchscript_model_gives_what_torch_gives(tmp_path: Path) -> None:
-    python = environments.build("torchscript") / "bin" / "python"
+    python = interpreters.build("torchscript") / "bin" / "python"
     np.save(tmp_path / "prepared.npy", zscored(GIVEN).transpose(0, 2, 3, 1))
     (tmp_path / "make.py").write_text(MAKE)
     subprocess.run([python, tmp_path / "make.py", tmp_path], check=True, timeout=300)

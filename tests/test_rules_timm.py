@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tilewright import environments
+from tilewright.environments import interpreters
 from tilewright.pipe import child_env
 from tilewright.validate import Checked, check_files
 
@@ -57,7 +57,7 @@ versions:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights in timm's own format."""
-    python = environments.build("timm") / "bin" / "python"
+    python = interpreters.build("timm") / "bin" / "python"
     path = tmp_path_factory.mktemp("weights") / "little.safetensors"
     command = [str(python), "-c", MAKE, str(path)]
     subprocess.run(command, env=child_env(python.parents[1]), check=True, timeout=300)

@@ -23,8 +23,8 @@ from pictures import reference
 from running import Checkout
 from scipy import ndimage
 
-from tilewright import environments
 from tilewright.contract.spec import ModelSpec
+from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.preprocess import TileReader
@@ -430,7 +430,7 @@ def run(python: Path, code: str, *arguments: object) -> str:
 @pytest.fixture(scope="session")
 def python() -> Path:
     """The interpreter of SAM's own environment, built if it isn't there."""
-    return environments.build("sam", environments.default_root()) / "bin" / "python"
+    return interpreters.build("sam", interpreters.default_root()) / "bin" / "python"
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ import tifffile
 from pictures import reference
 from running import Checkout, level0, store
 
-from tilewright import ModelSpec, TileSpec, environments
+from tilewright import ModelSpec, TileSpec
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
+from tilewright.environments import interpreters
 from tilewright.extract import tiles
 from tilewright.merge.stores import merge_group
 from tilewright.pipe import ModelProcess, child_env
@@ -119,7 +120,7 @@ def picture() -> Array:
 @pytest.fixture(scope="session")
 def python() -> Path:
     """The interpreter of the runner's own environment, built if it isn't there."""
-    return environments.build("timm", environments.default_root()) / "bin" / "python"
+    return interpreters.build("timm", interpreters.default_root()) / "bin" / "python"
 
 
 def run(python: Path, code: str, *words: object) -> str:

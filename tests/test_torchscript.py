@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tilewright import environments
+from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.runtime.postprocess import to_labels
@@ -105,7 +105,7 @@ def test_post_processing_is_of_the_same_versions_as_for_onnx() -> None:
 @pytest.fixture(scope="session")
 def python() -> Path:
     """The interpreter of the runner's own environment, built if it isn't there."""
-    return environments.build("torchscript", environments.default_root()) / "bin" / "python"
+    return interpreters.build("torchscript", interpreters.default_root()) / "bin" / "python"
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from test_rules import HERE, fixture
 from web import Page, serving
 
-from tilewright import cli, environments
+from tilewright import cli
+from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.registry import ROOT
 from tilewright.validate import Checked, check_files
@@ -299,7 +300,7 @@ def built(name: str, text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     (folder / "envs" / f"{name}.yml").write_text(text)
     (folder / "built").mkdir()
     (folder / "built" / name).symlink_to(sys.prefix)
-    monkeypatch.setattr(environments, "ROOT", folder)
+    monkeypatch.setattr(interpreters, "ROOT", folder)
     monkeypatch.setenv("TILEWRIGHT_ENVS", str(folder / "built"))
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import tifffile
 from running import discs, level0, pieces
 
-from tilewright import environments, weights
+from tilewright import weights
+from tilewright.environments import interpreters
 from tilewright.merge.stores import merge_group
 from tilewright.plan import make_plan
 from tilewright.registry import Registry
@@ -75,7 +76,7 @@ def store_of(model: str, folder: Path) -> tuple[Path, Array, str]:
 def places(environment: str, folder: Path) -> Path:
     """The folder of environments; `base` is the tests' own."""
     if environment != "base":
-        return environments.build(environment).parent
+        return interpreters.build(environment).parent
     (folder / "envs").mkdir()
     (folder / "envs" / "base").symlink_to(sys.prefix)
     return folder / "envs"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-from tilewright.installers import PYTHON  # noqa: E402 - the package isn't installed
+from tilewright.environments.installers import PYTHON  # noqa: E402 - the package isn't installed
 
 HEADER = "# Generated from uv.lock by tools/lock.py; don't edit.\n"
 # uv repeats the project's own `environments` on every line. Without it, pip says which package

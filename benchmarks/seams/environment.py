@@ -13,9 +13,9 @@ import hashlib
 import sys
 from pathlib import Path
 
-from tilewright import installers
-from tilewright.environments import default_root
-from tilewright.inplace import Owner, build_once, run
+from tilewright.environments import installers
+from tilewright.environments.inplace import Owner, build_once, run
+from tilewright.environments.interpreters import default_root
 
 LIST = Path(__file__).resolve().parent / "peers.txt"
 PYTHON = "=3.11"

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import click
 
-from . import environments, inplace, orphans
+from . import orphans
+from .environments import inplace, interpreters
 from .errors import UNAVAILABLE, USAGE, TilewrightError
 from .launch import EXIT_CODES, alone, is_published
 
@@ -65,7 +66,7 @@ def clean(outdirs: tuple[str, ...], env_root: str | None, jobs: bool, yes: bool)
     if jobs:
         cancel(folders, yes)
         return
-    root = Path(env_root).absolute() if env_root else environments.default_root()
+    root = Path(env_root).absolute() if env_root else interpreters.default_root()
     with ExitStack() as held:  # so that no run begins while the user thinks
         for folder in folders:
             if launched(folder) != folder:

@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import __version__, contribute, inplace
+from . import __version__, contribute
 from .again import repeated
 from .clean import clean
+from .environments import inplace
 from .envs import envs
 from .errors import BAD_DATA, INTERNAL, TilewrightError
 from .launch import EXIT_CODES, absolute, pipeline
@@ -209,7 +210,8 @@ def fetch(names: tuple[str, ...], **given: Any) -> None:
 @click.option("--plugin", is_flag=True, help="And what napari's AI OnDemand plugin needs.")
 def doctor(plugin: bool) -> None:
     """Say what this machine has, lacks or has wrong. And how to mend it."""
-    from .doctor import main as look
+    from tilewright.environments.doctor import main as look
+
     from .doctor_plugin import asked
 
     sys.exit(look(asked(["--plugin"] if plugin else [])))

@@ -7,10 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from tilewright.environments.inplace import locked, say
+
 from .documents import LARGEST, read_document
 from .downloads import Download
 from .errors import UNAVAILABLE, TilewrightError
-from .inplace import locked, say
 from .registry import Choice
 from .sources import NotTaken, is_remote, shown, source
 

@@ -12,8 +12,9 @@ import shutil
 from pathlib import Path
 from typing import Callable  # noqa: UP035 - Python 3.7
 
-from . import environments, inplace, installers, nextflow
-from .doctor import ABSENT, OK, WRONG, Finding
+from tilewright.environments.doctor import ABSENT, OK, WRONG, Finding
+
+from .environments import inplace, installers, interpreters, nextflow
 from .errors import USAGE, TilewrightError
 
 PLUGIN = "0.2.2"
@@ -37,7 +38,7 @@ def check_plugin() -> Finding:
 
 def check_variable() -> Finding:
     """The variable by which the plugin finds this checkout, and a path that it can use."""
-    here = str(environments.ROOT)
+    here = str(interpreters.ROOT)
     if not re.fullmatch(r"[A-Za-z0-9_./+-]+", here):
         fix = "Move it: the plugin starts Nextflow with this path as it is, without quotes."
         return Finding(VARIABLE, WRONG, f"{here} has a space or a special letter", fix)
@@ -73,8 +74,8 @@ def _nextflow_folder() -> str:
 
 def check_profiles() -> Finding:
     """The profiles that the plugin lists: each a file, and each one that Nextflow knows."""
-    files = sorted(p.stem for p in (environments.ROOT / "profiles").glob("*.conf"))
-    config = (environments.ROOT / "nextflow.config").read_text()
+    files = sorted(p.stem for p in (interpreters.ROOT / "profiles").glob("*.conf"))
+    config = (interpreters.ROOT / "nextflow.config").read_text()
     unknown = [name for name in files if f"profiles/{name}.conf" not in config]
     if files and not unknown:
         return Finding("profiles", OK, ", ".join(files))
@@ -97,8 +98,8 @@ def check_folder() -> Finding:
 
 def check_models() -> Finding:
     """Which of the models that the plugin lists run here."""
-    names = sorted(p.stem for p in (environments.ROOT / "manifests" / "aiod").glob("*.json"))
-    run = [n for n in names if (environments.ROOT / "bin" / f"run_{n}.py").is_file()]
+    names = sorted(p.stem for p in (interpreters.ROOT / "manifests" / "aiod").glob("*.json"))
+    run = [n for n in names if (interpreters.ROOT / "bin" / f"run_{n}.py").is_file()]
     without = [n for n in names if n not in run]
     return Finding("models", OK, ", ".join(run) + f"; not yet: {', '.join(without)}")
 

@@ -21,7 +21,8 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from .inplace import say
+from tilewright.environments.inplace import say
+
 from .sources import NotTaken, Source, checked, is_loopback, origin
 
 BLOCK = 1 << 20  # bytes read at a time

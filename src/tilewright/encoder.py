@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
-from . import environments
+from .environments import interpreters
 from .errors import UNAVAILABLE, USAGE, TilewrightError
 from .pipe import child_env
 
@@ -76,7 +76,7 @@ def ask(architecture: str) -> Encoder:
     TilewrightError
         When timm has no such architecture, or can't be asked.
     """
-    prefix = environments.build("timm")
+    prefix = interpreters.build("timm")
     try:
         done = subprocess.run(
             [str(prefix / "bin" / "python"), "-c", ASK, architecture],

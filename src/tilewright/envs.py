@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from . import environments, installers
+from .environments import installers, interpreters
 from .errors import TilewrightError
 from .launch import EXIT_CODES
 from .registry import ROOT, Registry
@@ -32,14 +32,14 @@ def envs(
 
     Runs that are given the same --env_root use what is there, without a network.
     """
-    root = Path(env_root).expanduser().absolute() if env_root else environments.default_root()
+    root = Path(env_root).expanduser().absolute() if env_root else interpreters.default_root()
     registry = Registry.load(*([Path(manifests).absolute()] if manifests else []))
     users = users_of(registry, models)
     if action == "list":
         tell(users, root)
         return
     for name in users:
-        click.echo(f"{name}: {environments.build(name, root, tool, click.echo)}")
+        click.echo(f"{name}: {interpreters.build(name, root, tool, click.echo)}")
 
 
 def users_of(registry: Registry, models: Sequence[str]) -> dict[str, list[str]]:
@@ -73,9 +73,9 @@ def tell(users: dict[str, list[str]], root: Path) -> None:
 def state(name: str, root: Path) -> str:
     """What there is of an environment, in a few words."""
     try:
-        folder = environments.prefix(name, root)
+        folder = interpreters.prefix(name, root)
     except TilewrightError:
         return "has no file in envs/"
-    if environments.ready(name, root):
+    if interpreters.ready(name, root):
         return "ready, made by an administrator" if folder.name == name else "ready"
     return "half-built: the next build starts anew" if folder.exists() else "not built"

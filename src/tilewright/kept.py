@@ -13,9 +13,10 @@ import stat
 import uuid
 from pathlib import Path
 
+from tilewright.environments.inplace import home
+
 from .downloads import file_digest
 from .errors import UNAVAILABLE, TilewrightError
-from .inplace import home
 from .sources import NotTaken
 
 

@@ -20,10 +20,11 @@ from typing import Any
 
 import yaml
 
-from . import environments, exactness, samples
+from . import exactness, samples
 from . import golden as goldens
 from .configs import config_values
 from .downloads import Download, NoAccess
+from .environments import interpreters
 from .errors import ProblemsError, TilewrightError
 from .kept import default_folder, path_of
 from .manifest import Location
@@ -104,8 +105,8 @@ def environment(work: Work) -> Iterator[Named]:
     subject = work.subject
     name = subject.manifest.environment_name
     where = ("environment",) if subject.manifest.environment else ("short_name",)
-    if name not in environments.OURS:
-        for entry in _loose(environments.definition(name)):
+    if name not in interpreters.OURS:
+        for entry in _loose(interpreters.definition(name)):
             message = f"envs/{name}.yml doesn't pin {entry!r}, so it will be another one some day"
             yield "L3", Fault(where, message, "write name==version")
     try:
@@ -137,7 +138,7 @@ def interpreter(name: str) -> Path:
     """An environment's Python, built first if need be; `base` is the one this runs in."""
     if name == "base":
         return Path(sys.prefix) / "bin" / "python"
-    return environments.build(name) / "bin" / "python"
+    return interpreters.build(name) / "bin" / "python"
 
 
 def _loose(path: Path) -> Iterator[str]:

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from tilewright.runtime.tensors import arrange
 
-from . import environments
 from .bioimageio import Imported, translate
+from .environments import interpreters
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .manifest import TASK_NAMES, Manifest
 from .pipe import child_env
@@ -141,7 +141,7 @@ def read(path: Path) -> dict[str, Any]:
     TilewrightError
         When it isn't valid, with its reader's own words.
     """
-    prefix = environments.build("bioimageio")
+    prefix = interpreters.build("bioimageio")
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch) / "answer.json"
         command = [str(prefix / "bin" / "python"), str(READER), str(path), str(answer)]

@@ -17,12 +17,13 @@ from typing import Any
 from tilewright.contract.jobs import Group, Job, Recipe, digest, save
 from tilewright.contract.spec import POLICIES, ModelSpec
 
-from . import environments, gpus, weights
+from . import weights
 from .aiod import Plugin, recognised
 from .aiod_files import begin, exports
 from .configs import config_values
 from .cuts import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
 from .documents import read_document
+from .environments import gpus, interpreters
 from .errors import USAGE, ProblemsError, TilewrightError
 from .fit import Planned
 from .inputs import Row, rows
@@ -216,7 +217,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
         jobs=jobs,
         scans=frozenset(scans),
         weights=here_already,
-        environment_ready=environments.ready(
+        environment_ready=interpreters.ready(
             recipe.environment["name"], Path(str(params.env_root))
         ),
         launch_dir=here,
@@ -227,7 +228,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
 def with_places(params: Params, here: Path) -> Params:
     """The parameters with this machine's folders filled in."""
     weights_dir = params.weights_dir or default_folder()
-    env_root = params.env_root or environments.default_root()
+    env_root = params.env_root or interpreters.default_root()
     return params.model_copy(
         update={"env_root": str(here / env_root), "weights_dir": str(here / weights_dir)}
     )
@@ -418,7 +419,7 @@ def write_plan(plan: Plan, out: Path) -> None:
         (out / folder).mkdir(parents=True, exist_ok=True)
     counts = {g.group: g.jobs for g in plan.groups}
     factors = {i.ref.id: i.decode_factor for i in plan.images}
-    code = digest([code_digests(SCAN_CODE), environments.digest("base")])
+    code = digest([code_digests(SCAN_CODE), interpreters.digest("base")])
     for group in plan.groups:
         save(out / "groups" / f"{group.group}.json", group)
         if group.group in plan.scans:

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.environments.interpreters import digest as environment_digest
 
 from .documents import Document, FaultError, deep_merge, read_document
 from .downloads import file_digest as file_digest
-from .environments import digest as environment_digest
 from .errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 from .faults import faults, nearest, spec_blocks, spec_fault
 from .fields import DEFAULT_TILE, DEFAULT_VOLUME, whole_spec

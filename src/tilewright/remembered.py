@@ -17,12 +17,12 @@ from typing import Any
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.contract.jobs import ImageRef, canonical, digest
 from tilewright.contract.spec import ModelSpec
+from tilewright.environments.inplace import home
 
-from . import environments
+from .environments import interpreters
 from .errors import TilewrightError
 from .fit import Planned, plan_image
 from .images import fingerprint
-from .inplace import home
 from .inputs import Row
 from .params import Params
 from .registry import code_digests
@@ -48,7 +48,7 @@ class Headers:
     def __init__(self, params: Params, spec: ModelSpec) -> None:
         self._params, self._spec = params, spec
         ours = sorted(p.name for p in Path(__file__).parent.glob("*.py"))
-        code = [code_digests(tuple(ours)), environments.digest("base")]
+        code = [code_digests(tuple(ours)), interpreters.digest("base")]
         self._file = folder() / f"{digest([spec.to_dict(), params.region, code])}.json"
         self._old: dict[str, Any] = _load(self._file)
         self._new: dict[str, Any] = {}

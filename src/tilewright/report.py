@@ -22,9 +22,9 @@ import jinja2
 
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.environments.interpreters import home
 
 from . import __version__
-from .environments import home
 from .errors import TilewrightError
 from .manifest import TASK_NAMES
 from .measured import collect

@@ -12,9 +12,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from tilewright.environments.inplace import locked, say
+
 from .downloads import Download, NoAccess, Say
 from .errors import UNAVAILABLE, ProblemsError, TilewrightError
-from .inplace import locked, say
 from .kept import digest_of, kept, link, note_of, path_of, read_note, readable_size, write_note
 from .manifest import Location
 from .registry import Choice, Registry, local_path

@@ -21,12 +21,12 @@ import numpy as np
 
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.environments.gpus import own_gpu
 
-from . import environments
 from .bank import BankWriter
 from .banker import Banker, Work
+from .environments import interpreters
 from .errors import TilewrightError
-from .gpus import own_gpu
 from .kept import path_of
 from .mask import Mask
 from .pipe import ModelProcess, child_env
@@ -66,7 +66,7 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
     Where environments and weights are, how long a model may be silent and where progress goes, the
     environment variables say (``nextflow.config``): none of it changes a number.
     """
-    prefix = environments.prefix(recipe.environment["name"], Path(os.environ["TILEWRIGHT_ENVS"]))
+    prefix = interpreters.prefix(recipe.environment["name"], Path(os.environ["TILEWRIGHT_ENVS"]))
     file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))
     folder = os.environ.get("TILEWRIGHT_PROGRESS")
     name = f"{job.group}_{job.job:05d}"

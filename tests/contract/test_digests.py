@@ -14,9 +14,9 @@ from tilewright.registry import ROOT, TILE_CODE
 OURS = ROOT / "src" / "tilewright"
 NO_NUMBERS = {
     "contract/closing.py": "closes files",
-    "environments.py": "says where an interpreter is",
+    "environments/interpreters.py": "says where an interpreter is",
     "errors.py": "says what is wrong",
-    "gpus.py": "says which GPU, not what it computes",
+    "environments/gpus.py": "says which GPU, not what it computes",
     "contract/jobs.py": "holds what PLAN wrote",
     "kept.py": "says where weights are",
     "previews.py": "shows numbers while they are made",

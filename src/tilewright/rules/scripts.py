@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tilewright.documents import Where, read_document
-from tilewright.environments import definition
+from tilewright.environments.interpreters import definition
 from tilewright.errors import TilewrightError
 from tilewright.manifest import Param
 from tilewright.registry import ROOT

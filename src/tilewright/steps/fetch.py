@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tilewright.inplace import say
+from tilewright.environments.inplace import say
 from tilewright.plan import load_choice
 from tilewright.weights import fetch
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tilewright import environments, inplace, installers
+from tilewright.environments import inplace, installers, interpreters
 from tilewright.errors import TilewrightError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TOY = """\
 name: toy
 channels: [conda-forge]
@@ -47,7 +47,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "envs").mkdir(parents=True)
     (folder / "envs" / "toy.yml").write_text(TOY)
     (folder / "envs" / "base.yml").write_text("dependencies: [python]\n")
-    monkeypatch.setattr(environments, "ROOT", folder)
+    monkeypatch.setattr(interpreters, "ROOT", folder)
     monkeypatch.setenv("TILEWRIGHT_HOME", str(folder / "cache"))
     monkeypatch.delenv("TILEWRIGHT_ENVS", raising=False)
     return folder
@@ -101,21 +101,21 @@ def wait_for(path: Path) -> None:
 
 def test_an_environment_is_named_by_its_files_digest(here: Path) -> None:
     want = hashlib.sha256(TOY.encode()).hexdigest()[:12]
-    assert environments.prefix("toy") == here / "cache" / "envs" / f"toy-{want}"
+    assert interpreters.prefix("toy") == here / "cache" / "envs" / f"toy-{want}"
 
 
 def test_an_administrators_environment_is_used_as_it_is(here: Path) -> None:
     python = here / "cache" / "envs" / "toy" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
-    assert environments.ready("toy")
-    assert environments.build("toy") == python.parents[1]
+    assert interpreters.ready("toy")
+    assert interpreters.build("toy") == python.parents[1]
     assert [p.name for p in python.parents[2].iterdir()] == ["toy"]
 
 
 def test_uv_gets_the_files_own_requirements_and_the_marker_comes_last(uv: Path) -> None:
-    folder = environments.build("toy", tool="uv", say=quiet)
-    assert environments.ready("toy")
+    folder = interpreters.build("toy", tool="uv", say=quiet)
+    assert interpreters.ready("toy")
     assert (folder / inplace.MARKER).is_file()
     venv, install = [c for c in uv.read_text().splitlines() if not c.startswith("--version")]
     assert venv.endswith(str(folder))
@@ -126,23 +126,23 @@ def test_uv_gets_the_files_own_requirements_and_the_marker_comes_last(uv: Path) 
 
 def test_our_own_lists_are_installed_by_hash_alone(uv: Path, here: Path) -> None:
     (here / "envs" / "test.txt").write_text("a==1 --hash=sha256:0\n")
-    environments.build("test", say=quiet)
+    interpreters.build("test", say=quiet)
     install = uv.read_text().splitlines()[-1]
     assert "--require-hashes --no-deps --only-binary :all:" in install
 
 
 def test_a_ready_environment_is_not_touched_again(uv: Path) -> None:
-    environments.build("toy", tool="uv", say=quiet)
+    interpreters.build("toy", tool="uv", say=quiet)
     calls = uv.read_text()
-    environments.build("toy", tool="uv", say=quiet)
+    interpreters.build("toy", tool="uv", say=quiet)
     assert uv.read_text() == calls
 
 
 def test_a_changed_file_is_another_environment(uv: Path, here: Path) -> None:
-    first = environments.build("toy", tool="uv", say=quiet)
+    first = interpreters.build("toy", tool="uv", say=quiet)
     (here / "envs" / "toy.yml").write_text(TOY.replace("0.9.0", "0.8.0"))
-    assert not environments.ready("toy")
-    assert environments.build("toy", tool="uv", say=quiet) != first
+    assert not interpreters.ready("toy")
+    assert interpreters.build("toy", tool="uv", say=quiet) != first
     assert first.is_dir()
 
 
@@ -151,21 +151,21 @@ def test_a_failed_build_says_the_tools_last_words_and_can_be_tried_again(
 ) -> None:
     fake_uv(here, pip="echo 'no matching tabulate' >&2; touch half; exit 3")
     with pytest.raises(TilewrightError, match="uv stopped with 3: no matching tabulate") as caught:
-        environments.build("toy", tool="uv", say=quiet)
+        interpreters.build("toy", tool="uv", say=quiet)
     assert caught.value.code == 69
     assert ".log" in caught.value.fix
-    assert not environments.ready("toy")
+    assert not interpreters.ready("toy")
     fake_uv(here)
-    environments.build("toy", tool="uv", say=quiet)
-    assert environments.ready("toy")
+    interpreters.build("toy", tool="uv", say=quiet)
+    assert interpreters.ready("toy")
 
 
 def test_an_environment_whose_python_is_gone_is_built_again(uv: Path) -> None:
-    folder = environments.build("toy", tool="uv", say=quiet)
+    folder = interpreters.build("toy", tool="uv", say=quiet)
     (folder / "bin" / "python").unlink()
-    assert not environments.ready("toy")
-    environments.build("toy", tool="uv", say=quiet)
-    assert environments.ready("toy")
+    assert not interpreters.ready("toy")
+    interpreters.build("toy", tool="uv", say=quiet)
+    assert interpreters.ready("toy")
 
 
 def test_a_build_killed_in_the_middle_is_removed_and_done_again(uv: Path, here: Path) -> None:
@@ -173,15 +173,15 @@ def test_a_build_killed_in_the_middle_is_removed_and_done_again(uv: Path, here: 
     fake_uv(here, pip=f"touch '{here}/begun'; exec sleep 2")
     killed = builder(here)
     wait_for(here / "begun")
-    half = environments.prefix("toy")
+    half = interpreters.prefix("toy")
     (half / "half-built").touch()
     killed.kill()
     killed.communicate()
     fake_uv(here)
     begun = time.monotonic()
-    environments.build("toy", tool="uv", say=quiet)
+    interpreters.build("toy", tool="uv", say=quiet)
     assert time.monotonic() - begun > 0.5, "the killed builder's tool was still writing"
-    assert environments.ready("toy")
+    assert interpreters.ready("toy")
     assert not (half / "half-built").exists()
 
 
@@ -304,7 +304,7 @@ def test_what_can_not_be_built_is_refused_with_its_fix(
 ) -> None:
     (here / "envs" / "cuda.yml").write_text("dependencies: [python, cudatoolkit=11]\n")
     with pytest.raises(TilewrightError, match=says) as caught:
-        environments.build(name, tool=tool, say=quiet)
+        interpreters.build(name, tool=tool, say=quiet)
     assert caught.value.code == code
     assert not list((here / "cache").rglob(inplace.MARKER))
 
@@ -315,14 +315,14 @@ def test_a_cache_that_can_not_be_written_is_one_sentence(
     (here / "file").touch()
     monkeypatch.setenv("TILEWRIGHT_HOME", str(here / "file" / "cache"))
     with pytest.raises(TilewrightError, match=r"can't be written .* Set TILEWRIGHT_HOME"):
-        environments.build("toy", tool="uv", say=quiet)
+        interpreters.build("toy", tool="uv", say=quiet)
 
 
 def test_a_home_that_is_nowhere_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TILEWRIGHT_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "~/.cache")  # what expanduser gives without a home
     with pytest.raises(TilewrightError, match=r"cache folder can't be .*Set TILEWRIGHT_HOME"):
-        environments.home()
+        interpreters.home()
 
 
 PINS = [
@@ -372,7 +372,7 @@ def test_what_runs_first_needs_no_new_python(name: str) -> None:
 
 def test_what_runs_first_needs_the_standard_library_alone() -> None:
     src = str(ROOT / "src")
-    code = f"import sys; sys.path.insert(0, {src!r}); import tilewright.doctor"
+    code = f"import sys; sys.path.insert(0, {src!r}); import tilewright.environments.doctor"
     subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
 
 

@@ -17,12 +17,13 @@ from click.testing import CliRunner
 from running import copy_checkout, write_discs
 from test_environments import ROOT, builder, quiet
 
-from tilewright import cli, environments, inplace, installers
+from tilewright import cli
+from tilewright.environments import inplace, installers, interpreters
 from tilewright.errors import TilewrightError
 from tilewright.trace import read_trace
 
-STAND_IN = Path(__file__).parent / "stand_ins" / "conda_like.py"
-FILES = sorted(p for p in (ROOT / "envs").glob("*.yml") if p.stem not in environments.OURS)
+STAND_IN = Path(__file__).parents[1] / "stand_ins" / "conda_like.py"
+FILES = sorted(p for p in (ROOT / "envs").glob("*.yml") if p.stem not in interpreters.OURS)
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 METADATA = "Metadata-Version: 2.1\nName: brick\nVersion: 1.0\n"
 WHEEL = "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -52,7 +53,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     (folder / "envs" / "toy.yml").write_text(yaml.safe_dump(wanted))
     (folder / "envs" / "base.yml").write_text("dependencies: [python]\n")
-    monkeypatch.setattr(environments, "ROOT", folder)
+    monkeypatch.setattr(interpreters, "ROOT", folder)
     monkeypatch.setenv("TILEWRIGHT_HOME", str(folder / "cache"))
     monkeypatch.delenv("TILEWRIGHT_ENVS", raising=False)
     uv = shutil.which("uv")
@@ -82,7 +83,7 @@ def brick(folder: Path) -> str:
 def test_conda_and_its_kin_build_what_the_file_asks_for(here: Path, kind: str) -> None:
     put_conda(here, kind)
     said: list[str] = []
-    folder = environments.build("toy", tool=kind, say=said.append)
+    folder = interpreters.build("toy", tool=kind, say=said.append)
     assert brick(folder) == "4"
     assert (folder / "conda-meta" / "history").is_file()
     assert said == [f"building {folder.name} with {kind}"]
@@ -91,16 +92,16 @@ def test_conda_and_its_kin_build_what_the_file_asks_for(here: Path, kind: str) -
 @pytest.mark.parametrize("kind", installers.CONDA_LIKE)
 def test_auto_takes_conda_before_uv_for_a_model(here: Path, kind: str) -> None:
     put_conda(here, kind)
-    folder = environments.build("toy", say=quiet)
+    folder = interpreters.build("toy", say=quiet)
     assert (folder / "conda-meta").is_dir()
     assert brick(folder) == "4"
 
 
 def test_a_half_built_conda_environment_is_removed_first(here: Path) -> None:
     put_conda(here, "conda")
-    half = environments.prefix("toy")
+    half = interpreters.prefix("toy")
     (half / "conda-meta").mkdir(parents=True)
-    assert brick(environments.build("toy", tool="conda", say=quiet)) == "4"
+    assert brick(interpreters.build("toy", tool="conda", say=quiet)) == "4"
 
 
 def test_the_stand_in_refuses_what_the_real_one_has_not(here: Path) -> None:
@@ -116,8 +117,8 @@ def test_what_conda_says_last_is_told(here: Path) -> None:
     file.write_text(file.read_text().replace("conda-forge", "defaults"))
     says = r"micromamba stopped with 1: PackagesNotFoundError: unknown channels \['defaults'\]"
     with pytest.raises(TilewrightError, match=says):
-        environments.build("toy", tool="micromamba", say=quiet)
-    assert not environments.ready("toy")
+        interpreters.build("toy", tool="micromamba", say=quiet)
+    assert not interpreters.ready("toy")
 
 
 def test_two_real_builders_at_once_build_one_environment(here: Path) -> None:
@@ -125,7 +126,7 @@ def test_two_real_builders_at_once_build_one_environment(here: Path) -> None:
     said = [one.communicate(timeout=60)[1].decode() for one in both]
     assert [one.returncode for one in both] == [0, 0]
     assert sum("with uv" in text for text in said) == 1
-    assert brick(environments.prefix("toy")) == "4"
+    assert brick(interpreters.prefix("toy")) == "4"
 
 
 def test_an_environment_is_as_open_as_the_folder_it_is_in(here: Path) -> None:
@@ -134,7 +135,7 @@ def test_an_environment_is_as_open_as_the_folder_it_is_in(here: Path) -> None:
     root.chmod(0o755)
     old = os.umask(0o077)
     try:
-        folder = environments.build("toy", tool="uv", say=quiet)
+        folder = interpreters.build("toy", tool="uv", say=quiet)
     finally:
         os.umask(old)
     inside = [folder, *folder.rglob("*")]
@@ -187,9 +188,9 @@ def test_envs_build_makes_a_models_environment_once(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[str] = []
-    monkeypatch.setattr(environments, "ROOT", ROOT)
+    monkeypatch.setattr(interpreters, "ROOT", ROOT)
     monkeypatch.setattr(
-        environments, "build", lambda name, root, tool, say: built.append(name) or root / name
+        interpreters, "build", lambda name, root, tool, say: built.append(name) or root / name
     )
     words = ["envs", "build", "nuclei", "cellpose", "--env_root", str(here / "group")]
     done = CliRunner().invoke(cli.main, words, catch_exceptions=False)
@@ -198,11 +199,11 @@ def test_envs_build_makes_a_models_environment_once(
 
 
 def test_envs_list_says_what_is_there(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environments, "ROOT", ROOT)
+    monkeypatch.setattr(interpreters, "ROOT", ROOT)
     root = here / "group"
     (root / "cellpose" / "bin").mkdir(parents=True)
     (root / "cellpose" / "bin" / "python").symlink_to(sys.executable)
-    (root / f"timm-{environments.digest('timm')}").mkdir()
+    (root / f"timm-{interpreters.digest('timm')}").mkdir()
     words = ["envs", "list", "--env_root", str(root)]
     done = CliRunner().invoke(cli.main, words, env={"COLUMNS": "200"}, catch_exceptions=False)
     lines = {line.split()[0]: line for line in done.output.splitlines()[2:]}

@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
+
 from . import inplace
-from .errors import UNAVAILABLE, USAGE, TilewrightError
 from .inplace import Say, home, say
 
 PYTHON = ">=3.11,<3.15"  # what uv.lock has wheels for

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tilewright import gpus, worker
-from tilewright.gpus import own_gpu, visible
+from tilewright import worker
+from tilewright.environments import gpus
+from tilewright.environments.gpus import own_gpu, visible
 from tilewright.registry import ROOT
 
 HOLD = """

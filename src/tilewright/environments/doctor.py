@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Callable, NamedTuple  # noqa: UP035 - Python 3.7
 
-from . import environments, inplace, installers, nextflow
-from .errors import UNAVAILABLE, TilewrightError
+from tilewright.errors import UNAVAILABLE, TilewrightError
+
+from . import inplace, installers, interpreters, nextflow
 
 OK, LATER, ABSENT, WRONG = "ok", "later", "absent", "WRONG"
 ROOM = 2.0  # GB: base, Java, Nextflow and a model's environment without torch
@@ -55,7 +56,7 @@ def check_venv() -> Finding:
 
 def check_home() -> Finding:
     """Whether the cache folder can be written and has room."""
-    folder = environments.home()
+    folder = interpreters.home()
     try:
         inplace.writable(folder)
     except TilewrightError as error:
@@ -73,13 +74,13 @@ def check_home() -> Finding:
 
 
 def _all_there() -> bool:
-    return environments.ready("base") and nextflow.is_ready()
+    return interpreters.ready("base") and nextflow.is_ready()
 
 
 def check_base() -> Finding:
     """The environment that Tilewright's own code runs in."""
-    folder = environments.prefix("base")
-    if not environments.ready("base"):
+    folder = interpreters.prefix("base")
+    if not interpreters.ready("base"):
         return Finding("base", LATER, "built by the first command")
     if installers.output_of([str(folder / "bin" / "python"), "-c", "import zarr; print(1)"]):
         return Finding("base", OK, str(folder))
@@ -152,6 +153,6 @@ def main(more: tuple[Callable[[], Finding], ...] = ()) -> int:
         if finding.fix:
             print(f"{'':<24} -> {finding.fix}")  # noqa: T201 - the answer
     bad = [finding.what for finding in findings if finding.state == WRONG]
-    checkout = Path(environments.ROOT)
+    checkout = Path(interpreters.ROOT)
     print(f"Tilewright in {checkout}: " + (f"mend {', '.join(bad)}" if bad else "ready to run"))  # noqa: T201
     return UNAVAILABLE if bad else os.EX_OK

@@ -6,7 +6,7 @@ that an administrator put at `<env_root>/<name>` is used as it is.
 
 Standard library only, and no newer than Python 3.7, since it runs before anything is installed:
 
-    python3 -m tilewright.environments build base cellpose --env_root DIR
+    python3 -m tilewright.environments.interpreters build base cellpose --env_root DIR
 
 It is `./tilewright environments`, by which a run's own tasks build what they need. For people there
 is `./tilewright envs`, which knows models.
@@ -23,12 +23,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
+
 from . import inplace, installers
-from .errors import UNAVAILABLE, USAGE, TilewrightError
 from .inplace import Say, say
 from .inplace import home as home
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OURS = ("base", "nextflow", "test")
 # Imported once at the end: proof that base works, and its bytecode is there for every task.
 PROOF = (
@@ -177,7 +178,7 @@ def _act(options: Any, name: str) -> None:
         build(name, root, options.tool)
     else:  # a model's file needs PyYAML, which base has
         base = build("base", root, "auto") / "bin" / "python"
-        again = [str(base), "-P", "-m", "tilewright.environments", "build", name]
+        again = [str(base), "-P", "-m", "tilewright.environments.interpreters", "build", name]
         env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         os.execve(  # noqa: S606 - the same program in base's Python
             str(base), [*again, "--env_root", str(root), "--envs", options.tool], env

@@ -17,10 +17,10 @@ from types import ModuleType
 
 import pytest
 
-from tilewright import environments, inplace, nextflow
+from tilewright.environments import inplace, interpreters, nextflow
 from tilewright.errors import TilewrightError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PARTS = [
     "__init__", "errors", "inplace", "installers", "environments", "nextflow", "doctor",
     "doctor_plugin",
@@ -284,7 +284,7 @@ def test_a_step_runs_in_base_with_its_arguments_as_they_are(checkout: Path) -> N
 
 def test_a_step_finds_base_where_it_was_built(checkout: Path, tmp_path: Path) -> None:
     root = tmp_path / "en vs"
-    folder = environments.prefix("base", root)
+    folder = interpreters.prefix("base", root)
     interpreter(folder)
     half = step(checkout, "plan", TILEWRIGHT_ENVS=str(root))
     assert half.returncode == 69, "no marker: half-built"

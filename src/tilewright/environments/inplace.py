@@ -25,7 +25,7 @@ import uuid
 from pathlib import Path
 from typing import Callable, Iterator, Mapping, NamedTuple, NoReturn  # noqa: UP035 - Python 3.7
 
-from .errors import UNAVAILABLE, USAGE, TilewrightError
+from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 
 MARKER = ".tilewright-ready"
 BEAT = 5.0  # s between an owner's signs of life

@@ -18,10 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import environments, inplace, installers
-from .environments import ROOT
-from .errors import UNAVAILABLE, TilewrightError
+from tilewright.errors import UNAVAILABLE, TilewrightError
+
+from . import inplace, installers, interpreters
 from .inplace import Say, say
+from .interpreters import ROOT
 
 VERSION = "25.04.3"
 OLDEST = (25, 4)  # strict syntax
@@ -95,7 +96,7 @@ def version_on_path(program: Path) -> str:
 
     Asking takes Java some 2 s, so the answer is remembered until the file changes.
     """
-    memory = environments.home() / "nextflow-on-path.json"
+    memory = interpreters.home() / "nextflow-on-path.json"
     key = [str(program), program.stat().st_mtime_ns]
     try:
         known = json.loads(memory.read_text())
@@ -115,7 +116,7 @@ def own_folder() -> Path:
     """Where our Nextflow is, or will be; named by everything that goes into it."""
     parts = [(ROOT / "envs" / name).read_bytes() for name in FILES] + [WRAPPER.encode()]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
-    return environments.home() / f"nextflow-{VERSION}-{key}"
+    return interpreters.home() / f"nextflow-{VERSION}-{key}"
 
 
 def installed_java(folder: Path) -> Path | None:
@@ -148,8 +149,8 @@ def find_java() -> Path | None:
 
 def _install(folder: Path, env_root: Path | None, owner: inplace.Owner, say: Say) -> None:
     """Fill our Nextflow's folder, and run it once."""
-    environments.build("nextflow", env_root, say=say)
-    python = environments.python("nextflow", env_root)
+    interpreters.build("nextflow", env_root, say=say)
+    python = interpreters.python("nextflow", env_root)
     log = folder.with_name(f"{folder.name}.log")
     log.write_text("")
     (folder / "bin").mkdir(parents=True)
@@ -182,7 +183,7 @@ def fetch_jars(folder: Path, python: Path, owner: inplace.Owner, log: Path) -> N
 
     A download that was cut off may lie in Maven's cache; a second try starts without that.
     """
-    cache = environments.home() / "cache" / "maven"
+    cache = interpreters.home() / "cache" / "maven"
     for name in ("jgo.toml", "jgo.lock.toml"):  # jgo writes beside them
         shutil.copy(ROOT / "envs" / name, folder)
     jgo = [str(python), "-m", "jgo", "--color", "never", "--resolver", "python"]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from . import environments, installers
+from . import installers, interpreters
 
 LOOK_EVERY = 0.5  # seconds
 
@@ -67,7 +67,7 @@ def own_gpu(folder: Path | None = None) -> Iterator[str | None]:
 
 def place() -> Path:
     """A folder for locks that this user can write: a cache that a group shares may be read-only."""
-    home = environments.home()
+    home = interpreters.home()
     if os.access(home, os.W_OK) and home.stat().st_uid == os.getuid():
         return home / "gpus"
     return Path(tempfile.gettempdir()) / f"tilewright-gpus-{os.getuid()}"

@@ -1,0 +1,1 @@
+"""Interpreters, installers, Nextflow and GPUs of a machine; a bare Python imports it."""
