@@ -20,7 +20,7 @@ from drawn import Array, Lattice
 from scipy import ndimage
 
 from tilewright.pyramid import CHUNK, DEEP_CHUNK
-from tilewright.registry import ROOT
+from tilewright.registry.registry import ROOT
 
 SHUFFLES = {"none": 0, "bytes": 1, "bits": 2}
 REPEATS = 3

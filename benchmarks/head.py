@@ -20,7 +20,7 @@ from pathlib import Path
 from plan_scale import one_big
 
 from tilewright.environments.interpreters import default_root
-from tilewright.registry import ROOT
+from tilewright.registry.registry import ROOT
 
 
 def main() -> None:

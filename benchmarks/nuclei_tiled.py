@@ -28,7 +28,7 @@ import zarr
 from scipy import ndimage
 
 from tilewright.alike import f1, same_objects
-from tilewright.registry import ROOT, Registry
+from tilewright.registry.registry import ROOT, Registry
 
 Array = np.ndarray[Any, Any]
 STEP = 8  # the network's total stride

@@ -27,7 +27,7 @@ from tilewright.fit import plan_image
 from tilewright.inputs import Row
 from tilewright.params import Params
 from tilewright.preprocess import TileReader
-from tilewright.registry import ROOT, Registry
+from tilewright.registry.registry import ROOT, Registry
 
 SIDE = 256  # px
 

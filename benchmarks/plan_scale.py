@@ -23,7 +23,7 @@ import numpy as np
 import tifffile
 import zarr
 
-from tilewright.registry import ROOT, Registry
+from tilewright.registry.registry import ROOT, Registry
 
 SIDE = 64  # px of a small image
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tilewright.registry import ROOT, Registry
+from tilewright.registry.registry import ROOT, Registry
 from tilewright.validate import check_files
 
 

@@ -25,12 +25,12 @@ from tilewright.contract.jobs import Group
 from tilewright.contract.spec import Resolution
 from tilewright.cuts import jobs_of
 from tilewright.errors import TilewrightError
-from tilewright.fields import model_spec
 from tilewright.fit import plan_image
 from tilewright.inputs import Row
 from tilewright.merge.stores import check_banks
 from tilewright.params import Params
-from tilewright.registry import Registry
+from tilewright.registry.fields import model_spec
+from tilewright.registry.registry import Registry
 from tilewright.validate import check_files
 from tilewright.worker import run_job
 

@@ -15,9 +15,9 @@ from sites import site
 
 from tilewright.contract.jobs import EMPTY
 from tilewright.errors import TilewrightError
-from tilewright.manifest import TASK_NAMES
 from tilewright.plan import Plan, make_plan
-from tilewright.registry import ROOT, Choice, Registry
+from tilewright.registry.manifest import TASK_NAMES
+from tilewright.registry.registry import ROOT, Choice, Registry
 
 # AI OnDemand's registry
 

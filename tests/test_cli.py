@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from tilewright import cli, launch
 from tilewright.errors import TilewrightError
-from tilewright.registry import ROOT
+from tilewright.registry.registry import ROOT
 
 NAMES = ["cells[dapi]", "[red]a", ":smile:"]
 

@@ -23,7 +23,9 @@ from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
 from tilewright.envs import users_of
 from tilewright.extract import ImageTile
 from tilewright.inputs import COLUMNS
-from tilewright.manifest import (
+from tilewright.merge.tables import COLUMNS as TABLE_COLUMNS
+from tilewright.params import Params
+from tilewright.registry.manifest import (
     TASK_NAMES,
     Author,
     Location,
@@ -34,9 +36,7 @@ from tilewright.manifest import (
     Task,
     Version,
 )
-from tilewright.merge.tables import COLUMNS as TABLE_COLUMNS
-from tilewright.params import Params
-from tilewright.registry import ROOT, Registry
+from tilewright.registry.registry import ROOT, Registry
 from tilewright.report import describe
 
 DOCS = ROOT / "docs"

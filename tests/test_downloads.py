@@ -16,10 +16,10 @@ from web import Page, Web, serving
 
 from tilewright import downloads
 from tilewright.configs import downloaded
-from tilewright.documents import LARGEST
 from tilewright.downloads import Download, NoAccess
 from tilewright.errors import TilewrightError
-from tilewright.sources import NotTaken, Source
+from tilewright.registry.documents import LARGEST
+from tilewright.registry.locations import NotTaken, Source
 
 CONTENT = bytes(range(256)) * 200  # 51,200 bytes
 SHA = hashlib.sha256(CONTENT).hexdigest()

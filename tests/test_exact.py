@@ -25,7 +25,7 @@ from scipy import ndimage
 from tilewright.bank import Bank, tile_name
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec, TileSpec
-from tilewright.registry import Registry
+from tilewright.registry.registry import Registry
 
 Array = np.ndarray[Any, Any]
 THRESHOLD = 40.0

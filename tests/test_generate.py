@@ -13,11 +13,11 @@ from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
 from tilewright import Models, Registry, generate
-from tilewright.documents import read_document
 from tilewright.errors import TilewrightError
-from tilewright.manifest import TASK_NAMES, Manifest
 from tilewright.params import Params
-from tilewright.registry import ROOT, Choice
+from tilewright.registry.documents import read_document
+from tilewright.registry.manifest import TASK_NAMES, Manifest
+from tilewright.registry.registry import ROOT, Choice
 from tilewright.schemas import manifest_schema, nextflow_schema
 
 SHIPPED = sorted((ROOT / "manifests").glob("*.yml"))

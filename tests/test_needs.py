@@ -9,7 +9,7 @@ import pytest
 
 from tilewright.needs import contradictions, needs
 from tilewright.params import Params, check_params
-from tilewright.registry import Registry
+from tilewright.registry.registry import Registry
 
 SPEC = Registry.load().choose("nuclei").spec()
 HUNGRY = {"gpus": 1, "memory_gb": 12}

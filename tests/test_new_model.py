@@ -21,11 +21,11 @@ from tilewright import new_model
 from tilewright.draft import KINDS, Wanted, embedding
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
-from tilewright.manifest import Manifest
 from tilewright.network import Network, inspect
 from tilewright.new_model import Files, files_of
 from tilewright.pipe import ModelProcess
-from tilewright.registry import ROOT, Choice
+from tilewright.registry.manifest import Manifest
+from tilewright.registry.registry import ROOT, Choice
 from tilewright.results import check_results
 from tilewright.schemas import manifest_schema
 from tilewright.validate import check_files

@@ -12,7 +12,7 @@ import pytest
 from tilewright import launch, orphans
 from tilewright.errors import TilewrightError
 from tilewright.orphans import clear, find, is_running, launched_in
-from tilewright.registry import ROOT
+from tilewright.registry.registry import ROOT
 
 HOLD = """
 import fcntl, sys

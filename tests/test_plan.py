@@ -21,7 +21,7 @@ from tilewright.inputs import Row, check_ids
 from tilewright.params import Params, check_params
 from tilewright.plan import check_places, write_plan
 from tilewright.preprocess import TileReader
-from tilewright.registry import ROOT, Registry
+from tilewright.registry.registry import ROOT, Registry
 
 
 def small(number: int, side: int = 64) -> Planned:

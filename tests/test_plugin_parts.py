@@ -34,7 +34,7 @@ from tilewright.plan import Plan, make_plan, write_plan
 from tilewright.prep import checked, opened
 from tilewright.preprocess import TileReader
 from tilewright.previews import Previews, clear, make, pieces
-from tilewright.registry import Registry
+from tilewright.registry.registry import Registry
 from tilewright.scan import copy_tiled
 from tilewright.steps.export import main
 from tilewright.store import StoreWriter

@@ -14,7 +14,7 @@ import pytest
 from tilewright import trace
 from tilewright.errors import TilewrightError
 from tilewright.progress import STEPS, Watch, explain, failures, run_nextflow, step_now
-from tilewright.registry import ROOT
+from tilewright.registry.registry import ROOT
 from tilewright.trace import Task, read_trace
 
 HEADER = "task_id\thash\tname\tstatus\texit\tattempt\trealtime\tworkdir\n"

@@ -24,7 +24,7 @@ from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.merge import picture
 from tilewright.merge.seam import Seam
 from tilewright.params import Params
-from tilewright.registry import ROOT
+from tilewright.registry.registry import ROOT
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
 PLANNED = ("axes", "shape", "model_shape", "mpp", "z_um", "grid")  # what PLAN says of an image

@@ -28,7 +28,7 @@ from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.pipe import ModelProcess, child_env
 from tilewright.preprocess import TileReader
-from tilewright.registry import Choice, Registry
+from tilewright.registry.registry import Choice, Registry
 
 Array = np.ndarray[Any, Any]
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from tilewright.registry import ROOT
+from tilewright.registry.registry import ROOT
 
 
 @pytest.fixture

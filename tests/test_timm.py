@@ -22,7 +22,7 @@ from tilewright.environments import interpreters
 from tilewright.extract import tiles
 from tilewright.merge.stores import merge_group
 from tilewright.pipe import ModelProcess, child_env
-from tilewright.registry import Registry
+from tilewright.registry.registry import Registry
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

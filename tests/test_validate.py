@@ -16,7 +16,7 @@ from web import Page, serving
 from tilewright import cli
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
-from tilewright.registry import ROOT
+from tilewright.registry.registry import ROOT
 from tilewright.validate import Checked, check_files
 
 SHIPPED = sorted((ROOT / "manifests").glob("*.yml"))

@@ -24,9 +24,9 @@ from tilewright import cli, downloads, weights
 from tilewright import kept as kept_files
 from tilewright.errors import TilewrightError
 from tilewright.kept import path_of
-from tilewright.manifest import Location, Manifest
-from tilewright.registry import ROOT, Choice
-from tilewright.sources import NotTaken
+from tilewright.registry.locations import NotTaken
+from tilewright.registry.manifest import Location, Manifest
+from tilewright.registry.registry import ROOT, Choice
 
 CONTENT = b"weights" * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -17,7 +17,7 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.merge.stores import merge_group
 from tilewright.pipe import ModelProcess
 from tilewright.preprocess import TileReader
-from tilewright.registry import Registry
+from tilewright.registry.registry import Registry
 from tilewright.worker import run_job
 
 HERE = Path(__file__).parent

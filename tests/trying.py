@@ -20,7 +20,7 @@ from tilewright import weights
 from tilewright.environments import interpreters
 from tilewright.merge.stores import merge_group
 from tilewright.plan import make_plan
-from tilewright.registry import Registry
+from tilewright.registry.registry import Registry
 from tilewright.worker import predict
 
 Array = np.ndarray[Any, Any]

@@ -14,7 +14,7 @@ _HOMES = {
     "ModelSpec": "contract.spec",
     "Models": "models",
     "TileSpec": "contract.spec",
-    "Registry": "registry",
+    "Registry": "registry.registry",
     "open_spatialdata": "spatial",
     "tiles": "extract",
 }

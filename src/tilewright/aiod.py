@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tilewright.contract.spec import ModelSpec
+from tilewright.registry.registry import ROOT
 
 from .aiod_sizes import axes_of, shrunk, tiled
 from .errors import USAGE, ProblemsError, TilewrightError
@@ -25,7 +26,6 @@ from .inputs import Row, check_ids
 from .params import Folder, Text
 from .prep import Method, checked
 from .previews import FOLDER, MARK
-from .registry import ROOT
 
 MANIFESTS = ROOT / "manifests" / "aiod"
 """aiod-registry 0.2.0's own: what the plugin offers, by its names."""

@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from tilewright.contract.spec import ModelSpec
+from tilewright.registry.manifest import TASK_NAMES, Manifest, Param
+from tilewright.registry.registry import ROOT, Choice, Registry
 
 from .errors import BAD_DATA, TilewrightError
-from .manifest import TASK_NAMES, Manifest, Param
-from .registry import ROOT, Choice, Registry
 
 WIDTH = 100  # characters of a line of prose
 MADE = "written by `./tilewright generate` from manifests/"

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tilewright.registry.registry import ROOT, Choice
+
 from . import __version__, contribute
 from .again import repeated
 from .clean import clean
@@ -25,7 +27,6 @@ from .errors import BAD_DATA, INTERNAL, TilewrightError
 from .launch import EXIT_CODES, absolute, pipeline
 from .measured import suggestion
 from .params import Params
-from .registry import ROOT, Choice
 
 DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tilewright.registry.manifest import TASK_NAMES
+from tilewright.registry.registry import ROOT
+
 from .draft import KINDS, SOURCES
 from .errors import BAD_DATA
 from .launch import EXIT_CODES
-from .manifest import TASK_NAMES
-from .registry import ROOT
 
 if TYPE_CHECKING:
     from .validate import Checked

@@ -22,8 +22,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from tilewright.environments.inplace import say
-
-from .sources import NotTaken, Source, checked, is_loopback, origin
+from tilewright.registry.locations import NotTaken, Source, checked, is_loopback, origin
 
 BLOCK = 1 << 20  # bytes read at a time
 TIMEOUT = 60.0  # s without a byte

@@ -9,10 +9,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from tilewright.registry.registry import ROOT, Registry
+
 from .environments import installers, interpreters
 from .errors import TilewrightError
 from .launch import EXIT_CODES
-from .registry import ROOT, Registry
 
 
 @click.command(

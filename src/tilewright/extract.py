@@ -170,7 +170,7 @@ def tiles(
     if isinstance(spec, TileSpec):
         spec = _any_model(path, spec, axes, scene)
     elif isinstance(spec, str):
-        from .registry import Registry
+        from tilewright.registry.registry import Registry
 
         spec = Registry.load().choose(spec).spec()
     row = Row(

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from tilewright.registry.registry import ROOT, file_digest
+
 from . import __version__, samples
 from .alike import unlike
 from .errors import UNAVAILABLE, TilewrightError
 from .probe import Probe
-from .registry import ROOT, file_digest
 
 Array = np.ndarray[Any, Any]
 MOST = 1 << 14  # values of a map or dense embedding that are kept: its middle

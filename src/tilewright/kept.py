@@ -14,10 +14,10 @@ import uuid
 from pathlib import Path
 
 from tilewright.environments.inplace import home
+from tilewright.registry.locations import NotTaken
 
 from .downloads import file_digest
 from .errors import UNAVAILABLE, TilewrightError
-from .sources import NotTaken
 
 
 def default_folder() -> Path:

@@ -16,11 +16,12 @@ from typing import Any
 
 import click
 
+from tilewright.registry.registry import ROOT
+
 from . import orphans
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from .params import check_site
 from .progress import Watch, explain, failures, run_nextflow, summary
-from .registry import ROOT
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
 PATHS = ("input", "outdir", "model_config", "manifests", "env_root", "weights_dir")

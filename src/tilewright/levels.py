@@ -20,6 +20,10 @@ from typing import Any
 
 import yaml
 
+from tilewright.registry.locations import NotTaken, shown, source
+from tilewright.registry.manifest import Location
+from tilewright.registry.registry import ROOT, local_path
+
 from . import exactness, samples
 from . import golden as goldens
 from .configs import config_values
@@ -27,14 +31,11 @@ from .downloads import Download, NoAccess
 from .environments import interpreters
 from .errors import ProblemsError, TilewrightError
 from .kept import default_folder, path_of
-from .manifest import Location
 from .pipe import child_env
 from .probe import Probe
-from .registry import ROOT, local_path
 from .rules.runtime import Run
 from .rules.subject import ERROR, WARNING, Case, Fault, Subject
 from .rules.table import DRY_RUN, GOLDEN, LOAD, Named
-from .sources import NotTaken, shown, source
 from .weights import fetch, look
 from .worker import device
 

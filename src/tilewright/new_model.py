@@ -17,11 +17,12 @@ import jinja2
 import yaml
 from pydantic import ValidationError
 
+from tilewright.registry.manifest import TASK_NAMES, Manifest
+from tilewright.registry.registry import ROOT, Choice, Registry, file_digest
+
 from .draft import KINDS, SOURCES, Wanted, packages, params, spec, usage
 from .encoder import Encoder, ask
-from .manifest import TASK_NAMES, Manifest
 from .network import Network, inspect
-from .registry import ROOT, Choice, Registry, file_digest
 
 RESERVED = ("base", "test", "nextflow", "onnx", "torchscript", "timm")  # of envs/ and bin/
 SMALL = 10_000_000  # bytes of weights that a repository can hold

@@ -16,13 +16,14 @@ from typing import Any
 
 from tilewright.contract.jobs import Group, Job, Recipe, digest, save
 from tilewright.contract.spec import POLICIES, ModelSpec
+from tilewright.registry.documents import read_document
+from tilewright.registry.registry import Choice, Registry, code_digests
 
 from . import weights
 from .aiod import Plugin, recognised
 from .aiod_files import begin, exports
 from .configs import config_values
 from .cuts import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
-from .documents import read_document
 from .environments import gpus, interpreters
 from .errors import USAGE, ProblemsError, TilewrightError
 from .fit import Planned
@@ -30,7 +31,6 @@ from .inputs import Row, rows
 from .kept import default_folder
 from .needs import contradictions, needs
 from .params import Params, check_params
-from .registry import Choice, Registry, code_digests
 from .remembered import Headers
 from .results import check_output
 

@@ -18,6 +18,7 @@ from tilewright.contract.grid import Grid, TileAxis
 from tilewright.contract.jobs import ImageRef, canonical, digest
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.inplace import home
+from tilewright.registry.registry import code_digests
 
 from .environments import interpreters
 from .errors import TilewrightError
@@ -25,7 +26,6 @@ from .fit import Planned, plan_image
 from .images import fingerprint
 from .inputs import Row
 from .params import Params
-from .registry import code_digests
 
 MOST = 100_000  # entries of one question
 QUESTIONS = 50  # the latest ones: each new release of ours asks others

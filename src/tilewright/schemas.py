@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tilewright.contract.spec import SPATIAL_AXES, ModelSpec, Resolution, TileSpec
+from tilewright.registry.manifest import TASK_NAMES, Manifest
 
-from .manifest import TASK_NAMES, Manifest
 from .params import Params
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -19,13 +19,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tilewright.registry.diagnostics import faults
+from tilewright.registry.documents import Document, FaultError, read_document
+from tilewright.registry.manifest import Manifest
+from tilewright.registry.overlays import read_folders
+from tilewright.registry.registry import ROOT
+
 from . import __version__, levels
-from .documents import Document, FaultError, read_document
 from .errors import USAGE, TilewrightError
-from .faults import faults
-from .manifest import Manifest
-from .overlays import read_folders
-from .registry import ROOT
 from .rules import schema
 from .rules.identity import contract
 from .rules.subject import ERROR, Case, Fault, Finding, Subject

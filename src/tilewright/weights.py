@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tilewright.environments.inplace import locked, say
+from tilewright.registry.locations import NotTaken, hub_token, shown, source
+from tilewright.registry.manifest import Location
+from tilewright.registry.registry import Choice, Registry, local_path
 
 from .downloads import Download, NoAccess, Say
 from .errors import UNAVAILABLE, ProblemsError, TilewrightError
 from .kept import digest_of, kept, link, note_of, path_of, read_note, readable_size, write_note
-from .manifest import Location
-from .registry import Choice, Registry, local_path
-from .sources import NotTaken, hub_token, shown, source
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NAME_IT = (

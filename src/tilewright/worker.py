@@ -22,6 +22,7 @@ import numpy as np
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.gpus import own_gpu
+from tilewright.registry.registry import ROOT
 
 from .bank import BankWriter
 from .banker import Banker, Work
@@ -32,7 +33,6 @@ from .mask import Mask
 from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
 from .previews import Previews
-from .registry import ROOT
 from .timing import Timing
 
 Array = np.ndarray[Any, Any]

@@ -13,7 +13,7 @@ import pytest
 from tilewright import worker
 from tilewright.environments import gpus
 from tilewright.environments.gpus import own_gpu, visible
-from tilewright.registry import ROOT
+from tilewright.registry.registry import ROOT
 
 HOLD = """
 import sys

@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from tilewright.manifest import Location, Publication
-from tilewright.registry import local_path
-from tilewright.sources import is_loopback, shown
+from tilewright.registry.locations import is_loopback, shown
+from tilewright.registry.manifest import Location, Publication
+from tilewright.registry.registry import local_path
 
 from .subject import ERROR, WARNING, Case, Fault, Subject
 

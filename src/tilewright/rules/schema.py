@@ -8,11 +8,11 @@ import re
 from pydantic import ValidationError
 
 from tilewright.contract.spec import ModelSpec, TileSpec
-from tilewright.documents import Document, FaultError
-from tilewright.faults import faults, spec_blocks
-from tilewright.fields import model_spec
-from tilewright.manifest import Manifest
-from tilewright.registry import Choice
+from tilewright.registry.diagnostics import faults, spec_blocks
+from tilewright.registry.documents import Document, FaultError
+from tilewright.registry.fields import model_spec
+from tilewright.registry.manifest import Manifest
+from tilewright.registry.registry import Choice
 
 from .subject import Case
 

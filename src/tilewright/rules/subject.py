@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.contract.spec import ModelSpec
-from tilewright.documents import Document, Where
-from tilewright.manifest import Location, Manifest
-from tilewright.registry import ROOT, Choice
+from tilewright.registry.documents import Document, Where
+from tilewright.registry.manifest import Location, Manifest
+from tilewright.registry.registry import ROOT, Choice
 
 ERROR, WARNING = "error", "warning"
 

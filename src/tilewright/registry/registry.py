@@ -16,18 +16,18 @@ from pydantic import ValidationError
 
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.downloads import file_digest as file_digest
 from tilewright.environments.interpreters import digest as environment_digest
+from tilewright.errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 
+from .diagnostics import faults, nearest, spec_blocks, spec_fault
 from .documents import Document, FaultError, deep_merge, read_document
-from .downloads import file_digest as file_digest
-from .errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
-from .faults import faults, nearest, spec_blocks, spec_fault
 from .fields import DEFAULT_TILE, DEFAULT_VOLUME, whole_spec
+from .locations import is_remote
 from .manifest import Location, Manifest, Param, Task, Version
 from .overlays import read_folders
-from .sources import is_remote
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 """The checkout: manifests, scripts, environments and bundled weights are found from here."""
 TILE_CODE = (
     "contract/spec.py",
@@ -372,7 +372,7 @@ class Registry:
 
 def code_digests(names: tuple[str, ...]) -> dict[str, str]:
     """SHA-256 of our own modules, by their name under `tilewright/`."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     return {n: file_digest(here / n) for n in names}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from .errors import BAD_DATA, USAGE, TilewrightError
+from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 
 LARGEST = 1 << 20  # bytes
 DEEPEST = 40  # blocks in blocks

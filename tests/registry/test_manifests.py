@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from sites import site
 
 from tilewright.configs import config_values, downloaded
-from tilewright.documents import LARGEST, read_document
 from tilewright.errors import TilewrightError
-from tilewright.registry import ROOT, Choice, Registry
+from tilewright.registry.documents import LARGEST, read_document
+from tilewright.registry.registry import ROOT, Choice, Registry
 
 TOY = """\
 name: Toy

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tilewright.errors import TilewrightError
-from tilewright.sources import NotTaken, Source, hub_token, shown, source
+from tilewright.registry.locations import NotTaken, Source, hub_token, shown, source
 
 VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HF_ENDPOINT")
 

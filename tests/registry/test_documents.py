@@ -13,7 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tilewright.documents import LARGEST, FaultError, merge_documents, read_document
+from tilewright.registry.documents import LARGEST, FaultError, merge_documents, read_document
 
 KEYS = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=8)
 PLAIN = (

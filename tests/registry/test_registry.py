@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tilewright.documents import deep_merge
 from tilewright.errors import TilewrightError
-from tilewright.manifest import Manifest, Param
-from tilewright.registry import ROOT, Choice, Registry
+from tilewright.registry.documents import deep_merge
+from tilewright.registry.manifest import Manifest, Param
+from tilewright.registry.registry import ROOT, Choice, Registry
 
 MANIFESTS = sorted((ROOT / "manifests").glob("*.yml"))
 MINIMAL = {

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tilewright.errors import USAGE, TilewrightError
+
+from .diagnostics import nearest
 from .documents import Document, FaultError, Where, deep_merge, merge_documents, read_document
-from .errors import USAGE, TilewrightError
-from .faults import nearest
 from .manifest import short_name_of, slug
 
 ENDINGS = (".yml", ".yaml", ".json")

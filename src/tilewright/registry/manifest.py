@@ -20,7 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from .errors import TilewrightError
+from tilewright.errors import TilewrightError
+
 from .fields import Spec, Strict
 
 TASK_NAMES = {

@@ -1,0 +1,1 @@
+"""Which models there are: manifests, overlays, and what one choice comes to."""
