@@ -17,9 +17,10 @@ import tifffile
 from banking import merge_all, write_banks
 from pictures import reference
 
-from tilewright import formats, pyramid
+from tilewright import pyramid
 from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.spec import ModelSpec, TileSpec
+from tilewright.images import formats
 from tilewright.merge import desk, held, picture
 
 Array = np.ndarray[Any, Any]

@@ -27,7 +27,7 @@ from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.export import Export, export, export_group, link_weights
 from tilewright.fit import plan_image
-from tilewright.images import open_image
+from tilewright.images.image import open_image
 from tilewright.inputs import Row
 from tilewright.params import Params
 from tilewright.plan import Plan, make_plan, write_plan

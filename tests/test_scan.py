@@ -21,7 +21,7 @@ from running import (
 
 from tilewright.contract.jobs import Job
 from tilewright.contract.spec import ModelSpec
-from tilewright.images import Image, open_image
+from tilewright.images.image import Image, open_image
 from tilewright.plan import Plan, make_plan, write_plan
 from tilewright.preprocess import TileReader
 from tilewright.scan import copy_tiled, scan
@@ -43,7 +43,7 @@ def picture() -> Array:
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """A plan of the picture in each layout, for a machine on which it is big."""
     monkeypatch.setattr("tilewright.cuts.SCAN_PIXELS", 1000)
-    monkeypatch.setattr("tilewright.formats.CACHE_BYTES", 0)
+    monkeypatch.setattr("tilewright.images.formats.CACHE_BYTES", 0)
     (tmp_path / "in").mkdir()
     for name, layout in LAYOUTS.items():
         tifffile.imwrite(tmp_path / "in" / f"{name}.tif", picture(), **layout)

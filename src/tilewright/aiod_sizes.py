@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tilewright.contract.spec import TileSpec
+from tilewright.images.image import open_image
 
 from .errors import TilewrightError
-from .images import open_image
 from .prep import Method, downsampled
 
 AXES = ("YX", "ZYX", "CYX", "YXC", "CZYX", "ZCYX", "ZYXC")

@@ -13,13 +13,13 @@ import numpy as np
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec, TileSpec
+from tilewright.images.image import image_id, open_image
+from tilewright.images.mask import Mask
 
 from .banker import Work
 from .errors import INTERNAL, TilewrightError
 from .fit import plan_image
-from .images import image_id, open_image
 from .inputs import Row
-from .mask import Mask
 from .params import Params
 from .preprocess import TileReader
 from .worker import work_of

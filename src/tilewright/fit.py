@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
+from tilewright.images.image import Image, fingerprint
+from tilewright.images.mask import Mask, stamped
 
 from .errors import BAD_DATA, USAGE, TilewrightError
-from .images import Image, fingerprint
 from .inputs import Row
-from .mask import Mask, stamped
 from .params import Params
 from .prep import opened
 from .preprocess import TileReader

@@ -64,10 +64,10 @@ MERGE_CODE = (
 SCAN_CODE = (
     "contract/spec.py",
     "contract/grid.py",
-    "images.py",
-    "chunks.py",
+    "images/image.py",
+    "images/chunks.py",
     "prep.py",
-    "formats.py",
+    "images/formats.py",
     "normalise.py",
     "resample.py",
     "colour.py",

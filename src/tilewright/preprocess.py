@@ -23,11 +23,11 @@ from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box, Interval, grid
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
+from tilewright.images.image import open_image
 
 from . import normalise, resample
 from .colour import COLOURS, Colour, same, white
 from .errors import USAGE, TilewrightError
-from .images import open_image
 from .prep import opened
 from .refusals import check_image, check_spec
 from .stain import Fit, Stain

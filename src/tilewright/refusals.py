@@ -6,11 +6,11 @@ import dataclasses
 
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ARRAY_AXES, ModelSpec
+from tilewright.images.image import Image
 
 from . import normalise, resample
 from .colour import COLOURS
 from .errors import USAGE, TilewrightError
-from .images import Image
 from .stain import Stain
 
 PADS = ("reflect", "edge", "zero", "white")

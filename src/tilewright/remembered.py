@@ -18,12 +18,12 @@ from tilewright.contract.grid import Grid, TileAxis
 from tilewright.contract.jobs import ImageRef, canonical, digest
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.inplace import home
+from tilewright.images.image import fingerprint
 from tilewright.registry.registry import code_digests
 
 from .environments import interpreters
 from .errors import TilewrightError
 from .fit import Planned, plan_image
-from .images import fingerprint
 from .inputs import Row
 from .params import Params
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from tilewright.contract.jobs import ImageRef, Job, save
 from tilewright.contract.spec import ModelSpec
+from tilewright.images.image import Image
 
-from .images import Image
 from .prep import opened
 from .preprocess import statistics
 from .store import Pyramid, Slices, StoreWriter

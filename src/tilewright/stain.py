@@ -23,10 +23,10 @@ from torchstain.numpy.normalizers import (  # type: ignore[import-untyped]
 from torchstain.numpy.utils import lab2rgb, rgb2lab  # type: ignore[import-untyped]
 
 from tilewright.contract.spec import ModelSpec
+from tilewright.images.image import open_image
 
 from .colour import white
 from .errors import BAD_DATA, USAGE, TilewrightError
-from .images import open_image
 
 Array = np.ndarray[Any, Any]
 Fit = dict[str, Any]

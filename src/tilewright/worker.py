@@ -22,6 +22,7 @@ import numpy as np
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.gpus import own_gpu
+from tilewright.images.mask import Mask
 from tilewright.registry.registry import ROOT
 
 from .bank import BankWriter
@@ -29,7 +30,6 @@ from .banker import Banker, Work
 from .environments import interpreters
 from .errors import TilewrightError
 from .kept import path_of
-from .mask import Mask
 from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
 from .previews import Previews

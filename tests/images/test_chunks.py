@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tilewright.chunks import Chunks
+from tilewright.images.chunks import Chunks
 
 SHAPE, SIDES = (3, 130, 170), (1, 32, 48)
 

@@ -23,9 +23,10 @@ import tifffile
 import zarr
 from zarr.storage import LocalStore
 
+from tilewright.errors import TilewrightError
+
 from .chunks import Array as Array
 from .chunks import Chunks, Window
-from .errors import TilewrightError
 
 CACHE_BYTES = 2**28  # decoded strips, tiles and chunks kept for the next window of a level
 WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole

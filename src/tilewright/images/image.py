@@ -18,18 +18,9 @@ import numpy as np
 
 from tilewright.contract.closing import Closing
 from tilewright.contract.spec import ARRAY_AXES
+from tilewright.errors import TilewrightError
 
-from .errors import TilewrightError
-from .formats import (
-    Array,
-    Source,
-    is_zarr,
-    open_jpeg,
-    open_png,
-    open_tiff,
-    open_zarr,
-    unreadable,
-)
+from .formats import Array, Source, is_zarr, open_jpeg, open_png, open_tiff, open_zarr, unreadable
 
 EXTENSIONS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".zarr", ".png",
               ".jpeg", ".jpg")  # fmt: skip

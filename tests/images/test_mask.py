@@ -15,8 +15,8 @@ from skimage.draw import polygon
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
-from tilewright.images import Image
-from tilewright.mask import Mask, polygons, stamped
+from tilewright.images.image import Image
+from tilewright.images.mask import Mask, polygons, stamped
 
 SQUARE: dict[str, Any] = {
     "type": "Polygon",
@@ -142,7 +142,7 @@ def test_only_polygons_that_a_window_meets_are_drawn(
         drawn.append(given)
         return polygon(*given)
 
-    monkeypatch.setattr("tilewright.mask.polygon", counting)
+    monkeypatch.setattr("tilewright.images.mask.polygon", counting)
     mask = Mask(masked(geojson(tmp_path, SQUARES)), (1, 1))
     for y, x in boxes((20, 40), 3):
         assert np.array_equal(mask.inside(((y.start, y.stop), (x.start, x.stop))), wanted[y, x])

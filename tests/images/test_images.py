@@ -20,7 +20,7 @@ from pictures import SIZES, boxes, numbered, speckles, write_ome_zarr
 from PIL import Image as Pillow
 
 from tilewright.errors import BAD_DATA, TilewrightError
-from tilewright.images import find_images, fingerprint, image_id, open_image
+from tilewright.images.image import find_images, fingerprint, image_id, open_image
 
 # Finding ---------------------------------------------------------------------------------------
 
@@ -533,7 +533,7 @@ def test_the_decode_factor_says_how_often_a_byte_is_decoded_when_none_is_kept(
     tile: tuple[int, int],
     expected: float,
 ) -> None:
-    monkeypatch.setattr("tilewright.formats.CACHE_BYTES", 0)
+    monkeypatch.setattr("tilewright.images.formats.CACHE_BYTES", 0)
     tifffile.imwrite(tmp_path / "a.tif", speckles((160, 160)), **how)
     with open_image(tmp_path / "a.tif") as image:
         assert image.decode_factor(tile) == pytest.approx(expected)
@@ -551,7 +551,7 @@ def test_strips_of_a_row_of_tiles_that_are_kept_are_decoded_once(
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", **layout)
     planes: list[dict[str, Any]] = [{"Z": 0}, {"Z": 1}] if axes == "ZYX" else [{}]
     for kept in (row, row // 2):
-        monkeypatch.setattr("tilewright.formats.CACHE_BYTES", kept)
+        monkeypatch.setattr("tilewright.images.formats.CACHE_BYTES", kept)
         decoded.clear()
         with open_image(tmp_path / "a.tif") as image:
             for plane in planes:
@@ -573,7 +573,7 @@ def test_a_png_or_jpeg_is_decoded_once_whatever_the_tiles(tmp_path: Path) -> Non
 def test_a_region_is_in_memory_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr("tilewright.formats.CACHE_BYTES", 0)
+    monkeypatch.setattr("tilewright.images.formats.CACHE_BYTES", 0)
     pixels = speckles((500, 2000))
     WRITERS[how](tmp_path / "a.tif", pixels, "YX")
     with open_image(tmp_path / "a.tif") as image:

@@ -15,9 +15,9 @@ from skimage.draw import polygon
 from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box
 from tilewright.contract.jobs import ImageRef
+from tilewright.errors import TilewrightError
 
-from .errors import TilewrightError
-from .images import Image, fingerprint, open_image
+from .image import Image, fingerprint, open_image
 
 Array = np.ndarray[Any, Any]
 Rings = list[Array]

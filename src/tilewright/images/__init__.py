@@ -1,0 +1,1 @@
+"""Pixels in: images are found, opened and read region by region."""
