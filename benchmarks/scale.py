@@ -33,14 +33,14 @@ from drawn.watched import child_cores, watched
 from seams import rules
 from seams.job import Job as Tiles
 
-from tilewright.bank import Bank, BankWriter, slab_name, tile_name
 from tilewright.contract.grid import Grid, Tile, grid
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
-from tilewright.merge.objects import prepare
 from tilewright.pyramid import Handle
-from tilewright.slabs import Slabs
 from tilewright.store import StoreWriter
+from tilewright.tile_results.bank import Bank, BankWriter, slab_name, tile_name
+from tilewright.tile_results.objects import prepare
+from tilewright.tile_results.slabs import Slabs
 from tilewright.worker import Notes, header
 
 TASK = "cells"

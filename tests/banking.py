@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.bank import BankWriter
-from tilewright.banker import Banker, Work
 from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.stores import merge_group
 from tilewright.preprocess import TileReader
+from tilewright.tile_results.bank import BankWriter
+from tilewright.tile_results.banker import Banker, Work
 from tilewright.worker import Notes, header
 
 Array = np.ndarray[Any, Any]

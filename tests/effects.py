@@ -19,7 +19,6 @@ from stains import MACENKO, torchstains
 from toy import image, job, recipe, start
 
 from tilewright import ModelSpec, TileSpec, tiles
-from tilewright.bank import Bank
 from tilewright.cli import main
 from tilewright.contract.jobs import Group
 from tilewright.contract.spec import Resolution
@@ -31,6 +30,7 @@ from tilewright.merge.stores import check_banks
 from tilewright.params import Params
 from tilewright.registry.fields import model_spec
 from tilewright.registry.registry import Registry
+from tilewright.tile_results.bank import Bank
 from tilewright.validate import check_files
 from tilewright.worker import run_job
 

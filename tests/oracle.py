@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from tilewright.contract.grid import Box, Grid, Tile, TileAxis
 from tilewright.merge.labels import link
-from tilewright.merge.objects import prepare
+from tilewright.tile_results.objects import prepare
 
 
 def square_grid(shape: tuple[int, ...], core: int, band: int, context: int) -> Grid:

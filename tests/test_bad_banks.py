@@ -34,10 +34,10 @@ from toy import (
 )
 
 from tilewright import steps
-from tilewright.bank import HEADER
 from tilewright.contract.jobs import ImageRef, save
 from tilewright.errors import TilewrightError
 from tilewright.merge.stores import merge_group
+from tilewright.tile_results.bank import HEADER
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

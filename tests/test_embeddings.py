@@ -20,12 +20,12 @@ from plugin import environment
 from running import level0
 from toy import start_with
 
-from tilewright.bank import Bank, rows_name
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.stores import merge_group
 from tilewright.preprocess import TileReader
+from tilewright.tile_results.bank import Bank, rows_name
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
@@ -183,7 +183,7 @@ def test_vectors_are_written_in_chunks_and_banked_in_pieces(
     tmp_path: Path, ref: ImageRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = anndata.read_zarr(merged(tmp_path, ref, spec()) / "tables" / "embed").X
-    monkeypatch.setattr("tilewright.banker.PIECE_BYTES", 5 * 12)
+    monkeypatch.setattr("tilewright.tile_results.banker.PIECE_BYTES", 5 * 12)
     monkeypatch.setattr("tilewright.frames.BLOCK_BYTES", 4 * 12)
     (tmp_path / "b").mkdir()
     store = merged(tmp_path / "b", ref, spec())

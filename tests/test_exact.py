@@ -22,10 +22,10 @@ from inprocess import CONVNET, HERE, banked, convnet, written
 from running import Checkout, are_the_same_objects, labels, level0, run_json, store
 from scipy import ndimage
 
-from tilewright.bank import Bank, tile_name
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.registry.registry import Registry
+from tilewright.tile_results.bank import Bank, tile_name
 
 Array = np.ndarray[Any, Any]
 THRESHOLD = 40.0

@@ -25,13 +25,13 @@ from oracle import dense_cells
 from pictures import reference
 from running import ROOT, digests, level0
 
-from tilewright.bank import Bank, BankWriter, tile_name
 from tilewright.contract.grid import Grid, Tile, TileAxis
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.banked import Banked
 from tilewright.merge.stores import check_banks, merge_group
+from tilewright.tile_results.bank import Bank, BankWriter, tile_name
 from tilewright.worker import Notes, header
 
 Array = np.ndarray[Any, Any]

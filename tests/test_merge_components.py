@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from tilewright.contract.grid import Box, Grid, TileAxis
 from tilewright.merge.components import link_components
-from tilewright.merge.objects import crop
+from tilewright.tile_results.objects import crop
 
 Array = np.ndarray[Any, Any]
 

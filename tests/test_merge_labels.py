@@ -23,7 +23,7 @@ from tilewright.merge.labels import (
     link,
     resolve,
 )
-from tilewright.merge.objects import AREA, BOX, CORE, CUT
+from tilewright.tile_results.objects import AREA, BOX, CORE, CUT
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

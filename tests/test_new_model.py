@@ -26,8 +26,8 @@ from tilewright.new_model import Files, files_of
 from tilewright.pipe import ModelProcess
 from tilewright.registry.manifest import Manifest
 from tilewright.registry.registry import ROOT, Choice
-from tilewright.results import check_results
 from tilewright.schemas import manifest_schema
+from tilewright.tile_results.check import check_results
 from tilewright.validate import check_files
 
 NUCLEI = str(ROOT / "models" / "nuclei" / "nuclei.onnx")

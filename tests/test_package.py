@@ -21,7 +21,6 @@ from pictures import reference
 from running import Checkout, level0, run_json, store
 from scipy.ndimage import gaussian_filter
 
-from tilewright.bank import Bank, tile_name
 from tilewright.bioimageio import translate
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.environments import interpreters
@@ -33,6 +32,7 @@ from tilewright.preprocess import TileReader
 from tilewright.probe import Probe
 from tilewright.registry.registry import ROOT, Choice, Registry, file_digest
 from tilewright.runtime.postprocess import to_labels
+from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

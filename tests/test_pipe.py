@@ -17,9 +17,9 @@ import pytest
 
 from tilewright.errors import TilewrightError
 from tilewright.pipe import CLOSE_SECONDS, ModelProcess, child_env
-from tilewright.results import check_results
 from tilewright.runtime import serve
 from tilewright.runtime.serve import pool
+from tilewright.tile_results.check import check_results
 
 SCRIPTS = Path(__file__).with_name("scripts")
 LABELS = {"output_kind": "labels"}

@@ -20,7 +20,6 @@ from test_aiod import aiod
 from tilewright import rle
 from tilewright.aiod import MANIFESTS, image_id, prep_hash, recognised
 from tilewright.aiod_sizes import tiled
-from tilewright.banker import Work
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec, TileSpec
@@ -38,6 +37,7 @@ from tilewright.registry.registry import Registry
 from tilewright.scan import copy_tiled
 from tilewright.steps.export import main
 from tilewright.store import StoreWriter
+from tilewright.tile_results.banker import Work
 
 HASH = "0123456789abcdef0123456789abcdef"
 SPEC = TileSpec({"y": 64, "x": 64}, {"y": 8, "x": 8}, {"y": 4, "x": 4}, variable_input=True)

@@ -24,7 +24,6 @@ from toy import start_with
 
 import tilewright
 from tilewright import samples
-from tilewright.bank import Bank, tile_name
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
@@ -37,6 +36,7 @@ from tilewright.params import Params
 from tilewright.plan import check_mergeable, linked
 from tilewright.preprocess import TileReader
 from tilewright.scan import copy_tiled
+from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

@@ -17,10 +17,10 @@ from running import discs
 from skimage.measure import label
 from toy import SPEC, image, job, recipe, start
 
-from tilewright.bank import Bank, tile_name
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
 from tilewright.preprocess import TileReader
+from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.timing import Timing
 from tilewright.worker import QUEUE, batched, read_ahead, run_job
 

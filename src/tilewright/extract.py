@@ -15,8 +15,8 @@ from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.images.image import image_id, open_image
 from tilewright.images.mask import Mask
+from tilewright.tile_results.banker import Work
 
-from .banker import Work
 from .errors import INTERNAL, TilewrightError
 from .fit import plan_image
 from .inputs import Row

@@ -26,9 +26,9 @@ from typing import IO, Any, TypeVar, cast
 import numpy as np
 
 from tilewright.runtime.serve import END_SECONDS, FD_IN, FD_OUT, encode, receive
+from tilewright.tile_results.check import check_results, described
 
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
-from .results import check_results, described
 
 Array = np.ndarray[Any, Any]
 Answer = tuple[dict[str, Any], Array]

@@ -18,6 +18,7 @@ from tilewright.contract.jobs import Group, Job, Recipe, digest, save
 from tilewright.contract.spec import POLICIES, ModelSpec
 from tilewright.registry.documents import read_document
 from tilewright.registry.registry import Choice, Registry, code_digests
+from tilewright.tile_results.check import check_output
 
 from . import weights
 from .aiod import Plugin, recognised
@@ -32,7 +33,6 @@ from .kept import default_folder
 from .needs import contradictions, needs
 from .params import Params, check_params
 from .remembered import Headers
-from .results import check_output
 
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""

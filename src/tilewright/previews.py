@@ -19,10 +19,10 @@ import numpy as np
 from tilewright.contract.grid import Box, Grid
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec
+from tilewright.tile_results.banker import Work
+from tilewright.tile_results.objects import crop
 
 from . import rle
-from .banker import Work
-from .merge.objects import crop
 
 Array = np.ndarray[Any, Any]
 FOLDER = ".tiles-"  # and the run's hash

@@ -24,9 +24,9 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.environments.gpus import own_gpu
 from tilewright.images.mask import Mask
 from tilewright.registry.registry import ROOT
+from tilewright.tile_results.bank import BankWriter
+from tilewright.tile_results.banker import Banker, Work
 
-from .bank import BankWriter
-from .banker import Banker, Work
 from .environments import interpreters
 from .errors import TilewrightError
 from .kept import path_of

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.bank import Bank, check_shape, rows_start, slab_name, tile_name
 from tilewright.contract.grid import Box, Grid
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.preprocess import TileReader
-from tilewright.slabs import slab_shape
 from tilewright.store import Slices
-
-from .objects import empty_table
+from tilewright.tile_results.bank import Bank, check_shape, rows_start, slab_name, tile_name
+from tilewright.tile_results.objects import empty_table
+from tilewright.tile_results.slabs import slab_shape
 
 Array = np.ndarray[Any, Any]
 

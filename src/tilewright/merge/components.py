@@ -19,9 +19,8 @@ from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 from tilewright.contract.grid import Box, Grid, shared
-from tilewright.slabs import Slabs
-
-from .objects import crop, paint_cores, row, rows
+from tilewright.tile_results.objects import crop, paint_cores, row, rows
+from tilewright.tile_results.slabs import Slabs
 
 Array = np.ndarray[Any, Any]
 ReadClasses = Callable[[int], Array | Slabs]

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.bank import Bank, open_banks
 from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.images import formats
 from tilewright.preprocess import TileReader
-from tilewright.slabs import Slabs
+from tilewright.tile_results.bank import Bank, open_banks
+from tilewright.tile_results.slabs import Slabs
 
 from .banked import Banked
 from .components import pieces

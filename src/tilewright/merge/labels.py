@@ -19,10 +19,20 @@ import numpy as np
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 
 from tilewright.contract.grid import Box, Grid, Tile, shared
-from tilewright.slabs import Slabs
+from tilewright.tile_results.objects import (
+    AREA,
+    CORE,
+    CUT,
+    counts,
+    crop,
+    row,
+    rows,
+    run_starts,
+    summed,
+)
+from tilewright.tile_results.slabs import Slabs
 
 from .groups import Edges, Match, unite
-from .objects import AREA, CORE, CUT, counts, crop, row, rows, run_starts, summed
 
 Array = np.ndarray[Any, Any]
 ReadLabels = Callable[[int], Array | Slabs]

@@ -18,11 +18,11 @@ import numpy as np
 from tilewright.contract.grid import Box, Tile, cells, shared
 from tilewright.contract.spec import ModelSpec
 from tilewright.preprocess import TileReader
+from tilewright.tile_results.objects import crop
 
 from .banked import Banked, stacked
 from .blend import axis_weights
 from .held import Held
-from .objects import crop
 
 Array = np.ndarray[Any, Any]
 STRIP = 64  # rows that a picture takes at once: all their channels are in memory

@@ -18,13 +18,13 @@ import numpy as np
 from tilewright.contract.grid import Box, Grid
 from tilewright.pyramid import Handle
 from tilewright.store import Placement, Slices, StoreWriter
+from tilewright.tile_results.objects import BOX, crop, paint_cores, row, rows
 
 from .banked import is_deep, plane_box, stack_axes
 from .components import Components, Touch, join, row_touches
 from .desk import Desk, halves
 from .groups import Edges
 from .labels import Pair, Resolved, resolve, row_pairs
-from .objects import BOX, crop, paint_cores, row, rows
 from .painting import Painting, Stored, opened
 from .pool import Crew
 from .seam import Counted, SeamMeter, grown

@@ -15,10 +15,10 @@ import numpy as np
 
 from tilewright.contract.grid import Box, Grid
 from tilewright.store import label_dtype
+from tilewright.tile_results.objects import crop, paint_cores
 
 from .components import Components
 from .labels import ReadLabels, Resolved
-from .objects import crop, paint_cores
 
 Array = np.ndarray[Any, Any]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.grid import Box
+from tilewright.tile_results.objects import summed, tally
 
 from .labels import SAME, best
-from .objects import summed, tally
 
 Array = np.ndarray[Any, Any]
 ReadSlice = Callable[[int, Box], Array]

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tilewright import __version__
-from tilewright.bank import Bank, bank_name, open_banks
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.preprocess import TileReader
 from tilewright.store import Placement, StoreWriter
+from tilewright.tile_results.bank import Bank, bank_name, open_banks
 
 from .banked import Banked
 from .desk import Desk, Source, another

@@ -12,10 +12,10 @@ import numpy as np
 
 from tilewright.contract.grid import Box, Grid, Tile, cells
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import TilewrightError
 
 from .bank import BankWriter, check_shape, rows_name, tile_name
-from .errors import TilewrightError
-from .merge.objects import check_labels, crop, prepare
+from .objects import check_labels, crop, prepare
 
 Array = np.ndarray[Any, Any]
 PIECE_BYTES = 1 << 24  # of vectors, in one entry: a file of 5,000 tiles is one or two

@@ -10,7 +10,7 @@ from oracle import dense_cells, square_grid
 
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.errors import TilewrightError
-from tilewright.merge.objects import AREA, CORE, CUT, prepare
+from tilewright.tile_results.objects import AREA, CORE, CUT, prepare
 
 TWO_TILES = Grid((TileAxis(1), TileAxis(12, band=2)), (1, 20))
 """One row of 20 px in two tiles: valid regions 0-11 and 8-19, cores 0-9 and 10-19."""

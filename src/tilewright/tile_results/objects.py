@@ -15,7 +15,8 @@ import numpy as np
 
 from tilewright.contract.grid import Box, Grid, Tile, shared
 from tilewright.errors import TilewrightError
-from tilewright.slabs import Slabs
+
+from .slabs import Slabs
 
 Array = np.ndarray[Any, Any]
 

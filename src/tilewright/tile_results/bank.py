@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numcodecs import zstd  # type: ignore[import-untyped]
 
-from .errors import UNAVAILABLE, TilewrightError
+from tilewright.errors import UNAVAILABLE, TilewrightError
+
 from .slabs import cut
 
 Array = np.ndarray[Any, Any]

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from inprocess import written
 from running import digests
 
-from tilewright import slabs
-from tilewright.bank import SAYS, Bank, BankWriter, slab_name
 from tilewright.contract.spec import ModelSpec, TileSpec
-from tilewright.slabs import Slabs, cut, slab_shape, thickness
+from tilewright.tile_results import slabs
+from tilewright.tile_results.bank import SAYS, Bank, BankWriter, slab_name
+from tilewright.tile_results.slabs import Slabs, cut, slab_shape, thickness
 
 Array = np.ndarray[Any, Any]
 DEEP = TileSpec({"z": 12, "y": 24, "x": 24}, band={"z": 3, "y": 4, "x": 4}, variable_input=True)

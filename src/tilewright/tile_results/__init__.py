@@ -1,0 +1,1 @@
+"""A job's results on disk: what is banked of a tile, and how."""
