@@ -19,8 +19,8 @@ import tifffile
 from drawn import Array, Lattice
 from scipy import ndimage
 
-from tilewright.pyramid import CHUNK, DEEP_CHUNK
 from tilewright.registry.registry import ROOT
+from tilewright.stores.pyramid import CHUNK, DEEP_CHUNK
 
 SHUFFLES = {"none": 0, "bytes": 1, "bits": 2}
 REPEATS = 3

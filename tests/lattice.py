@@ -17,11 +17,11 @@ import tifffile
 from banking import merge_all, write_banks
 from pictures import reference
 
-from tilewright import pyramid
 from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.images import formats
 from tilewright.merge import desk, held, picture
+from tilewright.stores import pyramid
 
 Array = np.ndarray[Any, Any]
 TILE = TileSpec({"y": 200, "x": 200}, band={"y": 24, "x": 24}, variable_input=True)

@@ -38,7 +38,7 @@ from tilewright.contract.grid import Grid, TileAxis
 from tilewright.merge.blend import axis_weights
 from tilewright.merge.labels import OWNER, Resolved, link
 from tilewright.merge.seam import SeamMeter
-from tilewright.store import StoreWriter, label_dtype
+from tilewright.stores.ome_zarr import StoreWriter, label_dtype
 
 Array = np.ndarray[Any, Any]
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

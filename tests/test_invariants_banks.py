@@ -317,8 +317,8 @@ def test_i11_missing_banks_are_named(tmp_path: Path) -> None:
 def test_i12_levels_hold_ids_of_level_0_at_scales_that_fit_their_shapes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: str, about: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("tilewright.pyramid.COARSEST", 32)
-    monkeypatch.setattr("tilewright.pyramid.DEEP_COARSEST", 4000)
+    monkeypatch.setattr("tilewright.stores.pyramid.COARSEST", 32)
+    monkeypatch.setattr("tilewright.stores.pyramid.DEEP_COARSEST", 4000)
     ref, spec = image_of(tmp_path, scene, **about), spec_of(scene)
     banks = write_banks(tmp_path / "banks", [ref], spec, cut(SCENES[scene][0][None]))
     store = merge_all(banks, tmp_path / "out", spec) / "a" / "p.zarr"

@@ -56,9 +56,9 @@ def image(folder: Path, pixels: Array, key: str = "i000") -> ImageRef:
 
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shards and pieces so small that an image of some hundred pixels has many."""
-    monkeypatch.setattr("tilewright.pyramid.CHUNK", 64)
-    monkeypatch.setattr("tilewright.pyramid.SHARD", 64)
-    monkeypatch.setattr("tilewright.pyramid.COARSEST", 64)
+    monkeypatch.setattr("tilewright.stores.pyramid.CHUNK", 64)
+    monkeypatch.setattr("tilewright.stores.pyramid.SHARD", 64)
+    monkeypatch.setattr("tilewright.stores.pyramid.COARSEST", 64)
 
 
 # --- the same bytes -----------------------------------------------------------------------------
@@ -237,8 +237,8 @@ def merging(tmp_path: Path, processes: int = 2, **limits: int) -> tuple[list[str
         "from banking import merge_all\n"
         "from test_merge_pool import spec\n"
         "from tilewright.steps import run\n"
-        "import tilewright.pyramid\n"
-        "tilewright.pyramid.SHARD = tilewright.pyramid.CHUNK = 128\n"
+        "import tilewright.stores.pyramid\n"
+        "tilewright.stores.pyramid.SHARD = tilewright.stores.pyramid.CHUNK = 128\n"
         "def main(tests, folder, processes, limit):\n"
         "    if int(limit):\n"
         "        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))\n"

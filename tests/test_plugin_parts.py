@@ -36,7 +36,7 @@ from tilewright.previews import Previews, clear, make, pieces
 from tilewright.registry.registry import Registry
 from tilewright.scan import copy_tiled
 from tilewright.steps.export import main
-from tilewright.store import StoreWriter
+from tilewright.stores.ome_zarr import StoreWriter
 from tilewright.tile_results.banker import Work
 
 HASH = "0123456789abcdef0123456789abcdef"

@@ -15,9 +15,9 @@ import pytest
 
 from tilewright import spatial
 from tilewright.errors import TilewrightError
-from tilewright.frames import Vectors
 from tilewright.merge.tables import Measure
-from tilewright.store import Placement, StoreWriter
+from tilewright.stores.anndata import Vectors
+from tilewright.stores.ome_zarr import Placement, StoreWriter
 
 REPOSITORY = Path(__file__).parents[1]
 PLACE = Placement(origin=(3, 5), mpp=(0.5, 0.25))

@@ -486,9 +486,9 @@ def test_blocks_of_the_store_show_nowhere(tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("one", "many"):
         (tmp_path / name).mkdir()
     one = merged(tmp_path / "one", ref, model(), "pieces")
-    monkeypatch.setattr("tilewright.pyramid.DEEP_SHARD", {"z": 8, "y": 32, "x": 32})
-    monkeypatch.setattr("tilewright.pyramid.DEEP_CHUNK", {"z": 4, "y": 16, "x": 16})
-    monkeypatch.setattr("tilewright.pyramid.DEEP_COARSEST", 1000)
+    monkeypatch.setattr("tilewright.stores.pyramid.DEEP_SHARD", {"z": 8, "y": 32, "x": 32})
+    monkeypatch.setattr("tilewright.stores.pyramid.DEEP_CHUNK", {"z": 4, "y": 16, "x": 16})
+    monkeypatch.setattr("tilewright.stores.pyramid.DEEP_COARSEST", 1000)
     many = merged(tmp_path / "many", ref, model(), "pieces")
     found = level0(many, "labels/everything")
     assert are_the_same_objects(found, labelled(pixels))

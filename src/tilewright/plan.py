@@ -37,9 +37,9 @@ from .remembered import Headers
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""
 MERGE_CODE = (
-    "store.py",
-    "pyramid.py",
-    "frames.py",
+    "stores/ome_zarr.py",
+    "stores/pyramid.py",
+    "stores/anndata.py",
     "merge/labels.py",
     "merge/seam.py",
     "merge/tables.py",
@@ -73,9 +73,9 @@ SCAN_CODE = (
     "colour.py",
     "stain.py",
     "preprocess.py",
-    "frames.py",
-    "pyramid.py",
-    "store.py",
+    "stores/anndata.py",
+    "stores/pyramid.py",
+    "stores/ome_zarr.py",
     "scan.py",
 )
 """The modules that look at a big image ahead, and copy it."""

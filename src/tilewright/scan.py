@@ -18,10 +18,10 @@ import numpy as np
 from tilewright.contract.jobs import ImageRef, Job, save
 from tilewright.contract.spec import ModelSpec
 from tilewright.images.image import Image
+from tilewright.stores.ome_zarr import Pyramid, Slices, StoreWriter
 
 from .prep import opened
 from .preprocess import statistics
-from .store import Pyramid, Slices, StoreWriter
 
 BAND_BYTES = 2**28  # read at once for the copy, where the file's own chunks allow it
 

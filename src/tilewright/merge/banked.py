@@ -12,7 +12,7 @@ import numpy as np
 from tilewright.contract.grid import Box, Grid
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.preprocess import TileReader
-from tilewright.store import Slices
+from tilewright.stores.ome_zarr import Slices
 from tilewright.tile_results.bank import Bank, check_shape, rows_start, slab_name, tile_name
 from tilewright.tile_results.objects import empty_table
 from tilewright.tile_results.slabs import slab_shape

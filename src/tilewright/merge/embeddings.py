@@ -15,9 +15,9 @@ import numpy as np
 from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import Recipe, canonical
 from tilewright.contract.spec import ModelSpec
-from tilewright.frames import Blocks, Vectors
 from tilewright.preprocess import TileReader
-from tilewright.store import Placement, StoreWriter
+from tilewright.stores.anndata import Blocks, Vectors
+from tilewright.stores.ome_zarr import Placement, StoreWriter
 
 from .banked import Banked, is_deep
 

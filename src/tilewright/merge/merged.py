@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.grid import Box, Grid
-from tilewright.pyramid import Handle
-from tilewright.store import Placement, Slices, StoreWriter
+from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
+from tilewright.stores.pyramid import Handle
 from tilewright.tile_results.objects import BOX, crop, paint_cores, row, rows
 
 from .banked import is_deep, plane_box, stack_axes

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tilewright.contract.grid import Box, Grid
-from tilewright.store import label_dtype
+from tilewright.stores.ome_zarr import label_dtype
 from tilewright.tile_results.objects import crop, paint_cores
 
 from .components import Components

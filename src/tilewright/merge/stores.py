@@ -18,7 +18,7 @@ from tilewright import __version__
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.preprocess import TileReader
-from tilewright.store import Placement, StoreWriter
+from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, bank_name, open_banks
 
 from .banked import Banked

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.frames import Computed, Table
-from tilewright.store import Placement
+from tilewright.stores.anndata import Computed, Table
+from tilewright.stores.ome_zarr import Placement
 
 from .runs import Runs
 

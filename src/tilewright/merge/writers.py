@@ -13,8 +13,8 @@ import numpy as np
 
 from tilewright.contract.jobs import Group, ImageRef, Recipe
 from tilewright.preprocess import TileReader
-from tilewright.pyramid import Handle, Pyramid
-from tilewright.store import Placement, Slices, StoreWriter
+from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
+from tilewright.stores.pyramid import Handle, Pyramid
 
 from .banked import Banked, is_deep, plane_box, stack_axes, stacked
 from .desk import Desk

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 
-from .errors import UNAVAILABLE, TilewrightError
+from tilewright.errors import UNAVAILABLE, TilewrightError
 
 Array = np.ndarray[Any, Any]
 Slices = tuple[slice, ...]

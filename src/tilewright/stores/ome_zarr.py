@@ -26,7 +26,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from tilewright.contract.jobs import canonical
 
-from .frames import Table, Vectors, write_table, write_vectors
+from .anndata import Table, Vectors, write_table, write_vectors
 from .pyramid import Array, Handle, Level, Method, Placement, Pyramid, Slices, plan_levels, writing
 
 __all__ = ["Placement", "Pyramid", "Slices", "StoreWriter", "label_dtype"]

@@ -16,10 +16,10 @@ from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 from test_store import digests
 
-from tilewright import pyramid
 from tilewright.errors import TilewrightError
-from tilewright.pyramid import Handle, Level, Placement, halve, plan_levels
-from tilewright.store import StoreWriter
+from tilewright.stores import pyramid
+from tilewright.stores.ome_zarr import StoreWriter
+from tilewright.stores.pyramid import Handle, Level, Placement, halve, plan_levels
 
 ISOTROPIC = Placement(mpp=(0.5, 0.5), z_um=0.5)
 FLAT = Placement(mpp=(0.5, 0.5), z_um=2.0)

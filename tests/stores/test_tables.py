@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import regionprops
 
-from tilewright.frames import Table
 from tilewright.merge.tables import Measure, Part
-from tilewright.store import Placement, StoreWriter
+from tilewright.stores.anndata import Table
+from tilewright.stores.ome_zarr import Placement, StoreWriter
 
 
 def picture(seed: int, shape: tuple[int, ...] = (24, 31), labels: int = 9) -> np.ndarray:
@@ -253,7 +253,7 @@ def test_many_objects_take_some_bytes_each_until_their_table_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, volumes: bool, most: int
 ) -> None:
     """Of an image as long as 65,536 px, of one channel; some rows are 110 bytes each, and names."""
-    monkeypatch.setattr("tilewright.frames.TABLE_ROWS", 2_000)
+    monkeypatch.setattr("tilewright.stores.anndata.TABLE_ROWS", 2_000)
     n, axes = 100_000, 3 if volumes else 2
     rng = np.random.default_rng(0)
     first = rng.integers(0, 60_000, (n, axes))
@@ -293,7 +293,7 @@ def test_a_long_table_is_written_some_rows_at_a_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Names of all rows at once would be 84 bytes each."""
-    monkeypatch.setattr("tilewright.frames.TABLE_ROWS", 10_000)
+    monkeypatch.setattr("tilewright.stores.anndata.TABLE_ROWS", 10_000)
     n = 100_000
     ids = np.arange(1, n + 1)
     table = Table({"id": ids}, np.zeros((n, 0), np.float32), (), np.zeros((n, 2)))

@@ -22,11 +22,11 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 from pydantic_zarr.v2 import ArraySpec, GroupSpec
 
-from tilewright import store
 from tilewright.errors import TilewrightError
-from tilewright.frames import Table
-from tilewright.pyramid import halve, levels_for
-from tilewright.store import Placement, StoreWriter, label_dtype
+from tilewright.stores import ome_zarr
+from tilewright.stores.anndata import Table
+from tilewright.stores.ome_zarr import Placement, StoreWriter, label_dtype
+from tilewright.stores.pyramid import halve, levels_for
 
 
 def squares(shape: tuple[int, ...], side: int = 40) -> np.ndarray:
@@ -104,12 +104,12 @@ def test_a_store_without_its_image_holds_valid_labels(tmp_path: Path, shape: Seq
 def test_the_same_input_gives_the_same_bytes_on_any_number_of_cores(tmp_path: Path) -> None:
     args = squares((2500, 2100)), ramp((2, 2500, 2100))
     write(tmp_path / "a.zarr", *args)
-    store.numcodecs.blosc.set_nthreads(7)
+    ome_zarr.numcodecs.blosc.set_nthreads(7)
     try:
         with zarr.config.set({"async.concurrency": 1, "threading.max_workers": 1}):
             write(tmp_path / "b" / "a.zarr", *args)
     finally:
-        store.numcodecs.blosc.set_nthreads(2)
+        ome_zarr.numcodecs.blosc.set_nthreads(2)
     assert digests(tmp_path / "a.zarr") == digests(tmp_path / "b" / "a.zarr")
     assert len(digests(tmp_path / "a.zarr")) > 20
 
@@ -329,7 +329,7 @@ def test_a_write_the_system_cuts_short_leaves_nothing(tmp_path: Path) -> None:
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(store.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(ome_zarr.__file__).parents[1])},
     )
     assert run.returncode == 69, run.stderr
     assert "File too large" in run.stdout

@@ -1,0 +1,1 @@
+"""Pixels and tables out: OME-Zarr, pyramids and AnnData tables."""
