@@ -16,11 +16,11 @@ import numpy as np
 import tifffile
 from running import discs, level0, pieces
 
-from tilewright import weights
 from tilewright.environments import interpreters
 from tilewright.merge.stores import merge_group
 from tilewright.plan import make_plan
 from tilewright.registry.registry import Registry
+from tilewright.weights import weights
 from tilewright.worker import predict
 
 Array = np.ndarray[Any, Any]

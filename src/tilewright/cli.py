@@ -165,8 +165,9 @@ def _count(number: int, word: str) -> str:
 @click.option("--manifests", default=None, help="A folder with more manifests.")
 def models(manifests: str | None) -> None:
     """List models, and whether their weights are here."""
+    from tilewright.weights.weights import state
+
     from .plan import registry, with_places
-    from .weights import state
 
     params = Params(input=".", **absolute({"manifests": manifests}))
     folder = Path(str(with_places(params, Path.cwd()).weights_dir))
@@ -200,8 +201,9 @@ def _about(choice: Choice) -> str:
 @click.option("--weights_dir", default=None, help="Folder of downloaded weights.")
 def fetch(names: tuple[str, ...], **given: Any) -> None:
     """Bring the weights of models here ahead of a run. Those of every version and task."""
+    from tilewright.weights.weights import fetch_all
+
     from .plan import registry, with_places
-    from .weights import fetch_all
 
     params = with_places(Params(input=".", **absolute(given)), Path.cwd())
     fetch_all(registry(params, Path.cwd()), names, Path(str(params.weights_dir)), click.echo)

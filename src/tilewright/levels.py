@@ -23,20 +23,20 @@ import yaml
 from tilewright.registry.locations import NotTaken, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import ROOT, local_path
+from tilewright.weights.cache import default_folder, path_of
+from tilewright.weights.config_files import config_values
+from tilewright.weights.download import Download, NoAccess
+from tilewright.weights.weights import fetch, look
 
 from . import exactness, samples
 from . import golden as goldens
-from .configs import config_values
-from .downloads import Download, NoAccess
 from .environments import interpreters
 from .errors import ProblemsError, TilewrightError
-from .kept import default_folder, path_of
 from .pipe import child_env
 from .probe import Probe
 from .rules.runtime import Run
 from .rules.subject import ERROR, WARNING, Case, Fault, Subject
 from .rules.table import DRY_RUN, GOLDEN, LOAD, Named
-from .weights import fetch, look
 from .worker import device
 
 PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")

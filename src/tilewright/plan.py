@@ -19,20 +19,20 @@ from tilewright.contract.spec import POLICIES, ModelSpec
 from tilewright.registry.documents import read_document
 from tilewright.registry.registry import Choice, Registry, code_digests
 from tilewright.tile_results.check import check_output
+from tilewright.weights.cache import default_folder
+from tilewright.weights.config_files import config_values
 
-from . import weights
 from .aiod import Plugin, recognised
 from .aiod_files import begin, exports
-from .configs import config_values
 from .cuts import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
 from .environments import gpus, interpreters
 from .errors import USAGE, ProblemsError, TilewrightError
 from .fit import Planned
 from .inputs import Row, rows
-from .kept import default_folder
 from .needs import contradictions, needs
 from .params import Params, check_params
 from .remembered import Headers
+from .weights import weights
 
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""

@@ -26,10 +26,10 @@ from tilewright.images.mask import Mask
 from tilewright.registry.registry import ROOT
 from tilewright.tile_results.bank import BankWriter
 from tilewright.tile_results.banker import Banker, Work
+from tilewright.weights.cache import path_of
 
 from .environments import interpreters
 from .errors import TilewrightError
-from .kept import path_of
 from .pipe import ModelProcess, child_env
 from .preprocess import TileReader
 from .previews import Previews

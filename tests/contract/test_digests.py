@@ -18,7 +18,7 @@ NO_NUMBERS = {
     "errors.py": "says what is wrong",
     "environments/gpus.py": "says which GPU, not what it computes",
     "contract/jobs.py": "holds what PLAN wrote",
-    "kept.py": "says where weights are",
+    "weights/cache.py": "says where weights are",
     "previews.py": "shows numbers while they are made",
     "refusals.py": "says what can't be done",
     "registry/registry.py": "PLAN's, in PREDICT a path",

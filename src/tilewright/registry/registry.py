@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
-from tilewright.downloads import file_digest as file_digest
 from tilewright.environments.interpreters import digest as environment_digest
 from tilewright.errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
+from tilewright.weights.download import file_digest as file_digest
 
 from .diagnostics import faults, nearest, spec_blocks, spec_fault
 from .documents import Document, FaultError, deep_merge, read_document

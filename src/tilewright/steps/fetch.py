@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tilewright.environments.inplace import say
 from tilewright.plan import load_choice
-from tilewright.weights import fetch
+from tilewright.weights.weights import fetch
 
 from . import run
 

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tilewright.environments.inplace import locked, say
+from tilewright.errors import UNAVAILABLE, ProblemsError, TilewrightError
 from tilewright.registry.locations import NotTaken, hub_token, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import Choice, Registry, local_path
 
-from .downloads import Download, NoAccess, Say
-from .errors import UNAVAILABLE, ProblemsError, TilewrightError
-from .kept import digest_of, kept, link, note_of, path_of, read_note, readable_size, write_note
+from .cache import digest_of, kept, link, note_of, path_of, read_note, readable_size, write_note
+from .download import Download, NoAccess, Say
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NAME_IT = (

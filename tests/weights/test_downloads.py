@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from web import Page, Web, serving
 
-from tilewright import downloads
-from tilewright.configs import downloaded
-from tilewright.downloads import Download, NoAccess
 from tilewright.errors import TilewrightError
 from tilewright.registry.documents import LARGEST
 from tilewright.registry.locations import NotTaken, Source
+from tilewright.weights import download as downloads
+from tilewright.weights.config_files import downloaded
+from tilewright.weights.download import Download, NoAccess
 
 CONTENT = bytes(range(256)) * 200  # 51,200 bytes
 SHA = hashlib.sha256(CONTENT).hexdigest()

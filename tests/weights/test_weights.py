@@ -20,13 +20,14 @@ from click.testing import CliRunner
 from running import Checkout, run_json, write_discs
 from web import Page, Web, serving
 
-from tilewright import cli, downloads, weights
-from tilewright import kept as kept_files
+from tilewright import cli
 from tilewright.errors import TilewrightError
-from tilewright.kept import path_of
 from tilewright.registry.locations import NotTaken
 from tilewright.registry.manifest import Location, Manifest
 from tilewright.registry.registry import ROOT, Choice
+from tilewright.weights import cache as kept_files
+from tilewright.weights import download, weights
+from tilewright.weights.cache import path_of
 
 CONTENT = b"weights" * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -62,7 +63,7 @@ def kept_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     """A server that has the weights."""
-    monkeypatch.setattr(downloads, "PAUSE", 0.0)
+    monkeypatch.setattr(download, "PAUSE", 0.0)
     with serving() as web:
         web.pages["/toy.bin"] = Page(CONTENT)
         yield web

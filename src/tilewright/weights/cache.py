@@ -14,10 +14,10 @@ import uuid
 from pathlib import Path
 
 from tilewright.environments.inplace import home
+from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.registry.locations import NotTaken
 
-from .downloads import file_digest
-from .errors import UNAVAILABLE, TilewrightError
+from .download import file_digest
 
 
 def default_folder() -> Path:

@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tilewright.environments.inplace import locked, say
+from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.registry.documents import LARGEST, read_document
 from tilewright.registry.locations import NotTaken, is_remote, shown, source
 from tilewright.registry.registry import Choice
 
-from .downloads import Download
-from .errors import UNAVAILABLE, TilewrightError
+from .download import Download
 
 
 def config_values(choice: Choice, folder: Path) -> dict[str, Any] | None:
