@@ -26,7 +26,7 @@ import tifffile
 from tilewright.fit import plan_image
 from tilewright.inputs import Row
 from tilewright.params import Params
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import ROOT, Registry
 
 SIDE = 256  # px

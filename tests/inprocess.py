@@ -15,7 +15,7 @@ from pictures import reference
 
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.check import check_results
 from tilewright.worker import run_job
 

@@ -22,7 +22,7 @@ from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.stores import merge_group
 from tilewright.plan import check_mergeable, linked
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]

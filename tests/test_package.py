@@ -28,7 +28,7 @@ from tilewright.errors import TilewrightError
 from tilewright.golden import compare
 from tilewright.package import Wishes, import_package, member, opened, read
 from tilewright.pipe import ModelProcess, child_env
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.probe import Probe
 from tilewright.registry.registry import ROOT, Choice, Registry, file_digest
 from tilewright.runtime.postprocess import to_labels

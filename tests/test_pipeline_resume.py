@@ -75,7 +75,7 @@ def history(own: Checkout, images: Path, tmp_path_factory: pytest.TempPathFactor
     write_discs(images / "small-9.tif", seed=20)
     write_discs(images / "z-big.tif", BIG, seed=2)
     run("images added")
-    edit(own, "src/tilewright/preprocess.py")
+    edit(own, "src/tilewright/preprocess/reader.py")
     run("preprocess edited")
     (images / "small-9.tif").unlink()
     (images / "z-big.tif").unlink()

@@ -20,7 +20,7 @@ from tilewright.fit import Planned
 from tilewright.inputs import Row, check_ids
 from tilewright.params import Params, check_params
 from tilewright.plan import check_places, write_plan
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import ROOT, Registry
 
 

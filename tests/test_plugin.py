@@ -237,7 +237,7 @@ def test_pixels_after_preprocessing_are_those_of_aiod_utils(tmp_path: Path) -> N
     import json
 
     from tilewright.aiod import prep_hash
-    from tilewright.prep import checked, opened
+    from tilewright.preprocess.enhance import checked, opened
 
     rng = np.random.default_rng(5)
     cases = json.loads((tmp_path / "cases.json").read_text())

@@ -30,11 +30,11 @@ from tilewright.images.image import open_image
 from tilewright.inputs import Row
 from tilewright.params import Params
 from tilewright.plan import Plan, make_plan, write_plan
-from tilewright.prep import checked, opened
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.enhance import checked, opened
+from tilewright.preprocess.reader import TileReader
+from tilewright.preprocess.scan import copy_tiled
 from tilewright.previews import Previews, clear, make, pieces
 from tilewright.registry.registry import Registry
-from tilewright.scan import copy_tiled
 from tilewright.steps.export import main
 from tilewright.stores.ome_zarr import StoreWriter
 from tilewright.tile_results.banker import Work

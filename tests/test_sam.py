@@ -27,7 +27,7 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.pipe import ModelProcess, child_env
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Choice, Registry
 
 Array = np.ndarray[Any, Any]

@@ -34,8 +34,8 @@ from tilewright.merge import picture
 from tilewright.merge.seam import Seam
 from tilewright.params import Params
 from tilewright.plan import check_mergeable, linked
-from tilewright.preprocess import TileReader
-from tilewright.scan import copy_tiled
+from tilewright.preprocess.reader import TileReader
+from tilewright.preprocess.scan import copy_tiled
 from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.worker import run_job
 

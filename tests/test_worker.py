@@ -19,7 +19,7 @@ from toy import SPEC, image, job, recipe, start
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.timing import Timing
 from tilewright.worker import QUEUE, batched, read_ahead, run_job

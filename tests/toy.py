@@ -16,7 +16,7 @@ from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.stores import merge_group
 from tilewright.pipe import ModelProcess
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Registry
 from tilewright.worker import run_job
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tilewright.contract.spec import TileSpec
 from tilewright.images.image import open_image
+from tilewright.preprocess.enhance import Method, downsampled
 
 from .errors import TilewrightError
-from .prep import Method, downsampled
 
 AXES = ("YX", "ZYX", "CYX", "YXC", "CZYX", "ZCYX", "ZYXC")
 """In which order an image's axes are tried until their sizes are those that the plugin shows."""

@@ -11,11 +11,11 @@ from itertools import pairwise
 
 from tilewright.contract.jobs import Job, digest
 from tilewright.contract.spec import ModelSpec
+from tilewright.preprocess.reader import needs_statistics
 
 from .errors import USAGE, TilewrightError
 from .fit import Planned
 from .params import Params
-from .preprocess import needs_statistics
 
 JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
 SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead

@@ -13,12 +13,12 @@ import zarr
 
 from tilewright.contract.jobs import Group, Job, Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.preprocess.reader import TileReader
 
 from . import samples
 from .alike import same_objects
 from .errors import TilewrightError
 from .merge.stores import merge_group
-from .preprocess import TileReader
 from .probe import Probe
 from .worker import run_job
 

@@ -13,12 +13,12 @@ from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.images.image import Image, fingerprint
 from tilewright.images.mask import Mask, stamped
+from tilewright.preprocess.enhance import opened
+from tilewright.preprocess.reader import TileReader
 
 from .errors import BAD_DATA, USAGE, TilewrightError
 from .inputs import Row
 from .params import Params
-from .prep import opened
-from .preprocess import TileReader
 
 TOLERANCE = 0.05  # of supported_mpp where no resolution says another
 

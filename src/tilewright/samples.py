@@ -15,12 +15,12 @@ import tifffile
 from tilewright.contract.grid import Box
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
+from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import ROOT
 
 from .fit import plan_image
 from .inputs import Row
 from .params import Params
-from .preprocess import TileReader
 
 Array = np.ndarray[Any, Any]
 TISSUE = ROOT / "examples" / "nuclei" / "tissue.tif"

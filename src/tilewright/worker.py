@@ -23,6 +23,7 @@ from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.gpus import own_gpu
 from tilewright.images.mask import Mask
+from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import ROOT
 from tilewright.tile_results.bank import BankWriter
 from tilewright.tile_results.banker import Banker, Work
@@ -31,7 +32,6 @@ from tilewright.weights.cache import path_of
 from .environments import interpreters
 from .errors import TilewrightError
 from .pipe import ModelProcess, child_env
-from .preprocess import TileReader
 from .previews import Previews
 from .timing import Timing
 

@@ -20,7 +20,7 @@ NO_NUMBERS = {
     "contract/jobs.py": "holds what PLAN wrote",
     "weights/cache.py": "says where weights are",
     "previews.py": "shows numbers while they are made",
-    "refusals.py": "says what can't be done",
+    "preprocess/checks.py": "says what can't be done",
     "registry/registry.py": "PLAN's, in PREDICT a path",
 }
 
@@ -58,7 +58,7 @@ def reached(*names: str) -> set[str]:
     [
         pytest.param("worker.py", TILE_CODE, id="PREDICT"),
         pytest.param("merge/stores.py", TILE_CODE + MERGE_CODE, id="MERGE"),
-        pytest.param("scan.py", SCAN_CODE, id="SCAN"),
+        pytest.param("preprocess/scan.py", SCAN_CODE, id="SCAN"),
     ],
 )
 def test_a_steps_modules_are_in_its_digest(start: str, listed: tuple[str, ...]) -> None:

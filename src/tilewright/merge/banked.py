@@ -11,7 +11,7 @@ import numpy as np
 
 from tilewright.contract.grid import Box, Grid
 from tilewright.errors import INTERNAL, TilewrightError
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.stores.ome_zarr import Slices
 from tilewright.tile_results.bank import Bank, check_shape, rows_start, slab_name, tile_name
 from tilewright.tile_results.objects import empty_table

@@ -16,7 +16,7 @@ from tilewright.contract.grid import Box
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.images import formats
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.slabs import Slabs
 

@@ -15,7 +15,7 @@ import numpy as np
 from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import Recipe, canonical
 from tilewright.contract.spec import ModelSpec
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.stores.anndata import Blocks, Vectors
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 

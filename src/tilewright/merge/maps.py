@@ -17,7 +17,7 @@ import numpy as np
 
 from tilewright.contract.grid import Box, Tile, cells, shared
 from tilewright.contract.spec import ModelSpec
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.objects import crop
 
 from .banked import Banked, stacked

@@ -17,7 +17,7 @@ from typing import Any
 from tilewright import __version__
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, bank_name, open_banks
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.jobs import Group, ImageRef, Recipe
-from tilewright.preprocess import TileReader
+from tilewright.preprocess.reader import TileReader
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
 

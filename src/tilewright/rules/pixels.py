@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 
 from tilewright.errors import TilewrightError
-from tilewright.resample import AREAS, KERNELS
-from tilewright.stain import Stain
+from tilewright.preprocess.resample import AREAS, KERNELS
+from tilewright.preprocess.stain import Stain
 
 from .subject import Case, Fault, Subject
 

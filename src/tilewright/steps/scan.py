@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tilewright.scan import scan
+from tilewright.preprocess.scan import scan
 
 from . import run
 

@@ -15,14 +15,15 @@ from skimage.data import immunohistochemistry
 from stains import MACENKO, TARGETS, torchstains
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
-from tilewright import cuts, stain
+from tilewright import cuts
 from tilewright.contract.jobs import ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.fit import plan_image
 from tilewright.inputs import Row
 from tilewright.params import Params
-from tilewright.preprocess import TileReader, statistics
+from tilewright.preprocess import stain
+from tilewright.preprocess.reader import TileReader, statistics
 from tilewright.worker import Notes, tiles_of
 
 TISSUE = immunohistochemistry()[::2, ::2]

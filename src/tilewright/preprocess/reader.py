@@ -23,13 +23,13 @@ from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box, Interval, grid
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.image import open_image
 
-from . import normalise, resample
+from . import intensity, resample
+from .checks import check_image, check_spec
 from .colour import COLOURS, Colour, same, white
-from .errors import USAGE, TilewrightError
-from .prep import opened
-from .refusals import check_image, check_spec
+from .enhance import opened
 from .stain import Fit, Stain
 
 Array = np.ndarray[Any, Any]
@@ -40,7 +40,7 @@ LEAST_SPAN = np.float32(1e-6)  # what a flat channel is divided by
 
 def needs_statistics(spec: ModelSpec) -> bool:
     """Whether an image's pixels are looked at before its tiles are read."""
-    normalization = normalise.settings(spec)
+    normalization = intensity.settings(spec)
     of_image = normalization is not None and normalization["scope"] == "image"
     return of_image or spec.stain_normalization is not None
 
@@ -198,7 +198,7 @@ class TileReader(Closing):
             return self._ref.statistics
         times = range(self._image.size("T"))
         found: dict[str, Any] = {} if self._stain is None else {"stain": self._fits}
-        normalization = normalise.settings(self._spec)
+        normalization = intensity.settings(self._spec)
         if normalization is None or normalization["scope"] == "tile":
             return found
         values = [self._summary(normalization, t) for t in times]
@@ -378,11 +378,11 @@ class TileReader(Closing):
             pixels -= _column(spec.mean, pixels.ndim)
         if spec.std is not None:
             pixels /= _column(spec.std, pixels.ndim)
-        normalization = normalise.settings(spec)
+        normalization = intensity.settings(spec)
         if normalization is None or figures is None:
             return pixels
         # the figures are of the file's own values
-        offset, span = normalise.offset_and_span(normalization, figures)
+        offset, span = intensity.offset_and_span(normalization, figures)
         offset, span = (
             _column(v, pixels.ndim) for v in (offset * slope + shift, span * abs(slope))
         )
@@ -399,7 +399,7 @@ class TileReader(Closing):
 
     def _figures(self, plane: int, pixels: Array, box: Box, window: Box) -> Array | None:
         """The two figures of each channel of a plane, (C, 2), or None without normalisation."""
-        normalization = normalise.settings(self._spec)
+        normalization = intensity.settings(self._spec)
         if normalization is None:
             return None
         if normalization["scope"] == "image" and self.statistics is not None:
@@ -407,7 +407,7 @@ class TileReader(Closing):
         own = tuple(
             slice(lo - start, hi - start) for (lo, hi), (start, _) in zip(window, box, strict=True)
         )
-        return np.array([normalise.of_sample(normalization, c[own].flatten()) for c in pixels])
+        return np.array([intensity.of_sample(normalization, c[own].flatten()) for c in pixels])
 
     def _summary(self, normalization: Mapping[str, Any], time: int) -> list[list[float]]:
         """Two figures per channel of one timepoint."""
@@ -416,13 +416,13 @@ class TileReader(Closing):
         def blocks() -> Iterator[Array]:
             return map(colour, self._sample(time))
 
-        return normalise.summary(normalization, blocks, self._pixel(0, time), self._sample_size)
+        return intensity.summary(normalization, blocks, self._pixel(0, time), self._sample_size)
 
     @cached_property
     def _boxes(self) -> list[tuple[slice, ...]]:
         """The boxes (z, y, x) of level 0 that count."""
         depth, height, width = (self._image.size(a) for a in "ZYX")
-        return normalise.sampled((depth, height, width))
+        return intensity.sampled((depth, height, width))
 
     @property
     def _sample_size(self) -> int:

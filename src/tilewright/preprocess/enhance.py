@@ -25,9 +25,8 @@ from skimage.measure import block_reduce
 from skimage.morphology import ball, disk
 from skimage.util import img_as_ubyte
 
+from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.image import Image, open_image
-
-from .errors import USAGE, TilewrightError
 
 Array = np.ndarray[Any, Any]
 Method = dict[str, Any]

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.spec import ModelSpec
-
-from .errors import USAGE, TilewrightError
+from tilewright.errors import USAGE, TilewrightError
 
 Array = np.ndarray[Any, Any]
 Slices = tuple[slice, ...]

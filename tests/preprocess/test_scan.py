@@ -23,8 +23,8 @@ from tilewright.contract.jobs import Job
 from tilewright.contract.spec import ModelSpec
 from tilewright.images.image import Image, open_image
 from tilewright.plan import Plan, make_plan, write_plan
-from tilewright.preprocess import TileReader
-from tilewright.scan import copy_tiled, scan
+from tilewright.preprocess.reader import TileReader
+from tilewright.preprocess.scan import copy_tiled, scan
 
 Array = np.ndarray[Any, Any]
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -126,7 +126,7 @@ def test_a_copy_is_read_in_pieces_unless_strips_would_be_decoded_again(
     """4 MB hold two shards of 3 channels, 300 rows and 2048 columns."""
     pixels = speckles((300, 5000, 3), "uint8")
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", **layout)
-    monkeypatch.setattr("tilewright.scan.BAND_BYTES", 4_000_000)
+    monkeypatch.setattr("tilewright.preprocess.scan.BAND_BYTES", 4_000_000)
     read, found = Image.read, []
 
     def seen(image: Image, level: int, index: Any) -> Array:

@@ -17,12 +17,12 @@ from pictures import SIZES, Array, numbered, reference, speckles, write_ome_zarr
 from PIL import Image as Pillow
 from skimage.color import rgb2hed
 
-from tilewright import normalise
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
-from tilewright.preprocess import TileReader, statistics
-from tilewright.resample import KERNELS
+from tilewright.preprocess import intensity
+from tilewright.preprocess.reader import TileReader, statistics
+from tilewright.preprocess.resample import KERNELS
 
 
 def model(
@@ -372,7 +372,7 @@ def test_statistics_are_numpys_per_timepoint_and_channel_over_all_slices(
 def test_a_histograms_percentiles_are_numpys(values: list[int], share: float) -> None:
     sample = np.array(values, "uint8")
     setting = {"method": "percentile", "low": share, "high": 100}
-    found = normalise.summary(setting, lambda: iter([sample[None]]), sample[None], sample.size)
+    found = intensity.summary(setting, lambda: iter([sample[None]]), sample[None], sample.size)
     np.testing.assert_allclose(found[0], np.percentile(sample, (share, 100)), rtol=1e-12)
 
 
@@ -388,8 +388,8 @@ def test_not_a_number_and_infinity_dont_count(tmp_path: Path) -> None:
 def test_statistics_of_a_big_image_are_of_an_even_grid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(normalise, "BLOCK", 8)
-    monkeypatch.setattr(normalise, "SAMPLE_PIXELS", 4 * 8 * 8)
+    monkeypatch.setattr(intensity, "BLOCK", 8)
+    monkeypatch.setattr(intensity, "SAMPLE_PIXELS", 4 * 8 * 8)
     pixels = speckles((64, 64), "float32")
     found = statistics(saved(tmp_path, pixels), model(normalization=PERCENTILES))
     assert found is not None
@@ -399,14 +399,14 @@ def test_statistics_of_a_big_image_are_of_an_even_grid(
 
 @given(shape=st.tuples(st.integers(1, 40), st.integers(1, 120_000), st.integers(1, 120_000)))
 def test_the_sample_is_all_or_about_its_size_and_aligned(shape: tuple[int, int, int]) -> None:
-    boxes = normalise.sampled(shape)
+    boxes = intensity.sampled(shape)
     size = sum(math.prod(s.stop - s.start for s in box) for box in boxes)
-    if math.prod(shape) <= normalise.SAMPLE_PIXELS:
+    if math.prod(shape) <= intensity.SAMPLE_PIXELS:
         assert size == math.prod(shape)
     else:
-        assert len(boxes) <= 2 * normalise.SAMPLE_PIXELS / normalise.BLOCK**2
+        assert len(boxes) <= 2 * intensity.SAMPLE_PIXELS / intensity.BLOCK**2
         assert len(set(map(str, boxes))) == len(boxes)
-        assert all(s.start % normalise.BLOCK == 0 for box in boxes for s in box[1:])
+        assert all(s.start % intensity.BLOCK == 0 for box in boxes for s in box[1:])
 
 
 @pytest.mark.parametrize("normalization", [PERCENTILES, ZSCORE])

@@ -20,8 +20,8 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.images.image import Image
 from tilewright.stores.ome_zarr import Pyramid, Slices, StoreWriter
 
-from .prep import opened
-from .preprocess import statistics
+from .enhance import opened
+from .reader import statistics
 
 BAND_BYTES = 2**28  # read at once for the copy, where the file's own chunks allow it
 

@@ -6,11 +6,11 @@ import dataclasses
 
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ARRAY_AXES, ModelSpec
+from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.image import Image
 
-from . import normalise, resample
+from . import intensity, resample
 from .colour import COLOURS
-from .errors import USAGE, TilewrightError
 from .stain import Stain
 
 PADS = ("reflect", "edge", "zero", "white")
@@ -45,7 +45,7 @@ def check_spec(spec: ModelSpec) -> None:
         raise TilewrightError(
             f"{spec.model_name}: {problem}.", fix="Change its manifest.", code=USAGE
         )
-    normalise.settings(spec)
+    intensity.settings(spec)
     if spec.stain_normalization is not None:
         Stain(spec)
 

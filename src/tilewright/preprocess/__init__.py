@@ -1,0 +1,1 @@
+"""From an image to a model's tile: channels, colour, stain, resolution, intensity."""
