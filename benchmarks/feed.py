@@ -34,10 +34,10 @@ from skimage.data import immunohistochemistry
 
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
-from tilewright.fit import plan_image
-from tilewright.inputs import Row
-from tilewright.params import Params
 from tilewright.pipe import ModelProcess
+from tilewright.plan.fit import plan_image
+from tilewright.plan.inputs import Row
+from tilewright.plan.params import Params
 from tilewright.timing import Timing
 from tilewright.worker import run_job
 

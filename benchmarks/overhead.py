@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from tilewright.fit import plan_image
-from tilewright.inputs import Row
-from tilewright.params import Params
+from tilewright.plan.fit import plan_image
+from tilewright.plan.inputs import Row
+from tilewright.plan.params import Params
 from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import ROOT, Registry
 

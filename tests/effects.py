@@ -22,12 +22,12 @@ from tilewright import ModelSpec, TileSpec, tiles
 from tilewright.cli import main
 from tilewright.contract.jobs import Group
 from tilewright.contract.spec import Resolution
-from tilewright.cuts import jobs_of
 from tilewright.errors import TilewrightError
-from tilewright.fit import plan_image
-from tilewright.inputs import Row
 from tilewright.merge.stores import check_banks
-from tilewright.params import Params
+from tilewright.plan.cut import jobs_of
+from tilewright.plan.fit import plan_image
+from tilewright.plan.inputs import Row
+from tilewright.plan.params import Params
 from tilewright.registry.fields import model_spec
 from tilewright.registry.registry import Registry
 from tilewright.tile_results.bank import Bank

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from tilewright.plan import Plan, make_plan
+from tilewright.plan.plan import Plan, make_plan
 
 
 def grey(path: Path, shape: tuple[int, ...] = (32, 40)) -> Path:

@@ -15,7 +15,7 @@ from sites import site
 
 from tilewright.contract.jobs import EMPTY
 from tilewright.errors import TilewrightError
-from tilewright.plan import Plan, make_plan
+from tilewright.plan.plan import Plan, make_plan
 from tilewright.registry.manifest import TASK_NAMES
 from tilewright.registry.registry import ROOT, Choice, Registry
 

@@ -14,7 +14,7 @@ from running import Checkout, copy_checkout
 
 from tilewright import Models, Registry, generate
 from tilewright.errors import TilewrightError
-from tilewright.params import Params
+from tilewright.plan.params import Params
 from tilewright.registry.documents import read_document
 from tilewright.registry.manifest import TASK_NAMES, Manifest
 from tilewright.registry.registry import ROOT, Choice

@@ -21,7 +21,7 @@ from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.stores import merge_group
-from tilewright.plan import check_mergeable, linked
+from tilewright.plan.plan import check_mergeable, linked
 from tilewright.preprocess.reader import TileReader
 from tilewright.worker import run_job
 

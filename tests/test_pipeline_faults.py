@@ -24,7 +24,7 @@ from running import (
     write_discs,
 )
 
-from tilewright.plan import writable
+from tilewright.plan.plan import writable
 
 pytestmark = pytest.mark.nextflow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from running import Checkout, run_json, tasks, write_discs
 
-from tilewright.plan import make_plan
+from tilewright.plan.plan import make_plan
 
 FEW = 25  # tasks
 

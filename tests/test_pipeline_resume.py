@@ -153,7 +153,7 @@ MAKES_NONE = (
     "bin/run_onnx.py",
     "src/tilewright/report.py",
     "src/tilewright/merge/stores.py",
-    "src/tilewright/plan.py",
+    "src/tilewright/plan/plan.py",
     "envs/cellpose.yml",
 )
 

@@ -25,11 +25,11 @@ from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.export import Export, export, export_group, link_weights
-from tilewright.fit import plan_image
 from tilewright.images.image import open_image
-from tilewright.inputs import Row
-from tilewright.params import Params
-from tilewright.plan import Plan, make_plan, write_plan
+from tilewright.plan.fit import plan_image
+from tilewright.plan.inputs import Row
+from tilewright.plan.params import Params
+from tilewright.plan.plan import Plan, make_plan, write_plan
 from tilewright.preprocess.enhance import checked, opened
 from tilewright.preprocess.reader import TileReader
 from tilewright.preprocess.scan import copy_tiled

@@ -23,7 +23,7 @@ from tilewright.contract.jobs import Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.merge import picture
 from tilewright.merge.seam import Seam
-from tilewright.params import Params
+from tilewright.plan.params import Params
 from tilewright.registry.registry import ROOT
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"

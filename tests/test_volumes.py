@@ -28,12 +28,12 @@ from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
 from tilewright.errors import USAGE, TilewrightError
-from tilewright.fit import plan_image
-from tilewright.inputs import Row
 from tilewright.merge import picture
 from tilewright.merge.seam import Seam
-from tilewright.params import Params
-from tilewright.plan import check_mergeable, linked
+from tilewright.plan.fit import plan_image
+from tilewright.plan.inputs import Row
+from tilewright.plan.params import Params
+from tilewright.plan.plan import check_mergeable, linked
 from tilewright.preprocess.reader import TileReader
 from tilewright.preprocess.scan import copy_tiled
 from tilewright.tile_results.bank import Bank, tile_name

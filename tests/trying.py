@@ -18,7 +18,7 @@ from running import discs, level0, pieces
 
 from tilewright.environments import interpreters
 from tilewright.merge.stores import merge_group
-from tilewright.plan import make_plan
+from tilewright.plan.plan import make_plan
 from tilewright.registry.registry import Registry
 from tilewright.weights import weights
 from tilewright.worker import predict

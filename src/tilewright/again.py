@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tilewright.plan.plan import Plan, make_plan
+
 from .errors import USAGE, ProblemsError, TilewrightError
 from .launch import absolute
-from .plan import Plan, make_plan
 
 Facts = dict[str, Any]
 CHOSEN_ANEW = ("outdir", "env_root", "weights_dir")

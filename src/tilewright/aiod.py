@@ -18,13 +18,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tilewright.contract.spec import ModelSpec
+from tilewright.plan.inputs import Row, check_ids
+from tilewright.plan.params import Folder, Text
 from tilewright.preprocess.enhance import Method, checked
 from tilewright.registry.registry import ROOT
 
 from .aiod_sizes import axes_of, shrunk, tiled
 from .errors import USAGE, ProblemsError, TilewrightError
-from .inputs import Row, check_ids
-from .params import Folder, Text
 from .previews import FOLDER, MARK
 
 MANIFESTS = ROOT / "manifests" / "aiod"

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tilewright.plan.params import Params
 from tilewright.registry.registry import ROOT, Choice
 
 from . import __version__, contribute
@@ -26,7 +27,6 @@ from .envs import envs
 from .errors import BAD_DATA, INTERNAL, TilewrightError
 from .launch import EXIT_CODES, absolute, pipeline
 from .measured import suggestion
-from .params import Params
 
 DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 
@@ -117,7 +117,7 @@ def demo(outdir: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="plan.json on standard output.")
 def plan(as_json: bool, **given: Any) -> None:
     """Show tiles, jobs and bytes before anything runs."""
-    from .plan import make_plan
+    from tilewright.plan.plan import make_plan
 
     made = make_plan(absolute(given), Path.cwd())
     if as_json:
@@ -165,9 +165,8 @@ def _count(number: int, word: str) -> str:
 @click.option("--manifests", default=None, help="A folder with more manifests.")
 def models(manifests: str | None) -> None:
     """List models, and whether their weights are here."""
+    from tilewright.plan.plan import registry, with_places
     from tilewright.weights.weights import state
-
-    from .plan import registry, with_places
 
     params = Params(input=".", **absolute({"manifests": manifests}))
     folder = Path(str(with_places(params, Path.cwd()).weights_dir))
@@ -201,9 +200,8 @@ def _about(choice: Choice) -> str:
 @click.option("--weights_dir", default=None, help="Folder of downloaded weights.")
 def fetch(names: tuple[str, ...], **given: Any) -> None:
     """Bring the weights of models here ahead of a run. Those of every version and task."""
+    from tilewright.plan.plan import registry, with_places
     from tilewright.weights.weights import fetch_all
-
-    from .plan import registry, with_places
 
     params = with_places(Params(input=".", **absolute(given)), Path.cwd())
     fetch_all(registry(params, Path.cwd()), names, Path(str(params.weights_dir)), click.echo)

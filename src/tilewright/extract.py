@@ -15,13 +15,13 @@ from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.images.image import image_id, open_image
 from tilewright.images.mask import Mask
+from tilewright.plan.fit import plan_image
+from tilewright.plan.inputs import Row
+from tilewright.plan.params import Params
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.banker import Work
 
 from .errors import INTERNAL, TilewrightError
-from .fit import plan_image
-from .inputs import Row
-from .params import Params
 from .worker import work_of
 
 Array = np.ndarray[Any, Any]

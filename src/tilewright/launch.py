@@ -16,11 +16,11 @@ from typing import Any
 
 import click
 
+from tilewright.plan.params import check_site
 from tilewright.registry.registry import ROOT
 
 from . import orphans
 from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
-from .params import check_site
 from .progress import Watch, explain, failures, run_nextflow, summary
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"

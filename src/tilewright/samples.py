@@ -15,12 +15,11 @@ import tifffile
 from tilewright.contract.grid import Box
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
+from tilewright.plan.fit import plan_image
+from tilewright.plan.inputs import Row
+from tilewright.plan.params import Params
 from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import ROOT
-
-from .fit import plan_image
-from .inputs import Row
-from .params import Params
 
 Array = np.ndarray[Any, Any]
 TISSUE = ROOT / "examples" / "nuclei" / "tissue.tif"

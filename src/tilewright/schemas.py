@@ -12,9 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tilewright.contract.spec import SPATIAL_AXES, ModelSpec, Resolution, TileSpec
+from tilewright.plan.params import Params
 from tilewright.registry.manifest import TASK_NAMES, Manifest
-
-from .params import Params
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]

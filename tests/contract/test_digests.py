@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tilewright.plan import MERGE_CODE, SCAN_CODE
+from tilewright.plan.plan import MERGE_CODE, SCAN_CODE
 from tilewright.registry.registry import ROOT, TILE_CODE
 
 OURS = ROOT / "src" / "tilewright"

@@ -22,7 +22,7 @@ from running import (
 from tilewright.contract.jobs import Job
 from tilewright.contract.spec import ModelSpec
 from tilewright.images.image import Image, open_image
-from tilewright.plan import Plan, make_plan, write_plan
+from tilewright.plan.plan import Plan, make_plan, write_plan
 from tilewright.preprocess.reader import TileReader
 from tilewright.preprocess.scan import copy_tiled, scan
 
@@ -42,7 +42,7 @@ def picture() -> Array:
 @pytest.fixture
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """A plan of the picture in each layout, for a machine on which it is big."""
-    monkeypatch.setattr("tilewright.cuts.SCAN_PIXELS", 1000)
+    monkeypatch.setattr("tilewright.plan.cut.SCAN_PIXELS", 1000)
     monkeypatch.setattr("tilewright.images.formats.CACHE_BYTES", 0)
     (tmp_path / "in").mkdir()
     for name, layout in LAYOUTS.items():

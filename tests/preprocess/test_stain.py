@@ -15,13 +15,13 @@ from skimage.data import immunohistochemistry
 from stains import MACENKO, TARGETS, torchstains
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
-from tilewright import cuts
 from tilewright.contract.jobs import ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
-from tilewright.fit import plan_image
-from tilewright.inputs import Row
-from tilewright.params import Params
+from tilewright.plan import cut
+from tilewright.plan.fit import plan_image
+from tilewright.plan.inputs import Row
+from tilewright.plan.params import Params
 from tilewright.preprocess import stain
 from tilewright.preprocess.reader import TileReader, statistics
 from tilewright.worker import Notes, tiles_of
@@ -108,11 +108,11 @@ def test_statistics_found_ahead_give_the_same_and_hold_the_fit(tmp_path: Path) -
 def test_a_big_images_fit_is_found_once_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], ahead: bool
 ) -> None:
-    monkeypatch.setattr(cuts, "SCAN_PIXELS", 1000)
+    monkeypatch.setattr(cut, "SCAN_PIXELS", 1000)
     path = Path(saved(tmp_path, TISSUE).path)
     spec = dataclasses.replace(model("macenko", size=60), **fields)
     planned = plan_image(Row(path, "a"), Params(input="."), spec)
-    assert cuts.needs_scan(planned, spec) is ahead
+    assert cut.needs_scan(planned, spec) is ahead
 
 
 def test_a_bigger_image_is_fitted_to_an_even_share_of_its_pixels(

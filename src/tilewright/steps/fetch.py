@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tilewright.environments.inplace import say
-from tilewright.plan import load_choice
+from tilewright.plan.plan import load_choice
 from tilewright.weights.weights import fetch
 
 from . import run

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from tilewright.plan import check_places, make_plan, write_plan
+from tilewright.plan.plan import check_places, make_plan, write_plan
 
 from . import run
 

@@ -17,12 +17,12 @@ from typing import Any
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.contract.jobs import ImageRef, canonical, digest
 from tilewright.contract.spec import ModelSpec
+from tilewright.environments import interpreters
 from tilewright.environments.inplace import home
+from tilewright.errors import TilewrightError
 from tilewright.images.image import fingerprint
 from tilewright.registry.registry import code_digests
 
-from .environments import interpreters
-from .errors import TilewrightError
 from .fit import Planned, plan_image
 from .inputs import Row
 from .params import Params
@@ -47,7 +47,8 @@ class Headers:
 
     def __init__(self, params: Params, spec: ModelSpec) -> None:
         self._params, self._spec = params, spec
-        ours = sorted(p.name for p in Path(__file__).parent.glob("*.py"))
+        rooms = Path(__file__).parents[1]
+        ours = sorted(p.relative_to(rooms).as_posix() for p in rooms.rglob("*.py"))
         code = [code_digests(tuple(ours)), interpreters.digest("base")]
         self._file = folder() / f"{digest([spec.to_dict(), params.region, code])}.json"
         self._old: dict[str, Any] = _load(self._file)

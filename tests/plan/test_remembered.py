@@ -7,9 +7,9 @@ import pytest
 import tifffile
 from planning import grey, planned
 
-from tilewright import fit, remembered
 from tilewright.errors import ProblemsError
-from tilewright.plan import Plan
+from tilewright.plan import fit, header_cache
+from tilewright.plan.plan import Plan
 
 
 @pytest.fixture(autouse=True)
@@ -84,13 +84,13 @@ def test_what_is_remembered_is_never_trusted_blindly(
     tmp_path: Path, text: str, opened: list[str]
 ) -> None:
     first = said(planned(tmp_path))
-    (file,) = remembered.folder().iterdir()
-    key = next(iter(remembered._load(file)))
+    (file,) = header_cache.folder().iterdir()
+    key = next(iter(header_cache._load(file)))
     file.write_text(text.replace("%s", key))
     opened.clear()
     assert said(planned(tmp_path)) == first
     assert opened == ["a.tif", "b.tif"]
-    assert len(remembered._load(file)) == 2, "it is mended"
+    assert len(header_cache._load(file)) == 2, "it is mended"
 
 
 def test_a_bad_image_is_bad_each_time(tmp_path: Path, images: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_cache_that_can_not_be_written_is_no_problem(
 def test_questions_of_long_ago_are_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remembered, "QUESTIONS", 2)
+    monkeypatch.setattr(header_cache, "QUESTIONS", 2)
     for size in (256, 320, 384):
         planned(tmp_path, tile_size=size)
-    assert len(list(remembered.folder().iterdir())) == 2
+    assert len(list(header_cache.folder().iterdir())) == 2

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tilewright.needs import contradictions, needs
-from tilewright.params import Params, check_params
+from tilewright.plan.params import Params, check_params
+from tilewright.plan.resources import contradictions, needs
 from tilewright.registry.registry import Registry
 
 SPEC = Registry.load().choose("nuclei").spec()

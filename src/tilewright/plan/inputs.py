@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.image import find_images, image_id
 
-from .errors import USAGE, ProblemsError, TilewrightError
 from .params import Micrometres, Params
 
 COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask")

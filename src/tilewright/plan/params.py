@@ -14,7 +14,7 @@ from pydantic import (
     ValidationError,
 )
 
-from .errors import USAGE, ProblemsError, TilewrightError
+from tilewright.errors import USAGE, ProblemsError, TilewrightError
 
 
 def _text(value: Any) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import USAGE, TilewrightError
 
-from .errors import USAGE, TilewrightError
 from .params import Params
 
 MEMORY_GB = 4  # of a task whose model asks for nothing

@@ -14,12 +14,12 @@ from planning import grey, planned
 
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.contract.jobs import ImageRef, Job
-from tilewright.cuts import packs
 from tilewright.errors import ProblemsError, TilewrightError
-from tilewright.fit import Planned
-from tilewright.inputs import Row, check_ids
-from tilewright.params import Params, check_params
-from tilewright.plan import check_places, write_plan
+from tilewright.plan.cut import packs
+from tilewright.plan.fit import Planned
+from tilewright.plan.inputs import Row, check_ids
+from tilewright.plan.params import Params, check_params
+from tilewright.plan.plan import check_places, write_plan
 from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import ROOT, Registry
 
@@ -51,7 +51,7 @@ def test_small_images_share_one_job(tmp_path: Path) -> None:
 def test_a_big_image_is_cut_into_jobs_that_hold_every_tile_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tilewright.cuts.JOB_PIXELS", 3 * 256 * 256)
+    monkeypatch.setattr("tilewright.plan.cut.JOB_PIXELS", 3 * 256 * 256)
     grey(tmp_path / "in" / "a.tif", (300, 300))
     plan = planned(tmp_path, tile_size=256)
     tiles = [n for job in plan.jobs for _, a, b in job.parts for n in range(a, b)]

@@ -14,25 +14,25 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tilewright.aiod import Plugin, recognised
+from tilewright.aiod_files import begin, exports
 from tilewright.contract.jobs import Group, Job, Recipe, digest, save
 from tilewright.contract.spec import POLICIES, ModelSpec
+from tilewright.environments import gpus, interpreters
+from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.documents import read_document
 from tilewright.registry.registry import Choice, Registry, code_digests
 from tilewright.tile_results.check import check_output
+from tilewright.weights import weights
 from tilewright.weights.cache import default_folder
 from tilewright.weights.config_files import config_values
 
-from .aiod import Plugin, recognised
-from .aiod_files import begin, exports
-from .cuts import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
-from .environments import gpus, interpreters
-from .errors import USAGE, ProblemsError, TilewrightError
+from .cut import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
 from .fit import Planned
+from .header_cache import Headers
 from .inputs import Row, rows
-from .needs import contradictions, needs
 from .params import Params, check_params
-from .remembered import Headers
-from .weights import weights
+from .resources import contradictions, needs
 
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""

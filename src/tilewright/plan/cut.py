@@ -11,9 +11,9 @@ from itertools import pairwise
 
 from tilewright.contract.jobs import Job, digest
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import USAGE, TilewrightError
 from tilewright.preprocess.reader import needs_statistics
 
-from .errors import USAGE, TilewrightError
 from .fit import Planned
 from .params import Params
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.images.image import Image, fingerprint
 from tilewright.images.mask import Mask, stamped
 from tilewright.preprocess.enhance import opened
 from tilewright.preprocess.reader import TileReader
 
-from .errors import BAD_DATA, USAGE, TilewrightError
 from .inputs import Row
 from .params import Params
 

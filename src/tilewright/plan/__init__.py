@@ -1,0 +1,1 @@
+"""What a run will do: every parameter and image header checked, then cut into jobs."""
