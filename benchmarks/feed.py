@@ -34,12 +34,12 @@ from skimage.data import immunohistochemistry
 
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
-from tilewright.pipe import ModelProcess
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
-from tilewright.timing import Timing
-from tilewright.worker import run_job
+from tilewright.predict.model_process import ModelProcess
+from tilewright.predict.timing import Timing
+from tilewright.predict.worker import run_job
 
 TILE, BATCH, RATE = 224, 64, 500
 SPEC = ModelSpec(

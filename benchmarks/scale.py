@@ -36,12 +36,12 @@ from seams.job import Job as Tiles
 from tilewright.contract.grid import Grid, Tile, grid
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
+from tilewright.predict.worker import Notes, header
 from tilewright.stores.ome_zarr import StoreWriter
 from tilewright.stores.pyramid import Handle
 from tilewright.tile_results.bank import Bank, BankWriter, slab_name, tile_name
 from tilewright.tile_results.objects import prepare
 from tilewright.tile_results.slabs import Slabs
-from tilewright.worker import Notes, header
 
 TASK = "cells"
 JOB_TILES = 64

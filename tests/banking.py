@@ -13,10 +13,10 @@ from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.stores import merge_group
+from tilewright.predict.worker import Notes, header
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import BankWriter
 from tilewright.tile_results.banker import Banker, Work
-from tilewright.worker import Notes, header
 
 Array = np.ndarray[Any, Any]
 Seen = Callable[[str, int, Grid, Tile], Array]

@@ -28,11 +28,11 @@ from tilewright.plan.cut import jobs_of
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
+from tilewright.predict.worker import run_job
 from tilewright.registry.fields import model_spec
 from tilewright.registry.registry import Registry
 from tilewright.tile_results.bank import Bank
 from tilewright.validate import check_files
-from tilewright.worker import run_job
 
 TESTS = Path(__file__).parent
 PICTURE = np.ascontiguousarray(immunohistochemistry()[100:164, 200:296].transpose(2, 0, 1))

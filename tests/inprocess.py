@@ -15,9 +15,9 @@ from pictures import reference
 
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec
+from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.check import check_results
-from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
 HERE = Path(__file__).parent

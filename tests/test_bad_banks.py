@@ -37,8 +37,8 @@ from tilewright import steps
 from tilewright.contract.jobs import ImageRef, save
 from tilewright.errors import TilewrightError
 from tilewright.merge.stores import merge_group
+from tilewright.predict.worker import run_job
 from tilewright.tile_results.bank import HEADER
-from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
 

@@ -18,7 +18,7 @@ import yaml
 from tilewright.contract.grid import grid
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
-from tilewright.pipe import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.registry.registry import Choice, Registry
 
 Array = np.ndarray[Any, Any]

@@ -24,9 +24,9 @@ from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.stores import merge_group
+from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import Bank, rows_name
-from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
 PATCH = 4

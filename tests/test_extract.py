@@ -16,12 +16,13 @@ from pictures import Array, numbered, speckles, write_ome_zarr
 from toy import HERE, start
 
 import tilewright
-from tilewright import ModelSpec, TileSpec, worker
+from tilewright import ModelSpec, TileSpec
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError
 from tilewright.extract import Tiles
-from tilewright.worker import run_job
+from tilewright.predict import worker
+from tilewright.predict.worker import run_job
 
 COARSE = ModelSpec(
     "m", "1",

@@ -31,8 +31,8 @@ from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.banked import Banked
 from tilewright.merge.stores import check_banks, merge_group
+from tilewright.predict.worker import Notes, header
 from tilewright.tile_results.bank import Bank, BankWriter, tile_name
-from tilewright.worker import Notes, header
 
 Array = np.ndarray[Any, Any]
 

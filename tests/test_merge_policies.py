@@ -22,8 +22,8 @@ from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.stores import merge_group
 from tilewright.plan.plan import check_mergeable, linked
+from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
-from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
 TILES = TileSpec({"y": 48, "x": 40}, band={"y": 6, "x": 4}, context={"y": 3, "x": 2}, pad="edge")

@@ -12,7 +12,7 @@ import zarr
 from running import are_the_same_objects, discs, labels, pieces
 from toy import GROUP, image, job, merged, recipe, start, thirds
 
-from tilewright.worker import run_job
+from tilewright.predict.worker import run_job
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.network import Network, inspect
 from tilewright.new_model import Files, files_of
-from tilewright.pipe import ModelProcess
+from tilewright.predict.model_process import ModelProcess
 from tilewright.registry.manifest import Manifest
 from tilewright.registry.registry import ROOT, Choice
 from tilewright.schemas import manifest_schema

@@ -146,7 +146,7 @@ def test_code_that_makes_numbers_has_all_predicted_again(history: History) -> No
 MAKES_NUMBERS = (
     "bin/run_toy.py",
     "src/tilewright/images/image.py",
-    "src/tilewright/worker.py",
+    "src/tilewright/predict/worker.py",
     "envs/base.yml",
 )
 MAKES_NONE = (

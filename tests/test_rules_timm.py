@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tilewright.environments import interpreters
-from tilewright.pipe import child_env
+from tilewright.predict.model_process import child_env
 from tilewright.validate import Checked, check_files
 
 MAKE = """

@@ -26,7 +26,7 @@ from scipy import ndimage
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
-from tilewright.pipe import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Choice, Registry
 

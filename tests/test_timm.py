@@ -21,9 +21,9 @@ from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.environments import interpreters
 from tilewright.extract import tiles
 from tilewright.merge.stores import merge_group
-from tilewright.pipe import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.worker import run_job
 from tilewright.registry.registry import Registry
-from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
 ROOT = Path(__file__).resolve().parents[1]

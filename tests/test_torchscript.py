@@ -15,7 +15,7 @@ import yaml
 
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
-from tilewright.pipe import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.runtime.postprocess import to_labels
 
 Array = np.ndarray[Any, Any]

@@ -34,10 +34,10 @@ from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
 from tilewright.plan.plan import check_mergeable, linked
+from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.preprocess.scan import copy_tiled
 from tilewright.tile_results.bank import Bank, tile_name
-from tilewright.worker import run_job
 
 Array = np.ndarray[Any, Any]
 TILES = TileSpec(

@@ -15,10 +15,10 @@ from running import discs
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.stores import merge_group
-from tilewright.pipe import ModelProcess
+from tilewright.predict.model_process import ModelProcess
+from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Registry
-from tilewright.worker import run_job
 
 HERE = Path(__file__).parent
 SPEC = Registry.load(HERE / "models").choose("toy").spec()

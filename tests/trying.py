@@ -19,9 +19,9 @@ from running import discs, level0, pieces
 from tilewright.environments import interpreters
 from tilewright.merge.stores import merge_group
 from tilewright.plan.plan import make_plan
+from tilewright.predict.worker import predict
 from tilewright.registry.registry import Registry
 from tilewright.weights import weights
-from tilewright.worker import predict
 
 Array = np.ndarray[Any, Any]
 

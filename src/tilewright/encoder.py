@@ -10,9 +10,10 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
+from tilewright.predict.model_process import child_env
+
 from .environments import interpreters
 from .errors import UNAVAILABLE, USAGE, TilewrightError
-from .pipe import child_env
 
 ASK = """
 import json, sys, timm, torch

@@ -13,6 +13,7 @@ import zarr
 
 from tilewright.contract.jobs import Group, Job, Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 
 from . import samples
@@ -20,7 +21,6 @@ from .alike import same_objects
 from .errors import TilewrightError
 from .merge.stores import merge_group
 from .probe import Probe
-from .worker import run_job
 
 Array = np.ndarray[Any, Any]
 MAPPED = ("run_onnx.py", "run_torchscript.py")  # scripts that give maps, whatever becomes of them

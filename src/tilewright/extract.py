@@ -18,11 +18,11 @@ from tilewright.images.mask import Mask
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
+from tilewright.predict.worker import work_of
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.banker import Work
 
 from .errors import INTERNAL, TilewrightError
-from .worker import work_of
 
 Array = np.ndarray[Any, Any]
 

@@ -20,6 +20,8 @@ from typing import Any
 
 import yaml
 
+from tilewright.predict.model_process import child_env
+from tilewright.predict.worker import device
 from tilewright.registry.locations import NotTaken, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import ROOT, local_path
@@ -32,12 +34,10 @@ from . import exactness, samples
 from . import golden as goldens
 from .environments import interpreters
 from .errors import ProblemsError, TilewrightError
-from .pipe import child_env
 from .probe import Probe
 from .rules.runtime import Run
 from .rules.subject import ERROR, WARNING, Case, Fault, Subject
 from .rules.table import DRY_RUN, GOLDEN, LOAD, Named
-from .worker import device
 
 PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")
 IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probed')"

@@ -10,7 +10,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from .timing import NAME
+from tilewright.predict.timing import NAME
+
 from .trace import DONE, Task
 
 Facts = dict[str, Any]

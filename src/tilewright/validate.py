@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tilewright.predict.worker import device
 from tilewright.registry.diagnostics import faults
 from tilewright.registry.documents import Document, FaultError, read_document
 from tilewright.registry.manifest import Manifest
@@ -31,7 +32,6 @@ from .rules import schema
 from .rules.identity import contract
 from .rules.subject import ERROR, Case, Fault, Finding, Subject
 from .rules.table import DRY_RUN, GOLDEN, LOAD, STATIC
-from .worker import device
 
 LEVELS = {
     0: "schema",

@@ -56,7 +56,7 @@ def reached(*names: str) -> set[str]:
 @pytest.mark.parametrize(
     ("start", "listed"),
     [
-        pytest.param("worker.py", TILE_CODE, id="PREDICT"),
+        pytest.param("predict/worker.py", TILE_CODE, id="PREDICT"),
         pytest.param("merge/stores.py", TILE_CODE + MERGE_CODE, id="MERGE"),
         pytest.param("preprocess/scan.py", SCAN_CODE, id="SCAN"),
     ],

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tilewright import worker
 from tilewright.environments import gpus
 from tilewright.environments.gpus import own_gpu, visible
+from tilewright.predict import worker
 from tilewright.registry.registry import ROOT
 
 HOLD = """

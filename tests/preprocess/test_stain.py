@@ -22,9 +22,9 @@ from tilewright.plan import cut
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
+from tilewright.predict.worker import Notes, tiles_of
 from tilewright.preprocess import stain
 from tilewright.preprocess.reader import TileReader, statistics
-from tilewright.worker import Notes, tiles_of
 
 TISSUE = immunohistochemistry()[::2, ::2]
 OTHER = immunohistochemistry()[1:400:2, 100:400]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tilewright.pipe import ModelProcess
+from tilewright.predict.model_process import ModelProcess
 
 params = {"predict": sys.argv[1]}
 script = Path(__file__).with_name("run_trouble.py")

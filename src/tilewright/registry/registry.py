@@ -49,10 +49,10 @@ TILE_CODE = (
     "runtime/serve.py",
     "runtime/tensors.py",
     "runtime/postprocess.py",
-    "pipe.py",
+    "predict/model_process.py",
     "tile_results/check.py",
-    "timing.py",
-    "worker.py",
+    "predict/timing.py",
+    "predict/worker.py",
 )
 """The modules that read, prepare and run a tile: a change of one changes the recipe."""
 

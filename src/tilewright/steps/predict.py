@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tilewright.contract.jobs import Job, Recipe
-from tilewright.worker import predict
+from tilewright.predict.worker import predict
 
 from . import run
 

@@ -25,10 +25,9 @@ from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 
+from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.runtime.serve import END_SECONDS, FD_IN, FD_OUT, encode, receive
 from tilewright.tile_results.check import check_results, described
-
-from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
 
 Array = np.ndarray[Any, Any]
 Answer = tuple[dict[str, Any], Array]
@@ -39,7 +38,7 @@ PIPE_BYTES = 1 << 20  # what Linux lets anybody ask for
 TICK_SECONDS = 0.2  # how often a silent model is looked at
 CLOSE_SECONDS = END_SECONDS + 2  # for the model to end by itself
 TAIL_CHARACTERS = 4000  # of what the model printed, about 20 lines
-SOURCE = Path(__file__).resolve().parents[1]
+SOURCE = Path(__file__).resolve().parents[2]
 NOT_FOR_MODELS = ("VIRTUAL_ENV", "PYTHONHOME", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 

@@ -21,18 +21,18 @@ import numpy as np
 
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.environments import interpreters
 from tilewright.environments.gpus import own_gpu
+from tilewright.errors import TilewrightError
 from tilewright.images.mask import Mask
 from tilewright.preprocess.reader import TileReader
+from tilewright.previews import Previews
 from tilewright.registry.registry import ROOT
 from tilewright.tile_results.bank import BankWriter
 from tilewright.tile_results.banker import Banker, Work
 from tilewright.weights.cache import path_of
 
-from .environments import interpreters
-from .errors import TilewrightError
-from .pipe import ModelProcess, child_env
-from .previews import Previews
+from .model_process import ModelProcess, child_env
 from .timing import Timing
 
 Array = np.ndarray[Any, Any]

@@ -19,10 +19,10 @@ from toy import SPEC, image, job, recipe, start
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
+from tilewright.predict.timing import Timing
+from tilewright.predict.worker import QUEUE, batched, read_ahead, run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import Bank, tile_name
-from tilewright.timing import Timing
-from tilewright.worker import QUEUE, batched, read_ahead, run_job
 
 
 def predicted(tmp_path: Path, name: str = "a.bank", *images: ImageRef, **params: Any) -> Path:

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from tilewright.errors import TilewrightError
-from tilewright.pipe import CLOSE_SECONDS, ModelProcess, child_env
+from tilewright.predict.model_process import CLOSE_SECONDS, ModelProcess, child_env
 from tilewright.runtime import serve
 from tilewright.runtime.serve import pool
 from tilewright.tile_results.check import check_results
 
-SCRIPTS = Path(__file__).with_name("scripts")
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 LABELS = {"output_kind": "labels"}
 MAP = {"output_kind": "map"}
 EMBEDDING = {"output_kind": "embedding"}

@@ -1,0 +1,1 @@
+"""The loop around a model that runs in its own interpreter."""
