@@ -12,7 +12,7 @@ import numpy as np
 from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec
-from tilewright.merge.stores import merge_group
+from tilewright.merge.write.stores import merge_group
 from tilewright.predict.worker import Notes, header
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import BankWriter

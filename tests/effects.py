@@ -23,7 +23,7 @@ from tilewright.cli import main
 from tilewright.contract.jobs import Group
 from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError
-from tilewright.merge.stores import check_banks
+from tilewright.merge.write.stores import check_banks
 from tilewright.plan.cut import jobs_of
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row

@@ -20,7 +20,8 @@ from pictures import reference
 from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.images import formats
-from tilewright.merge import desk, held, picture
+from tilewright.merge.measure import picture
+from tilewright.merge.write import desk, held
 from tilewright.stores import pyramid
 
 Array = np.ndarray[Any, Any]

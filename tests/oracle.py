@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from tilewright.contract.grid import Box, Grid, Tile, TileAxis
-from tilewright.merge.labels import link
+from tilewright.merge.match.labels import link
 from tilewright.tile_results.objects import prepare
 
 

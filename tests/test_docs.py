@@ -22,7 +22,7 @@ from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
 from tilewright.envs import users_of
 from tilewright.extract import ImageTile
-from tilewright.merge.tables import COLUMNS as TABLE_COLUMNS
+from tilewright.merge.measure.tables import COLUMNS as TABLE_COLUMNS
 from tilewright.plan.inputs import COLUMNS
 from tilewright.plan.params import Params
 from tilewright.registry.manifest import (

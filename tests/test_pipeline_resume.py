@@ -152,7 +152,7 @@ MAKES_NUMBERS = (
 MAKES_NONE = (
     "bin/run_onnx.py",
     "src/tilewright/report.py",
-    "src/tilewright/merge/stores.py",
+    "src/tilewright/merge/write/stores.py",
     "src/tilewright/plan/plan.py",
     "envs/cellpose.yml",
 )

@@ -21,8 +21,8 @@ from tilewright import report, trace
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
-from tilewright.merge import picture
-from tilewright.merge.seam import Seam
+from tilewright.merge.measure import picture
+from tilewright.merge.measure.seam import Seam
 from tilewright.plan.params import Params
 from tilewright.registry.registry import ROOT
 

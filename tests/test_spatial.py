@@ -15,7 +15,7 @@ import pytest
 
 from tilewright import spatial
 from tilewright.errors import TilewrightError
-from tilewright.merge.tables import Measure
+from tilewright.merge.measure.tables import Measure
 from tilewright.stores.anndata import Vectors
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 

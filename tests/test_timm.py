@@ -20,7 +20,7 @@ from tilewright import ModelSpec, TileSpec
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.environments import interpreters
 from tilewright.extract import tiles
-from tilewright.merge.stores import merge_group
+from tilewright.merge.write.stores import merge_group
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.predict.worker import run_job
 from tilewright.registry.registry import Registry

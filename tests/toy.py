@@ -14,7 +14,7 @@ from running import discs
 
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec
-from tilewright.merge.stores import merge_group
+from tilewright.merge.write.stores import merge_group
 from tilewright.predict.model_process import ModelProcess
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader

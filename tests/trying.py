@@ -17,7 +17,7 @@ import tifffile
 from running import discs, level0, pieces
 
 from tilewright.environments import interpreters
-from tilewright.merge.stores import merge_group
+from tilewright.merge.write.stores import merge_group
 from tilewright.plan.plan import make_plan
 from tilewright.predict.worker import predict
 from tilewright.registry.registry import Registry

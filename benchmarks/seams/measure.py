@@ -14,7 +14,7 @@ from seams.job import Array, Job
 from seams.rules import RULES, Outcome, run
 from seams.scenes import SCENES, Scene
 from tilewright.contract.grid import Grid
-from tilewright.merge.seam import SeamMeter
+from tilewright.merge.measure.seam import SeamMeter
 
 from oracle import score, whole  # isort: skip - `scenes` puts tests/ on the path
 

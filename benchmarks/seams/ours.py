@@ -6,7 +6,7 @@ import numpy as np
 
 from seams.job import Array, Job
 from tilewright.contract.grid import Grid, Tile, TileAxis
-from tilewright.merge.labels import link
+from tilewright.merge.match.labels import link
 from tilewright.tile_results.objects import prepare
 
 

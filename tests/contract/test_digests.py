@@ -57,7 +57,7 @@ def reached(*names: str) -> set[str]:
     ("start", "listed"),
     [
         pytest.param("predict/worker.py", TILE_CODE, id="PREDICT"),
-        pytest.param("merge/stores.py", TILE_CODE + MERGE_CODE, id="MERGE"),
+        pytest.param("merge/write/stores.py", TILE_CODE + MERGE_CODE, id="MERGE"),
         pytest.param("preprocess/scan.py", SCAN_CODE, id="SCAN"),
     ],
 )

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import regionprops
 
-from tilewright.merge.tables import Measure, Part
+from tilewright.merge.measure.tables import Measure, Part
 from tilewright.stores.anndata import Table
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 

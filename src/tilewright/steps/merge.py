@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tilewright.contract.jobs import Group, Recipe
-from tilewright.merge.stores import merge_group
+from tilewright.merge.write.stores import merge_group
 
 from . import run
 

@@ -28,8 +28,8 @@ from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
 from tilewright.errors import USAGE, TilewrightError
-from tilewright.merge import picture
-from tilewright.merge.seam import Seam
+from tilewright.merge.measure import picture
+from tilewright.merge.measure.seam import Seam
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params

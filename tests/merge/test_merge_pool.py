@@ -28,15 +28,15 @@ from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
-from tilewright.merge.banked import Banked
-from tilewright.merge.desk import Desk, Source
-from tilewright.merge.held import Held
-from tilewright.merge.merged import Merged
-from tilewright.merge.picture import OUTLINE
-from tilewright.merge.pool import Crew, cpus
+from tilewright.merge.measure.picture import OUTLINE
+from tilewright.merge.write.banked import Banked
+from tilewright.merge.write.desk import Desk, Source
+from tilewright.merge.write.held import Held
+from tilewright.merge.write.merged import Merged
+from tilewright.merge.write.pool import Crew, cpus
 
 Array = np.ndarray[Any, Any]
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 ENV = {**os.environ, "PYTHONPATH": str(HERE.parent / "src")}
 TILES = TileSpec(
     {"y": 96, "x": 96}, band={"y": 12, "x": 12}, context={"y": 4, "x": 4}, variable_input=True

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from tilewright.contract.grid import Box, Grid, TileAxis
-from tilewright.merge.components import link_components
+from tilewright.merge.match.components import link_components
 from tilewright.tile_results.objects import crop
 
 Array = np.ndarray[Any, Any]

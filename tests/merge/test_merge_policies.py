@@ -20,7 +20,7 @@ from toy import start_with
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.merge.stores import merge_group
+from tilewright.merge.write.stores import merge_group
 from tilewright.plan.plan import check_mergeable, linked
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader

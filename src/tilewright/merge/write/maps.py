@@ -17,11 +17,11 @@ import numpy as np
 
 from tilewright.contract.grid import Box, Tile, cells, shared
 from tilewright.contract.spec import ModelSpec
+from tilewright.merge.match.blend import axis_weights
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.objects import crop
 
 from .banked import Banked, stacked
-from .blend import axis_weights
 from .held import Held
 
 Array = np.ndarray[Any, Any]

@@ -35,9 +35,9 @@ from test_merge_components import tiled
 from test_merge_components import whole as components_of
 
 from tilewright.contract.grid import Grid, TileAxis
-from tilewright.merge.blend import axis_weights
-from tilewright.merge.labels import OWNER, Resolved, link
-from tilewright.merge.seam import SeamMeter
+from tilewright.merge.match.blend import axis_weights
+from tilewright.merge.match.labels import OWNER, Resolved, link
+from tilewright.merge.measure.seam import SeamMeter
 from tilewright.stores.ome_zarr import StoreWriter, label_dtype
 
 Array = np.ndarray[Any, Any]

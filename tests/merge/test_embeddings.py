@@ -23,7 +23,7 @@ from toy import start_with
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.merge.stores import merge_group
+from tilewright.merge.write.stores import merge_group
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import Bank, rows_name

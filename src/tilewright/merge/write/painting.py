@@ -14,11 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from tilewright.contract.grid import Box, Grid
+from tilewright.merge.match.components import Components
+from tilewright.merge.match.labels import ReadLabels, Resolved
 from tilewright.stores.ome_zarr import label_dtype
 from tilewright.tile_results.objects import crop, paint_cores
-
-from .components import Components
-from .labels import ReadLabels, Resolved
 
 Array = np.ndarray[Any, Any]
 

@@ -13,7 +13,7 @@ from running import are_the_same_objects
 from skimage.measure import label
 
 from tilewright.contract.grid import Box
-from tilewright.merge.slices import batches, link_slices
+from tilewright.merge.match.slices import batches, link_slices
 
 Array = np.ndarray[Any, Any]
 
@@ -84,8 +84,8 @@ def test_how_many_slices_are_counted_together_changes_nothing(
     counts = [int(s.max()) for s in stack]
     found = linked(stack)
     assert list(batches(counts)) == [slice(0, 16)]
-    monkeypatch.setattr("tilewright.merge.slices.DEEP", deep)
-    monkeypatch.setattr("tilewright.merge.slices.OBJECTS", objects)
+    monkeypatch.setattr("tilewright.merge.match.slices.DEEP", deep)
+    monkeypatch.setattr("tilewright.merge.match.slices.OBJECTS", objects)
     pairs = [pair for batch in batches(counts) for pair in pairwise(range(16)[batch])]
     assert pairs == list(pairwise(range(16)))
     assert np.array_equal(linked(stack), found)

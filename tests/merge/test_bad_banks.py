@@ -36,7 +36,7 @@ from toy import (
 from tilewright import steps
 from tilewright.contract.jobs import ImageRef, save
 from tilewright.errors import TilewrightError
-from tilewright.merge.stores import merge_group
+from tilewright.merge.write.stores import merge_group
 from tilewright.predict.worker import run_job
 from tilewright.tile_results.bank import HEADER
 
@@ -191,7 +191,7 @@ PROCESSES = pytest.mark.parametrize("processes", [1, 2])
 def crew(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
     """However small, an image is merged by so many processes."""
     monkeypatch.setenv("TILEWRIGHT_CPUS", str(processes))
-    monkeypatch.setattr("tilewright.merge.stores.PAYS_PIXELS", 1)
+    monkeypatch.setattr("tilewright.merge.write.stores.PAYS_PIXELS", 1)
 
 
 @PROCESSES

@@ -20,8 +20,8 @@ from oracle import (
 )
 
 from tilewright.contract.grid import Grid, TileAxis
-from tilewright.merge.groups import Edges, Match
-from tilewright.merge.labels import link, pairs, resolve
+from tilewright.merge.match.groups import Edges, Match
+from tilewright.merge.match.labels import link, pairs, resolve
 from tilewright.tile_results.objects import AREA, BOX, CORE
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

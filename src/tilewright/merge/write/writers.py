@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.jobs import Group, ImageRef, Recipe
+from tilewright.merge.measure.picture import Pictured, Plain
 from tilewright.preprocess.reader import TileReader
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
@@ -20,7 +21,6 @@ from .banked import Banked, is_deep, plane_box, stack_axes, stacked
 from .desk import Desk
 from .embeddings import write_embeddings
 from .merged import Merged
-from .picture import Pictured, Plain
 from .pool import Crew
 
 Array = np.ndarray[Any, Any]

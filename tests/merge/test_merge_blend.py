@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tilewright.merge.blend import axis_weights
+from tilewright.merge.match.blend import axis_weights
 
 
 def test_in_a_shared_band_one_fades_out_as_the_other_fades_in() -> None:

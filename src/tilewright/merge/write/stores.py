@@ -17,6 +17,7 @@ from typing import Any
 from tilewright import __version__
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
+from tilewright.merge.measure.picture import overview, seam_picture, seam_section, shown_seam
 from tilewright.preprocess.reader import TileReader
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, bank_name, open_banks
@@ -24,7 +25,6 @@ from tilewright.tile_results.bank import Bank, bank_name, open_banks
 from .banked import Banked
 from .desk import Desk, Source, another
 from .merged import Merged
-from .picture import overview, seam_picture, seam_section, shown_seam
 from .pool import Crew, cpus
 from .writers import WRITERS, Scene, Written, write_image, write_visited
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oracle import dense_cells, merged, one_tile, square_grid, tiles_of, whole
 
 from tilewright.contract.grid import Box, Grid, TileAxis
-from tilewright.merge.seam import MOST, SeamMeter, grown
+from tilewright.merge.measure.seam import MOST, SeamMeter, grown
 
 CELLS = dense_cells((600, 700), 10, 4)
 GRID = square_grid(CELLS.shape, core=96, band=24, context=4)

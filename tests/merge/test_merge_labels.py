@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from oracle import Banked, merged, square_grid, tiles_of, whole
 
 from tilewright.contract.grid import Grid, TileAxis, shared
-from tilewright.merge.groups import Edges, Match
-from tilewright.merge.labels import (
+from tilewright.merge.match.groups import Edges, Match
+from tilewright.merge.match.labels import (
     MATCHED,
     OWNER,
     PART,

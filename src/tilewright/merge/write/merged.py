@@ -16,21 +16,21 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.grid import Box, Grid
+from tilewright.merge.match.components import Components, Touch, join, row_touches
+from tilewright.merge.match.groups import Edges
+from tilewright.merge.match.labels import Pair, Resolved, resolve, row_pairs
+from tilewright.merge.match.slices import Counted as Stack
+from tilewright.merge.match.slices import batches, count_stack, join_slices
+from tilewright.merge.measure.seam import Counted, SeamMeter, grown
+from tilewright.merge.measure.tables import Measure, Part
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle
 from tilewright.tile_results.objects import BOX, crop, paint_cores, row, rows
 
 from .banked import is_deep, plane_box, stack_axes
-from .components import Components, Touch, join, row_touches
 from .desk import Desk, halves
-from .groups import Edges
-from .labels import Pair, Resolved, resolve, row_pairs
 from .painting import Painting, Stored, opened
 from .pool import Crew
-from .seam import Counted, SeamMeter, grown
-from .slices import Counted as Stack
-from .slices import batches, count_stack, join_slices
-from .tables import Measure, Part
 
 Array = np.ndarray[Any, Any]
 REGION = 1 << 24  # pixels of a slice that are compared with the next one's at once

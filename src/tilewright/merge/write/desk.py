@@ -16,12 +16,12 @@ from tilewright.contract.grid import Box
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.images import formats
+from tilewright.merge.match.components import pieces
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.slabs import Slabs
 
 from .banked import Banked
-from .components import pieces
 from .held import Held
 from .maps import MergedMap
 

@@ -29,8 +29,8 @@ from tilewright.contract.grid import Grid, Tile, TileAxis
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.merge.banked import Banked
-from tilewright.merge.stores import check_banks, merge_group
+from tilewright.merge.write.banked import Banked
+from tilewright.merge.write.stores import check_banks, merge_group
 from tilewright.predict.worker import Notes, header
 from tilewright.tile_results.bank import Bank, BankWriter, tile_name
 
@@ -97,7 +97,7 @@ def test_i6_no_order_number_of_jobs_or_processes_changes_a_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: str
 ) -> None:
     ref, spec, found = image_of(tmp_path, scene), spec_of(scene), []
-    monkeypatch.setattr("tilewright.merge.stores.PAYS_PIXELS", 1)
+    monkeypatch.setattr("tilewright.merge.write.stores.PAYS_PIXELS", 1)
     for jobs, processes in ((1, 1), (2, 2), (5, 3)):
         monkeypatch.setenv("TILEWRIGHT_CPUS", str(processes))
         banks = write_banks(tmp_path / str(jobs), [ref], spec, shaken(SCENES[scene][0]), jobs)

@@ -1,0 +1,1 @@
+"""Which tiles' objects are one."""

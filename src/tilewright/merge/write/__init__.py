@@ -1,0 +1,1 @@
+"""Tiles put together and written, block by block."""
