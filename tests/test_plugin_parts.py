@@ -17,14 +17,14 @@ import tifffile
 from running import ROOT, discs
 from test_aiod import aiod
 
-from tilewright import rle
 from tilewright.aiod import MANIFESTS, image_id, prep_hash, recognised
 from tilewright.aiod_sizes import tiled
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.export import Export, export, export_group, link_weights
+from tilewright.export import rle
+from tilewright.export.export import Export, export, export_group, link_weights
 from tilewright.images.image import open_image
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row

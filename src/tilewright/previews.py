@@ -22,7 +22,7 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.tile_results.banker import Work
 from tilewright.tile_results.objects import crop
 
-from . import rle
+from .export import rle
 
 Array = np.ndarray[Any, Any]
 FOLDER = ".tiles-"  # and the run's hash

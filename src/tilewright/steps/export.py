@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tilewright.contract.jobs import save
 from tilewright.errors import TilewrightError
-from tilewright.export import Export, export_group, link_weights
+from tilewright.export.export import Export, export_group, link_weights
 from tilewright.weights.cache import path_of
 
 from . import run

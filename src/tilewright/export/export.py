@@ -16,10 +16,10 @@ import numpy as np
 import tifffile
 import zarr
 
+from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.images.image import Image, open_image
 
 from . import rle
-from .errors import UNAVAILABLE, TilewrightError
 
 Array = np.ndarray[Any, Any]
 STRIP = 2048  # columns or rows read at once: a shard

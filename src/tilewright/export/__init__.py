@@ -1,0 +1,1 @@
+"""A store's labels in the formats of other programs."""
