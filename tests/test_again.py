@@ -13,7 +13,7 @@ from running import Checkout, discs
 from tilewright import cli
 from tilewright.again import read, repeated
 from tilewright.errors import ProblemsError, TilewrightError
-from tilewright.report import describe
+from tilewright.report.report import describe
 
 
 def ran(tmp_path: Path, **params: object) -> Path:

@@ -37,7 +37,7 @@ from tilewright.registry.manifest import (
     Version,
 )
 from tilewright.registry.registry import ROOT, Registry
-from tilewright.report import describe
+from tilewright.report.report import describe
 
 DOCS = ROOT / "docs"
 PAGES = [

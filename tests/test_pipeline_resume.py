@@ -68,7 +68,7 @@ def history(own: Checkout, images: Path, tmp_path_factory: pytest.TempPathFactor
         found[name] = tasks(outdir), digests(outdir)
 
     run("first")
-    edit(own, "src/tilewright/report.py")
+    edit(own, "src/tilewright/report/report.py")
     halve(store(outdir, "a-big"))
     run("report edited")
     run("merge option", "--match_iou", "0.3")
@@ -151,7 +151,7 @@ MAKES_NUMBERS = (
 )
 MAKES_NONE = (
     "bin/run_onnx.py",
-    "src/tilewright/report.py",
+    "src/tilewright/report/report.py",
     "src/tilewright/merge/write/stores.py",
     "src/tilewright/plan/plan.py",
     "envs/cellpose.yml",

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tilewright import trace
 from tilewright.errors import TilewrightError
 from tilewright.progress import STEPS, Watch, explain, failures, run_nextflow, step_now
 from tilewright.registry.registry import ROOT
-from tilewright.trace import Task, read_trace
+from tilewright.report import trace
+from tilewright.report.trace import Task, read_trace
 
 HEADER = "task_id\thash\tname\tstatus\texit\tattempt\trealtime\tworkdir\n"
 BEGAN = 1_700_000_000.0  # seconds since 1970

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from tilewright.plan.params import Params
 from tilewright.registry.registry import ROOT, Choice
+from tilewright.report.timings import suggestion
 
 from . import __version__, contribute
 from .again import repeated
@@ -26,7 +27,6 @@ from .environments import inplace
 from .envs import envs
 from .errors import BAD_DATA, INTERNAL, TilewrightError
 from .launch import EXIT_CODES, absolute, pipeline
-from .measured import suggestion
 
 DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 

@@ -20,7 +20,7 @@ from test_environments import ROOT, builder, quiet
 from tilewright import cli
 from tilewright.environments import inplace, installers, interpreters
 from tilewright.errors import TilewrightError
-from tilewright.trace import read_trace
+from tilewright.report.trace import read_trace
 
 STAND_IN = Path(__file__).parents[1] / "stand_ins" / "conda_like.py"
 FILES = sorted(p for p in (ROOT / "envs").glob("*.yml") if p.stem not in interpreters.OURS)

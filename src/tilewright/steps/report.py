@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from tilewright.report import write_report
+from tilewright.report.report import write_report
 
 from . import run
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tilewright.measured import collect, suggestion, waiting
-from tilewright.trace import Task
+from tilewright.report.timings import collect, suggestion, waiting
+from tilewright.report.trace import Task
 
 MODEL = {"model_name": "toy", "release": "1"}
 

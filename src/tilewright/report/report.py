@@ -20,16 +20,16 @@ from typing import Any
 
 import jinja2
 
+from tilewright import __version__
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.interpreters import home
+from tilewright.errors import TilewrightError
 from tilewright.plan.params import Params
 from tilewright.registry.manifest import TASK_NAMES
 from tilewright.registry.registry import ROOT, Registry
 
-from . import __version__
-from .errors import TilewrightError
-from .measured import collect
+from .timings import collect
 from .trace import FAILED, Task, read_trace, sentence
 
 Facts = dict[str, Any]

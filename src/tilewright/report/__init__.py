@@ -1,0 +1,1 @@
+"""What a run came to: run.json for programs, a page for people."""
