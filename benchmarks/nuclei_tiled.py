@@ -27,8 +27,8 @@ import tifffile
 import zarr
 from scipy import ndimage
 
-from tilewright.alike import f1, same_objects
 from tilewright.registry.registry import ROOT, Registry
+from tilewright.validate.compare import f1, same_objects
 
 Array = np.ndarray[Any, Any]
 STEP = 8  # the network's total stride

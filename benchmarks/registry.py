@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tilewright.registry.registry import ROOT, Registry
-from tilewright.validate import check_files
+from tilewright.validate.validate import check_files
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from tilewright.predict.worker import run_job
 from tilewright.registry.fields import model_spec
 from tilewright.registry.registry import Registry
 from tilewright.tile_results.bank import Bank
-from tilewright.validate import check_files
+from tilewright.validate.validate import check_files
 
 TESTS = Path(__file__).parent
 PICTURE = np.ascontiguousarray(immunohistochemistry()[100:164, 200:296].transpose(2, 0, 1))

@@ -28,7 +28,7 @@ from tilewright.registry.manifest import Manifest
 from tilewright.registry.registry import ROOT, Choice
 from tilewright.schemas import manifest_schema
 from tilewright.tile_results.check import check_results
-from tilewright.validate import check_files
+from tilewright.validate.validate import check_files
 
 NUCLEI = str(ROOT / "models" / "nuclei" / "nuclei.onnx")
 ONNX = {"weights": NUCLEI, "license": "CC0-1.0"}

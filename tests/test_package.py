@@ -25,15 +25,15 @@ from tilewright.bioimageio import translate
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
-from tilewright.golden import compare
 from tilewright.package import Wishes, import_package, member, opened, read
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
-from tilewright.probe import Probe
 from tilewright.registry.registry import ROOT, Choice, Registry, file_digest
 from tilewright.runtime.postprocess import to_labels
 from tilewright.tile_results.bank import Bank, tile_name
+from tilewright.validate.golden import compare
+from tilewright.validate.probe import Probe
 
 Array = np.ndarray[Any, Any]
 NUCLEI = ROOT / "models" / "nuclei" / "nuclei.onnx"

@@ -17,7 +17,7 @@ from .errors import BAD_DATA
 from .launch import EXIT_CODES
 
 if TYPE_CHECKING:
-    from .validate import Checked
+    from tilewright.validate.validate import Checked
 
 BENCHMARKS = {
     (path.parent if path.name == "__main__.py" else path).stem: path
@@ -119,7 +119,7 @@ def validate(
     files: tuple[Path, ...], level: int, as_json: bool, manifests: str | None, **more: Any
 ) -> None:
     """Say what is wrong with manifests, and how to mend it. All of ours, if none is named."""
-    from .validate import check_files
+    from tilewright.validate.validate import check_files
 
     sites = (Path(manifests),) if manifests else ()
     report = check_files(files, level, sites=sites, **more)

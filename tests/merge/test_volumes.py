@@ -23,7 +23,6 @@ from test_merge_policies import merged
 from toy import start_with
 
 import tilewright
-from tilewright import samples
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
@@ -38,6 +37,7 @@ from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.preprocess.scan import copy_tiled
 from tilewright.tile_results.bank import Bank, tile_name
+from tilewright.validate import samples
 
 Array = np.ndarray[Any, Any]
 TILES = TileSpec(

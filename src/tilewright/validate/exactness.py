@@ -13,13 +13,13 @@ import zarr
 
 from tilewright.contract.jobs import Group, Job, Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 
 from . import samples
-from .alike import same_objects
-from .errors import TilewrightError
+from .compare import same_objects
 from .probe import Probe
 
 Array = np.ndarray[Any, Any]

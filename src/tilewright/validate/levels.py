@@ -20,11 +20,16 @@ from typing import Any
 
 import yaml
 
+from tilewright.environments import interpreters
+from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.predict.model_process import child_env
 from tilewright.predict.worker import device
 from tilewright.registry.locations import NotTaken, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import ROOT, local_path
+from tilewright.validate.rules.runtime import Run
+from tilewright.validate.rules.subject import ERROR, WARNING, Case, Fault, Subject
+from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD, Named
 from tilewright.weights.cache import default_folder, path_of
 from tilewright.weights.config_files import config_values
 from tilewright.weights.download import Download, NoAccess
@@ -32,12 +37,7 @@ from tilewright.weights.weights import fetch, look
 
 from . import exactness, samples
 from . import golden as goldens
-from .environments import interpreters
-from .errors import ProblemsError, TilewrightError
 from .probe import Probe
-from .rules.runtime import Run
-from .rules.subject import ERROR, WARNING, Case, Fault, Subject
-from .rules.table import DRY_RUN, GOLDEN, LOAD, Named
 
 PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")
 IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probed')"

@@ -10,7 +10,7 @@ import pytest
 
 from tilewright.environments import interpreters
 from tilewright.predict.model_process import child_env
-from tilewright.validate import Checked, check_files
+from tilewright.validate.validate import Checked, check_files
 
 MAKE = """
 import sys, timm, torch

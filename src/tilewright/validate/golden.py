@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from tilewright import __version__
+from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.registry.registry import ROOT, file_digest
 
-from . import __version__, samples
-from .alike import unlike
-from .errors import UNAVAILABLE, TilewrightError
+from . import samples
+from .compare import unlike
 from .probe import Probe
 
 Array = np.ndarray[Any, Any]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from test_rules import HERE, fixture, marked
 
-from tilewright.rules.subject import Finding
-from tilewright.rules.table import DRY_RUN, GOLDEN, LOAD
-from tilewright.validate import Checked, check_files
+from tilewright.validate.rules.subject import Finding
+from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD
+from tilewright.validate.validate import Checked, check_files
 
 RUNNING = [rule.id for rule in (*LOAD, *DRY_RUN)]
 

@@ -17,7 +17,7 @@ from tilewright import cli
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.registry.registry import ROOT
-from tilewright.validate import Checked, check_files
+from tilewright.validate.validate import Checked, check_files
 
 SHIPPED = sorted((ROOT / "manifests").glob("*.yml"))
 GOOD = "models/nuclei/nuclei.onnx"
@@ -327,7 +327,7 @@ def test_a_script_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
 def test_a_script_that_hangs_when_it_is_imported_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tilewright.levels.IMPORT_LIMIT", 1)
+    monkeypatch.setattr("tilewright.validate.levels.IMPORT_LIMIT", 1)
     (tmp_path / "runs.yml").write_text((HERE / "RUNS" / "runs.yml").read_text())
     (tmp_path / "run_runs.py").write_text("import time\n\ntime.sleep(60)\n")
     (found,) = check(tmp_path / "runs.yml", 3, scripts=tmp_path).findings

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess, ScriptError, child_env
 
 from . import samples
-from .errors import TilewrightError
 
 Array = np.ndarray[Any, Any]
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "no_proxy": ""} | dict.fromkeys(

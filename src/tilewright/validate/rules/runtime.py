@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.alike import unlike
-from tilewright.golden import compare
-from tilewright.probe import Answer, Probe
+from tilewright.validate.compare import unlike
+from tilewright.validate.golden import compare
+from tilewright.validate.probe import Answer, Probe
 
 from .subject import WARNING, Case, Fault
 

@@ -19,19 +19,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tilewright import __version__
+from tilewright.errors import USAGE, TilewrightError
 from tilewright.predict.worker import device
 from tilewright.registry.diagnostics import faults
 from tilewright.registry.documents import Document, FaultError, read_document
 from tilewright.registry.manifest import Manifest
 from tilewright.registry.overlays import read_folders
 from tilewright.registry.registry import ROOT
+from tilewright.validate.rules.identity import contract
+from tilewright.validate.rules.subject import ERROR, Case, Fault, Finding, Subject
+from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD, STATIC
 
-from . import __version__, levels
-from .errors import USAGE, TilewrightError
+from . import levels
 from .rules import schema
-from .rules.identity import contract
-from .rules.subject import ERROR, Case, Fault, Finding, Subject
-from .rules.table import DRY_RUN, GOLDEN, LOAD, STATIC
 
 LEVELS = {
     0: "schema",
