@@ -1,7 +1,8 @@
 """What bioimageio.spec says of a package: ``python tools/read_bioimageio.py PATH ANSWER.json``.
 
-Runs in the environment `bioimageio`; `tilewright.package` calls it. A description of any format is
-given in the newest. Test tensors that come along are checked against it; nothing is downloaded.
+Runs in the environment `bioimageio`; `tilewright.authoring.package` calls it. A description
+of any format is given in the newest. Test tensors that come along are checked against it;
+nothing is downloaded.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tilewright.authoring.draft import KINDS, SOURCES
 from tilewright.registry.manifest import TASK_NAMES
 from tilewright.registry.registry import ROOT
 
-from .draft import KINDS, SOURCES
 from .errors import BAD_DATA
 from .launch import EXIT_CODES
 
@@ -56,7 +56,7 @@ def new_model(**given: Any) -> None:
     They are its manifest, and a script and an environment where it needs them. What is left out
     is asked for in a terminal.
     """
-    from . import new_model as files
+    from .authoring import new_model as files
 
     known = {name: value for name, value in given.items() if value not in (None, ())}
     if sys.stdin.isatty():
@@ -75,7 +75,7 @@ def new_model(**given: Any) -> None:
 @click.option("--check", is_flag=True, help="Write nothing; fail where a file is stale.")
 def generate(check: bool) -> None:
     """Write what follows from manifests and parameters. Schemas, registry.json, docs, configs."""
-    from . import generate as files
+    from .authoring import generate as files
 
     if check:
         files.check()
@@ -98,7 +98,7 @@ def generate(check: bool) -> None:
 @click.option("--short_name", help="What to call it  [the package's name]")
 def import_bioimageio(source: str, **wishes: Any) -> None:
     """Make a model of a bioimage.io package. Writes a manifest, weights and a golden."""
-    from .package import Wishes, import_package
+    from tilewright.authoring.package import Wishes, import_package
 
     for line in import_package(source, Wishes(**wishes)):
         click.echo(line)

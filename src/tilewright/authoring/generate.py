@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.registry.registry import ROOT, Registry
 
 from .catalogue import default_configs, models_module, models_page, registry_json
-from .errors import BAD_DATA, USAGE, TilewrightError
 from .schemas import manifest_schema, nextflow_schema
 
 DEFAULTS = "manifests/defaults"  # generated whole: a file that isn't wanted is stale, too

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import BAD_DATA, TilewrightError
+from tilewright.errors import BAD_DATA, TilewrightError
 
 Values = dict[str, Any]
 

@@ -21,11 +21,11 @@ from pictures import reference
 from running import Checkout, level0, run_json, store
 from scipy.ndimage import gaussian_filter
 
-from tilewright.bioimageio import translate
+from tilewright.authoring.bioimageio import translate
+from tilewright.authoring.package import Wishes, import_package, member, opened, read
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
-from tilewright.package import Wishes, import_package, member, opened, read
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
@@ -387,7 +387,7 @@ def test_without_a_folder_everything_has_its_place_in_the_repository(
 ) -> None:
     described, wanted = newest()
     folder = package(tmp_path / "package", described, NUCLEI, GIVEN, wanted)
-    monkeypatch.setattr("tilewright.package.ROOT", tmp_path / "here")
+    monkeypatch.setattr("tilewright.authoring.package.ROOT", tmp_path / "here")
     told = import_package(str(folder / "rdf.yaml"), Wishes())
     assert told[-1] == "next      ./tilewright run --input IMAGE --model bright_things_test"
     written = yaml.safe_load((tmp_path / "here/manifests/bright_things_test.yml").read_text())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from packages import ANY, FLOAT, FULL, channels, like, put, side
 
-from tilewright.bioimageio import translate
+from tilewright.authoring.bioimageio import translate
 from tilewright.errors import TilewrightError
 
 Values = dict[str, Any]

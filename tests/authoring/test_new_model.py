@@ -17,16 +17,16 @@ import yaml
 from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
-from tilewright import new_model
-from tilewright.draft import KINDS, Wanted, embedding
+from tilewright.authoring import new_model
+from tilewright.authoring.draft import KINDS, Wanted, embedding
+from tilewright.authoring.new_model import Files, files_of
+from tilewright.authoring.onnx_file import Network, inspect
+from tilewright.authoring.schemas import manifest_schema
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
-from tilewright.network import Network, inspect
-from tilewright.new_model import Files, files_of
 from tilewright.predict.model_process import ModelProcess
 from tilewright.registry.manifest import Manifest
 from tilewright.registry.registry import ROOT, Choice
-from tilewright.schemas import manifest_schema
 from tilewright.tile_results.check import check_results
 from tilewright.validate.validate import check_files
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tilewright.errors import USAGE, ProblemsError, TilewrightError
+
 from .bioimageio_axes import cannot, layouts, tile_spec
-from .errors import USAGE, ProblemsError, TilewrightError
 
 Values = dict[str, Any]
 

@@ -17,14 +17,14 @@ import tifffile
 import yaml
 from pydantic import ValidationError
 
+from tilewright.environments import interpreters
+from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.predict.model_process import child_env
 from tilewright.registry.manifest import TASK_NAMES, Manifest
 from tilewright.registry.registry import ROOT, Choice, file_digest
 from tilewright.runtime.tensors import arrange
 
 from .bioimageio import Imported, translate
-from .environments import interpreters
-from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 
 Array = np.ndarray[Any, Any]
 

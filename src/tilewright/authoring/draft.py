@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed
 from typing import Any
 
-from .encoder import Encoder
-from .errors import USAGE, TilewrightError
-from .network import Network
+from tilewright.errors import USAGE, TilewrightError
+
+from .onnx_file import Network
+from .timm_encoder import Encoder
 
 SOURCES = ("onnx", "torchscript", "timm", "script")
 KINDS = ("labels", "map", "embedding")

@@ -10,10 +10,9 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
+from tilewright.environments import interpreters
+from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 from tilewright.predict.model_process import child_env
-
-from .environments import interpreters
-from .errors import UNAVAILABLE, USAGE, TilewrightError
 
 ASK = """
 import json, sys, timm, torch

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import BAD_DATA, USAGE, TilewrightError
-from .runtime import tensors
+from tilewright.errors import BAD_DATA, USAGE, TilewrightError
+from tilewright.runtime import tensors
 
 Array = np.ndarray[Any, Any]
 SIDE = 256  # px of a trial tile, for a network that takes any size

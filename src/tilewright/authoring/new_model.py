@@ -21,8 +21,8 @@ from tilewright.registry.manifest import TASK_NAMES, Manifest
 from tilewright.registry.registry import ROOT, Choice, Registry, file_digest
 
 from .draft import KINDS, SOURCES, Wanted, packages, params, spec, usage
-from .encoder import Encoder, ask
-from .network import Network, inspect
+from .onnx_file import Network, inspect
+from .timm_encoder import Encoder, ask
 
 RESERVED = ("base", "test", "nextflow", "onnx", "torchscript", "timm")  # of envs/ and bin/
 SMALL = 10_000_000  # bytes of weights that a repository can hold

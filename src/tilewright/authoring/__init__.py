@@ -1,0 +1,1 @@
+"""New models and what is generated from them."""
