@@ -211,9 +211,8 @@ def fetch(names: tuple[str, ...], **given: Any) -> None:
 @click.option("--plugin", is_flag=True, help="And what napari's AI OnDemand plugin needs.")
 def doctor(plugin: bool) -> None:
     """Say what this machine has, lacks or has wrong. And how to mend it."""
+    from tilewright.aiod.doctor_plugin import asked
     from tilewright.environments.doctor import main as look
-
-    from .doctor_plugin import asked
 
     sys.exit(look(asked(["--plugin"] if plugin else [])))
 

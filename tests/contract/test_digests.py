@@ -19,7 +19,7 @@ NO_NUMBERS = {
     "environments/gpus.py": "says which GPU, not what it computes",
     "contract/jobs.py": "holds what PLAN wrote",
     "weights/cache.py": "says where weights are",
-    "previews.py": "shows numbers while they are made",
+    "aiod/previews.py": "shows numbers while they are made",
     "preprocess/checks.py": "says what can't be done",
     "registry/registry.py": "PLAN's, in PREDICT a path",
 }

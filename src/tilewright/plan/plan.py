@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tilewright.aiod import Plugin, recognised
-from tilewright.aiod_files import begin, exports
+from tilewright.aiod.adapter import Plugin, recognised
+from tilewright.aiod.files import begin, exports
 from tilewright.contract.jobs import Group, Job, Recipe, digest, save
 from tilewright.contract.spec import POLICIES, ModelSpec
 from tilewright.environments import gpus, interpreters

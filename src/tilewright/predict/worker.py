@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.aiod.previews import Previews
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
@@ -26,7 +27,6 @@ from tilewright.environments.gpus import own_gpu
 from tilewright.errors import TilewrightError
 from tilewright.images.mask import Mask
 from tilewright.preprocess.reader import TileReader
-from tilewright.previews import Previews
 from tilewright.registry.registry import ROOT
 from tilewright.tile_results.bank import BankWriter
 from tilewright.tile_results.banker import Banker, Work

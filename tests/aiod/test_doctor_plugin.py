@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tilewright import doctor_plugin
+from tilewright.aiod import doctor_plugin
 from tilewright.environments import doctor, interpreters
 from tilewright.errors import TilewrightError
 

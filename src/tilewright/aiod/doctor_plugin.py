@@ -12,10 +12,9 @@ import shutil
 from pathlib import Path
 from typing import Callable  # noqa: UP035 - Python 3.7
 
+from tilewright.environments import inplace, installers, interpreters, nextflow
 from tilewright.environments.doctor import ABSENT, OK, WRONG, Finding
-
-from .environments import inplace, installers, interpreters, nextflow
-from .errors import USAGE, TilewrightError
+from tilewright.errors import USAGE, TilewrightError
 
 PLUGIN = "0.2.2"
 VARIABLE = "AIOD_NXF_REPO"

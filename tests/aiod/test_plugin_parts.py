@@ -17,8 +17,9 @@ import tifffile
 from running import ROOT, discs
 from test_aiod import aiod
 
-from tilewright.aiod import MANIFESTS, image_id, prep_hash, recognised
-from tilewright.aiod_sizes import tiled
+from tilewright.aiod.adapter import MANIFESTS, image_id, prep_hash, recognised
+from tilewright.aiod.previews import Previews, clear, make, pieces
+from tilewright.aiod.sizes import tiled
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec, TileSpec
@@ -33,7 +34,6 @@ from tilewright.plan.plan import Plan, make_plan, write_plan
 from tilewright.preprocess.enhance import checked, opened
 from tilewright.preprocess.reader import TileReader
 from tilewright.preprocess.scan import copy_tiled
-from tilewright.previews import Previews, clear, make, pieces
 from tilewright.registry.registry import Registry
 from tilewright.steps.export import main
 from tilewright.stores.ome_zarr import StoreWriter

@@ -10,11 +10,11 @@ from typing import Any
 
 from tilewright.contract.jobs import Group, Job
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import USAGE, TilewrightError
 from tilewright.export.export import Export
 from tilewright.plan.fit import Planned
 
-from .aiod import SPLITS, Plugin, named, prep_hash
-from .errors import USAGE, TilewrightError
+from .adapter import SPLITS, Plugin, named, prep_hash
 from .previews import clear, looped, make, pieces
 
 

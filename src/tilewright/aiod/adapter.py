@@ -18,14 +18,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.inputs import Row, check_ids
 from tilewright.plan.params import Folder, Text
 from tilewright.preprocess.enhance import Method, checked
 from tilewright.registry.registry import ROOT
 
-from .aiod_sizes import axes_of, shrunk, tiled
-from .errors import USAGE, ProblemsError, TilewrightError
 from .previews import FOLDER, MARK
+from .sizes import axes_of, shrunk, tiled
 
 MANIFESTS = ROOT / "manifests" / "aiod"
 """aiod-registry 0.2.0's own: what the plugin offers, by its names."""

@@ -236,7 +236,7 @@ def test_pixels_after_preprocessing_are_those_of_aiod_utils(tmp_path: Path) -> N
     assert theirs.returncode == 0, theirs.stderr
     import json
 
-    from tilewright.aiod import prep_hash
+    from tilewright.aiod.adapter import prep_hash
     from tilewright.preprocess.enhance import checked, opened
 
     rng = np.random.default_rng(5)

@@ -19,10 +19,9 @@ import numpy as np
 from tilewright.contract.grid import Box, Grid
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec
+from tilewright.export import rle
 from tilewright.tile_results.banker import Work
 from tilewright.tile_results.objects import crop
-
-from .export import rle
 
 Array = np.ndarray[Any, Any]
 FOLDER = ".tiles-"  # and the run's hash

@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tilewright.contract.spec import TileSpec
+from tilewright.errors import TilewrightError
 from tilewright.images.image import open_image
 from tilewright.preprocess.enhance import Method, downsampled
-
-from .errors import TilewrightError
 
 AXES = ("YX", "ZYX", "CYX", "YXC", "CZYX", "ZCYX", "ZYXC")
 """In which order an image's axes are tried until their sizes are those that the plugin shows."""
