@@ -18,10 +18,10 @@ from PIL import Image
 
 import tilewright
 from tilewright import __version__, cli
+from tilewright.api.tiles import ImageTile
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
 from tilewright.envs import users_of
-from tilewright.extract import ImageTile
 from tilewright.merge.measure.tables import COLUMNS as TABLE_COLUMNS
 from tilewright.plan.inputs import COLUMNS
 from tilewright.plan.params import Params

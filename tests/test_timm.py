@@ -17,9 +17,9 @@ from pictures import reference
 from running import Checkout, level0, store
 
 from tilewright import ModelSpec, TileSpec
+from tilewright.api.tiles import tiles
 from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.environments import interpreters
-from tilewright.extract import tiles
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.predict.worker import run_job

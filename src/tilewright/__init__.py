@@ -12,11 +12,11 @@ __all__ = ["ModelSpec", "Models", "Registry", "TileSpec", "open_spatialdata", "t
 
 _HOMES = {
     "ModelSpec": "contract.spec",
-    "Models": "models",
+    "Models": "api.models",
     "TileSpec": "contract.spec",
     "Registry": "registry.registry",
-    "open_spatialdata": "spatial",
-    "tiles": "extract",
+    "open_spatialdata": "api.spatialdata",
+    "tiles": "api.tiles",
 }
 
 

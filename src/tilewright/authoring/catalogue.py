@@ -261,7 +261,7 @@ def wrapped(text: str, before: str = "") -> list[str]:
 
 
 def models_module(registry: Registry) -> str:
-    """`src/tilewright/models.py`: the enum `Models`, a member for each model_name.
+    """`src/tilewright/api/models.py`: the enum `Models`, a member for each model_name.
 
     Raises
     ------

@@ -23,7 +23,7 @@ def generated() -> dict[str, str]:
         "registry.json": as_json(registry_json(registry)),
         "nextflow_schema.json": as_json(nextflow_schema()),
         "docs/models.md": models_page(registry),
-        "src/tilewright/models.py": models_module(registry),
+        "src/tilewright/api/models.py": models_module(registry),
     }
     configs = default_configs(registry)
     return files | {f"{DEFAULTS}/{name}": text for name, text in configs.items()}

@@ -13,6 +13,7 @@ import numpy as np
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec, TileSpec
+from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.images.image import image_id, open_image
 from tilewright.images.mask import Mask
 from tilewright.plan.fit import plan_image
@@ -21,8 +22,6 @@ from tilewright.plan.params import Params
 from tilewright.predict.worker import work_of
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.banker import Work
-
-from .errors import INTERNAL, TilewrightError
 
 Array = np.ndarray[Any, Any]
 

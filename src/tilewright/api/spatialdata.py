@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import BAD_DATA, UNAVAILABLE, TilewrightError
+from tilewright.errors import BAD_DATA, UNAVAILABLE, TilewrightError
 
 if TYPE_CHECKING:
     from spatialdata import SpatialData

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tilewright import spatial
+from tilewright.api import spatialdata
 from tilewright.errors import TilewrightError
 from tilewright.merge.measure.tables import Measure
 from tilewright.stores.anndata import Vectors
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 PLACE = Placement(origin=(3, 5), mpp=(0.5, 0.25))
 
 # Run where SpatialData is installed; prints what it found as JSON.
@@ -89,7 +89,7 @@ def test_without_the_extra_the_error_gives_the_command(
     path = store_of(tmp_path / "s.zarr", two_nuclei(), image=False)
     monkeypatch.setitem(sys.modules, "spatialdata", None)
     with pytest.raises(TilewrightError, match=r"pip install 'spatialdata>=0\.7\.2'") as caught:
-        spatial.open_spatialdata(path)
+        spatialdata.open_spatialdata(path)
     assert caught.value.code == 69
 
 
@@ -104,7 +104,7 @@ def test_what_is_not_our_store_is_refused_by_name(tmp_path: Path, kind: str) -> 
         path.mkdir()
         (path / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
     with pytest.raises(TilewrightError, match=r"x\.zarr: this isn't a store") as caught:
-        spatial.open_spatialdata(path)
+        spatialdata.open_spatialdata(path)
     assert caught.value.code == 65
 
 

@@ -17,10 +17,10 @@ from toy import HERE, start
 
 import tilewright
 from tilewright import ModelSpec, TileSpec
+from tilewright.api.tiles import Tiles
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError
-from tilewright.extract import Tiles
 from tilewright.predict import worker
 from tilewright.predict.worker import run_job
 

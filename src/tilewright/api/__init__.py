@@ -1,0 +1,1 @@
+"""The public Python face, beside ModelSpec and the registry."""
