@@ -59,7 +59,7 @@ class Chaos:
 
     def command(self, outdir: Path) -> list[str]:
         """One run."""
-        words = [sys.executable, "-m", "tilewright.cli", "run", "--input", self.folder / "in"]
+        words = [sys.executable, "-m", "tilewright.cli.main", "run", "--input", self.folder / "in"]
         words += ["--outdir", outdir, "--pack", 1, "--tile_size", 352]
         if self.cluster:
             words += ["--profile", "slurm", "--config", self.folder / "fast.config", *SITE]

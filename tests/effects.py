@@ -19,7 +19,7 @@ from stains import MACENKO, torchstains
 from toy import image, job, recipe, start
 
 from tilewright import ModelSpec, TileSpec, tiles
-from tilewright.cli import main
+from tilewright.cli.main import main
 from tilewright.contract.jobs import Group
 from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError

@@ -45,7 +45,7 @@ class Checkout:
 
     def command(self, *args: object) -> list[str]:
         """The command line's words."""
-        return [sys.executable, "-m", "tilewright.cli", *map(str, args)]
+        return [sys.executable, "-m", "tilewright.cli.main", *map(str, args)]
 
     def cli(self, *args: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
         """Call the command line, not in a terminal."""

@@ -66,7 +66,7 @@ def checks() -> list[tuple[str, list[str]]]:
         ("ruff format", [*python, "-m", "ruff", "format", "--check", *code]),
         ("mypy", [*python, "-m", "mypy"]),
         ("imports", [*python, "-c", imports]),
-        ("generated files", [*python, "-m", "tilewright.cli", "generate", "--check"]),
+        ("generated files", [*python, "-m", "tilewright.cli.main", "generate", "--check"]),
         ("nextflow lint", [shutil.which("nextflow") or "nextflow", "lint", *pipeline()]),
     ]
 

@@ -77,7 +77,7 @@ def test_the_command_ends_in_one_sentence_and_its_code(
 ) -> None:
     (tmp_path / "text.zip").write_text("<html>404</html>")
     ran = subprocess.run(
-        [sys.executable, "-m", "tilewright.cli", "import-bioimageio", *words],
+        [sys.executable, "-m", "tilewright.cli.main", "import-bioimageio", *words],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,

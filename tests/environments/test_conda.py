@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from running import copy_checkout, write_discs
 from test_environments import ROOT, builder, quiet
 
-from tilewright import cli
+from tilewright.cli import main
 from tilewright.environments import inplace, installers, interpreters
 from tilewright.errors import TilewrightError
 from tilewright.report.trace import read_trace
@@ -193,7 +193,7 @@ def test_envs_build_makes_a_models_environment_once(
         interpreters, "build", lambda name, root, tool, say: built.append(name) or root / name
     )
     words = ["envs", "build", "nuclei", "cellpose", "--env_root", str(here / "group")]
-    done = CliRunner().invoke(cli.main, words, catch_exceptions=False)
+    done = CliRunner().invoke(main.main, words, catch_exceptions=False)
     assert built == ["base", "cellpose"]
     assert done.output.splitlines()[-1] == f"cellpose: {here / 'group' / 'cellpose'}"
 
@@ -205,7 +205,7 @@ def test_envs_list_says_what_is_there(here: Path, monkeypatch: pytest.MonkeyPatc
     (root / "cellpose" / "bin" / "python").symlink_to(sys.executable)
     (root / f"timm-{interpreters.digest('timm')}").mkdir()
     words = ["envs", "list", "--env_root", str(root)]
-    done = CliRunner().invoke(cli.main, words, env={"COLUMNS": "200"}, catch_exceptions=False)
+    done = CliRunner().invoke(main.main, words, env={"COLUMNS": "200"}, catch_exceptions=False)
     lines = {line.split()[0]: line for line in done.output.splitlines()[2:]}
     assert "made by an administrator" in lines["cellpose"]
     assert "half-built" in lines["timm"]

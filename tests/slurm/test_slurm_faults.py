@@ -21,8 +21,8 @@ from cluster import Cluster, wait_for
 from running import ROOT, Checkout, digests, run_json, write_discs
 from watched import Running, Site
 
-from tilewright import orphans
-from tilewright.orphans import Orphan
+from tilewright.cli import slurm_jobs
+from tilewright.cli.slurm_jobs import Orphan
 
 pytestmark = [pytest.mark.nextflow, pytest.mark.slurm]
 
@@ -338,7 +338,7 @@ def left_by(site: Site, outdir: Path) -> list[Orphan]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in site.cluster.env.items():
             patch.setenv(name, value)
-        return orphans.find(outdir / ".tilewright")
+        return slurm_jobs.find(outdir / ".tilewright")
 
 
 def statuses(outdir: Path, name: str) -> list[str]:

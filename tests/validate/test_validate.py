@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from test_rules import HERE, fixture
 from web import Page, serving
 
-from tilewright import cli
+from tilewright.cli import main
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.registry.registry import ROOT
@@ -88,7 +88,7 @@ def test_goldens_are_small() -> None:
 def run(*words: object) -> tuple[int, str]:
     """Exit code and output of `validate`; a refusal is raised, as `entry` takes it."""
     result = CliRunner().invoke(
-        cli.main, ["validate", *map(str, words)], catch_exceptions=True, prog_name="tilewright"
+        main.main, ["validate", *map(str, words)], catch_exceptions=True, prog_name="tilewright"
     )
     if isinstance(result.exception, TilewrightError):
         return result.exception.code, str(result.exception)

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from running import Checkout, run_json, write_discs
 from web import Page, Web, serving
 
-from tilewright import cli
+from tilewright.cli import main
 from tilewright.errors import TilewrightError
 from tilewright.registry.locations import NotTaken
 from tilewright.registry.manifest import Location, Manifest
@@ -519,7 +519,7 @@ def test_weights_are_fetched_ahead_of_every_version(
 ) -> None:
     more = site(tmp_path / "site", {"location": f"{web.url}/toy.bin", "sha256": SHA})
     words = ["fetch", "toy", "--manifests", str(more), "--weights_dir", str(kept_in)]
-    done = CliRunner().invoke(cli.main, words, catch_exceptions=False)
+    done = CliRunner().invoke(main.main, words, catch_exceptions=False)
     assert done.stdout.splitlines() == [
         "toy everything: nothing to fetch",
         f"toy-split everything: {kept_in}/{SHA}/toy.bin",
@@ -533,7 +533,7 @@ def test_what_can_not_be_fetched_ahead_is_named_when_the_rest_is_here(
 ) -> None:
     more = site(tmp_path / "site", "/nowhere/toy.bin")
     words = ["fetch", "toy", "--manifests", str(more), "--weights_dir", str(kept_in)]
-    done = CliRunner().invoke(cli.main, words)
+    done = CliRunner().invoke(main.main, words)
     assert done.stdout.splitlines()[-1] == "toy-volume everything: nothing to fetch"
     assert isinstance(done.exception, TilewrightError)
     assert done.exception.code == 69
@@ -543,7 +543,7 @@ def test_what_can_not_be_fetched_ahead_is_named_when_the_rest_is_here(
 
 
 def test_a_model_that_is_not_there_is_not_fetched(kept_in: Path) -> None:
-    done = CliRunner().invoke(cli.main, ["fetch", "cellpsoe"])
+    done = CliRunner().invoke(main.main, ["fetch", "cellpsoe"])
     assert isinstance(done.exception, TilewrightError)
     assert done.exception.code == 2
     assert "cellpsoe" in str(done.exception)

@@ -287,7 +287,7 @@ def _run_pipeline(work: Work, case: Case, folder: Path) -> str:
     resolution = spec.tile_spec.resolution
     if resolution and resolution.target_mpp:
         words += ["--mpp", resolution.target_mpp]
-    command = [sys.executable, "-m", "tilewright.cli", "run", *map(str, words)]
+    command = [sys.executable, "-m", "tilewright.cli.main", "run", *map(str, words)]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     try:
         done = subprocess.run(

@@ -16,10 +16,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.report.timings import waiting
 from tilewright.report.trace import DONE, FAILED, Task, read_trace, sentence
-
-from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 
 LOOK_EVERY = 0.3  # seconds
 SAY_EVERY = 30.0  # seconds between plain lines

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import click
 
-from . import orphans
-from .environments import inplace, interpreters
-from .errors import UNAVAILABLE, USAGE, TilewrightError
+from tilewright.environments import inplace, interpreters
+from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
+
+from . import slurm_jobs
 from .launch import EXIT_CODES, alone, is_published
 
 CACHES = {
@@ -149,7 +150,7 @@ def works(folders: Iterable[Path]) -> Iterator[Rest]:
     """Nextflow's work folders and caches of runs that have all their results."""
     for folder in folders:
         inside = launched(folder)
-        orphans.refuse_running(inside)
+        slurm_jobs.refuse_running(inside)
         why = unfinished(folder)
         if why:
             click.echo(f"{folder}: its work folder is kept, {why}.")
@@ -220,12 +221,12 @@ def cancel(folders: list[Path], yes: bool) -> None:
             "--orphans needs to know of which run.", fix="Name its --outdir.", code=USAGE
         )
     for folder in folders:
-        orphans.refuse_running(launched(folder))
-    found = [job for folder in folders for job in orphans.find(launched(folder))]
+        slurm_jobs.refuse_running(launched(folder))
+    found = [job for folder in folders for job in slurm_jobs.find(launched(folder))]
     for job in found:
         click.echo(str(job))
     if not found:
         click.echo("No run left jobs behind.")
         return
     _agreed("Cancel them?", yes)
-    orphans.cancel(found)
+    slurm_jobs.cancel(found)

@@ -22,7 +22,7 @@ from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.registry.registry import Choice, Registry
 
 Array = np.ndarray[Any, Any]
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "bin" / "run_cellpose.py"
 SITE = "https://www.cellpose.org/models/"
 PLUGIN = {  # what AI OnDemand's plugin writes for a user who changed nothing but the size

@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from tilewright.environments import installers, interpreters
+from tilewright.errors import TilewrightError
 from tilewright.registry.registry import ROOT, Registry
 
-from .environments import installers, interpreters
-from .errors import TilewrightError
 from .launch import EXIT_CODES
 
 

@@ -17,11 +17,12 @@ import yaml
 from PIL import Image
 
 import tilewright
-from tilewright import __version__, cli
+from tilewright import __version__
 from tilewright.api.tiles import ImageTile
+from tilewright.cli import main
+from tilewright.cli.envs import users_of
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
-from tilewright.envs import users_of
 from tilewright.merge.measure.tables import COLUMNS as TABLE_COLUMNS
 from tilewright.plan.inputs import COLUMNS
 from tilewright.plan.params import Params
@@ -93,18 +94,18 @@ def commands(page: Path) -> list[list[str]]:
 
 def options(command: str) -> set[str]:
     """Every option a command takes, `--help` aside."""
-    return {o for p in cli.main.commands[command].params for o in p.opts if o.startswith("--")}
+    return {o for p in main.main.commands[command].params for o in p.opts if o.startswith("--")}
 
 
 # Nothing is missing
 
 
-@pytest.mark.parametrize("command", sorted({*cli.main.commands, *BY_LAUNCHER}))
+@pytest.mark.parametrize("command", sorted({*main.main.commands, *BY_LAUNCHER}))
 def test_every_command_is_explained(command: str) -> None:
     assert any([command] == words[:1] for page in PAGES for words in commands(page))
 
 
-@pytest.mark.parametrize("command", sorted(cli.main.commands))
+@pytest.mark.parametrize("command", sorted(main.main.commands))
 def test_every_option_is_explained(command: str) -> None:
     text = "".join(TEXT.values())
     assert {o for o in options(command) if f"`{o}`" not in text} == set()
@@ -186,8 +187,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_command_line_is_one_the_launcher_takes(page: Path) -> None:
     for words in commands(page):
         command, given = words[0], {w.partition("=")[0] for w in words[1:] if w.startswith("--")}
-        assert command in {*cli.main.commands, *BY_LAUNCHER}, words
-        if command in cli.main.commands and command not in PASSED_ON:
+        assert command in {*main.main.commands, *BY_LAUNCHER}, words
+        if command in main.main.commands and command not in PASSED_ON:
             assert given <= options(command), words
 
 

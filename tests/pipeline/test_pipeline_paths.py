@@ -18,7 +18,7 @@ from running import (
     write_discs,
 )
 
-from tilewright import launch
+from tilewright.cli import launch
 from tilewright.errors import TilewrightError
 
 pytestmark = pytest.mark.nextflow
@@ -136,6 +136,6 @@ def test_a_checkout_that_nextflow_would_run_as_shell_is_refused(
 def test_the_command_line_says_which_folder_nextflow_cannot_take(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    monkeypatch.setattr("tilewright.launch.ROOT", tmp_path / name)
+    monkeypatch.setattr("tilewright.cli.launch.ROOT", tmp_path / name)
     with pytest.raises(TilewrightError, match="can't run Tilewright from the folder"):
         launch.nextflow()

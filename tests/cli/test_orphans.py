@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tilewright import launch, orphans
+from tilewright.cli import launch, slurm_jobs
+from tilewright.cli.slurm_jobs import clear, find, is_running, launched_in
 from tilewright.errors import TilewrightError
-from tilewright.orphans import clear, find, is_running, launched_in
 from tilewright.registry.registry import ROOT
 
 HOLD = """
@@ -72,7 +72,7 @@ def test_slurm_is_only_asked_where_jobs_were_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Path] = []
-    monkeypatch.setattr(orphans, "find", lambda launch: asked.append(launch) or [])
+    monkeypatch.setattr(slurm_jobs, "find", lambda launch: asked.append(launch) or [])
     (tmp_path / "nextflow.log").write_text("DEBUG - [LOCAL] submitted\n")
     assert clear(tmp_path) == asked == []
     (tmp_path / "nextflow.log").write_text("DEBUG - [SLURM] submitted process P > jobId: 7\n")

@@ -31,7 +31,7 @@ from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Choice, Registry
 
 Array = np.ndarray[Any, Any]
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "bin" / "run_sam.py"
 META = "https://dl.fbaipublicfiles.com/segment_anything/"
 PLUGIN = {  # what AI OnDemand's plugin writes for a user who changed nothing

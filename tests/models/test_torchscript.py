@@ -19,7 +19,7 @@ from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.runtime.postprocess import to_labels
 
 Array = np.ndarray[Any, Any]
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "bin" / "run_torchscript.py"
 TILES = np.random.default_rng(3).random((2, 2, 40, 48), dtype=np.float32)
 

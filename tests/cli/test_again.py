@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from planning import grey, planned
 from running import Checkout, discs
 
-from tilewright import cli
-from tilewright.again import read, repeated
+from tilewright.cli import main
+from tilewright.cli.again import read, repeated
 from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.report.report import describe
 
@@ -87,7 +87,7 @@ def test_a_file_that_says_too_little_is_refused(tmp_path: Path, text: str | None
 
 
 def test_without_it_input_is_still_needed() -> None:
-    done = CliRunner().invoke(cli.main, ["run", "--model", "nuclei"])
+    done = CliRunner().invoke(main.main, ["run", "--model", "nuclei"])
     assert done.exit_code == 2
     assert "Missing option '--input'" in done.output
 

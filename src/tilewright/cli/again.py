@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.plan import Plan, make_plan
 
-from .errors import USAGE, ProblemsError, TilewrightError
 from .launch import absolute
 
 Facts = dict[str, Any]

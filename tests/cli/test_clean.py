@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tilewright import cli
+from tilewright.cli import main
+from tilewright.cli.launch import alone
 from tilewright.environments import inplace, interpreters
-from tilewright.launch import alone
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def write_run(folder: Path, *failed: str) -> None:
 
 
 def clean(*words: object) -> Result:
-    return CliRunner().invoke(cli.main, ["clean", *map(str, words)])
+    return CliRunner().invoke(main.main, ["clean", *map(str, words)])
 
 
 def problem(done: Result) -> str:

@@ -14,7 +14,7 @@ from skimage.morphology import local_maxima, reconstruction
 
 from tilewright.runtime import postprocess
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models/nuclei/nuclei.onnx"
 SCRIPT = runpy.run_path(str(ROOT / "bin/run_onnx.py"))
 RADIUS, CONTEXT, STRIDE = 47, 48, 8

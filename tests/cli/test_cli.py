@@ -15,7 +15,7 @@ import pytest
 import tifffile
 from click.testing import CliRunner, Result
 
-from tilewright import cli, launch
+from tilewright.cli import launch, main
 from tilewright.errors import TilewrightError
 from tilewright.registry.registry import ROOT
 
@@ -24,7 +24,7 @@ NAMES = ["cells[dapi]", "[red]a", ":smile:"]
 
 def call(*words: object) -> Result:
     """What a command printed, on a wide screen."""
-    return CliRunner().invoke(cli.main, [*map(str, words)], env={"COLUMNS": "200"})
+    return CliRunner().invoke(main.main, [*map(str, words)], env={"COLUMNS": "200"})
 
 
 def written(folder: Path, *names: str) -> Path:
@@ -195,10 +195,10 @@ def entered(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int | str 
     def fails(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli.main, "main", fails)
+    monkeypatch.setattr(main.main, "main", fails)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as left:
-        cli.entry()
+        main.entry()
     return left.value.code
 
 

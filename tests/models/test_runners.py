@@ -13,7 +13,7 @@ from onnx_files import node, write
 from tilewright.runtime import tensors
 from tilewright.runtime.postprocess import to_labels
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPT = runpy.run_path(str(ROOT / "bin/run_onnx.py"))
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(0)

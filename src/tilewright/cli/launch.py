@@ -16,11 +16,11 @@ from typing import Any
 
 import click
 
+from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.plan.params import check_site
 from tilewright.registry.registry import ROOT
 
-from . import orphans
-from .errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from . import slurm_jobs
 from .progress import Watch, explain, failures, run_nextflow, summary
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
@@ -60,7 +60,7 @@ def pipeline(
     command += ["-resume"] if resume else []
     os.environ["TILEWRIGHT_STARTED"] = json.dumps(started)  # for run.json
     with alone(outdir) as inside:
-        for orphan in orphans.clear(inside):
+        for orphan in slurm_jobs.clear(inside):
             click.echo(f"tilewright: cancelled a job that an earlier run left: {orphan}", err=True)
         with _writing(outdir):
             shutil.rmtree(notes, ignore_errors=True)
@@ -91,7 +91,7 @@ def alone(outdir: Path) -> Iterator[Path]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise orphans.still_goes_on(inside) from None
+            raise slurm_jobs.still_goes_on(inside) from None
         except OSError:
             pass  # a file system without locks
         yield inside

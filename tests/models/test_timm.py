@@ -26,7 +26,7 @@ from tilewright.predict.worker import run_job
 from tilewright.registry.registry import Registry
 
 Array = np.ndarray[Any, Any]
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "bin" / "run_timm.py"
 SIDE, PATCH, WIDTH = 56, 14, 48
 ARGS = {

@@ -16,16 +16,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tilewright import __version__
+from tilewright.environments import inplace
+from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.plan.params import Params
 from tilewright.registry.registry import ROOT, Choice
 from tilewright.report.timings import suggestion
 
-from . import __version__, contribute
+from . import contribute
 from .again import repeated
 from .clean import clean
-from .environments import inplace
 from .envs import envs
-from .errors import BAD_DATA, INTERNAL, TilewrightError
 from .launch import EXIT_CODES, absolute, pipeline
 
 DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tilewright.authoring.draft import KINDS, SOURCES
+from tilewright.errors import BAD_DATA
 from tilewright.registry.manifest import TASK_NAMES
 from tilewright.registry.registry import ROOT
 
-from .errors import BAD_DATA
 from .launch import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def new_model(**given: Any) -> None:
     They are its manifest, and a script and an environment where it needs them. What is left out
     is asked for in a terminal.
     """
-    from .authoring import new_model as files
+    from tilewright.authoring import new_model as files
 
     known = {name: value for name, value in given.items() if value not in (None, ())}
     if sys.stdin.isatty():
@@ -75,7 +75,7 @@ def new_model(**given: Any) -> None:
 @click.option("--check", is_flag=True, help="Write nothing; fail where a file is stale.")
 def generate(check: bool) -> None:
     """Write what follows from manifests and parameters. Schemas, registry.json, docs, configs."""
-    from .authoring import generate as files
+    from tilewright.authoring import generate as files
 
     if check:
         files.check()

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import UNAVAILABLE, TilewrightError
+from tilewright.errors import UNAVAILABLE, TilewrightError
 
 MARK = re.compile(
     r'^ *export TILEWRIGHT_LAUNCH="(.*)"$', re.MULTILINE
