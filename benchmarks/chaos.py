@@ -26,7 +26,7 @@ from pathlib import Path
 
 import tifffile
 
-from tilewright.registry.registry import ROOT
+from tilewright import ROOT
 
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "slurm")]
 from cluster import Cluster, ensure  # noqa: E402

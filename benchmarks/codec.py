@@ -19,7 +19,7 @@ import tifffile
 from drawn import Array, Lattice
 from scipy import ndimage
 
-from tilewright.registry.registry import ROOT
+from tilewright import ROOT
 from tilewright.stores.pyramid import CHUNK, DEEP_CHUNK
 
 SHUFFLES = {"none": 0, "bytes": 1, "bits": 2}

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from plan_scale import one_big
 
+from tilewright import ROOT
 from tilewright.environments.interpreters import default_root
-from tilewright.registry.registry import ROOT
 
 
 def main() -> None:

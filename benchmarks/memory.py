@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from tilewright.registry.registry import ROOT
+from tilewright import ROOT
 
 TILE = 512  # px, of the tiled file
 STRIP = 16  # rows, of the striped one

@@ -27,7 +27,8 @@ import tifffile
 import zarr
 from scipy import ndimage
 
-from tilewright.registry.registry import ROOT, Registry
+from tilewright import ROOT
+from tilewright.registry.registry import Registry
 from tilewright.validate.compare import f1, same_objects
 
 Array = np.ndarray[Any, Any]

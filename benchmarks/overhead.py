@@ -23,11 +23,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from tilewright import ROOT
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
 from tilewright.preprocess.reader import TileReader
-from tilewright.registry.registry import ROOT, Registry
+from tilewright.registry.registry import Registry
 
 SIDE = 256  # px
 

@@ -23,7 +23,8 @@ import numpy as np
 import tifffile
 import zarr
 
-from tilewright.registry.registry import ROOT, Registry
+from tilewright import ROOT
+from tilewright.registry.registry import Registry
 
 SIDE = 64  # px of a small image
 

@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tilewright.registry.registry import ROOT, Registry
+from tilewright import ROOT
+from tilewright.registry.registry import Registry
 from tilewright.validate.validate import check_files
 
 

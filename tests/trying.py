@@ -19,8 +19,8 @@ from running import discs, level0, pieces
 from tilewright.environments import interpreters
 from tilewright.merge.write.stores import merge_group
 from tilewright.plan.plan import make_plan
-from tilewright.predict.worker import predict
 from tilewright.registry.registry import Registry
+from tilewright.steps.predict import predict
 from tilewright.weights import weights
 
 Array = np.ndarray[Any, Any]

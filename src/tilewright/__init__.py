@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 __version__ = "0.1.0"
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: manifests, scripts, environments and bundled weights are found from here."""
 __all__ = ["ModelSpec", "Models", "Registry", "TileSpec", "open_spatialdata", "tiles"]
 
 _HOMES = {

@@ -13,11 +13,13 @@ import pytest
 import tifffile
 from sites import site
 
+from tilewright import ROOT
+from tilewright.aiod.planning import plan_run
 from tilewright.contract.jobs import EMPTY
 from tilewright.errors import TilewrightError
-from tilewright.plan.plan import Plan, make_plan
+from tilewright.plan.plan import Plan
 from tilewright.registry.manifest import TASK_NAMES
-from tilewright.registry.registry import ROOT, Choice, Registry
+from tilewright.registry.registry import Choice, Registry
 
 # AI OnDemand's registry
 
@@ -129,7 +131,7 @@ def planned(tmp_path: Path, **params: Any) -> Plan:
         tmp_path / "in" / "a.tif", np.zeros((2, 32, 40), np.uint8), metadata={"axes": "CYX"}
     )
     given = {"input": str(tmp_path / "in"), "outdir": str(tmp_path / "out"), "axes": "CYX"}
-    return make_plan(given | {"weights_dir": str(tmp_path / "weights")} | params, tmp_path)
+    return plan_run(given | {"weights_dir": str(tmp_path / "weights")} | params, tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(set(THEIRS) - SCRIPTS))

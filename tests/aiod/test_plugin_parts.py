@@ -18,6 +18,7 @@ from running import ROOT, discs
 from test_aiod import aiod
 
 from tilewright.aiod.adapter import MANIFESTS, image_id, prep_hash, recognised
+from tilewright.aiod.planning import plan_run, write_run
 from tilewright.aiod.previews import Previews, clear, make, pieces
 from tilewright.aiod.sizes import tiled
 from tilewright.contract.grid import grid
@@ -30,7 +31,7 @@ from tilewright.images.image import open_image
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
-from tilewright.plan.plan import Plan, make_plan, write_plan
+from tilewright.plan.plan import Plan
 from tilewright.preprocess.enhance import checked, opened
 from tilewright.preprocess.reader import TileReader
 from tilewright.preprocess.scan import copy_tiled
@@ -325,7 +326,7 @@ def asked(tmp_path: Path, *images: Path, **params: Any) -> dict[str, Any]:
 
 
 def planned(tmp_path: Path, *images: Path, **params: Any) -> Plan:
-    return make_plan(asked(tmp_path, *images, **params), Path("/"))
+    return plan_run(asked(tmp_path, *images, **params), Path("/"))
 
 
 def picture(path: Path, shape: tuple[int, ...] = (90, 70)) -> Path:
@@ -347,7 +348,7 @@ def test_the_plugins_parameters_are_a_plan_of_ours(tmp_path: Path) -> None:
     assert plan.params.outdir == str(tmp_path / "base" / "results" / HASH)
     out = tmp_path / "task"
     out.mkdir()
-    write_plan(plan, out)
+    write_run(plan, out)
     cache = tmp_path / "base" / "aiod_cache"
     told = json.loads((out / "plan.json").read_text())
     assert told["previews"]["masks"] == str(cache / "cellpose" / "cyto3_masks")
@@ -375,7 +376,7 @@ def test_the_list_of_previews_is_there_before_them_and_a_crashed_runs_are_gone(
     stale.touch()
     for _ in range(2):
         (tmp_path / "task").mkdir(exist_ok=True)
-        write_plan(plan, tmp_path / "task")
+        write_run(plan, tmp_path / "task")
         assert not list(masks.iterdir())
     with (splits / f"substacks_{HASH}.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -439,7 +440,7 @@ def test_a_wrong_config_file_is_named_value_by_value(tmp_path: Path) -> None:
     given = asked(tmp_path, picture(tmp_path / "a.tif"))
     Path(given["model_config"]).write_text("diameter: wide\nnoise: 3\n")
     with pytest.raises(TilewrightError, match=r"diameter is 'wide'[\s\S]*no parameter 'noise'"):
-        make_plan(given, Path("/"))
+        plan_run(given, Path("/"))
 
 
 @pytest.mark.parametrize(
@@ -452,7 +453,7 @@ def test_a_list_from_elsewhere_is_refused(tmp_path: Path, text: str, says: str) 
     given = asked(tmp_path, picture(tmp_path / "a.tif"))
     Path(given["img_dir"]).write_text(text)
     with pytest.raises(TilewrightError, match=says) as caught:
-        make_plan(given, Path("/"))
+        plan_run(given, Path("/"))
     assert caught.value.code == 65
 
 
@@ -463,7 +464,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         TilewrightError, match=r"cellpose.*: can't be written .*another base directory"
     ):
-        write_plan(plan, tmp_path / "task")
+        write_run(plan, tmp_path / "task")
 
 
 def test_a_model_without_labels_is_not_for_the_plugin(tmp_path: Path) -> None:
@@ -472,7 +473,7 @@ def test_a_model_without_labels_is_not_for_the_plugin(tmp_path: Path) -> None:
     given = asked(tmp_path, picture(tmp_path / "a.tif"), **names)
     Path(given["model_config"]).write_text("{}")
     with pytest.raises(TilewrightError, match=r"and the plugin shows labels\. Run it by"):
-        make_plan(given, Path("/"))
+        plan_run(given, Path("/"))
 
 
 def test_our_copy_of_the_registry_is_the_plugins_own() -> None:
@@ -500,11 +501,11 @@ def test_every_model_of_the_plugin_is_planned_or_says_in_a_sentence_what_is_miss
     values = {p.arg_name: p.start for p in choice.params}
     Path(given["model_config"]).write_text(json.dumps(values))
     if (ROOT / "bin" / f"run_{model}.py").is_file():
-        plan = make_plan(given, Path("/"))
+        plan = plan_run(given, Path("/"))
         assert [j.images[0].id for j in plan.jobs] == ["a_tif"]
         return
     with pytest.raises(TilewrightError) as caught:
-        make_plan(given, Path("/"))
+        plan_run(given, Path("/"))
     assert caught.value.code == 69
     assert str(caught.value).strip() == (
         f"The model {model} has no script bin/run_{model}.py yet. "

@@ -23,6 +23,7 @@ from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError
 from tilewright.predict import worker
 from tilewright.predict.worker import run_job
+from tilewright.steps import predict as steps_predict
 
 COARSE = ModelSpec(
     "m", "1",
@@ -173,7 +174,7 @@ def test_a_script_learns_where_its_weights_are_and_the_recipe_does_not(
     (tmp_path / "bin" / "run_recorder.py").symlink_to(HERE / "scripts" / "run_recorder.py")
     (tmp_path / "envs" / "base").symlink_to(sys.prefix)
     (tmp_path / "weights" / "abc" / "net.pt").write_text("weights")
-    monkeypatch.setattr(worker, "ROOT", tmp_path)
+    monkeypatch.setattr(steps_predict, "ROOT", tmp_path)
     monkeypatch.setenv("TILEWRIGHT_ENVS", str(tmp_path / "envs"))
     monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(tmp_path / "weights"))
     spec = ModelSpec("m", "1", TileSpec({"y": 64, "x": 64}))
@@ -184,7 +185,9 @@ def test_a_script_learns_where_its_weights_are_and_the_recipe_does_not(
     )  # fmt: skip
     before = recipe.digest
     for weights, expected in (("abc", str(tmp_path / "weights/abc/net.pt")), ("", None)):
-        worker.predict(job(tilewright.tiles(path, spec)), recipe, weights, tmp_path / "a.bank")
+        steps_predict.predict(
+            job(tilewright.tiles(path, spec)), recipe, weights, tmp_path / "a.bank"
+        )
         told = json.loads((tmp_path / "out" / "spec.json").read_text())
         assert told == json.loads(json.dumps(spec.to_dict())) | {"weights_source": expected}
     assert recipe.digest == before

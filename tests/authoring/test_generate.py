@@ -12,14 +12,14 @@ import yaml
 from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
-from tilewright import Models, Registry
+from tilewright import ROOT, Models, Registry
 from tilewright.authoring import generate
 from tilewright.authoring.schemas import manifest_schema, nextflow_schema
 from tilewright.errors import TilewrightError
 from tilewright.plan.params import Params
 from tilewright.registry.documents import read_document
 from tilewright.registry.manifest import TASK_NAMES, Manifest
-from tilewright.registry.registry import ROOT, Choice
+from tilewright.registry.registry import Choice
 
 SHIPPED = sorted((ROOT / "manifests").glob("*.yml"))
 CHOICES = list(Registry.load())

@@ -17,6 +17,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
+from tilewright import ROOT
 from tilewright.authoring import new_model
 from tilewright.authoring.draft import KINDS, Wanted, embedding
 from tilewright.authoring.new_model import Files, files_of
@@ -26,7 +27,7 @@ from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess
 from tilewright.registry.manifest import Manifest
-from tilewright.registry.registry import ROOT, Choice
+from tilewright.registry.registry import Choice
 from tilewright.tile_results.check import check_results
 from tilewright.validate.validate import check_files
 

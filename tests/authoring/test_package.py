@@ -21,15 +21,17 @@ from pictures import reference
 from running import Checkout, level0, run_json, store
 from scipy.ndimage import gaussian_filter
 
+from tilewright import ROOT
 from tilewright.authoring.bioimageio import translate
 from tilewright.authoring.package import Wishes, import_package, member, opened, read
+from tilewright.contract.files import file_digest
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
-from tilewright.registry.registry import ROOT, Choice, Registry, file_digest
+from tilewright.registry.registry import Choice, Registry
 from tilewright.runtime.postprocess import to_labels
 from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.validate.golden import compare

@@ -15,9 +15,9 @@ import pytest
 import tifffile
 from click.testing import CliRunner, Result
 
+from tilewright import ROOT
 from tilewright.cli import launch, main
 from tilewright.errors import TilewrightError
-from tilewright.registry.registry import ROOT
 
 NAMES = ["cells[dapi]", "[red]a", ":smile:"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tilewright import ROOT
 from tilewright.cli import launch, slurm_jobs
 from tilewright.cli.slurm_jobs import clear, find, is_running, launched_in
 from tilewright.errors import TilewrightError
-from tilewright.registry.registry import ROOT
 
 HOLD = """
 import fcntl, sys

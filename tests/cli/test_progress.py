@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from tilewright import ROOT
 from tilewright.cli.progress import STEPS, Watch, explain, failures, run_nextflow, step_now
 from tilewright.errors import TilewrightError
-from tilewright.registry.registry import ROOT
 from tilewright.report import trace
 from tilewright.report.trace import Task, read_trace
 

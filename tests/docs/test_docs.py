@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 import tilewright
-from tilewright import __version__
+from tilewright import ROOT, __version__
 from tilewright.api.tiles import ImageTile
 from tilewright.cli import main
 from tilewright.cli.envs import users_of
@@ -37,7 +37,7 @@ from tilewright.registry.manifest import (
     Task,
     Version,
 )
-from tilewright.registry.registry import ROOT, Registry
+from tilewright.registry.registry import Registry
 from tilewright.report.report import describe
 
 DOCS = ROOT / "docs"

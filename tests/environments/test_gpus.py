@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tilewright import ROOT
 from tilewright.environments import gpus
 from tilewright.environments.gpus import own_gpu, visible
-from tilewright.predict import worker
-from tilewright.registry.registry import ROOT
 
 HOLD = """
 import sys
@@ -125,9 +124,9 @@ def test_a_task_that_wants_no_gpu_is_on_the_cpu(monkeypatch: pytest.MonkeyPatch)
     )
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("TILEWRIGHT_GPUS", raising=False)
-    assert worker.device() == "cuda"
+    assert gpus.device() == "cuda"
     monkeypatch.setenv("TILEWRIGHT_GPUS", "0")
-    assert worker.device() == "cpu"
+    assert gpus.device() == "cpu"
     monkeypatch.delenv("TILEWRIGHT_GPUS")
     there[:] = ["/dev/nvidiactl", "/dev/null"]
-    assert worker.device() == "cpu"
+    assert gpus.device() == "cpu"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from oracle import score
 
-from tilewright.registry.registry import ROOT
+from tilewright import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import abutting, dense_cells, full_and_empty, pixel_cells, score
 
+from tilewright import ROOT
 from tilewright.contract.grid import Grid, TileAxis
-from tilewright.registry.registry import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from planning import grey, planned
 
+from tilewright import ROOT
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.errors import ProblemsError, TilewrightError
@@ -21,7 +22,7 @@ from tilewright.plan.inputs import Row, check_ids
 from tilewright.plan.params import Params, check_params
 from tilewright.plan.plan import check_places, write_plan
 from tilewright.preprocess.reader import TileReader
-from tilewright.registry.registry import ROOT, Registry
+from tilewright.registry.registry import Registry
 
 
 def small(number: int, side: int = 64) -> Planned:

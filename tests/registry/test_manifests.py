@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sites import site
 
+from tilewright import ROOT
 from tilewright.errors import TilewrightError
 from tilewright.registry.documents import LARGEST, read_document
-from tilewright.registry.registry import ROOT, Choice, Registry
+from tilewright.registry.registry import Choice, Registry
 from tilewright.weights.config_files import config_values, downloaded
 
 TOY = """\

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tilewright import ROOT
 from tilewright.errors import TilewrightError
 from tilewright.registry.documents import deep_merge
 from tilewright.registry.manifest import Manifest, Param
-from tilewright.registry.registry import ROOT, Choice, Registry
+from tilewright.registry.registry import Choice, Registry
 
 MANIFESTS = sorted((ROOT / "manifests").glob("*.yml"))
 MINIMAL = {

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tilewright import ROOT
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.merge.measure import picture
 from tilewright.merge.measure.seam import Seam
 from tilewright.plan.params import Params
-from tilewright.registry.registry import ROOT
 from tilewright.report import report, trace
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from tilewright.registry.registry import ROOT
+from tilewright import ROOT
 
 
 @pytest.fixture

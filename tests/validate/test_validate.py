@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from test_rules import HERE, fixture
 from web import Page, serving
 
+from tilewright import ROOT
 from tilewright.cli import main
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
-from tilewright.registry.registry import ROOT
 from tilewright.validate.validate import Checked, check_files
 
 SHIPPED = sorted((ROOT / "manifests").glob("*.yml"))

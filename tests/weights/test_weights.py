@@ -20,11 +20,12 @@ from click.testing import CliRunner
 from running import Checkout, run_json, write_discs
 from web import Page, Web, serving
 
+from tilewright import ROOT
 from tilewright.cli import main
 from tilewright.errors import TilewrightError
 from tilewright.registry.locations import NotTaken
 from tilewright.registry.manifest import Location, Manifest
-from tilewright.registry.registry import ROOT, Choice
+from tilewright.registry.registry import Choice
 from tilewright.weights import cache as kept_files
 from tilewright.weights import download, weights
 from tilewright.weights.cache import path_of

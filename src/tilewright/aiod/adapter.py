@@ -17,12 +17,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.inputs import Row, check_ids
 from tilewright.plan.params import Folder, Text
 from tilewright.preprocess.enhance import Method, checked
-from tilewright.registry.registry import ROOT
 
 from .previews import FOLDER, MARK
 from .sizes import axes_of, shrunk, tiled

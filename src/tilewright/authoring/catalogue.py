@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.registry.manifest import TASK_NAMES, Manifest, Param
-from tilewright.registry.registry import ROOT, Choice, Registry
+from tilewright.registry.registry import Choice, Registry
 
 WIDTH = 100  # characters of a line of prose
 MADE = "written by `./tilewright generate` from manifests/"

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tilewright import ROOT
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
-from tilewright.registry.registry import ROOT, Registry
+from tilewright.registry.registry import Registry
 
 from .catalogue import default_configs, models_module, models_page, registry_json
 from .schemas import manifest_schema, nextflow_schema

@@ -17,8 +17,10 @@ import jinja2
 import yaml
 from pydantic import ValidationError
 
+from tilewright import ROOT
+from tilewright.contract.files import file_digest
 from tilewright.registry.manifest import TASK_NAMES, Manifest
-from tilewright.registry.registry import ROOT, Choice, Registry, file_digest
+from tilewright.registry.registry import Choice, Registry
 
 from .draft import KINDS, SOURCES, Wanted, packages, params, spec, usage
 from .onnx_file import Network, inspect

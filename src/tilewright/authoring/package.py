@@ -17,11 +17,13 @@ import tifffile
 import yaml
 from pydantic import ValidationError
 
+from tilewright import ROOT
+from tilewright.contract.files import file_digest
 from tilewright.environments import interpreters
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.predict.model_process import child_env
 from tilewright.registry.manifest import TASK_NAMES, Manifest
-from tilewright.registry.registry import ROOT, Choice, file_digest
+from tilewright.registry.registry import Choice
 from tilewright.runtime.tensors import arrange
 
 from .bioimageio import Imported, translate

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tilewright.aiod.planning import plan_run
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
-from tilewright.plan.plan import Plan, make_plan
+from tilewright.plan.plan import Plan
 
 from .launch import absolute
 
@@ -50,7 +51,7 @@ def repeated(file: Path, over: Facts) -> tuple[Facts, str | None, tuple[str, ...
         )
     given = absolute({**params, **over}, Path(run["launch_dir"]))
     given.setdefault("outdir", str(file.absolute().parent))
-    problems = list(changes(run, make_plan(given, Path(run["launch_dir"]))))
+    problems = list(changes(run, plan_run(given, Path(run["launch_dir"]))))
     if problems:
         raise ProblemsError(problems)
     return given, run["profile"], tuple(run["configs"])

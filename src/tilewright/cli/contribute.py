@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tilewright import ROOT
 from tilewright.authoring.draft import KINDS, SOURCES
 from tilewright.errors import BAD_DATA
 from tilewright.registry.manifest import TASK_NAMES
-from tilewright.registry.registry import ROOT
 
 from .launch import EXIT_CODES
 

@@ -9,9 +9,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from tilewright import ROOT
 from tilewright.environments import installers, interpreters
 from tilewright.errors import TilewrightError
-from tilewright.registry.registry import ROOT, Registry
+from tilewright.registry.registry import Registry
 
 from .launch import EXIT_CODES
 

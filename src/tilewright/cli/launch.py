@@ -16,9 +16,9 @@ from typing import Any
 
 import click
 
+from tilewright import ROOT
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.plan.params import check_site
-from tilewright.registry.registry import ROOT
 
 from . import slurm_jobs
 from .progress import Watch, explain, failures, run_nextflow, summary

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tilewright import __version__
+from tilewright import ROOT, __version__
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.plan.params import Params
-from tilewright.registry.registry import ROOT, Choice
+from tilewright.registry.registry import Choice
 from tilewright.report.timings import suggestion
 
 from . import contribute
@@ -118,9 +118,9 @@ def demo(outdir: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="plan.json on standard output.")
 def plan(as_json: bool, **given: Any) -> None:
     """Show tiles, jobs and bytes before anything runs."""
-    from tilewright.plan.plan import make_plan
+    from tilewright.aiod.planning import plan_run
 
-    made = make_plan(absolute(given), Path.cwd())
+    made = plan_run(absolute(given), Path.cwd())
     if as_json:
         click.echo(json.dumps(made.to_dict(), indent=2))
         return

@@ -34,6 +34,17 @@ def shared() -> bool:
     return bool(os.environ.get("TILEWRIGHT_SHARE_GPUS"))
 
 
+def device() -> str:
+    """``cuda`` where a GPU was given to this task, else ``cpu``; TILEWRIGHT_DEVICE decides."""
+    asked = os.environ.get("TILEWRIGHT_DEVICE")
+    if asked:
+        return asked
+    unwanted = os.environ.get("TILEWRIGHT_GPUS") == "0"
+    hidden = unwanted or os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    there = any(Path("/dev").glob("nvidia[0-9]*"))  # a container may have the second one alone
+    return "cuda" if there and not hidden else "cpu"
+
+
 @contextmanager
 def own_gpu(folder: Path | None = None) -> Iterator[str | None]:
     """A GPU for this process alone: the first that is free, waiting for one; None without any.

@@ -23,13 +23,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tilewright import ROOT as ROOT
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 
 from . import inplace, installers
 from .inplace import Say, say
 from .inplace import home as home
 
-ROOT = Path(__file__).resolve().parents[3]
 OURS = ("base", "nextflow", "test")
 # Imported once at the end: proof that base works, and its bytecode is there for every task.
 PROOF = (

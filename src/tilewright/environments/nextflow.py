@@ -18,11 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tilewright import ROOT
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
 from . import inplace, installers, interpreters
 from .inplace import Say, say
-from .interpreters import ROOT
 
 VERSION = "25.04.3"
 OLDEST = (25, 4)  # strict syntax

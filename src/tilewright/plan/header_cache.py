@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.code import HEADERS, room_digests
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.contract.jobs import ImageRef, canonical, digest
 from tilewright.contract.spec import ModelSpec
@@ -21,7 +22,6 @@ from tilewright.environments import interpreters
 from tilewright.environments.inplace import home
 from tilewright.errors import TilewrightError
 from tilewright.images.image import fingerprint
-from tilewright.registry.registry import code_digests
 
 from .fit import Planned, plan_image
 from .inputs import Row
@@ -47,9 +47,7 @@ class Headers:
 
     def __init__(self, params: Params, spec: ModelSpec) -> None:
         self._params, self._spec = params, spec
-        rooms = Path(__file__).parents[1]
-        ours = sorted(p.relative_to(rooms).as_posix() for p in rooms.rglob("*.py"))
-        code = [code_digests(tuple(ours)), interpreters.digest("base")]
+        code = [room_digests(HEADERS), interpreters.digest("base")]
         self._file = folder() / f"{digest([spec.to_dict(), params.region, code])}.json"
         self._old: dict[str, Any] = _load(self._file)
         self._new: dict[str, Any] = {}

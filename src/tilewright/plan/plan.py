@@ -12,16 +12,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from tilewright.aiod.adapter import Plugin, recognised
-from tilewright.aiod.files import begin, exports
+from tilewright.contract.code import MERGE, SCAN, room_digests
 from tilewright.contract.jobs import Group, Job, Recipe, digest, save
 from tilewright.contract.spec import POLICIES, ModelSpec
 from tilewright.environments import gpus, interpreters
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.documents import read_document
-from tilewright.registry.registry import Choice, Registry, code_digests
+from tilewright.registry.registry import Choice, Registry
 from tilewright.tile_results.check import check_output
 from tilewright.weights import weights
 from tilewright.weights.cache import default_folder
@@ -36,49 +35,22 @@ from .resources import contradictions, needs
 
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""
-MERGE_CODE = (
-    "stores/ome_zarr.py",
-    "stores/pyramid.py",
-    "stores/anndata.py",
-    "merge/match/labels.py",
-    "merge/measure/seam.py",
-    "merge/measure/tables.py",
-    "merge/measure/runs.py",
-    "merge/measure/picture.py",
-    "merge/match/groups.py",
-    "merge/match/components.py",
-    "merge/match/slices.py",
-    "merge/match/blend.py",
-    "merge/write/banked.py",
-    "merge/write/merged.py",
-    "merge/write/maps.py",
-    "merge/write/embeddings.py",
-    "merge/write/held.py",
-    "merge/write/desk.py",
-    "merge/write/pool.py",
-    "merge/write/painting.py",
-    "merge/write/writers.py",
-    "merge/write/stores.py",
-)
-"""The modules that merge, besides the recipe's own."""
-SCAN_CODE = (
-    "contract/spec.py",
-    "contract/grid.py",
-    "images/image.py",
-    "images/chunks.py",
-    "preprocess/enhance.py",
-    "images/formats.py",
-    "preprocess/intensity.py",
-    "preprocess/resample.py",
-    "preprocess/colour.py",
-    "preprocess/stain.py",
-    "preprocess/reader.py",
-    "stores/anndata.py",
-    "stores/pyramid.py",
-    "stores/ome_zarr.py",
-    "preprocess/scan.py",
-)
-"""The modules that look at a big image ahead, and copy it."""
+
+
+class Dialect(Protocol):
+    """Another program's way to say what a run is, e.g. that of napari's AI OnDemand plugin."""
+
+    def params(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Its parameters as ours."""
+
+    def rows(self) -> list[Row]:
+        """Its images."""
+
+    def spec(self, spec: ModelSpec) -> ModelSpec:
+        """The model's spec, with what it asks of it."""
+
+    def to_dict(self) -> dict[str, str]:
+        """What the workflow needs to know of its previews."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +68,7 @@ class Plan:
     weights: str | None
     environment_ready: bool
     launch_dir: Path
-    plugin: Plugin | None = None
+    dialect: Dialect | None = None
 
     @property
     def tiles(self) -> int:
@@ -140,7 +112,7 @@ class Plan:
                 for j in self.jobs
             ],
             "scans": sorted(self.scans),
-            "previews": self.plugin.to_dict() if self.plugin else None,
+            "previews": self.dialect.to_dict() if self.dialect else None,
             "images": [_describe(i, group_of[i.ref.id]) for i in self.images],
             "bad": [{"id": row.id, "path": str(row.path), "why": str(e)} for row, e in self.bad],
         }
@@ -165,7 +137,7 @@ def _describe(image: Planned, group: str) -> dict[str, Any]:
     }
 
 
-def make_plan(given: dict[str, Any], here: Path) -> Plan:
+def make_plan(given: dict[str, Any], here: Path, dialect: Dialect | None = None) -> Plan:
     """Check a run's parameters and images and cut it into jobs.
 
     Parameters
@@ -174,21 +146,22 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
         The parameters as the user gave them.
     here
         What relative paths are relative to.
+    dialect
+        Whose parameters these are, if they aren't ours.
 
     Raises
     ------
     ProblemsError
         Every wrong parameter; or every bad image, with ``--strict`` or when no good one is left.
     """
-    plugin = recognised(given)
-    params, problems = check_params(plugin.params(given) if plugin else given)
+    params, problems = check_params(dialect.params(given) if dialect else given)
     if params is None:
         raise ProblemsError(problems)
     params = with_places(params, here)
     found: list[Row] = []
     try:
         choice, spec, values = resolve(params, here)
-        spec = plugin.spec(spec) if plugin else spec
+        spec = dialect.spec(spec) if dialect else spec
         sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
         recipe = choice.recipe(spec, values)
@@ -197,7 +170,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
     except TilewrightError as error:
         problems.append(error)
     try:
-        found = plugin.rows() if plugin else rows(params, here)
+        found = dialect.rows() if dialect else rows(params, here)
     except TilewrightError as error:
         problems.append(error)
     problems += writable(here / params.outdir)
@@ -221,7 +194,7 @@ def make_plan(given: dict[str, Any], here: Path) -> Plan:
             recipe.environment["name"], Path(str(params.env_root))
         ),
         launch_dir=here,
-        plugin=plugin,
+        dialect=dialect,
     )
 
 
@@ -383,7 +356,7 @@ def cut(
         "policy": spec.policy,
         "min_iou": params.match_iou,
         "link_z": linked(spec, params.link_z),
-        "code": digest(code_digests(MERGE_CODE)),
+        "code": digest(room_digests(MERGE)),
     }
     store = choice.store(params.variant)
     spec = sized(spec, params)
@@ -419,7 +392,7 @@ def write_plan(plan: Plan, out: Path) -> None:
         (out / folder).mkdir(parents=True, exist_ok=True)
     counts = {g.group: g.jobs for g in plan.groups}
     factors = {i.ref.id: i.decode_factor for i in plan.images}
-    code = digest([code_digests(SCAN_CODE), interpreters.digest("base")])
+    code = digest([room_digests(SCAN), interpreters.digest("base")])
     for group in plan.groups:
         save(out / "groups" / f"{group.group}.json", group)
         if group.group in plan.scans:
@@ -435,11 +408,6 @@ def write_plan(plan: Plan, out: Path) -> None:
     for job in plan.jobs:
         if job.group not in plan.scans:
             save(out / "jobs" / f"{job.group}_{counts[job.group]}_{job.job:05d}.json", job)
-    if plan.plugin:
-        (out / "exports").mkdir(exist_ok=True)
-        for name, export in exports(plan.plugin, plan.groups, plan.recipe.spec).items():
-            save(out / "exports" / f"{name}.json", export)
-        begin(plan.plugin, plan.images, plan.jobs, plan.recipe.spec)
     save(out / "recipe.json", plan.recipe)
     save(out / "plan.json", plan.to_dict())
 

@@ -13,26 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tilewright.aiod.previews import Previews
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec
-from tilewright.environments import interpreters
-from tilewright.environments.gpus import own_gpu
 from tilewright.errors import TilewrightError
 from tilewright.images.mask import Mask
 from tilewright.preprocess.reader import TileReader
-from tilewright.registry.registry import ROOT
 from tilewright.tile_results.bank import BankWriter
 from tilewright.tile_results.banker import Banker, Work
-from tilewright.weights.cache import path_of
 
-from .model_process import ModelProcess, child_env
+from .model_process import ModelProcess
 from .timing import Timing
 
 Array = np.ndarray[Any, Any]
@@ -58,52 +53,6 @@ class Notes:
     failures: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, list[int]] = field(default_factory=dict)
-
-
-def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
-    """Predict a job's tiles with the model's own interpreter, as this machine has it.
-
-    Where environments and weights are, how long a model may be silent and where progress goes, the
-    environment variables say (``nextflow.config``): none of it changes a number.
-    """
-    prefix = interpreters.prefix(recipe.environment["name"], Path(os.environ["TILEWRIGHT_ENVS"]))
-    file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))
-    folder = os.environ.get("TILEWRIGHT_PROGRESS")
-    name = f"{job.group}_{job.job:05d}"
-
-    def start() -> ModelProcess:
-        return ModelProcess(
-            prefix / "bin" / "python",
-            ROOT / "bin" / recipe.script["name"],
-            weights=str(file or ""),
-            device=device(),
-            spec=replace(recipe.spec, weights_source=str(file) if file else None).to_dict(),
-            params=recipe.params,
-            timeout=float(os.environ.get("TILEWRIGHT_PREDICT_TIMEOUT", "600")),
-            env=child_env(prefix),
-        )
-
-    progress = ProgressFile(Path(folder) / name) if folder else None
-    watched = os.environ.get("TILEWRIGHT_PREVIEWS")
-    timing = Timing()
-    last_try = os.environ.get("TILEWRIGHT_LAST_TRY") == "true"
-    with own_gpu(), timing.adds("seconds"):
-        run_job(
-            job, recipe, out, start=start, weights=weights, progress=progress, forgive=last_try,
-            timing=timing, shown=Previews(Path(watched), job, recipe.spec) if watched else None,
-        )  # fmt: skip
-    timing.save(out.parent)
-
-
-def device() -> str:
-    """``cuda`` where a GPU was given to this task, else ``cpu``; TILEWRIGHT_DEVICE decides."""
-    asked = os.environ.get("TILEWRIGHT_DEVICE")
-    if asked:
-        return asked
-    unwanted = os.environ.get("TILEWRIGHT_GPUS") == "0"
-    hidden = unwanted or os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    there = any(Path("/dev").glob("nvidia[0-9]*"))  # a container may have the second one alone
-    return "cuda" if there and not hidden else "cpu"
 
 
 def run_job(

@@ -22,6 +22,7 @@ from torchstain.numpy.normalizers import (  # type: ignore[import-untyped]
 )
 from torchstain.numpy.utils import lab2rgb, rgb2lab  # type: ignore[import-untyped]
 
+from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.images.image import open_image
@@ -32,7 +33,6 @@ Array = np.ndarray[Any, Any]
 Fit = dict[str, Any]
 """A method's figures by torchstain's names, as lists."""
 
-ROOT = Path(__file__).resolve().parents[3]
 FIGURES: dict[str, dict[str, tuple[int, ...]]] = {
     "macenko": {"HERef": (3, 2), "maxCRef": (2,)},
     "reinhard": {"means": (3,), "stds": (3,)},

@@ -14,11 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tilewright import ROOT
+from tilewright.contract.code import PREDICT, room_digests
+from tilewright.contract.files import file_digest
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.interpreters import digest as environment_digest
 from tilewright.errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
-from tilewright.weights.download import file_digest as file_digest
 
 from .diagnostics import faults, nearest, spec_blocks, spec_fault
 from .documents import Document, FaultError, deep_merge, read_document
@@ -26,35 +28,6 @@ from .fields import DEFAULT_TILE, DEFAULT_VOLUME, whole_spec
 from .locations import is_remote
 from .manifest import Location, Manifest, Param, Task, Version
 from .overlays import read_folders
-
-ROOT = Path(__file__).resolve().parents[3]
-"""The checkout: manifests, scripts, environments and bundled weights are found from here."""
-TILE_CODE = (
-    "contract/spec.py",
-    "contract/grid.py",
-    "tile_results/bank.py",
-    "tile_results/slabs.py",
-    "images/image.py",
-    "images/chunks.py",
-    "preprocess/enhance.py",
-    "images/formats.py",
-    "preprocess/resample.py",
-    "preprocess/intensity.py",
-    "preprocess/colour.py",
-    "preprocess/stain.py",
-    "preprocess/reader.py",
-    "images/mask.py",
-    "tile_results/objects.py",
-    "tile_results/banker.py",
-    "runtime/serve.py",
-    "runtime/tensors.py",
-    "runtime/postprocess.py",
-    "predict/model_process.py",
-    "tile_results/check.py",
-    "predict/timing.py",
-    "predict/worker.py",
-)
-"""The modules that read, prepare and run a tile: a change of one changes the recipe."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +233,7 @@ class Choice:
                 "base": environment_digest("base"),
             },
             script={"name": script.name, "digest": file_digest(script)},
-            code=code_digests(TILE_CODE),
+            code=room_digests(PREDICT),
         )
 
 
@@ -368,12 +341,6 @@ class Registry:
             if not choices:
                 raise _no_such(f"task of {model}", task, tasks)
         return choices[0]
-
-
-def code_digests(names: tuple[str, ...]) -> dict[str, str]:
-    """SHA-256 of our own modules, by their name under `tilewright/`."""
-    here = Path(__file__).parents[1]
-    return {n: file_digest(here / n) for n in names}
 
 
 def local_path(where: Location) -> Path | None:

@@ -20,14 +20,14 @@ from typing import Any
 
 import jinja2
 
-from tilewright import __version__
+from tilewright import ROOT, __version__
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.interpreters import home
 from tilewright.errors import TilewrightError
 from tilewright.plan.params import Params
 from tilewright.registry.manifest import TASK_NAMES
-from tilewright.registry.registry import ROOT, Registry
+from tilewright.registry.registry import Registry
 
 from .timings import collect
 from .trace import FAILED, Task, read_trace, sentence

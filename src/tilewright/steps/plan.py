@@ -6,7 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from tilewright.plan.plan import check_places, make_plan, write_plan
+from tilewright.aiod.planning import plan_run, write_run
+from tilewright.plan.plan import check_places
 
 from . import run
 
@@ -15,7 +16,7 @@ def main() -> None:
     """Check everything and write the plan into this folder."""
     context = json.load(sys.stdin)
     check_places(context["params"])
-    write_plan(make_plan(context["params"], Path(context["launch_dir"])), Path())
+    write_run(plan_run(context["params"], Path(context["launch_dir"])), Path())
 
 
 if __name__ == "__main__":

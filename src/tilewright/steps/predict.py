@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
+from tilewright import ROOT
+from tilewright.aiod.previews import Previews
 from tilewright.contract.jobs import Job, Recipe
-from tilewright.predict.worker import predict
+from tilewright.environments import interpreters
+from tilewright.environments.gpus import device, own_gpu
+from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.timing import Timing
+from tilewright.predict.worker import ProgressFile, run_job
+from tilewright.weights.cache import path_of
 
 from . import run
 
@@ -13,6 +22,41 @@ from . import run
 def main(job: str, recipe: str, weights: str, bank: str) -> None:
     """Predict one job's tiles."""
     predict(Job.load(Path(job)), Recipe.load(Path(recipe)), weights, Path(bank))
+
+
+def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
+    """Predict a job's tiles with the model's own interpreter, as this machine has it.
+
+    Where environments and weights are, how long a model may be silent and where progress goes, the
+    environment variables say (``nextflow.config``): none of it changes a number.
+    """
+    prefix = interpreters.prefix(recipe.environment["name"], Path(os.environ["TILEWRIGHT_ENVS"]))
+    file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))
+    folder = os.environ.get("TILEWRIGHT_PROGRESS")
+    name = f"{job.group}_{job.job:05d}"
+
+    def start() -> ModelProcess:
+        return ModelProcess(
+            prefix / "bin" / "python",
+            ROOT / "bin" / recipe.script["name"],
+            weights=str(file or ""),
+            device=device(),
+            spec=replace(recipe.spec, weights_source=str(file) if file else None).to_dict(),
+            params=recipe.params,
+            timeout=float(os.environ.get("TILEWRIGHT_PREDICT_TIMEOUT", "600")),
+            env=child_env(prefix),
+        )
+
+    progress = ProgressFile(Path(folder) / name) if folder else None
+    watched = os.environ.get("TILEWRIGHT_PREVIEWS")
+    timing = Timing()
+    last_try = os.environ.get("TILEWRIGHT_LAST_TRY") == "true"
+    with own_gpu(), timing.adds("seconds"):
+        run_job(
+            job, recipe, out, start=start, weights=weights, progress=progress, forgive=last_try,
+            timing=timing, shown=Previews(Path(watched), job, recipe.spec) if watched else None,
+        )  # fmt: skip
+    timing.save(out.parent)
 
 
 if __name__ == "__main__":

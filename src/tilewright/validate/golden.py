@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from tilewright import __version__
+from tilewright import ROOT, __version__
+from tilewright.contract.files import file_digest
 from tilewright.errors import UNAVAILABLE, TilewrightError
-from tilewright.registry.registry import ROOT, file_digest
 
 from . import samples
 from .compare import unlike

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import tifffile
 
+from tilewright import ROOT
 from tilewright.contract.grid import Box
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
@@ -19,7 +20,6 @@ from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
 from tilewright.preprocess.reader import TileReader
-from tilewright.registry.registry import ROOT
 
 Array = np.ndarray[Any, Any]
 TISSUE = ROOT / "examples" / "nuclei" / "tissue.tif"

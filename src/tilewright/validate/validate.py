@@ -19,14 +19,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tilewright import __version__
+from tilewright import ROOT, __version__
+from tilewright.environments.gpus import device
 from tilewright.errors import USAGE, TilewrightError
-from tilewright.predict.worker import device
 from tilewright.registry.diagnostics import faults
 from tilewright.registry.documents import Document, FaultError, read_document
 from tilewright.registry.manifest import Manifest
 from tilewright.registry.overlays import read_folders
-from tilewright.registry.registry import ROOT
 from tilewright.validate.rules.identity import contract
 from tilewright.validate.rules.subject import ERROR, Case, Fault, Finding, Subject
 from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD, STATIC

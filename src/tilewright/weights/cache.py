@@ -13,11 +13,10 @@ import stat
 import uuid
 from pathlib import Path
 
+from tilewright.contract.files import file_digest
 from tilewright.environments.inplace import home
 from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.registry.locations import NotTaken
-
-from .download import file_digest
 
 
 def default_folder() -> Path:

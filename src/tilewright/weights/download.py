@@ -7,7 +7,6 @@ where the server says that the file is still the same, or a digest will.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
+from tilewright.contract.files import file_digest
 from tilewright.environments.inplace import say
 from tilewright.registry.locations import NotTaken, Source, checked, is_loopback, origin
 
@@ -214,12 +214,6 @@ class Download:
                     self.say(f"{self.source.name}: {progress(target.tell(), total)}")
             target.flush()
             os.fsync(target.fileno())  # or a power cut may leave a whole file of zeros
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 (64 hex digits) of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def discard(part: Path) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from tilewright import ROOT
 from tilewright.environments.interpreters import definition
 from tilewright.errors import TilewrightError
 from tilewright.registry.documents import Where, read_document
 from tilewright.registry.manifest import Param
-from tilewright.registry.registry import ROOT
 
 from .subject import WARNING, Case, Fault, Subject
 

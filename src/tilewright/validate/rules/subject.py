@@ -12,10 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
 from tilewright.registry.documents import Document, Where
 from tilewright.registry.manifest import Location, Manifest
-from tilewright.registry.registry import ROOT, Choice
+from tilewright.registry.registry import Choice
 
 ERROR, WARNING = "error", "warning"
 

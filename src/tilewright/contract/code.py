@@ -1,0 +1,100 @@
+"""Which of our code makes numbers, and its digest: a room at a time, whatever is said about it.
+
+A digest is over the source without docstrings, comments and blank lines, so that words repeat no
+task; it is the same in every Python, since text is compared, not syntax trees.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from .jobs import digest
+
+HOUSE = Path(__file__).parents[1]
+PREDICT = ("runtime", "contract", "images", "preprocess", "tile_results", "predict")
+"""Rooms that read, prepare and run a tile: a change of one changes the recipe."""
+MERGE = ("stores", "merge")
+"""Rooms that merge, besides the recipe's."""
+SCAN = ("contract", "images", "preprocess", "stores")
+"""Rooms that look at a big image ahead, and copy it."""
+HEADERS = ("contract", "images", "preprocess", "plan")
+"""Rooms that read an image's header and plan its tiles."""
+LAYOUT = (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+Span = tuple[int, int, int, int]
+"""First line, first byte in it, last line, byte after the end; lines from 1."""
+
+
+@cache
+def room_digest(room: str, house: Path = HOUSE) -> str:
+    """SHA-256 of a room's code.
+
+    Parameters
+    ----------
+    house
+        The folder that the room is in.
+    """
+    paths = (p for p in sorted((house / room).rglob("*")) if p.is_file() and p.suffix != ".pyc")
+    return digest({p.relative_to(house).as_posix(): _counts(p) for p in paths})
+
+
+def room_digests(rooms: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of the code of each of our rooms, by its name."""
+    return {room: room_digest(room) for room in rooms}
+
+
+def _counts(path: Path) -> str:
+    """SHA-256 of what counts of a file: a Python file's code, all bytes of others."""
+    data = path.read_bytes()
+    return hashlib.sha256(code_of(data) if path.suffix == ".py" else data).hexdigest()
+
+
+def code_of(source: bytes) -> bytes:
+    """A Python file without docstrings, comments, blank lines and spaces at lines' ends.
+
+    Raises
+    ------
+    SyntaxError
+        When the source is no Python.
+    """
+    lines = source.decode().splitlines()
+    inside: set[int] = set()  # lines whose end is in a string, numbered from 1
+    for token in tokenize.tokenize(io.BytesIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]]
+        elif token.type not in LAYOUT:
+            inside.update(range(token.start[0], token.end[0]))
+    for first, start, last, stop in _docstrings(source):
+        lines[last - 1] = _cut(lines[last - 1], 0 if first < last else start, stop)
+        if first < last:
+            lines[first - 1 : last - 1] = [
+                _cut(lines[first - 1], start),
+                *[""] * (last - first - 1),
+            ]
+        inside.difference_update(range(first, last))
+    kept = (
+        line if n in inside else line.rstrip()
+        for n, line in enumerate(lines, 1)
+        if line.strip() or {n, n - 1} & inside
+    )  # fmt: skip
+    return "\n".join(kept).encode()
+
+
+def _docstrings(source: bytes) -> Iterator[Span]:
+    """Where strings stand alone: docstrings, and what is said below a constant."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            text = node.value
+            if isinstance(text.value, str) and text.end_lineno and text.end_col_offset:
+                yield text.lineno, text.col_offset, text.end_lineno, text.end_col_offset
+
+
+def _cut(line: str, start: int, stop: int | None = None) -> str:
+    """A line without some of its bytes, in UTF-8."""
+    data = line.encode()
+    return (data[:start] + (b"" if stop is None else data[stop:])).decode()
