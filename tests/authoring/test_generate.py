@@ -298,7 +298,7 @@ def test_a_new_task_is_one_line_that_schema_registry_and_commands_follow(
     checkout: Checkout, tmp_path: Path
 ) -> None:
     """The last test of this checkout: the task stays in it."""
-    source = checkout.root / "src" / "tilewright" / "manifest.py"
+    source = checkout.root / "src" / "tilewright" / "registry" / "manifest.py"
     text = source.read_text(encoding="utf-8")
     more = text.replace("TASK_NAMES = {", 'TASK_NAMES = {\n    "spines": "Dendritic Spines",')
     source.write_text(more, encoding="utf-8")

@@ -78,9 +78,9 @@ def quiet(_line: str) -> None:
 BUILDER = """\
 import sys
 from pathlib import Path
-from tilewright import environments
-environments.ROOT = Path(sys.argv[1])
-sys.exit(environments.main(["build", "toy", "--tool", "uv"]))
+from tilewright.environments import interpreters
+interpreters.ROOT = Path(sys.argv[1])
+sys.exit(interpreters.main(["build", "toy", "--tool", "uv"]))
 """
 
 
@@ -361,13 +361,18 @@ def test_uv_learns_the_index_that_only_pip_was_told(monkeypatch: pytest.MonkeyPa
     assert installers.pip_settings() == {}
 
 
-BARE = ["environments", "installers", "inplace", "doctor", "doctor_plugin", "errors", "__init__"]
+BARE = [
+    f"{room}.py"
+    for room in ("environments/*", "aiod/__init__", "aiod/doctor_plugin", "errors", "__init__")
+]
 
 
 @pytest.mark.parametrize("name", BARE)
 def test_what_runs_first_needs_no_new_python(name: str) -> None:
-    source = (ROOT / "src" / "tilewright" / f"{name}.py").read_text()
-    ast.parse(source, feature_version=(3, 7))
+    files = list((ROOT / "src" / "tilewright").glob(name))
+    assert files
+    for path in files:
+        ast.parse(path.read_text(), feature_version=(3, 7))
 
 
 def test_what_runs_first_needs_the_standard_library_alone() -> None:

@@ -17,7 +17,7 @@ from tilewright.environments.gpus import own_gpu, visible
 HOLD = """
 import sys
 from pathlib import Path
-from tilewright.gpus import own_gpu
+from tilewright.environments.gpus import own_gpu
 with own_gpu(Path(sys.argv[1])) as gpu:
     print(gpu, flush=True)
     sys.stdin.readline()

@@ -21,10 +21,7 @@ from tilewright.environments import inplace, interpreters, nextflow
 from tilewright.errors import TilewrightError
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = [
-    "__init__", "errors", "inplace", "installers", "environments", "nextflow", "doctor",
-    "doctor_plugin",
-]  # fmt: skip
+PARTS = ["__init__.py", "errors.py", "environments", "aiod/__init__.py", "aiod/doctor_plugin.py"]
 TELL = """\
 import json, os, sys
 keys = ("PYTHONPATH", "TILEWRIGHT_HOME", "TILEWRIGHT_ENVS", "PATH")
@@ -42,14 +39,15 @@ def checkout(tmp_path: Path) -> Path:
     """
     root = tmp_path / "check out"
     package = root / "src" / "tilewright"
-    (package / "steps").mkdir(parents=True)
+    for room in ("steps", "cli", "aiod"):
+        (package / room).mkdir(parents=True)
     shutil.copytree(ROOT / "envs", root / "envs")
     shutil.copy(ROOT / "tilewright", root)
     for name in PARTS:
-        shutil.copy(ROOT / "src" / "tilewright" / f"{name}.py", package)
+        source = ROOT / "src" / "tilewright" / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, package / name)
     shutil.copy(ROOT / "src" / "tilewright" / "steps" / "step.sh", package / "steps")
-    (package / "cli.py").write_text(TELL)
-    (package / "steps" / "__init__.py").touch()
+    (package / "cli" / "main.py").write_text(TELL)
     (package / "steps" / "plan.py").write_text(TELL)
     interpreter(tmp_path / "ca che" / "envs" / "base")
     return root
