@@ -1,0 +1,1 @@
+"""What `tools/house.py` measures, each by a function that reads and starts nothing."""
