@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from running import ROOT
 
 from tilewright import ModelSpec, TileSpec
-from tilewright.contract.spec import Resolution
+from tilewright.contract.spec import Normalization, Resolution
 from tilewright.errors import BAD_DATA, TilewrightError
 
 ALONE = """
@@ -120,7 +120,10 @@ SPECS = st.builds(
     input_range=st.none() | st.tuples(NUMBERS, NUMBERS),
     mean=THREE,
     std=THREE,
-    normalization=st.none() | st.fixed_dictionaries({"method": st.text(), "low": NUMBERS}),
+    normalization=st.none()
+    | st.builds(
+        Normalization, method=st.just("percentile"), low=st.floats(0, 99), high=st.just(100.0)
+    ),
     stain_target=st.none() | st.fixed_dictionaries({"means": st.lists(NUMBERS)}),
     resize=st.none() | st.fixed_dictionaries({"shortest_edge": st.integers(1, 999)}),
     crop=st.none() | st.fixed_dictionaries({"size": st.integers(1, 999)}),
@@ -152,7 +155,12 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (Resolution, {"mpp": 1, "tolerance": 2}, "share from 0 to 1"),
     (ModelSpec, {"batch_size": 0}, "at least 1"),
     (ModelSpec, {"tiles_per_task": 0}, "at least 1"),
-    (ModelSpec, {"resize": {"longest": 9}}, "shortest_edge and longest_edge, or y and x"),
+    (ModelSpec, {"resize": {"longest": 9}}, "resize has no longest, but shortest_edge"),
+    (ModelSpec, {"resize": {"shortest_edge": 9, "y": 9}}, "shortest_edge and longest_edge, or"),
+    (ModelSpec, {"normalization": {"method": "max"}}, "method is percentile or zscore"),
+    (ModelSpec, {"normalization": {"low": 1}}, "lacks its method"),
+    (ModelSpec, {"normalization": {"method": "zscore", "scope": "slide"}}, "image or tile"),
+    (ModelSpec, {"normalization": {"method": "percentile", "low": 99, "high": 1}}, "under high"),
     (ModelSpec, {"crop": {"y": 9}}, "crop is size, or y and x"),
 ]
 

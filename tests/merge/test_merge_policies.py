@@ -21,9 +21,10 @@ from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import merge_group
-from tilewright.plan.plan import check_mergeable, linked
+from tilewright.plan.plan import linked
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
+from tilewright.registry.checks.run import check_spec
 
 Array = np.ndarray[Any, Any]
 TILES = TileSpec({"y": 48, "x": 40}, band={"y": 6, "x": 4}, context={"y": 3, "x": 2}, pad="edge")
@@ -35,7 +36,7 @@ def spec(kind: str, tiles: TileSpec = TILES, **merge: Any) -> ModelSpec:
 
 def merged(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str, min_iou: float = 0.25) -> Path:
     """The store of an image that was predicted by two jobs, its banks in any order."""
-    check_mergeable(spec)
+    check_spec(spec)
     recipe = Recipe({}, spec, {}, None, {}, {}, {})
     with TileReader(ref, spec) as reader:
         total = len(reader.planes) * len(reader.grid)
@@ -182,11 +183,11 @@ def test_maps_of_an_exact_model_are_not_blended() -> None:
 @pytest.mark.parametrize(
     ("kind", "merge", "words"),
     [
-        ("labels", {"policy": "blend"}, "asks for the merge policy blend, which its labels hasn't"),
-        ("map", {"policy": "match"}, "asks for the merge policy match, which its map hasn't"),
-        ("labels", {"policy": "components", "connectivity": 3}, "asks for connectivity 3"),
+        ("labels", {"policy": "blend"}, "merge policy 'blend' isn't one of labels"),
+        ("map", {"policy": "match"}, "merge policy 'match' isn't one of map"),
+        ("labels", {"policy": "components", "connectivity": 3}, "merge connectivity is 3"),
     ],
 )
 def test_what_merge_has_not_is_refused(kind: str, merge: dict[str, Any], words: str) -> None:
     with pytest.raises(TilewrightError, match=words):
-        check_mergeable(spec(kind, **merge))
+        check_spec(spec(kind, **merge))

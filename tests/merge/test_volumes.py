@@ -32,10 +32,11 @@ from tilewright.merge.measure.seam import Seam
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
-from tilewright.plan.plan import check_mergeable, linked
+from tilewright.plan.plan import linked
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.preprocess.scan import copy_tiled
+from tilewright.registry.checks.run import check_spec
 from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.validate import samples
 
@@ -56,7 +57,7 @@ def model(kind: str = "labels", tiles: TileSpec = TILES, **more: Any) -> ModelSp
 
 def banked(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str) -> Bank:
     """What one job banks of all the image's tiles."""
-    check_mergeable(spec)
+    check_spec(spec)
     with TileReader(ref, spec) as reader:
         total = len(reader.planes) * len(reader.grid)
     part = Job("group", 0, (ref,), ((ref.key, 0, total),))
@@ -128,33 +129,33 @@ def test_a_mask_holds_for_every_slice(tmp_path: Path) -> None:
 
 UM = dataclasses.replace(TILES, unit="um")
 BAD = [
-    pytest.param({"tiles": UM}, "slices, which aren't resampled, so tile_spec can't be in um"),
+    pytest.param({"tiles": UM}, "unit um"),
     pytest.param(
         {"stain_normalization": "macenko", "num_channels": 3, "color_space": "RGB"},
-        "stain_normalization is for pictures of stained tissue",
+        "stains are of pictures, and its tiles are volumes",
     ),
     pytest.param(
-        {"kind": "embedding", "output_type": "dense"}, "a dense embedding is of a picture's patches"
+        {"kind": "embedding", "output_type": "dense"}, "output_type dense is of a picture's patches"
     ),
-    pytest.param({"resize": {"shortest_edge": 20}}, "resize and crop are for one vector a tile"),
+    pytest.param({"resize": {"shortest_edge": 20}}, "pixels of a map would lie elsewhere"),
 ]
 
 
 @pytest.mark.parametrize(("changed", "says"), BAD)
 def test_what_tiles_with_slices_cannot_have_is_refused_by_name(
-    tmp_path: Path, changed: dict[str, Any], says: str
+    changed: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(TilewrightError, match=f"volumes: .*{says}") as error:
-        TileReader(written(tmp_path, flat_balls((7, 30, 33)), "ZYX"), model(**changed))
+        check_spec(model(**changed))
     assert error.value.code == USAGE
 
 
 def test_a_volumes_slices_are_not_linked_and_its_voxels_have_26_neighbours_at_most() -> None:
     with pytest.raises(TilewrightError, match=r"link_z iou: .* `iou` is for objects of a 2D model"):
         linked(model(), "iou")
-    check_mergeable(model(merge={"policy": "components", "connectivity": 3}))
-    with pytest.raises(TilewrightError, match=r"connectivity 4, which .* from 1 to 3"):
-        check_mergeable(model(merge={"policy": "components", "connectivity": 4}))
+    check_spec(model(merge={"policy": "components", "connectivity": 3}))
+    with pytest.raises(TilewrightError, match=r"connectivity is 4.* from 1 to 3"):
+        check_spec(model(merge={"policy": "components", "connectivity": 4}))
 
 
 def test_a_map_that_is_coarser_along_some_axes_only_is_refused(tmp_path: Path) -> None:

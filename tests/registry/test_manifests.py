@@ -19,6 +19,7 @@ from sites import site
 
 from tilewright import ROOT
 from tilewright.errors import TilewrightError
+from tilewright.registry.checks.run import run_spec
 from tilewright.registry.documents import LARGEST, read_document
 from tilewright.registry.registry import Choice, Registry
 from tilewright.weights.config_files import config_values, downloaded
@@ -146,21 +147,6 @@ FAULTS = [
         id="non-ascii-name",
     ),
     pytest.param(
-        ("band: 16", "band: 120"),
-        "toy.yml, line 8: spec.tile_spec.band: a tile of 256 px has no core: ",
-        id="no-core",
-    ),
-    pytest.param(
-        ("size: 256", "size: -1"),
-        f"toy.yml, line 8: spec.tile_spec.size: size and stride_multiple are over 0. {MANUAL}",
-        id="size",
-    ),
-    pytest.param(
-        ("spec: {num_channels: 1}", "spec: {mean: [0.5], std: [0.0]}"),
-        "toy.yml, line 17: versions.v1.tasks.cyto.spec.std: ",
-        id="zero-std",
-    ),
-    pytest.param(
         ("spec: {num_channels: 1}", "spec: {mean: [0.5], std: [.nan]}"),
         "toy.yml, line 17: .nan isn't a finite number. docs/manifest.md shows the form.",
         id="nan-std",
@@ -197,6 +183,54 @@ FAULTS = [
         id="empty-block",
     ),
 ]  # fmt: skip
+
+
+OF_THE_RUN = [
+    pytest.param(
+        ("band: 16", "band: 120"),
+        "toy.yml, line 8: toy-v1: band 120 and context 8 leave no core of y.",
+        id="no-core",
+    ),
+    pytest.param(
+        ("band: 16", "stride: 111"),
+        "toy.yml, line 8: toy-v1: the stride 111 along y leaves a band of 64.5 px. "
+        "Take 110 or 112.",
+        id="half-a-pixel",
+    ),
+    pytest.param(
+        ("size: 256", "size: 256.6"),
+        "toy.yml, line 8: toy-v1: size 256.6 along y isn't a whole number of pixels. "
+        "Take 256 or 257.",
+        id="half-a-size",
+    ),
+    pytest.param(
+        ("size: 256", "size: -1"),
+        "toy.yml, line 8: toy-v1: a size is -1. Give at least 1.",
+        id="size",
+    ),
+    pytest.param(
+        ("spec: {num_channels: 1}", "spec: {num_channels: 1, mean: [0.5], std: [0.0]}"),
+        "toy.yml, line 17: toy-v1: std is 0 for channel 0.",
+        id="zero-std",
+    ),
+    pytest.param(
+        ("num_channels: 2", "num_channels: 2\n  merge: {min_iou: 0.5}"),
+        "toy.yml, line 10: toy-v1: merge has no option min_iou. It can have policy, connectivity",
+        id="merge-option",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), OF_THE_RUN)
+def test_what_keeps_a_model_from_running_is_said_when_it_is_chosen(
+    tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    """Other models of the folder run all the same."""
+    registry = Registry.load(site(tmp_path / "site", TOY.replace(*change)))
+    assert run_spec(registry, registry.choose("nuclei")).model_name == "nuclei"
+    with pytest.raises(TilewrightError, match=re.escape(says)) as caught:
+        run_spec(registry, registry.choose("toy", task="cyto"))
+    assert caught.value.code == 65
 
 
 @pytest.mark.parametrize(("change", "says"), FAULTS)

@@ -9,6 +9,7 @@ import yaml
 
 from tilewright import ROOT
 from tilewright.errors import TilewrightError
+from tilewright.registry.checks.run import check_spec
 from tilewright.registry.documents import deep_merge
 from tilewright.registry.manifest import Manifest, Param
 from tilewright.registry.registry import Choice, Registry
@@ -48,7 +49,7 @@ def test_every_manifest_names_a_script_and_an_environment_that_exist(path: Path)
 def test_every_choice_has_a_spec_and_a_recipe(found: Choice) -> None:
     recipe = found.recipe(found.spec(), found.values({}))
     assert recipe.model["model_name"] == found.model_name
-    assert {"worker.py", "preprocess.py", "serve.py", "tiling.py"} <= set(recipe.code)
+    assert {"predict", "preprocess", "runtime", "contract"} <= set(recipe.code)
 
 
 def test_model_names_are_unique() -> None:
@@ -123,8 +124,8 @@ def test_who_may_use_the_weights_is_the_versions_or_the_roots_to_say() -> None:
 
 
 BAD = [
-    pytest.param({"spec": {"tile_spec": {"size": 64, "band": 32}}}, "has no core", id="core"),
-    pytest.param({"spec": {"tile_spec": {"size": 9, "unit": "um"}}}, "needs a resolution", id="um"),
+    pytest.param({"spec": {"tile_spec": {"size": 64, "band": 32}}}, "leave no core", id="core"),
+    pytest.param({"spec": {"tile_spec": {"size": 9, "unit": "um"}}}, "no resolution", id="um"),
     pytest.param({"spec": {"tile_spec": {"size": 9, "stride": {"y": 3}}}}, "needs x", id="stride"),
     pytest.param({"spec": {"batch_size": 0}}, "at least 1", id="batch"),
 ]
@@ -133,7 +134,7 @@ BAD = [
 @pytest.mark.parametrize(("changes", "says"), BAD)
 def test_a_wrong_spec_names_its_field(changes: dict[str, object], says: str) -> None:
     with pytest.raises(TilewrightError, match=says):
-        choice(**changes).spec()
+        check_spec(choice(**changes).spec())
 
 
 def test_an_overlay_replaces_a_manifest_whole(tmp_path: Path) -> None:

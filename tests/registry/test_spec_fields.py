@@ -105,11 +105,11 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
             Seen({"resize": {"longest_edge": 48}}, lambda p: resized(p, 32, 48), VECTOR),
             Seen({"resize": {"shortest_edge": 80}}, lambda p: resized(p, 80, 120), VECTOR),
             Seen({"resize": {"y": 80, "x": 60}}, lambda p: resized(p, 80, 60), VECTOR),
-            refused(replace(RGB, resize={"longest_edge": 48}), "labels and maps would lie"),
+            refused(replace(RGB, resize={"longest_edge": 48}), "would lie elsewhere"),
         ),
         "crop": several(
             Seen({"crop": {"size": 50}}, lambda p: p[:, 7:57, 23:73], VECTOR),
-            refused(replace(RGB, crop={"size": 50}), "labels and maps would lie elsewhere"),
+            refused(replace(RGB, crop={"size": 50}), "would lie elsewhere"),
         ),
         "supported_mpp": supported_resolutions,
         "architecture": finding(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_rules import HERE, fixture, marked
 
-from tilewright.validate.rules.subject import Finding
+from tilewright.registry.checks.subject import Finding
 from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD
 from tilewright.validate.validate import Checked, check_files
 

@@ -21,6 +21,7 @@ from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
 from tilewright.predict.worker import work_of
 from tilewright.preprocess.reader import TileReader
+from tilewright.registry.checks.run import check_spec, run_spec
 from tilewright.tile_results.banker import Work
 
 Array = np.ndarray[Any, Any]
@@ -171,7 +172,10 @@ def tiles(
     elif isinstance(spec, str):
         from tilewright.registry.registry import Registry
 
-        spec = Registry.load().choose(spec).spec()
+        registry = Registry.load()
+        spec = run_spec(registry, registry.choose(spec))
+    else:
+        check_spec(spec)
     row = Row(
         path=path,
         id=image_id(path),

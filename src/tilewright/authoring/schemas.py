@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tilewright.contract.spec import SPATIAL_AXES, ModelSpec, Resolution, TileSpec
+from tilewright.contract.spec import BLOCKS, SPATIAL_AXES, ModelSpec, Resolution, TileSpec
 from tilewright.plan.params import Params
 from tilewright.registry.manifest import TASK_NAMES, Manifest
 
@@ -42,7 +42,7 @@ def manifest_schema() -> Schema:
     """What a manifest may say; `spec` is any part of a ModelSpec."""
     schema: Schema = tidy(Manifest.model_json_schema())
     defs = schema["$defs"]
-    for name in ("SpecFields", "VariantFields", "TileFields", "ResolutionFields"):
+    for name in [name for name in defs if name.endswith("Fields")]:
         del defs[name]  # what checks them; the spec's own classes explain them
     defs.update(spec_definitions())
     for block in (schema, defs["Version"], defs["Task"]):
@@ -82,7 +82,7 @@ def spec_definitions() -> dict[str, Schema]:
     """ModelSpec, TileSpec and Resolution as people write them: every field may be left out."""
     spec: Schema = tidy(TypeAdapter(ModelSpec).json_schema())
     defs = {**spec.pop("$defs"), "ModelSpec": spec}
-    for kind in (ModelSpec, TileSpec, Resolution):
+    for kind in (ModelSpec, TileSpec, Resolution, *BLOCKS.values()):
         block = defs[kind.__name__]
         block.pop("required", None)
         block["description"] = (inspect.getdoc(kind) or "").splitlines()[0]

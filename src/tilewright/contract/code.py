@@ -21,9 +21,9 @@ PREDICT = ("runtime", "contract", "images", "preprocess", "tile_results", "predi
 """Rooms that read, prepare and run a tile: a change of one changes the recipe."""
 MERGE = ("stores", "merge")
 """Rooms that merge, besides the recipe's."""
-SCAN = ("contract", "images", "preprocess", "stores")
+SCAN = ("runtime", "contract", "images", "preprocess", "stores")
 """Rooms that look at a big image ahead, and copy it."""
-HEADERS = ("contract", "images", "preprocess", "plan")
+HEADERS = ("runtime", "contract", "images", "preprocess", "plan")
 """Rooms that read an image's header and plan its tiles."""
 LAYOUT = (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 Span = tuple[int, int, int, int]

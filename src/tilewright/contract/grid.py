@@ -36,9 +36,14 @@ class TileAxis:
             )
 
     @property
+    def margin(self) -> int:
+        """Band and context on one side."""
+        return self.band + self.context
+
+    @property
     def stride(self) -> int:
         """Distance between two tiles' origins."""
-        return self.size - 2 * (self.band + self.context)
+        return self.size - 2 * self.margin
 
     def count(self, extent: int) -> int:
         """Tiles that cover `extent` pixels."""
@@ -54,7 +59,7 @@ class TileAxis:
 
     def core(self, i: int, extent: int) -> Interval:
         """What only tile `i` owns: its valid region less the band on inner sides."""
-        return self._cut(i, extent, self.context + self.band)
+        return self._cut(i, extent, self.margin)
 
     def _cut(self, i: int, extent: int, margin: int) -> Interval:
         start, stop = self.window(i, extent)

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from tilewright.errors import BAD_DATA, TilewrightError
+from tilewright.runtime.outputs import DEFAULT, OUTPUT_TYPES, POLICIES
 
 ARRAY_AXES = "TCZYX"
 SPATIAL_AXES = "zyx"
-POLICIES = {
-    "labels": ("match", "components", "keep"),
-    "map": ("core", "blend"),
-    "table": ("rows",),
-}
-"""How tiles become one image, by what is merged."""
-RESIZES = ({"shortest_edge"}, {"longest_edge"}, {"y", "x"})
+LINKS = ("none", "iou")
+"""How objects of a 2D model's slices may be joined."""
+PADS = ("reflect", "edge", "zero", "white")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "area", "box")
+MPP_TOLERANCE = 0.05
+"""Relative deviation of µm per pixel that is as good as none, where a resolution says no other."""
 STRICT: dict[str, Any] = {"extra": "forbid"}  # for whoever validates with pydantic
 
 
@@ -47,7 +47,7 @@ class Resolution:
     mpp: float | None = None
     magnification: float | None = None
     level: int | None = None
-    tolerance: float = 0.05
+    tolerance: float = MPP_TOLERANCE
 
     def __post_init__(self) -> None:
         """Refuse none or several of the first three, and numbers that aren't a resolution."""
@@ -65,6 +65,102 @@ class Resolution:
         if self.mpp is not None:
             return self.mpp
         return 10.0 / self.magnification if self.magnification is not None else None
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How intensities are scaled by statistics of the pixels themselves.
+
+    Parameters
+    ----------
+    method
+        ``percentile``: `low` becomes 0 and `high` 1; ``zscore``: less the mean, over the deviation.
+    low, high
+        Percentiles, 0 to 100.
+    scope
+        ``image``: statistics of a whole image, per channel and timepoint; ``tile``: of each tile.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    method: Literal["percentile", "zscore"]
+    low: float = 1.0
+    high: float = 99.0
+    scope: Literal["image", "tile"] = "image"
+
+    def __post_init__(self) -> None:
+        """Refuse what there isn't, and percentiles that aren't in order."""
+        if self.method not in ("percentile", "zscore") or self.scope not in ("image", "tile"):
+            raise ValueError("its method is percentile or zscore, its scope image or tile")
+        if not 0 <= self.low < self.high <= 100:
+            raise ValueError("low is under high, and both are percentiles from 0 to 100")
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How large a tile becomes before the model sees it: by one edge, or by y and x.
+
+    Parameters
+    ----------
+    shortest_edge, longest_edge
+        Its length in px; the other edge follows.
+    y, x
+        Height and width in px.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    shortest_edge: int | None = None
+    longest_edge: int | None = None
+    y: int | None = None
+    x: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what isn't one size."""
+        given = {name for name, value in vars(self).items() if value is not None}
+        if given not in ({"shortest_edge"}, {"longest_edge"}, {"y", "x"}):
+            raise ValueError("resize is one of shortest_edge and longest_edge, or y and x, in px")
+
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """What becomes of a tile's height and width.
+
+        The other edge follows, cut to whole pixels, as torchvision's Resize does.
+        """
+        if self.y is not None and self.x is not None:
+            return self.y, self.x
+        by = max(height, width) if self.shortest_edge is None else min(height, width)
+        wanted = self.shortest_edge or self.longest_edge or by
+        return height * wanted // by, width * wanted // by
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The middle of a tile, which is all that the model sees: a square, or y by x.
+
+    Parameters
+    ----------
+    size
+        Side of a square, in px.
+    y, x
+        Height and width in px.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    size: int | None = None
+    y: int | None = None
+    x: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what isn't one size."""
+        given = {name for name, value in vars(self).items() if value is not None}
+        if given not in ({"size"}, {"y", "x"}):
+            raise ValueError("crop is size, or y and x, in px")
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Its height and width."""
+        return self.size or self.y or 0, self.size or self.x or 0
 
 
 @dataclass(frozen=True)
@@ -107,18 +203,32 @@ class TileSpec:
         """Spatial axes the model takes, in the order z, y, x."""
         return "".join(a for a in SPATIAL_AXES if a in self.size)
 
+    def margin(self, axis: str) -> float:
+        """Band and context on one side along `axis`, in `unit`."""
+        return self.band.get(axis, 0) + self.context.get(axis, 0)
+
     def stride(self, axis: str) -> float:
         """Distance between two tiles' origins along `axis`, in `unit`."""
-        return self.size[axis] - 2 * (self.band.get(axis, 0) + self.context.get(axis, 0))
+        return self.size[axis] - 2 * self.margin(axis)
+
+    @property
+    def unit_per_px(self) -> float | None:
+        """How many of `unit` a pixel of the model's has; None in µm without a resolution in µm."""
+        if self.unit == "px":
+            return 1.0
+        return self.resolution.target_mpp if self.resolution else None
 
     def pixels(self, values: Mapping[str, float], axis: str) -> int:
-        """`values[axis]` in whole pixels at the model's resolution (0 where absent)."""
-        value = values.get(axis, 0)
-        if self.unit == "um":
-            if self.resolution is None or self.resolution.target_mpp is None:
-                raise ValueError("unit um needs a resolution in mpp or magnification")
-            value = value / self.resolution.target_mpp
-        return round(value)
+        """`values[axis]` in whole pixels at the model's resolution (0 where absent).
+
+        Raises
+        ------
+        ValueError
+            When `unit` is um, and there is no resolution in mpp or magnification.
+        """
+        if self.unit_per_px is None:
+            raise ValueError("unit um needs a resolution in mpp or magnification")
+        return round(values.get(axis, 0) / self.unit_per_px)
 
     def check(self, array: Any, axes: str = "CYX", channels: int | None = None) -> None:
         """Refuse an array that isn't one of these tiles: its axes, size, channels and values.
@@ -194,8 +304,7 @@ class ModelSpec:
     mean, std
         Per channel, on `input_range`'s scale; None is no standardisation.
     normalization
-        ``{"method": "percentile", "low": 1, "high": 99, "scope": "image" | "tile"}`` or
-        ``{"method": "zscore", ...}``; None is none.
+        Scaling by statistics of the pixels; None is none.
     interpolation, antialias
         How pixels are resampled to `tile_spec.resolution`.
     color_space
@@ -203,9 +312,7 @@ class ModelSpec:
     stain_normalization, stain_target, on_failure
         Method, its target, and what becomes of an image without tissue: passthrough, skip or error.
     resize, crop
-        What is done to a tile before the model sees it: ``{"shortest_edge": 256}`` or
-        ``{"longest_edge": …}`` or ``{"y": …, "x": …}``, then ``{"size": 224}`` or
-        ``{"y": …, "x": …}`` of its middle.
+        What is done to a tile before the model sees it.
     supported_mpp
         µm per pixel the model was made for; None is any.
     architecture, patch_size, num_prefix_tokens, base_dim
@@ -241,15 +348,15 @@ class ModelSpec:
     input_range: tuple[float, float] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    normalization: Mapping[str, Any] | None = None
+    normalization: Normalization | None = None
     interpolation: str = "bilinear"
     antialias: bool = True
     color_space: Literal["RGB", "BGR", "HED", "GRAY", "MULTI"] = "MULTI"
     stain_normalization: Literal["macenko", "reinhard", "vahadane"] | None = None
     stain_target: Mapping[str, Any] | None = None
     on_failure: Literal["passthrough", "skip", "error"] = "error"
-    resize: Mapping[str, Any] | None = None
-    crop: Mapping[str, Any] | None = None
+    resize: Resize | None = None
+    crop: Crop | None = None
     supported_mpp: tuple[float, ...] | None = None
     architecture: str = ""
     patch_size: int | None = None
@@ -270,13 +377,13 @@ class ModelSpec:
     min_vram_gb: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that count nothing."""
+        """Refuse numbers that count nothing; blocks may be given as mappings."""
         if self.batch_size < 1 or (self.tiles_per_task is not None and self.tiles_per_task < 1):
             raise ValueError("batch_size and tiles_per_task are at least 1")
-        if self.resize is not None and set(self.resize) not in RESIZES:
-            raise ValueError("resize is one of shortest_edge and longest_edge, or y and x, in px")
-        if self.crop is not None and set(self.crop) not in ({"size"}, {"y", "x"}):
-            raise ValueError("crop is size, or y and x, in px")
+        for name, kind in BLOCKS.items():
+            given = getattr(self, name)
+            if isinstance(given, Mapping):
+                object.__setattr__(self, name, _block(kind, name, given))
 
     @property
     def array_axes(self) -> str:
@@ -284,16 +391,12 @@ class ModelSpec:
         return self.axes if "C" in self.axes else "C" + self.axes
 
     def seen(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        """What `resize` and `crop` make of a tile's ``(..., height, width)``, in pixels.
-
-        The shorter or longer edge is scaled and the other follows, cut to whole pixels, as
-        torchvision's Resize does.
-        """
+        """What `resize` and `crop` make of a tile's ``(..., height, width)``, in pixels."""
         *deep, height, width = size
         if self.resize is not None:
-            height, width = _resized(self.resize, height, width)
+            height, width = self.resize.of(height, width)
         if self.crop is not None:
-            height, width = (int(self.crop.get("size") or self.crop[a]) for a in "yx")
+            height, width = self.crop.extent
         return (*deep, height, width)
 
     @property
@@ -309,16 +412,33 @@ class ModelSpec:
             tile, size=after, band={}, context={}, unit="px", variable_input=False
         )
 
+    def supports(self, *mpp: float) -> bool:
+        """Whether the model was made for pixels of all these sizes, in µm: one of supported_mpp.
+
+        As near as the resolution's tolerance, or 5 % where there is none.
+        """
+        wanted = self.tile_spec.resolution
+        tolerance = wanted.tolerance if wanted else MPP_TOLERANCE
+        return not self.supported_mpp or any(
+            all(abs(m / one - 1) <= tolerance for m in mpp) for one in self.supported_mpp
+        )
+
     def check(self, array: Any) -> None:
         """Refuse what isn't one tile as the model gets it: `TileSpec.check` by `array_axes`."""
         self.tile_seen.check(array, self.array_axes, self.num_channels)
 
     @property
+    def form(self) -> str:
+        """An embedding's `output_type`, or the usual one where it is left out."""
+        return self.output_type or DEFAULT
+
+    @property
     def result(self) -> Literal["labels", "map", "table"]:
         """What is merged: labels, a map (dense embeddings are one), or a table of vectors."""
-        if self.output_kind == "embedding":
-            return "map" if self.output_type == "dense" else "table"
-        return self.output_kind
+        if self.output_kind != "embedding":
+            return self.output_kind
+        known = OUTPUT_TYPES.get(self.form)
+        return "map" if known and known.result == "map" else "table"
 
     @property
     def policy(self) -> str:
@@ -331,14 +451,18 @@ class ModelSpec:
         return str(said or POLICIES[self.result][1 if blended else 0])
 
     @property
+    def links_slices(self) -> bool:
+        """Whether objects of neighbouring slices can be joined: a 2D model's that are matched."""
+        return "z" not in self.tile_spec.axes and self.policy == "match"
+
+    @property
     def gives(self) -> str:
         """What comes out of an image, for people."""
         if self.output_kind != "embedding":
             return "a map" if self.output_kind == "map" else "labels"
-        kind = self.output_type or "cls"
-        where = "a map" if kind == "dense" else "a vector per tile"
-        where = "tokens of each tile" if kind == "token_sequence" else where
-        return f"{where} ({kind}{f', {self.embedding_dim}' if self.embedding_dim else ''})"
+        length = f", {self.embedding_dim}" if self.embedding_dim else ""
+        known = OUTPUT_TYPES.get(self.form, OUTPUT_TYPES[DEFAULT])
+        return f"{known.gives} ({self.form}{length})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -357,9 +481,21 @@ class ModelSpec:
         return cls(**values)
 
 
-def _resized(resize: Mapping[str, Any], height: int, width: int) -> tuple[int, int]:
-    if "y" in resize:
-        return int(resize["y"]), int(resize["x"])
-    by = min(height, width) if "shortest_edge" in resize else max(height, width)
-    (wanted,) = resize.values()
-    return height * int(wanted) // by, width * int(wanted) // by
+BLOCKS: dict[str, type] = {"normalization": Normalization, "resize": Resize, "crop": Crop}
+
+
+def _block(kind: type, name: str, given: Mapping[str, Any]) -> Any:
+    """A block of a spec that is written as a mapping.
+
+    Raises
+    ------
+    ValueError
+        When it has other keys, lacks one or has values that can't be.
+    """
+    known = [f.name for f in dataclasses.fields(kind)]
+    if unknown := set(given) - set(known):
+        raise ValueError(f"{name} has no {', '.join(sorted(unknown))}, but {', '.join(known)}")
+    try:
+        return kind(**given)
+    except TypeError:
+        raise ValueError(f"{name} lacks its {known[0]}") from None

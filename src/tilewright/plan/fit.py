@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tilewright.contract.colours import is_coloured
 from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
@@ -19,8 +20,6 @@ from tilewright.preprocess.reader import TileReader
 
 from .inputs import Row
 from .params import Params
-
-TOLERANCE = 0.05  # of supported_mpp where no resolution says another
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def channels(image: Image, said: str | None, spec: ModelSpec) -> tuple[int, ...]
         return _said_channels(image, said, spec, there)
     if there == wanted or (there == 4 and wanted == 3):
         return tuple(range(wanted))
-    if there == 1 and spec.color_space in ("RGB", "BGR", "HED"):
+    if there == 1 and is_coloured(spec.color_space):
         return (0,)
     if there == 1:
         return (0,) + (EMPTY,) * (wanted - 1)
@@ -162,7 +161,7 @@ def _said_channels(image: Image, said: str, spec: ModelSpec, there: int) -> tupl
             fix=f"For example --channels {_example(spec)}.",
             code=USAGE,
         )
-    if len(picked) == 1 and spec.color_space in ("RGB", "BGR", "HED"):
+    if len(picked) == 1 and is_coloured(spec.color_space):
         return tuple(picked.values())
     return tuple(picked.get(n, EMPTY) for n in names)
 
@@ -235,10 +234,8 @@ def check_supported(
     listed = " or ".join(f"{m:g}" for m in spec.supported_mpp)
     if mpp is None:
         raise _no_mpp(image, f"{spec.model_name} takes {listed} µm per pixel")
-    wanted = spec.tile_spec.resolution
-    tolerance = wanted.tolerance if wanted else TOLERANCE
     read = [m * s for m, s in zip(mpp, _steps(image)[level], strict=True)]
-    if not any(all(abs(m / s - 1) <= tolerance for m in read) for s in spec.supported_mpp):
+    if not spec.supports(*read):
         raise TilewrightError(
             f"{image.path}: is read at {max(read):g} µm per pixel, and {spec.model_name} takes "
             f"{listed}.",

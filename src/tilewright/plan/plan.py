@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 from tilewright.contract.code import MERGE, SCAN, room_digests
 from tilewright.contract.jobs import Group, Job, Recipe, digest, save
-from tilewright.contract.spec import POLICIES, ModelSpec
+from tilewright.contract.spec import LINKS, ModelSpec
 from tilewright.environments import gpus, interpreters
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
+from tilewright.registry.checks.run import run_spec
 from tilewright.registry.documents import read_document
 from tilewright.registry.registry import Choice, Registry
-from tilewright.tile_results.check import check_output
 from tilewright.weights import weights
 from tilewright.weights.cache import default_folder
 from tilewright.weights.config_files import config_values
@@ -234,12 +234,12 @@ def registry(params: Params, here: Path) -> Registry:
 
 def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, Any]]:
     """The chosen model, its spec and its parameters."""
-    choice = registry(params, here).choose(params.model, params.model_type, params.task)
+    known = registry(params, here)
+    choice = known.choose(params.model, params.model_type, params.task)
     choice.script()  # without one, all else is beside the point
     file = params.model_config_file
     config = read_document(here / file).data if file else {}
-    spec = choice.spec(params.tile_size, params.variant)
-    check_mergeable(spec)
+    spec = run_spec(known, choice, params.tile_size, params.variant)
     linked(spec, params.link_z)
     base = config_values(choice, Path(str(params.weights_dir)))
     return choice, spec, choice.values(config, base)
@@ -272,40 +272,16 @@ def pick_channels(
     return params.model_copy(update={"channels": said}), left
 
 
-def check_mergeable(spec: ModelSpec) -> None:
-    """Refuse what MERGE can't do, before a model is run in vain."""
-    known = POLICIES[spec.result]
-    reach = (spec.merge or {}).get("connectivity", 1)
-    axes = len(spec.tile_spec.axes)
-    wrong = {
-        f"asks for the merge policy {spec.policy}, which its {spec.result} hasn't": (
-            spec.policy not in known
-        ),
-        f"asks for connectivity {reach}, which its tiles haven't": reach not in range(1, axes + 1),
-    }
-    for what, is_so in wrong.items():
-        if is_so:
-            raise TilewrightError(
-                f"{spec.model_name} {what}.",
-                fix=f"Its {spec.result} can have the policy {' or '.join(known)}; connectivity is "
-                f"from 1 to {axes}.",
-                code=USAGE,
-            )
-    tile = spec.tile_seen
-    check_output(spec.to_dict(), tuple(tile.pixels(tile.size, a) for a in tile.axes))
-
-
 def linked(spec: ModelSpec, asked: str | None) -> str:
     """How slices are linked: as the user says, else as the manifest does."""
-    said = asked or (spec.merge or {}).get("link_z", "none")
-    deep = "z" in spec.tile_spec.axes
-    if said not in ("none", "iou") or (said == "iou" and (deep or spec.policy != "match")):
+    if asked is not None and (asked not in LINKS or (asked != "none" and not spec.links_slices)):
         raise TilewrightError(
-            f"link_z {said}: {spec.model_name} can't have it; `iou` is for objects of a 2D model.",
+            f"--link_z {asked}: {spec.model_name} can't have it; `iou` is for objects of a 2D "
+            "model that are matched.",
             fix="Leave it out, or say none.",
             code=USAGE,
         )
-    return str(said)
+    return str(asked or (spec.merge or {}).get("link_z", "none"))
 
 
 def writable(folder: Path) -> list[TilewrightError]:

@@ -40,11 +40,11 @@ def _hed(pixels: Array) -> Array:
     return np.asarray(rgb2hed(scaled, channel_axis=0), np.float32)
 
 
-COLOURS: dict[str, tuple[tuple[int, ...] | None, Colour]] = {
-    "MULTI": (None, same),
-    "RGB": ((1, 3), same),  # one channel is repeated
-    "BGR": ((1, 3), _bgr),
-    "GRAY": ((1, 3), _gray),
-    "HED": ((3,), _hed),
+COLOURS: dict[str, Colour] = {
+    "MULTI": same,
+    "RGB": same,
+    "BGR": _bgr,
+    "GRAY": _gray,
+    "HED": _hed,
 }
-"""Per colour space how many channels it is made from (any where None), and how."""
+"""How each of `contract.colours.COLOUR_SPACES` is made of RGB, or of what is there."""

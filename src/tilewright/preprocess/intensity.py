@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from tilewright.contract.spec import ModelSpec
-from tilewright.errors import USAGE, TilewrightError
+from tilewright.contract.spec import Normalization
 
 Array = np.ndarray[Any, Any]
 Slices = tuple[slice, ...]
@@ -21,33 +20,10 @@ Slices = tuple[slice, ...]
 SAMPLE_PIXELS = 2**26  # per channel and timepoint; of more, an even sample is taken
 BLOCK = 512  # px; the side of a sampled square, aligned as the tiles of most files are
 BAND = 2**14  # px; the widest piece that is read at once
-DEFAULTS = {"low": 1.0, "high": 99.0, "scope": "image"}
-CHOICES = {"method": ("percentile", "zscore"), "scope": ("image", "tile")}
-
-
-def settings(spec: ModelSpec) -> dict[str, Any] | None:
-    """The spec's `normalization` with nothing left out, or None.
-
-    Raises
-    ------
-    TilewrightError
-        When its method or scope isn't known.
-    """
-    if spec.normalization is None:
-        return None
-    found = {**DEFAULTS, **spec.normalization}
-    for key, choices in CHOICES.items():
-        if found.get(key) not in choices:
-            raise TilewrightError(
-                f"{spec.model_name}: normalization's {key} is {found.get(key)!r}.",
-                fix=f"Write {' or '.join(choices)} in its manifest.",
-                code=USAGE,
-            )
-    return found
 
 
 def summary(
-    normalization: Mapping[str, Any],
+    normalization: Normalization,
     blocks: Callable[[], Iterator[Array]],
     like: Array,
     size: int,
@@ -88,16 +64,16 @@ def _gather(blocks: Iterator[Array], channel: int, like: Array, size: int) -> Ar
     return sample
 
 
-def _of_counts(normalization: Mapping[str, Any], counts: Array, least: int) -> list[float]:
+def _of_counts(normalization: Normalization, counts: Array, least: int) -> list[float]:
     """The two figures of a histogram whose first bin is `least`."""
     values = least + np.arange(len(counts), dtype=float)
     total = int(counts.sum())
-    if normalization["method"] == "zscore":
+    if normalization.method == "zscore":
         mean = float((counts * values).sum() / total)
         return [mean, math.sqrt(float((counts * (values - mean) ** 2).sum() / total))]
     up_to = counts.cumsum()
     figures = []
-    for share in (normalization["low"], normalization["high"]):
+    for share in (normalization.low, normalization.high):
         place = (total - 1) * (share / 100)  # between two pixels, were they sorted
         at = [min(math.floor(place) + i, total - 1) for i in (0, 1)]
         a, b = values[np.searchsorted(up_to, at, side="right")]
@@ -105,23 +81,23 @@ def _of_counts(normalization: Mapping[str, Any], counts: Array, least: int) -> l
     return figures
 
 
-def of_sample(normalization: Mapping[str, Any], sample: Array) -> list[float]:
+def of_sample(normalization: Normalization, sample: Array) -> list[float]:
     """The two figures of a flat array, which is reordered."""
     finite = np.isfinite(sample)
     if not finite.all():
         sample = sample[finite]
     if not sample.size:
         return [0.0, 1.0]
-    if normalization["method"] == "zscore":
+    if normalization.method == "zscore":
         return [float(sample.mean(dtype=float)), float(sample.std(dtype=float))]
-    shares = (normalization["low"], normalization["high"])
+    shares = (normalization.low, normalization.high)
     return [float(v) for v in np.percentile(sample, shares, overwrite_input=True)]
 
 
-def offset_and_span(normalization: Mapping[str, Any], figures: Array) -> tuple[Array, Array]:
+def offset_and_span(normalization: Normalization, figures: Array) -> tuple[Array, Array]:
     """What is subtracted and what is divided by, from figures (C, 2)."""
     first, second = figures.T
-    return first, second if normalization["method"] == "zscore" else second - first
+    return first, second if normalization.method == "zscore" else second - first
 
 
 def sampled(shape: tuple[int, int, int]) -> list[Slices]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -22,12 +23,12 @@ import numpy as np
 from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box, Interval, grid
 from tilewright.contract.jobs import EMPTY, ImageRef
-from tilewright.contract.spec import ModelSpec
+from tilewright.contract.spec import ModelSpec, Normalization
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.image import open_image
 
 from . import intensity, resample
-from .checks import check_image, check_spec
+from .checks import check_image
 from .colour import COLOURS, Colour, same, white
 from .enhance import opened
 from .stain import Fit, Stain
@@ -40,8 +41,7 @@ LEAST_SPAN = np.float32(1e-6)  # what a flat channel is divided by
 
 def needs_statistics(spec: ModelSpec) -> bool:
     """Whether an image's pixels are looked at before its tiles are read."""
-    normalization = intensity.settings(spec)
-    of_image = normalization is not None and normalization["scope"] == "image"
+    of_image = spec.normalization is not None and spec.normalization.scope == "image"
     return of_image or spec.stain_normalization is not None
 
 
@@ -87,7 +87,6 @@ class TileReader(Closing):
     """
 
     def __init__(self, ref: ImageRef, spec: ModelSpec) -> None:
-        check_spec(spec)
         self._ref = ref
         self._spec = spec
         if ref.copy:
@@ -198,11 +197,11 @@ class TileReader(Closing):
             return self._ref.statistics
         times = range(self._image.size("T"))
         found: dict[str, Any] = {} if self._stain is None else {"stain": self._fits}
-        normalization = intensity.settings(self._spec)
-        if normalization is None or normalization["scope"] == "tile":
+        normalization = self._spec.normalization
+        if normalization is None or normalization.scope == "tile":
             return found
         values = [self._summary(normalization, t) for t in times]
-        return {**normalization, "values": values, **found}
+        return {**asdict(normalization), "values": values, **found}
 
     def close(self) -> None:
         """Close the file."""
@@ -239,7 +238,7 @@ class TileReader(Closing):
 
     def _colour(self, time: int) -> Colour:
         """What makes a timepoint's model channels of RGB; BGR is turned round after the stain."""
-        colour, stain = COLOURS[self._spec.color_space][1], self._stain
+        colour, stain = COLOURS[self._spec.color_space], self._stain
         fit = self._fits[time] if stain else None
         if stain is None or fit is None:
             return colour
@@ -378,7 +377,7 @@ class TileReader(Closing):
             pixels -= _column(spec.mean, pixels.ndim)
         if spec.std is not None:
             pixels /= _column(spec.std, pixels.ndim)
-        normalization = intensity.settings(spec)
+        normalization = spec.normalization
         if normalization is None or figures is None:
             return pixels
         # the figures are of the file's own values
@@ -399,17 +398,17 @@ class TileReader(Closing):
 
     def _figures(self, plane: int, pixels: Array, box: Box, window: Box) -> Array | None:
         """The two figures of each channel of a plane, (C, 2), or None without normalisation."""
-        normalization = intensity.settings(self._spec)
+        normalization = self._spec.normalization
         if normalization is None:
             return None
-        if normalization["scope"] == "image" and self.statistics is not None:
+        if normalization.scope == "image" and self.statistics is not None:
             return np.array(self.statistics["values"][self._time(plane)])
         own = tuple(
             slice(lo - start, hi - start) for (lo, hi), (start, _) in zip(window, box, strict=True)
         )
         return np.array([intensity.of_sample(normalization, c[own].flatten()) for c in pixels])
 
-    def _summary(self, normalization: Mapping[str, Any], time: int) -> list[list[float]]:
+    def _summary(self, normalization: Normalization, time: int) -> list[list[float]]:
         """Two figures per channel of one timepoint."""
         colour = self._colour(time)
 

@@ -23,6 +23,7 @@ from torchstain.numpy.normalizers import (  # type: ignore[import-untyped]
 from torchstain.numpy.utils import lab2rgb, rgb2lab  # type: ignore[import-untyped]
 
 from tilewright import ROOT
+from tilewright.contract.colours import STAIN_FIGURES
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.images.image import open_image
@@ -33,11 +34,6 @@ Array = np.ndarray[Any, Any]
 Fit = dict[str, Any]
 """A method's figures by torchstain's names, as lists."""
 
-FIGURES: dict[str, dict[str, tuple[int, ...]]] = {
-    "macenko": {"HERef": (3, 2), "maxCRef": (2,)},
-    "reinhard": {"means": (3,), "stds": (3,)},
-}
-"""Macenko: stains by RGB and their greatest concentrations. Reinhard: of L, a and b."""
 SAMPLE_PIXELS = 2**22  # per timepoint: torchstain holds some 30 numbers for each
 LEAST_TISSUE = 1e-3  # share of the sample that must be darker than glass
 LIGHT = 240  # torchstain's Io: of 255, what passes where nothing is
@@ -58,7 +54,6 @@ class Stain:
     """
 
     def __init__(self, spec: ModelSpec) -> None:
-        _check(spec)
         self.method = str(spec.stain_normalization)
         self.target = {k: np.asarray(v, np.float64) for k, v in self._target(spec).items()}
 
@@ -92,7 +87,7 @@ class Stain:
 
     def _target(self, spec: ModelSpec) -> Fit:
         given = dict(spec.stain_target or {})
-        figures = FIGURES[self.method]
+        figures = STAIN_FIGURES[self.method]
         if {k: np.shape(v) for k, v in given.items()} == figures:
             return given
         if set(given) == {"image", "sha256"}:
@@ -105,20 +100,6 @@ class Stain:
             fix=f"Write {shapes} there, or {{image: PATH, sha256: …}} of one with tissue.",
             code=USAGE,
         )
-
-
-def _check(spec: ModelSpec) -> None:
-    method, fix = spec.stain_normalization, f"Write {' or '.join(FIGURES)} in its manifest."
-    if method == "vahadane":
-        what = "stain_normalization vahadane isn't there: its fit takes minutes an image"
-    elif method not in FIGURES:
-        what = f"stain_normalization {method!r} isn't there"
-    elif spec.color_space not in ("RGB", "BGR") or spec.num_channels != 3:
-        what = "stain_normalization needs num_channels 3 and color_space RGB or BGR"
-        fix = "Change those in its manifest, or leave the stains as they are."
-    else:
-        return
-    raise TilewrightError(f"{spec.model_name}: {what}.", fix=fix, code=USAGE)
 
 
 def _levels(pixels: Array) -> Array:

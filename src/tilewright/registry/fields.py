@@ -21,8 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from tilewright.contract.grid import grid
-from tilewright.contract.spec import ModelSpec
+from tilewright.contract.spec import BLOCKS, ModelSpec
 
 DEFAULT_TILE = {"size": 2048, "band": 64, "context": 32}
 DEFAULT_VOLUME = {
@@ -30,6 +29,7 @@ DEFAULT_VOLUME = {
     "band": {"z": 8, "y": 32, "x": 32},
     "context": {"z": 4, "y": 16, "x": 16},
 }
+CONFIG = "__pydantic_config__"
 FROM_ABOVE = {"model_name", "version"}  # a version's own fields
 
 Axis = Literal["z", "y", "x"]
@@ -77,10 +77,17 @@ class TileFields(Strict):
     stride_multiple: int = 1
 
 
+def _partial(kind: type) -> Any:
+    """A block of which any fields may be written: blocks of several levels are merged."""
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if name != CONFIG}
+    fields: dict[str, Any] = {name: (hint, None) for name, hint in hints.items()}
+    return create_model(f"{kind.__name__}Fields", __base__=Strict, **fields) | None
+
+
 def _optional_fields() -> dict[str, Any]:
     hints = {k: v for k, v in get_type_hints(ModelSpec).items() if k not in FROM_ABOVE}
     names = [n for n in ModelSpec.__dataclass_fields__ if n in hints and n != "variants"]
-    kinds = {**hints, "tile_spec": TileFields}
+    kinds = {**hints, "tile_spec": TileFields, **{n: _partial(kind) for n, kind in BLOCKS.items()}}
     return {name: (kinds[name], None) for name in names}
 
 
@@ -125,28 +132,6 @@ def model_spec(fields: Mapping[str, Any]) -> ModelSpec:
     if isinstance(fields.get("tile_spec"), dict):
         fields["tile_spec"] = _tile(fields["tile_spec"])
     return _adapter().validate_python(fields)
-
-
-def whole_spec(fields: Mapping[str, Any]) -> ModelSpec:
-    """As `model_spec`, when its tiles can be laid out as well.
-
-    Raises
-    ------
-    ValueError
-        As `model_spec`, or when a number makes no sense for a tile or a tile has no core.
-    """
-    spec = model_spec(fields)
-    tile = spec.tile_spec
-    if missing := {"y", "x"} - set(tile.size):
-        raise ValueError(f"size needs {', '.join(sorted(missing))}")
-    if min(tile.size.values()) <= 0 or tile.stride_multiple < 1:
-        raise ValueError("size and stride_multiple are over 0")
-    if min([*tile.band.values(), *tile.context.values()]) < 0:
-        raise ValueError("band and context are at least 0, and stride at most size - 2 x context")
-    if spec.std is not None and not all(value > 0 for value in spec.std):
-        raise ValueError("std is over 0 for each channel")
-    grid(spec.tile_spec, (1,) * len(spec.tile_spec.axes))
-    return spec
 
 
 def _tile(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.environments.interpreters import digest as environment_digest
 from tilewright.errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 
-from .diagnostics import faults, nearest, spec_blocks, spec_fault
+from .diagnostics import faults, nearest, spec_blocks
 from .documents import Document, FaultError, deep_merge, read_document
-from .fields import DEFAULT_TILE, DEFAULT_VOLUME, whole_spec
+from .fields import DEFAULT_TILE, DEFAULT_VOLUME, model_spec
 from .locations import is_remote
 from .manifest import Location, Manifest, Param, Task, Version
 from .overlays import read_folders
@@ -109,11 +109,9 @@ class Choice:
             can't be changed.
         """
         try:
-            spec = whole_spec(self.fields(variant))
+            spec = model_spec(self.fields(variant))
         except ValidationError as error:
             raise _unfit(f"The spec of {self.model_name}", error) from None
-        except ValueError as error:
-            raise _wrong(f"The spec of {self.model_name}", str(error)) from None
         return _with_tile_size(spec, tile_size) if tile_size is not None else spec
 
     def fields(self, variant: str | None = None) -> dict[str, Any]:
@@ -280,13 +278,10 @@ class Registry:
             for variant in (None, *variants):
                 inner = [(*b, "variants", variant) for b in blocks if variant]
                 try:
-                    whole_spec(choice.fields(variant))
+                    model_spec(choice.fields(variant))
                 except ValidationError as error:
                     problems = faults(error, document, [*inner, *blocks])
                     found |= {str(p): p for p in problems}
-                except ValueError as error:
-                    problem = spec_fault(str(error), document, [*inner, *blocks])
-                    found[str(problem)] = problem
         return list(found.values())
 
     def shared_names(self) -> list[TilewrightError]:

@@ -421,8 +421,10 @@ def intensity(spec: ModelSpec) -> str:
         mean, std = (", ".join(f"{n:g}" for n in values) for values in (spec.mean, spec.std))
         told.append(f"less mean {mean}, over std {std}")
     if spec.normalization:
-        words = sorted(spec.normalization.items(), reverse=True)
-        told.append(", ".join(f"{name} {value}" for name, value in words))
+        words = vars(spec.normalization)
+        unused = ("low", "high") if spec.normalization.method == "zscore" else ()
+        named = [f"{k} {words[k]}" for k in sorted(words, reverse=True) if k not in unused]
+        told.append(", ".join(named))
     return "; ".join(told) or "as it is in the file"
 
 

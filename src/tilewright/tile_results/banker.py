@@ -156,7 +156,7 @@ def _check_map(found: dict[str, Any], first: dict[str, Any], grid: Grid) -> None
         )
     stride = found["stride"]
     for axis, count in zip(grid.axes, grid.counts, strict=True):
-        margin = axis.band + axis.context
+        margin = axis.margin
         if count > 1 and (axis.stride % stride or margin % stride):
             raise TilewrightError(
                 f"A pixel of the model's map is {stride} px of its tile, and tiles begin every "

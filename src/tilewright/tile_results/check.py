@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from tilewright.errors import BAD_DATA, TilewrightError
+from tilewright.runtime.outputs import DEFAULT, OUTPUT_TYPES
 from tilewright.runtime.serve import spatial
 
 Array = np.ndarray[Any, Any]
-PARTS = {"cls": 1, "patch_mean": 1, "cls+patch_mean": 2, "dense": 1, "token_sequence": 1}
-"""An embedding's forms, and how many hidden widths (base_dim) long each is."""
 
 
 def check_results(results: Array, tiles: Array, spec: Mapping[str, Any], script: str) -> None:
@@ -52,61 +51,6 @@ def check_results(results: Array, tiles: Array, spec: Mapping[str, Any], script:
         )
 
 
-def check_output(spec: Mapping[str, Any], size: tuple[int, ...]) -> None:
-    """Refuse an embedding's spec whose own numbers don't fit each other.
-
-    Parameters
-    ----------
-    spec
-        ModelSpec's fields.
-    size
-        The tile's rows and columns, in pixels.
-
-    Raises
-    ------
-    TilewrightError
-        65, with the numbers that don't fit.
-    """
-    if spec.get("output_kind") != "embedding":
-        return
-    kind = spec.get("output_type") or "cls"
-    for problem in (_unfit_length(spec, kind), _unfit_patches(spec, kind, size)):
-        if problem is not None:
-            raise TilewrightError(
-                f"{spec['model_name']}: {problem}.", fix="Change the spec in the manifest."
-            )
-
-
-def _unfit_length(spec: Mapping[str, Any], kind: str) -> str | None:
-    """Why the output type or its length can't be, or None."""
-    if kind not in PARTS:
-        return f"output_type is {kind!r}; it is one of {', '.join(PARTS)}"
-    length, base = spec.get("embedding_dim"), spec.get("base_dim")
-    if length and base and length != PARTS[kind] * base:
-        return (
-            f"embedding_dim is {length}, and output_type {kind} of base_dim {base} gives "
-            f"{PARTS[kind] * base}"
-        )
-    if "cls" in kind and spec.get("num_prefix_tokens") == 0:
-        return f"output_type {kind} needs a CLS token, and num_prefix_tokens is 0"
-    return None
-
-
-def _unfit_patches(spec: Mapping[str, Any], kind: str, size: tuple[int, ...]) -> str | None:
-    """Why the grid of patches can't be, or None."""
-    patch, grid = spec.get("patch_size"), spec.get("output_spatial_dims")
-    tile = " x ".join(map(str, size))
-    if kind == "dense" and patch and any(n % patch for n in size):
-        return f"a tile of {tile} px isn't a whole number of patches of {patch} px (patch_size)"
-    if patch and grid and [n // patch for n in size] != list(grid):
-        rows, columns = (n // patch for n in size)
-        return (
-            f"output_spatial_dims is {' x '.join(map(str, grid))}, and a tile of {tile} px has "
-            f"{rows} x {columns} patches of {patch} px (patch_size)"
-        )
-    return None
-
-
 def _declared(kind: str, spec: Mapping[str, Any]) -> str:
     """What the manifest says of the output, for the sentence."""
     names = ("output_type", "embedding_dim", "base_dim", "output_spatial_dims", "patch_size")
@@ -123,13 +67,13 @@ def _expected_shape(
         return (batch, *size)
     if kind == "map":
         return (batch, len(spec.get("classes") or ()) or None, *_strided(results, size))
-    form = spec.get("output_type") or "cls"
+    form = OUTPUT_TYPES[spec.get("output_type") or DEFAULT]
     length = spec.get("embedding_dim")
     if not length and spec.get("base_dim"):
-        length = PARTS.get(form, 1) * spec["base_dim"]
-    if form == "dense":
+        length = len(form.parts) * spec["base_dim"]
+    if form.result == "map":
         return (batch, length, *_grid(results, size, spec))
-    if form == "token_sequence":
+    if not form.pooled:
         return (batch, _tokens(size, spec), length)
     return (batch, length)
 

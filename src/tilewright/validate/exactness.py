@@ -68,7 +68,7 @@ def _difference(tiled: Array, untiled: Array) -> str:
 def _small(spec: ModelSpec) -> ModelSpec:
     """The smallest tiles that its margins leave a core of, a whole number of strides."""
     tile = samples.reading(spec).tile_spec
-    margin = {a: 2 * (tile.band.get(a, 0) + tile.context.get(a, 0)) for a in tile.axes}
+    margin = {a: 2 * tile.margin(a) for a in tile.axes}
     step, across = tile.stride_multiple, max(margin["y"], margin["x"])
     size = {"y": across + max(32, step), "x": across + max(32, step)}
     if "z" in tile.axes:

@@ -25,11 +25,11 @@ from tilewright.environments import interpreters
 from tilewright.environments.gpus import device
 from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.predict.model_process import child_env
+from tilewright.registry.checks.subject import ERROR, WARNING, Case, Fault, Subject
 from tilewright.registry.locations import NotTaken, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import local_path
 from tilewright.validate.rules.runtime import Run
-from tilewright.validate.rules.subject import ERROR, WARNING, Case, Fault, Subject
 from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD, Named
 from tilewright.weights.cache import default_folder, path_of
 from tilewright.weights.config_files import config_values

@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 
 from tilewright import ROOT
+from tilewright.contract.colours import is_coloured
 from tilewright.contract.grid import Box
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
@@ -24,7 +25,6 @@ from tilewright.preprocess.reader import TileReader
 Array = np.ndarray[Any, Any]
 TISSUE = ROOT / "examples" / "nuclei" / "tissue.tif"
 FLUORESCENCE = ROOT / "examples" / "nuclei" / "fluorescence.tif"
-COLOUR = ("RGB", "BGR", "HED")
 USUAL = 256  # px of a tile's side, where the model takes any
 
 
@@ -33,11 +33,11 @@ def reading(spec: ModelSpec, side: int = USUAL) -> ModelSpec:
     tile = spec.tile_spec
     size = {a: tile.pixels(tile.size, a) for a in tile.axes}
     band, context = ({a: tile.pixels(v, a) for a in tile.axes} for v in (tile.band, tile.context))
-    if tile.variable_input:
-        needed = max(2 * (band[a] + context[a]) + 1 for a in "yx")
-        wanted = -(-max(side, needed) // tile.stride_multiple) * tile.stride_multiple
-        size.update({a: min(size[a], wanted) for a in "yx"})
     plain = replace(tile, size=size, band=band, context=context, resolution=None, unit="px")
+    if tile.variable_input:
+        needed = max(int(2 * plain.margin(a)) + 1 for a in "yx")
+        wanted = -(-max(side, needed) // tile.stride_multiple) * tile.stride_multiple
+        plain = replace(plain, size=size | {a: min(size[a], wanted) for a in "yx"})
     return replace(spec, tile_spec=plain)
 
 
@@ -80,7 +80,7 @@ def pictures(spec: ModelSpec, more: int = 0) -> dict[str, Array]:
 
 def is_colour(spec: ModelSpec) -> bool:
     """Whether it takes red, green and blue."""
-    return spec.color_space in COLOUR or (spec.color_space == "MULTI" and spec.num_channels == 3)
+    return is_coloured(spec.color_space) or (spec.color_space == "MULTI" and spec.num_channels == 3)
 
 
 def _same_kind(picture: Array, like: Array) -> Array:

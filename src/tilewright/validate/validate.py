@@ -22,16 +22,17 @@ from pydantic import ValidationError
 from tilewright import ROOT, __version__
 from tilewright.environments.gpus import device
 from tilewright.errors import USAGE, TilewrightError
+from tilewright.registry.checks import schema
+from tilewright.registry.checks.identity import contract
+from tilewright.registry.checks.subject import ERROR, Case, Fault, Finding, Subject
+from tilewright.registry.checks.table import STATIC
 from tilewright.registry.diagnostics import faults
 from tilewright.registry.documents import Document, FaultError, read_document
 from tilewright.registry.manifest import Manifest
 from tilewright.registry.overlays import read_folders
-from tilewright.validate.rules.identity import contract
-from tilewright.validate.rules.subject import ERROR, Case, Fault, Finding, Subject
-from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD, STATIC
+from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD
 
 from . import levels
-from .rules import schema
 
 LEVELS = {
     0: "schema",
@@ -202,7 +203,7 @@ def _climb(subject: Subject, options: Options, checked: Checked) -> None:
 
 def _rules(subject: Subject) -> Iterator[tuple[str, Fault]]:
     for rule in STATIC:
-        yield from ((rule.id, fault) for fault in rule.check(subject))
+        yield from ((rule.id, fault) for fault in rule.of_subject(subject))
 
 
 def _each_once(findings: list[Finding]) -> list[Finding]:

@@ -16,6 +16,7 @@ from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import Recipe, canonical
 from tilewright.contract.spec import ModelSpec
 from tilewright.preprocess.reader import TileReader
+from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.stores.anndata import Blocks, Vectors
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 
@@ -76,7 +77,7 @@ def write_embeddings(
     )
     store.vectors(name, table)
     return {
-        "type": spec.output_type or "cls",
+        "type": spec.form,
         "rows": len(numbers),
         "dim": shape[-1],
         "tokens": shape[0] if len(shape) == 2 else None,
@@ -85,7 +86,7 @@ def write_embeddings(
 
 def _plain(banked: Banked, spec: ModelSpec) -> tuple[Blocks, Tokens, dict[str, str]]:
     """X and what it is, where a tile has one vector."""
-    meaning = f"the tile's embedding, {spec.output_type or 'cls'}, as the model gives it"
+    meaning = f"the tile's embedding, {spec.form}, as the model gives it"
     return banked.vectors, None, {"X": meaning}
 
 
@@ -145,10 +146,9 @@ def _depths(slices: Array, z_um: float | None) -> dict[str, Array]:
 
 def columns_of(spec: ModelSpec, width: int) -> tuple[str, ...]:
     """Names of X's columns: ``cls_0``, …; of ``cls+patch_mean`` the CLS token's come first."""
-    kind = spec.output_type or "cls"
-    parts = ["patch_mean"] if kind == "token_sequence" else kind.split("+")
+    parts = OUTPUT_TYPES[spec.form].parts
     if width % len(parts):
-        parts = ["embedding"]
+        parts = ("embedding",)
     each = width // len(parts)
     return tuple(chain.from_iterable((f"{p}_{i}" for i in range(each)) for p in parts))
 

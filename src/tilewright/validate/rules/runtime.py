@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.colours import is_coloured
+from tilewright.registry.checks.subject import WARNING, Case, Fault
+from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.validate.compare import unlike
 from tilewright.validate.golden import compare
 from tilewright.validate.probe import Answer, Probe
-
-from .subject import WARNING, Case, Fault
 
 Array = np.ndarray[Any, Any]
 TOKENS = re.compile(r"(gives \d+ tokens|has \d+ CLS and register tokens|needs a CLS token).*")
 MEAN, STD = 3.0, (0.05, 5.0)  # of what a model sees of a real tile
 ROUNDING = 1e-5  # what another order of sums may change
-COLOUR = ("RGB", "BGR", "HED")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def declared(run: Run) -> Iterator[Fault]:
             yield Fault(run.case.at("tile_spec", "size"), message, "mend tile_spec or the script")
         return
     name, wanted = _length(run.case)
-    axis = -1 if spec.output_type == "token_sequence" else 1
+    axis = -1 if OUTPUT_TYPES[spec.form].ndim == 3 else 1
     if wanted is None or answer.results.ndim < 2:
         return
     found = answer.results.shape[axis]
@@ -137,11 +137,10 @@ def _misfit(run: Run, names: tuple[str, ...], results: Array) -> str:
         return "" if results.shape[1:] == tile else found
     if spec.output_kind == "map":
         return "" if results.ndim == 2 + len(tile) and _divides(results, tile) else found
-    forms = {"dense": 2 + len(tile), "token_sequence": 3}
-    if results.ndim != forms.get(spec.output_type or "", 2):
+    form, dims = OUTPUT_TYPES[spec.form], spec.output_spatial_dims
+    if results.ndim != (form.ndim or 2 + len(tile)):
         return found
-    dims = spec.output_spatial_dims
-    dense = spec.output_type == "dense" and dims is not None and names[0] != "corner"
+    dense = form.result == "map" and dims is not None and names[0] != "corner"
     return found if dense and results.shape[2:] != dims else ""
 
 
@@ -191,7 +190,7 @@ def _finite(results: Array) -> bool:
 
 def channel_order(run: Run) -> Iterator[Fault]:
     """A model of colour gives something else when red and blue are swapped."""
-    if run.case.spec.color_space not in COLOUR:
+    if not is_coloured(run.case.spec.color_space):
         return
     one, other = run.probe.answer("a").results, run.probe.answer("swapped").results
     if one is None or other is None or not one.any():

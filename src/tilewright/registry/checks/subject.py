@@ -1,13 +1,13 @@
-"""What a rule looks at, and what it says: a manifest, each model it makes, and faults in it.
+"""What a check looks at, and what it says: a manifest, each model it makes, and faults in it.
 
-A rule is a function of a `Subject` that yields a `Fault` for each thing that is wrong. It never
-raises for what people write.
+A check is a function that yields a `Fault` for each thing that is wrong: of one model's spec (a
+`Case`), or of a whole manifest (a `Subject`). It never raises for what people write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tilewright.registry.manifest import Location, Manifest
 from tilewright.registry.registry import Choice
 
 ERROR, WARNING = "error", "warning"
+RUN, REGISTRY = "run", "registry"
 
 
 @dataclass(frozen=True)
@@ -28,44 +29,20 @@ class Fault:
     Parameters
     ----------
     where
-        The keys that lead to it in the file.
+        The keys that lead to it: in the spec, from a check of a `Case`; else in the file.
     message
         What was found and what was wanted.
     fix
         What to do, as it follows a semicolon.
-    severity
-        Where it isn't the rule's own.
+    severity, concerns
+        Where they aren't the rule's own.
     """
 
     where: Where
     message: str
     fix: str
     severity: str | None = None
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule of the validator; its function's docstring says what must hold.
-
-    Parameters
-    ----------
-    id, severity
-        ``S12``; ``error`` or ``warning``.
-    check
-        Takes a `Subject` (S) or a `probe.Probe` (R), gives faults.
-    differs
-        How it differs from the study it comes from, or ``""``.
-    """
-
-    id: str
-    severity: str
-    check: Callable[[Any], Iterator[Fault]]
-    differs: str = ""
-
-    @property
-    def what(self) -> str:
-        """What must hold, in one line."""
-        return (self.check.__doc__ or "").strip().splitlines()[0]
+    concerns: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,19 +62,33 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Case:
+class SpecCase:
+    """One spec to be checked, whatever manifest it is of, if any.
+
+    Parameters
+    ----------
+    spec
+        What it comes to.
+    fields
+        The same as people wrote it, after inheritance; empty for a spec without a manifest.
+    """
+
+    spec: ModelSpec
+    fields: Mapping[str, Any]
+
+    @property
+    def tile(self) -> Mapping[str, Any]:
+        """The `tile_spec` as it was written."""
+        return self.fields.get("tile_spec") or {}
+
+
+@dataclass(frozen=True)
+class Case(SpecCase):
     """One model, task and variant of a manifest: what the pipeline would run."""
 
     document: Document
     choice: Choice
-    variant: str | None
-    spec: ModelSpec
-    fields: dict[str, Any]
-
-    @property
-    def tile(self) -> dict[str, Any]:
-        """The `tile_spec` as it was written."""
-        return dict(self.fields["tile_spec"])
+    variant: str | None = None
 
     @property
     def task(self) -> Where:
@@ -128,6 +119,54 @@ class Case:
         for number, location in enumerate(self.choice.task.locations):
             one = (*block, number)
             yield (one if one in self.document.lines else block), location
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check by its number; its function's docstring says what must hold.
+
+    Parameters
+    ----------
+    id, severity
+        ``S12``; ``error`` or ``warning``.
+    concerns
+        ``run``: PLAN refuses a model with such an error. ``registry``: it matters to whoever
+        publishes the manifest (licence, pins, unique names), and `validate` alone tells it.
+    check
+        Takes a `SpecCase` if it concerns the run, else a `Subject`; of a model that runs, a
+        `rules.runtime.Run`. Gives faults.
+    note
+        What else there is to know, or ``""``.
+    """
+
+    id: str
+    severity: str
+    concerns: str
+    check: Callable[[Any], Iterator[Fault]]
+    note: str = ""
+
+    @property
+    def what(self) -> str:
+        """What must hold, in one line."""
+        return (self.check.__doc__ or "").strip().splitlines()[0]
+
+    def of_case(self, case: SpecCase) -> Iterator[Fault]:
+        """The faults of one model's spec, each with what this rule leaves open."""
+        for fault in self.check(case):
+            yield replace(
+                fault,
+                severity=fault.severity or self.severity,
+                concerns=fault.concerns or self.concerns,
+            )
+
+    def of_subject(self, subject: Subject) -> Iterator[Fault]:
+        """The faults of a manifest, by their places in its file."""
+        if self.concerns == REGISTRY:
+            yield from self.check(subject)
+            return
+        for case in subject.cases:
+            for fault in self.of_case(case):
+                yield replace(fault, where=case.at(*map(str, fault.where)))
 
 
 @dataclass(frozen=True)

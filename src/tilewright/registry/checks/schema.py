@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 from pydantic import ValidationError
 
-from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.registry.diagnostics import faults, spec_blocks
 from tilewright.registry.documents import Document, FaultError
 from tilewright.registry.fields import model_spec
@@ -30,7 +28,6 @@ RULES = (
     (r"\S*\.location: .*leads out", "S5"),
 )
 """The rule that a sentence tells of, by how it reads; the first that fits."""
-NO_SPEC = ModelSpec("", "", TileSpec({}))
 
 
 def rule_of(fault: FaultError) -> str:
@@ -46,9 +43,9 @@ def cases(document: Document, manifest: Manifest) -> tuple[list[Case], list[Faul
         for task in version.tasks:
             choice = Choice(manifest, name, task)
             for variant in (None, *(choice.fields().get("variants") or {})):
-                case = Case(document, choice, variant, NO_SPEC, choice.fields(variant))
+                fields = choice.fields(variant)
                 try:
-                    good.append(dataclasses.replace(case, spec=model_spec(case.fields)))
+                    good.append(Case(model_spec(fields), fields, document, choice, variant))
                 except ValidationError as error:
                     blocks = spec_blocks(document, name, task)
                     inner = [(*block, "variants", variant) for block in blocks if variant]
