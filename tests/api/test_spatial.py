@@ -75,7 +75,7 @@ def store_of(path: Path, labels: np.ndarray, *, image: bool) -> Path:
         axes = "tyx" if len(labels) > 1 else "yx"
         put(writer, "labels/nuclei", labels if len(labels) > 1 else labels[0], axes, "nearest")
         for t, plane in enumerate(labels):
-            measure.add(plane, None, (0, 0), plane=(t, 0))
+            measure.include(measure.part(plane, None, (0, 0), (t, 0)))
         writer.table("nuclei", measure.table(PLACE))
         if image:
             put(writer, "", np.ones((2, 600, 700), np.uint8), "cyx", "mean")
@@ -217,7 +217,7 @@ def test_spatialdata_opens_a_volume_whose_slices_are_halved_later(
         )  # fmt: skip
         for box in pyramid.blocks():
             pyramid.write(box, labels[box])
-            measure.add(labels[box], None, [s.start for s in box])
+            measure.include(measure.part(labels[box], None, [s.start for s in box]))
         pyramid.build()
         table = measure.table(place)
         writer.table("nuclei", table)

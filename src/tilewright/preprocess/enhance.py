@@ -334,10 +334,10 @@ class Clahe(Prepared):
     def _made_tables(self, at: dict[str, int], z: int) -> Array:
         (rows, columns), bins = self._grid, np.iinfo(self.dtype).max + 1
         height, width = self._region(0), self._region(1)
-        across = _mirrored(np.arange(width * columns), self.size("X"))
+        across = reflected(np.arange(width * columns), self.size("X"))
         tables = np.empty((rows, columns, bins), self.dtype)
         for row in range(rows):
-            down = _mirrored(np.arange(row * height, (row + 1) * height), self.size("Y"))
+            down = reflected(np.arange(row * height, (row + 1) * height), self.size("Y"))
             span = (int(down.min()), int(down.max()) + 1)
             strip = self._below(at, ((z, z + 1), span, (0, self.size("X"))))[0]
             strip = strip[down - span[0]][:, across]
@@ -401,8 +401,8 @@ def _span(at: int | slice, n: int) -> Span:
     return start, stop
 
 
-def _mirrored(at: Array, n: int) -> Array:
-    """Positions folded back into 0 to n - 1, the edge's own pixel once."""
+def reflected(at: Array, n: int) -> Array:
+    """Positions folded back into 0 to n - 1, as `numpy.pad` does in mode ``reflect``."""
     if n == 1:
         return np.zeros_like(at)
     folded = at % (2 * n - 2)

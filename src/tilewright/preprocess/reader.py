@@ -29,7 +29,7 @@ from tilewright.images.image import open_image
 from . import intensity, resample
 from .checks import check_image, check_spec
 from .colour import COLOURS, Colour, same, white
-from .enhance import opened
+from .enhance import opened, reflected
 from .stain import Fit, Stain
 
 Array = np.ndarray[Any, Any]
@@ -154,7 +154,7 @@ class TileReader(Closing):
         """
         self._check_tissue(plane)
         wanted = [self._positions(axis, interval) for axis, interval in enumerate(window)]
-        fold = _reflected if self._spec.tile_spec.pad == "reflect" else _clipped
+        fold = reflected if self._spec.tile_spec.pad == "reflect" else _clipped
         inside = [fold(at, n) for at, n in zip(wanted, self.shape, strict=True)]
         box = tuple((int(at.min()), int(at.max()) + 1) for at in inside)
         coloured = self._resampled(plane, box, self._ref.channels, self._colour(self._time(plane)))
@@ -438,14 +438,6 @@ class TileReader(Closing):
         """A pixel of one colour, as the model's channels are made of it, (C, 1, 1)."""
         pixel = np.full((len(self._ref.channels), 1, 1), value, self._image.dtype)
         return self._colour(time)(pixel)
-
-
-def _reflected(at: Array, n: int) -> Array:
-    """Positions folded back into 0 to n - 1, as `numpy.pad` does in mode ``reflect``."""
-    if n == 1:
-        return np.zeros_like(at)
-    folded = at % (2 * n - 2)
-    return np.asarray(np.minimum(folded, 2 * n - 2 - folded))
 
 
 def _clipped(at: Array, n: int) -> Array:
