@@ -180,7 +180,7 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
         try:
             with (
                 TileReader(images[key], recipe.spec) as reader,
-                Mask(images[key], reader.scale, reader.origin)
+                Mask(images[key], reader.layout.scale, reader.layout.origin)
                 if images[key].mask
                 else nullcontext() as mask,
             ):

@@ -11,7 +11,6 @@ are scaled.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -20,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.closing import Closing
-from tilewright.contract.grid import Box, Interval, grid
+from tilewright.contract.grid import Box, Interval
 from tilewright.contract.jobs import EMPTY, ImageRef
+from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
-from tilewright.errors import USAGE, TilewrightError
+from tilewright.errors import TilewrightError
 from tilewright.images.image import open_image
 
 from . import intensity, resample
@@ -71,14 +71,10 @@ class TileReader(Closing):
 
     Attributes
     ----------
-    shape : tuple of int
-        (z,) y, x at the model's resolution, of the region where there is one; rounded up.
-    grid : Grid
-        Its tiles.
-    planes : tuple of dict
-        What is looped, T and then Z where the model takes none: ``{"T": 0, "Z": 3}``.
-    looped : dict
-        How many there are of each looped axis: ``{"T": 5, "Z": 12}``.
+    layout : Layout
+        Its geometry.
+    shape, grid, planes
+        The layout's.
 
     Raises
     ------
@@ -96,42 +92,14 @@ class TileReader(Closing):
             self._image = opened(ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep)
         try:
             check_image(self._image, ref, spec)
-            self._level = [self._size(a) / self._image.size(a) for a in "YX"]
-            self._intervals = self._region()
+            level = self._image.levels[ref.level]
+            self._sizes = dict(zip(self._image.axes, level, strict=True))
+            self.layout = Layout.of(ref, spec, self._sizes)
         except TilewrightError:
             self.close()
             raise
-        spatial = [
-            resample.extent(hi - lo, f)
-            for (lo, hi), f in zip(self._intervals, ref.factor, strict=True)
-        ]
-        depth = [self._size("Z")] if "z" in spec.tile_spec.axes else []
-        self.shape = (*depth, *spatial)
-        self.grid = grid(spec.tile_spec, self.shape)
-        looped = [a for a in ("T", "Z") if a in self._image.axes and not (a == "Z" and depth)]
-        self.looped = {a: self._size(a) for a in looped}
-        sizes = [range(n) for n in self.looped.values()]
-        self.planes = tuple(dict(zip(looped, at, strict=True)) for at in itertools.product(*sizes))
-
-    @property
-    def channels(self) -> int:
-        """Channels of the source: what `raw` gives."""
-        return self._image.size("C")
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The source's dtype: what `raw` gives."""
-        return self._image.dtype
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Model pixels per level-0 pixel, ``(y, x)``."""
-        return self._level[0] * self._ref.factor[0], self._level[1] * self._ref.factor[1]
-
-    @property
-    def origin(self) -> tuple[float, float]:
-        """Where, in level-0 pixels ``(y, x)``, the first pixel of the level that is read begins."""
-        return self._intervals[0][0] / self._level[0], self._intervals[1][0] / self._level[1]
+        self.shape, self.grid = self.layout.shape, self.layout.grid
+        self.planes = self.layout.planes
 
     def read(self, plane: int, window: Box) -> Array:
         """What the model sees in a window of the plane, filled up where the image ends.
@@ -208,33 +176,6 @@ class TileReader(Closing):
         """Close the file."""
         self._image.close()
 
-    # where it is read
-
-    def _size(self, axis: str) -> int:
-        """Pixels along an axis at the level that is read; 1 where the image hasn't it."""
-        level = self._image.levels[self._ref.level]
-        return dict(zip(self._image.axes, level, strict=True)).get(axis, 1)
-
-    def _region(self) -> tuple[Interval, Interval]:
-        """Rows and columns of the level that are read."""
-        image, ref = self._image, self._ref
-        y, x, height, width = ref.region or (0, 0, image.size("Y"), image.size("X"))
-        found = []
-        for axis, start, length, scale in zip(
-            "YX", (y, x), (height, width), self._level, strict=True
-        ):
-            lo = max(0, math.floor(start * scale))
-            hi = min(self._size(axis), math.ceil((start + length) * scale))
-            if lo >= hi:
-                raise TilewrightError(
-                    f"{image.path}: the region {ref.region} (y, x, height, width in level-0 "
-                    f"pixels) has nothing of its {image.size('Y')} x {image.size('X')} pixels.",
-                    fix="Choose a --region inside the image.",
-                    code=USAGE,
-                )
-            found.append((lo, hi))
-        return found[0], found[1]
-
     # pixels
 
     def _colour(self, time: int) -> Colour:
@@ -286,12 +227,13 @@ class TileReader(Closing):
         if len(box) == 3:
             index["Z"] = slice(*box[0])
         taps = []
-        for axis, f, (origin, _), part in zip("YX", factor, self._intervals, box[-2:], strict=True):
+        sides = zip("YX", factor, self.layout.read, box[-2:], strict=True)
+        for axis, f, (origin, _), part in sides:
             source, weights = resample.taps(
                 part,
                 factor=f,
                 origin=origin,
-                n=self._size(axis),
+                n=self._sizes[axis],
                 interpolation=self._spec.interpolation,
                 antialias=self._spec.antialias,
             )

@@ -54,18 +54,17 @@ class Desk(Closing):
 
     def __init__(self, source: Source, banks: Sequence[Bank] | None = None) -> None:
         self.source, self.merge = source, source.merge
-        self.reader = TileReader(source.ref, source.spec)
-        self.grid = self.reader.grid
+        self._reader = TileReader(source.ref, source.spec)
+        self.layout, self.grid = self._reader.layout, self._reader.grid
         opened = open_banks(source.banks) if banks is None else banks
         self.banked = Banked(source.ref.key, self.grid, opened)
         self._matches = self.merge["policy"] == "match"
         self._slabs = Held(self.banked.labels if self._matches else self.banked.classes, SLABS)
         self._pieces = Held(self._piece)
 
-    @property
-    def pixels(self) -> int:
-        """Of the grid, over all planes."""
-        return len(self.reader.planes) * math.prod(self.reader.shape)
+    def raw(self, plane: int, window: Box) -> Array:
+        """The image's own pixels in a window, all channels, at the model's resolution."""
+        return self._reader.raw(plane, window)
 
     def read(self, plane: int) -> Callable[[int], Slabs]:
         """What gives a plane's tiles: labels on the valid region, or classes on the core."""
@@ -78,7 +77,7 @@ class Desk(Closing):
     @cached_property
     def map(self) -> MergedMap:
         """Its tiles as a map."""
-        return MergedMap(self.reader, self.banked, self.source.spec, self.merge["policy"])
+        return MergedMap(self.layout, self.banked, self.source.spec, self.merge["policy"])
 
     def _core(self, plane: int, tile: int) -> Array:
         found = self._pieces(plane, tile)
@@ -101,7 +100,7 @@ class Desk(Closing):
 
     def close(self) -> None:
         """Close the image."""
-        self.reader.close()
+        self._reader.close()
 
 
 def another(source: Source) -> Desk:

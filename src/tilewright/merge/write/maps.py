@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.grid import Box, Tile, cells, shared
+from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.blend import axis_weights
-from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.objects import crop
 
 from .banked import Banked, stacked
@@ -34,8 +34,8 @@ class MergedMap:
 
     Parameters
     ----------
-    reader
-        The image, for its grid and planes.
+    layout
+        The image's.
     banked
         Its tiles.
     spec
@@ -45,19 +45,19 @@ class MergedMap:
     """
 
     def __init__(
-        self, reader: TileReader, banked: Banked, spec: ModelSpec, policy: str = "core"
+        self, layout: Layout, banked: Banked, spec: ModelSpec, policy: str = "core"
     ) -> None:
         found = banked.map or _declared(spec)
-        self.reader, self.grid = reader, reader.grid
+        self._layout, self.grid = layout, layout.grid
         self.stride, self.channels = int(found["stride"]), int(found["channels"])
         self.dtype = np.dtype(found["dtype"])
-        self.shape = tuple(-(-n // self.stride) for n in reader.shape)
+        self.shape = tuple(-(-n // self.stride) for n in layout.shape)
         self._tile = Held(banked.map_of)
         self._weights = self._axis_weights() if policy == "blend" else None
 
     def cut(self) -> tuple[str, list[int]]:
         """Axes and shape of the whole map."""
-        return stacked({**self.reader.looped, "C": self.channels}, self.shape)
+        return stacked({**self._layout.looped, "C": self.channels}, self.shape)
 
     def raw(self, plane: int, box: Box) -> Array:
         """A box of model pixels, (up to 3 channels, (z,) y, x): for a picture."""
