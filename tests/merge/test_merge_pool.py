@@ -23,6 +23,7 @@ from oracle import dense_cells
 from pictures import reference
 from running import digests, level0
 from skimage.segmentation import find_boundaries
+from tilewright.merge.write.held import Held
 
 from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.jobs import ImageRef
@@ -31,7 +32,6 @@ from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.merge.measure.picture import OUTLINE
 from tilewright.merge.write.banked import Banked
 from tilewright.merge.write.desk import Desk, Source
-from tilewright.merge.write.held import Held
 from tilewright.merge.write.merged import Merged
 from tilewright.merge.write.pool import Crew, cpus
 
@@ -335,7 +335,7 @@ def test_a_deep_stack_reads_each_tile_a_few_times(
     monkeypatch.setattr(Banked, "labels", counted)
     source = Source(ref, made, tuple(banks), {**dict(made.merge or {}), "min_iou": 0.25})
     with Desk(source) as desk, Crew(desk, 1, Desk, source) as crew:
-        monkeypatch.setattr(desk._slabs, "_room", 40 * 96 * 96)  # two slices' tiles, not eight
+        monkeypatch.setattr(desk._slabs, "_most", 40 * 96 * 96)  # two slices' tiles, not eight
         merged = Merged(desk, crew, tmp_path / "scratch")
         assert len(reads) == 8 * len(desk.grid) == 8 * 25
     assert max(reads.values()) <= 3
