@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tilewright.contract.cache import Cache
 
@@ -25,6 +26,21 @@ def test_the_longest_unused_goes_first_and_is_made_again() -> None:
     assert log == list("abcdb")  # d drove b out: a had been used since
     assert ("a" in cache, "b" in cache, "c" in cache) == (True, True, False)
     assert cache.nbytes == 30
+
+
+@pytest.mark.parametrize(("most", "held"), [(100, 1), (4000, 4), (10**6, 9)])
+def test_arrays_are_held_by_their_bytes(most: int, held: int) -> None:
+    """Nine arrays of 1,000 bytes are read, then the last ones again."""
+    cache: Cache[int, Array] = Cache(most)
+    reads: list[int] = []
+
+    def read(key: int) -> Array:
+        reads.append(key)
+        return np.full(1000, key, np.uint8)
+
+    for key in [*range(9), *reversed(range(9))]:
+        assert (cache.get(key, partial(read, key)) == key).all()
+    assert len(reads) == 18 - held
 
 
 def test_what_is_bigger_than_all_there_may_be_is_held_alone_until_the_next_comes() -> None:

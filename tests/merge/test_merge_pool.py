@@ -23,7 +23,6 @@ from oracle import dense_cells
 from pictures import reference
 from running import digests, level0
 from skimage.segmentation import find_boundaries
-from tilewright.merge.write.held import Held
 
 from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.jobs import ImageRef
@@ -353,20 +352,3 @@ def test_cpus_are_what_the_task_says(
     if said is not None:
         monkeypatch.setenv("TILEWRIGHT_CPUS", said)
     assert cpus() == n
-
-
-@pytest.mark.parametrize(("room", "held"), [(100, 1), (4000, 4), (10**6, 9)])
-def test_tiles_are_held_by_their_bytes(room: int, held: int) -> None:
-    """Nine tiles of 1,000 bytes are read, then the last ones again."""
-    reads: list[int] = []
-
-    def read(_: int, tile: int) -> Array:
-        reads.append(tile)
-        return np.full(1000, tile, np.uint8)
-
-    tiles = Held(read, room)
-    for tile in [*range(9), *reversed(range(9))]:
-        found = tiles(0, tile)
-        assert found is not None
-        assert (found == tile).all()
-    assert len(reads) == 18 - held
