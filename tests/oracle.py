@@ -2,20 +2,24 @@
 
 Draws scenes whose objects are known, cuts them into tiles as a model would return them, and
 scores a merged image against the scene. Used by the tests and the benchmarks of the merge; of
-`tilewright.merge`, scenes and scores use only `prepare`, which every model's output goes through.
+`tilewright`, scenes and scores use only `prepare`, which every model's output goes through.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import cc3d
 import numpy as np
 from scipy import ndimage
 
 from tilewright.contract.grid import Box, Grid, Tile, TileAxis
-from tilewright.merge.match.labels import link
-from tilewright.tile_results.objects import prepare
+from tilewright.merge.match.groups import Edges
+from tilewright.merge.match.labels import Pair, Resolved, resolve
+from tilewright.merge.write.merged import matches_of
+from tilewright.tile_results.objects import prepare, rows
 
 
 def square_grid(shape: tuple[int, ...], core: int, band: int, context: int) -> Grid:
@@ -127,6 +131,9 @@ class Banked:
     def read(self, tile: int) -> np.ndarray:
         return self.labels[tile]
 
+    def objects(self, _: int, tile: int) -> np.ndarray:
+        return self.tables[tile]
+
     def add(self, tile: Tile, seen: np.ndarray) -> None:
         """Bank what a model returned for the tile's window; tiles in row-major order."""
         labels, table = prepare(seen, tile, self.grid)
@@ -194,10 +201,32 @@ def _shuffled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return new[inverse].reshape(labels.shape)
 
 
+def matched(
+    banked: Banked, min_iou: float = 0.25, read: Callable[[int], np.ndarray] | None = None
+) -> tuple[list[np.ndarray], list[Pair]]:
+    """Object tables as MERGE holds them, and what matches, from one row of tiles after the other.
+
+    `read` gives a tile's labels; its own, where nothing else is given.
+    """
+    desk = SimpleNamespace(
+        grid=banked.grid,
+        banked=banked,
+        read=lambda _: read or banked.read,
+        merge={"min_iou": min_iou},
+    )
+    found = [matches_of(desk, (0, number)) for number in range(rows(banked.grid))]
+    return [t for tables, _ in found for t in tables], [p for _, pairs in found for p in pairs]
+
+
+def linked(banked: Banked, min_iou: float = 0.25) -> Resolved:
+    """Who paints what."""
+    tables, pairs = matched(banked, min_iou)
+    return resolve(banked.grid, tables, Edges.of(pairs, tables))
+
+
 def merged(banked: Banked) -> np.ndarray:
-    """The image that the tiles make: `match`, `resolve`, `compose`."""
-    resolved = link(banked.grid, banked.read, banked.tables)
-    return resolved.compose(whole(banked.grid), banked.read)
+    """The image that the tiles make: `matches_of`, `resolve`, `compose`."""
+    return linked(banked).compose(whole(banked.grid), banked.read)
 
 
 # --- scores -------------------------------------------------------------------------------------

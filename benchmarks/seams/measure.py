@@ -98,6 +98,6 @@ def _row(
     found = asdict(score(truth, labels))
     found.update(ap=round(found["ap"], 4), pq=round(found["pq"], 4))
     meter = SeamMeter(grid)
-    meter.add(whole(grid), labels)
+    meter.include(meter.count(whole(grid), labels))
     value = meter.value()
     return Row(*case, rule, **found, sbe=None if value is None else round(value, 2), **told)  # type: ignore[arg-type]

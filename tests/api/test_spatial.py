@@ -27,7 +27,7 @@ OPEN = """
 import json, sys
 import numpy as np
 from spatialdata import get_centroids, join_spatialelement_table
-from tilewright.spatial import open_spatialdata
+from tilewright.api.spatialdata import open_spatialdata
 
 def levels(element):
     one = not hasattr(element, "children")
@@ -75,7 +75,7 @@ def store_of(path: Path, labels: np.ndarray, *, image: bool) -> Path:
         axes = "tyx" if len(labels) > 1 else "yx"
         put(writer, "labels/nuclei", labels if len(labels) > 1 else labels[0], axes, "nearest")
         for t, plane in enumerate(labels):
-            measure.add(plane, None, (0, 0), plane=(t, 0))
+            measure.include(measure.part(plane, None, (0, 0), (t, 0)))
         writer.table("nuclei", measure.table(PLACE))
         if image:
             put(writer, "", np.ones((2, 600, 700), np.uint8), "cyx", "mean")
@@ -145,7 +145,7 @@ def opened(python: Path, path: Path, time: int = 0, code: str = OPEN) -> dict[st
 TILES = """
 import json, sys
 import numpy as np
-from tilewright.spatial import open_spatialdata
+from tilewright.api.spatialdata import open_spatialdata
 
 data = open_spatialdata(sys.argv[1])
 table = data.tables["embed_table"]
@@ -217,7 +217,7 @@ def test_spatialdata_opens_a_volume_whose_slices_are_halved_later(
         )  # fmt: skip
         for box in pyramid.blocks():
             pyramid.write(box, labels[box])
-            measure.add(labels[box], None, [s.start for s in box])
+            measure.include(measure.part(labels[box], None, [s.start for s in box]))
         pyramid.build()
         table = measure.table(place)
         writer.table("nuclei", table)

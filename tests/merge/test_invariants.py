@@ -20,6 +20,7 @@ from oracle import (
     big_discs,
     dense_cells,
     fibres,
+    linked,
     merged,
     one_tile,
     pixel_cells,
@@ -36,7 +37,7 @@ from test_merge_components import whole as components_of
 
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.merge.match.blend import axis_weights
-from tilewright.merge.match.labels import OWNER, Resolved, link
+from tilewright.merge.match.labels import OWNER, Resolved
 from tilewright.merge.measure.seam import SeamMeter
 from tilewright.stores.ome_zarr import StoreWriter, label_dtype
 
@@ -203,7 +204,7 @@ def test_i5_noise_costs_no_precision_merges_nothing_and_shows_no_seam(
 def sbe(grid: Grid, image: Array) -> float:
     """Seam boundary excess."""
     meter = SeamMeter(grid)
-    meter.add(whole(grid), image)
+    meter.include(meter.count(whole(grid), image))
     value = meter.value()
     assert value is not None
     return value
@@ -218,7 +219,7 @@ def test_i8_a_tile_may_hold_more_than_65535_objects() -> None:
     banked = tiles_of(truth, grid, seed=1)
     assert len(banked.tables[0]) > 65_535
     assert banked.labels[0].dtype == np.uint32
-    resolved = link(grid, banked.read, banked.tables)
+    resolved = linked(banked)
     assert resolved.dtype == np.uint32
     assert same_objects(truth, resolved.compose(whole(grid), banked.read))
 
@@ -236,7 +237,7 @@ def test_i8_numbers_above_2_to_the_31_are_painted_counted_and_written_whole(
     wanted = np.kron(ids.reshape(2, 2), np.ones((8, 8), ids.dtype))
     np.testing.assert_array_equal(painted, wanted)
     meter = SeamMeter(grid)
-    meter.add(whole(grid), painted)
+    meter.include(meter.count(whole(grid), painted))
     assert sum(seam.transitions for seam in meter.worst()) == 32
     with StoreWriter(tmp_path / "a.zarr") as store:
         pyramid = store.pyramid(

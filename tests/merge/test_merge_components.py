@@ -9,8 +9,8 @@ import pytest
 from scipy import ndimage
 
 from tilewright.contract.grid import Box, Grid, TileAxis
-from tilewright.merge.match.components import link_components
-from tilewright.tile_results.objects import crop
+from tilewright.merge.match.components import join, pieces, row_touches
+from tilewright.tile_results.objects import crop, rows
 
 Array = np.ndarray[Any, Any]
 
@@ -31,8 +31,12 @@ def tiled(classes: Array, grid: Grid, connectivity: int) -> tuple[Array, int]:
     def read(i: int) -> Array:
         return crop(classes, full, grid.tile(i).core)
 
-    linked = link_components(grid, read, connectivity)
-    return linked.compose(full, read), linked.count
+    def labels(i: int) -> Array:
+        return pieces(grid.tile(i).core, read(i), connectivity).labels
+
+    found = (row_touches(grid, number, read, connectivity) for number in range(rows(grid)))
+    joined = join(grid, found, connectivity)
+    return joined.paint(full, labels), joined.count
 
 
 @pytest.mark.parametrize("connectivity", [1, 2])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracle import Banked, merged, square_grid, tiles_of, whole
+from oracle import Banked, linked, merged, square_grid, tiles_of, whole
 
 from tilewright.contract.grid import Grid, TileAxis, shared
 from tilewright.merge.match.groups import Edges, Match
@@ -20,7 +20,6 @@ from tilewright.merge.match.labels import (
     PINNED_OWNER,
     PINNED_PART,
     Resolved,
-    link,
     resolve,
 )
 from tilewright.tile_results.objects import AREA, BOX, CORE, CUT
@@ -153,7 +152,7 @@ def test_a_cell_that_another_tiles_would_hide_is_pinned_to_its_core() -> None:
     banked = Banked(TWO_TILES)
     for tile, drawn in zip(TWO_TILES, [".....aaaaaa.", "..b........."], strict=True):
         banked.add(tile, row(drawn))
-    resolved = link(TWO_TILES, banked.read, banked.tables)
+    resolved = linked(banked)
     assert resolved.role.tolist() == [OWNER, PINNED_OWNER]
     painted = resolved.compose(whole(TWO_TILES), banked.read)
     assert painted[0, 4:12].tolist() == [0, 1, 1, 1, 1, 1, 2, 0]
@@ -167,7 +166,7 @@ def test_a_part_that_another_tiles_would_hide_is_pinned_to_its_core() -> None:
     banked = Banked(grid)
     for tile, drawn in zip(grid, ["..aaaaaabbb.aaa.", "cddccee........."], strict=True):
         banked.add(tile, row(drawn))
-    resolved = link(grid, banked.read, banked.tables)
+    resolved = linked(banked)
     assert resolved.role.tolist() == [OWNER, OWNER, PINNED_PART, MATCHED, PINNED_OWNER]
     painted = resolved.compose(whole(grid), banked.read)
     assert painted[0, :16].tolist() == [0, 0, *[1] * 6, 2, 2, 2, 0, 3, 4, 4, 0]
@@ -196,7 +195,7 @@ def test_the_least_iou_of_two_whole_views_can_be_chosen(min_iou: float, objects:
     banked = Banked(TWO_TILES)
     for tile, drawn in zip(TWO_TILES, ["........aaa.", ".aaa........"], strict=True):
         banked.add(tile, row(drawn))
-    assert link(TWO_TILES, banked.read, banked.tables, min_iou).count == objects
+    assert linked(banked, min_iou).count == objects
 
 
 @pytest.mark.parametrize(("right", "objects"), [("aaaaa...........", 1), ("aaa.a...........", 2)])
@@ -216,7 +215,7 @@ def test_a_cell_on_four_tiles_keeps_one_id() -> None:
     y, x = np.indices(grid.shape)
     disc = ((y - corner + 0.5) ** 2 + (x - corner + 0.5) ** 2 <= 16).astype(int)
     banked = tiles_of(disc, grid, seed=1)
-    resolved = link(grid, banked.read, banked.tables)
+    resolved = linked(banked)
     assert (len(resolved.ids), resolved.count) == (4, 1)
     assert np.count_nonzero(resolved.role == MATCHED) == 3
     assert np.array_equal(resolved.compose(whole(grid), banked.read), disc)
@@ -373,7 +372,7 @@ def test_the_rule_holds_in_volumes_too(banked: Banked) -> None:
 @settings(quick, max_examples=150)
 @given(banked=st.sampled_from([2, 3]).flatmap(quarrelling_tiles))
 def test_every_id_up_to_the_count_has_pixels(banked: Banked) -> None:
-    resolved = link(banked.grid, banked.read, banked.tables)
+    resolved = linked(banked)
     image = resolved.compose(whole(banked.grid), banked.read)
     assert np.unique(image[image > 0]).tolist() == list(range(1, resolved.count + 1))
 
@@ -381,7 +380,7 @@ def test_every_id_up_to_the_count_has_pixels(banked: Banked) -> None:
 @settings(quick, max_examples=100)
 @given(banked=st.sampled_from([2, 3]).flatmap(quarrelling_tiles), data=st.data())
 def test_any_box_is_painted_as_in_the_whole_image(banked: Banked, data: st.DataObject) -> None:
-    resolved = link(banked.grid, banked.read, banked.tables)
+    resolved = linked(banked)
     image = resolved.compose(whole(banked.grid), banked.read)
     starts = [data.draw(st.integers(0, n - 1)) for n in image.shape]
     stops = [data.draw(st.integers(a + 1, n)) for a, n in zip(starts, image.shape, strict=True)]

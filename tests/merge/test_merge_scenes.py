@@ -12,6 +12,8 @@ from oracle import (
     big_discs,
     dense_cells,
     fibres,
+    linked,
+    matched,
     merged,
     score,
     square_grid,
@@ -21,7 +23,7 @@ from oracle import (
 
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.merge.match.groups import Edges, Match
-from tilewright.merge.match.labels import link, pairs, resolve
+from tilewright.merge.match.labels import resolve
 from tilewright.tile_results.objects import AREA, BOX, CORE
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,10 +56,10 @@ def noisy_scene() -> Banked:
 
 def test_the_order_in_which_tiles_are_matched_changes_nothing() -> None:
     banked = noisy_scene()
-    found = list(pairs(banked.grid, banked.read, banked.tables))
+    tables, found = matched(banked)
     np.random.default_rng(1).shuffle(found)  # type: ignore[arg-type]
-    other = resolve(banked.grid, banked.tables, Edges.of(found, banked.tables))
-    one = link(banked.grid, banked.read, banked.tables)
+    other = resolve(banked.grid, tables, Edges.of(found, tables))
+    one = linked(banked)
     assert np.array_equal(one.ids, other.ids)
     assert np.array_equal(one.role, other.role)
 
@@ -65,7 +67,7 @@ def test_the_order_in_which_tiles_are_matched_changes_nothing() -> None:
 @pytest.mark.parametrize("side", [37, 64, 299])
 def test_an_image_composed_of_boxes_is_the_image_composed_at_once(side: int) -> None:
     banked = noisy_scene()
-    resolved = link(banked.grid, banked.read, banked.tables)
+    resolved = linked(banked)
     want = resolved.compose(whole(banked.grid), banked.read)
     for y in range(0, 300, side):
         for x in range(0, 300, side):
@@ -85,7 +87,7 @@ def test_matching_reads_each_tile_three_times_and_never_an_empty_one() -> None:
         reads[tile] += 1
         return banked.labels[tile]
 
-    link(banked.grid, read, banked.tables)
+    matched(banked, read=read)
     assert all(len(banked.tables[i]) for i in reads)
     assert max(reads.values()) <= 3
 

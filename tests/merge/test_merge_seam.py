@@ -19,7 +19,7 @@ GRID = square_grid(CELLS.shape, core=96, band=24, context=4)
 
 def measured(grid: Grid, image: np.ndarray) -> SeamMeter:
     meter = SeamMeter(grid)
-    meter.add(whole(grid), image)
+    meter.include(meter.count(whole(grid), image))
     return meter
 
 
@@ -151,7 +151,8 @@ def stacked(planes: dict[int, np.ndarray]) -> SeamMeter:
     for number, image in planes.items():
         for rows in ((300, height), (0, 300)):
             box = (rows, (0, width))
-            meter.add(box, image[tuple(slice(*b) for b in grown(box, GRID))], number)
+            labels = image[tuple(slice(*b) for b in grown(box, GRID))]
+            meter.include(meter.count(box, labels, number))
     return meter
 
 

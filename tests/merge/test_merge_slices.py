@@ -13,7 +13,7 @@ from running import are_the_same_objects
 from skimage.measure import label
 
 from tilewright.contract.grid import Box
-from tilewright.merge.match.slices import batches, link_slices
+from tilewright.merge.match.slices import Counted, batches, count_stack, join_slices
 
 Array = np.ndarray[Any, Any]
 
@@ -29,11 +29,16 @@ def boxes(shape: tuple[int, ...], side: int) -> list[Box]:
 
 def linked(stack: Array, side: int = 7, min_iou: float = 0.25) -> Array:
     """The stack with the volume's ids, whatever the boxes are."""
+    counts, around = [int(s.max()) for s in stack], boxes(stack.shape[1:], side)
 
-    def read(z: int, box: Box) -> Array:
-        return stack[z][tuple(slice(a, b) for a, b in box)]
+    def counted(some: slice, box: Box) -> Counted:
+        def read(z: int, part: Box) -> Array:
+            return stack[some][z][tuple(slice(a, b) for a, b in part)]
 
-    luts = link_slices([int(s.max()) for s in stack], boxes(stack.shape[1:], side), read, min_iou)
+        return count_stack(counts[some], [box], read)
+
+    found = [[counted(some, box) for box in around] for some in batches(counts)]
+    luts = join_slices(counts, found, min_iou)
     return np.stack([lut[s] for lut, s in zip(luts, stack, strict=True)])
 
 

@@ -115,7 +115,10 @@ def test_a_level_is_read_and_its_region_is_in_level_0_pixels(tmp_path: Path) -> 
     write_ome_zarr(tmp_path / "a.zarr", [pixels, pixels[::2, ::2]], "YX")
     ref = reference(tmp_path / "a.zarr", pixels, "YX", level=1, region=(9, 16, 19, 40))
     with TileReader(ref, model(size=64)) as reader:
-        assert reader.origin == (8, 16)  # the pixel of the level that holds row 9 begins at 8
+        assert reader.layout.origin == (
+            8,
+            16,
+        )  # the pixel of the level that holds row 9 begins at 8
         got = reader.raw(0, tuple((0, n) for n in reader.shape))
     np.testing.assert_array_equal(got[0], pixels[8:28:2, 16:56:2])
 

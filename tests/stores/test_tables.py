@@ -45,7 +45,7 @@ def measured(
     for y in cuts(labels.shape[0], step):
         for x in cuts(labels.shape[1], step):
             part = None if image is None else image[:, y, x]
-            measure.add(labels[y, x], part, (y.start, x.start))
+            measure.include(measure.part(labels[y, x], part, (y.start, x.start)))
     return full(measure, placement)
 
 
@@ -136,7 +136,7 @@ def test_without_a_pixel_size_there_are_no_micrometres() -> None:
 def test_objects_of_several_planes_say_where_they_are() -> None:
     measure = Measure(3)
     for t, z, label in [(0, 0, 1), (0, 1, 2), (0, 2, 0), (0, 3, 3)]:
-        measure.add(np.full((2, 2), label), None, (0, 0), plane=(t, z))
+        measure.include(measure.part(np.full((2, 2), label), None, (0, 0), (t, z)))
     table = full(measure)
     assert table.obs["z"].tolist() == [0, 1, 3]
     assert "t" not in table.obs
@@ -144,9 +144,9 @@ def test_objects_of_several_planes_say_where_they_are() -> None:
 
 def test_one_id_in_two_planes_is_refused() -> None:
     measure = Measure(1)
-    measure.add(np.ones((2, 2), int), None, (0, 0), plane=(0, 0))
+    measure.include(measure.part(np.ones((2, 2), int), None, (0, 0), (0, 0)))
     with pytest.raises(ValueError, match="unique over all planes"):
-        measure.add(np.ones((2, 2), int), None, (0, 0), plane=(1, 0))
+        measure.include(measure.part(np.ones((2, 2), int), None, (0, 0), (1, 0)))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_each_channel_has_a_column_of_its_own(
 
 def test_an_image_without_objects_has_an_empty_table() -> None:
     measure = Measure(0, channels=1)
-    measure.add(np.zeros((3, 3), np.uint8), np.zeros((1, 3, 3), np.uint8), (0, 0))
+    measure.include(measure.part(np.zeros((3, 3), np.uint8), np.zeros((1, 3, 3), np.uint8), (0, 0)))
     table = full(measure, Placement(mpp=(1, 1)))
     assert table.x.shape == (0, 1)
     assert {len(v) for v in table.obs.values()} == {0}
@@ -231,7 +231,7 @@ def test_slices_one_by_one_give_a_volumes_figures() -> None:
     image = np.random.default_rng(6).normal(size=(1, *labels.shape))
     measure = Measure(9, channels=1, dtype=image.dtype, volumes=True)
     for z, (some, light) in enumerate(zip(labels, image[0], strict=True)):
-        measure.add(some, light[None], (0, 0), plane=(0, z))
+        measure.include(measure.part(some, light[None], (0, 0), (0, z)))
     found, whole = (
         full(measure, Placement(mpp=(0.5, 0.25), z_um=2.0)),
         deep(labels, image, (1, 99, 99)),
@@ -243,9 +243,9 @@ def test_slices_one_by_one_give_a_volumes_figures() -> None:
 
 def test_a_volume_in_two_time_points_is_refused() -> None:
     measure = Measure(1, volumes=True)
-    measure.add(np.ones((2, 2, 2), int), None, (0, 0, 0), plane=(0, 0))
+    measure.include(measure.part(np.ones((2, 2, 2), int), None, (0, 0, 0), (0, 0)))
     with pytest.raises(ValueError, match="unique over all planes"):
-        measure.add(np.ones((2, 2, 2), int), None, (0, 0, 0), plane=(1, 0))
+        measure.include(measure.part(np.ones((2, 2, 2), int), None, (0, 0, 0), (1, 0)))
 
 
 @pytest.mark.parametrize(("volumes", "most"), [(False, 56), (True, 72)])
@@ -282,7 +282,7 @@ def test_many_objects_take_some_bytes_each_until_their_table_is_written(
 @pytest.mark.parametrize("side", [255, 256, 65_535, 65_536, 2**32])
 def test_boxes_reach_to_the_end_of_the_longest_side(side: int) -> None:
     measure = Measure(2, side=side)
-    measure.add(np.array([[1, 1], [0, 2]]), None, (side - 2, side - 2))
+    measure.include(measure.part(np.array([[1, 1], [0, 2]]), None, (side - 2, side - 2)))
     obs = full(measure).obs
     assert obs["bbox_y0_px"].tolist() == [side - 2, side - 1]
     assert obs["bbox_y1_px"].tolist() == [side - 1, side]

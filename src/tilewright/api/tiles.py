@@ -107,17 +107,16 @@ class Tiles(Sequence[ImageTile]):
         if self._open is None or self._open[0] != os.getpid():
             with ExitStack() as made:
                 reader = made.enter_context(TileReader(self.ref, self.spec))
-                mask = Mask(self.ref, reader.scale, reader.origin) if self.ref.mask else None
+                at = reader.layout
+                mask = Mask(self.ref, at.scale, at.origin) if self.ref.mask else None
                 made.pop_all()
             self._open = os.getpid(), reader, mask
         return self._open[1:]
 
     def _placed(self, reader: TileReader, number: int, work: Work) -> ImageTile:
-        window = work.tile.window[-2:]
-        y, x = (
-            o + lo / s for o, (lo, _), s in zip(reader.origin, window, reader.scale, strict=True)
-        )
-        height, width = ((hi - lo) / s for (lo, hi), s in zip(window, reader.scale, strict=True))
+        window, at = work.tile.window[-2:], reader.layout
+        y, x = (o + lo / s for o, (lo, _), s in zip(at.origin, window, at.scale, strict=True))
+        height, width = ((hi - lo) / s for (lo, hi), s in zip(window, at.scale, strict=True))
         um = self.ref.mpp
         return ImageTile(
             pixels=work.pixels,

@@ -95,7 +95,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
         with TileReader(ref, spec) as reader:
             cells, planes = reader.grid, len(reader.planes)
             if ref.mask:
-                Mask(ref, reader.scale).close()
+                Mask(ref, reader.layout.scale).close()
         return Planned(
             ref=ref,
             grid=cells,

@@ -25,6 +25,7 @@ from skimage.measure import block_reduce
 from skimage.morphology import ball, disk
 from skimage.util import img_as_ubyte
 
+from tilewright.contract.grid import slices
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.image import Image, open_image
 
@@ -47,10 +48,15 @@ SCAN_PIXELS = 1 << 26  # a bigger slice isn't looked at again by every job
 
 
 def opened(
-    path: Path | str, *, axes: str | None, scene: int, methods: Sequence[Method] | None
+    path: Path | str,
+    *,
+    axes: str | None,
+    scene: int,
+    methods: Sequence[Method] | None,
+    kept: int | None = None,
 ) -> Image:
     """An image, open, after the steps of a set; see `open_image`."""
-    image = open_image(path, axes=axes, scene=scene)
+    image = open_image(path, axes=axes, scene=scene, kept=kept)
     try:
         for method in methods or ():
             image = STEPS[method["name"]](image, method["params"])
@@ -246,8 +252,7 @@ class Filter(Prepared):
             warnings.simplefilter("ignore")  # of lost precision, and of many grey values
             found = FILTERS[self._params["method"]](self._bytes(pixels), self._footprint())  # type: ignore[no-untyped-call]
         found = found[None] if self._flat else found
-        inner = (slice(lo - a, hi - a) for (lo, hi), (a, _) in zip(box, wide, strict=True))
-        return np.asarray(found[tuple(inner)])
+        return np.asarray(found[slices(box, wide)])
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:
@@ -334,10 +339,10 @@ class Clahe(Prepared):
     def _made_tables(self, at: dict[str, int], z: int) -> Array:
         (rows, columns), bins = self._grid, np.iinfo(self.dtype).max + 1
         height, width = self._region(0), self._region(1)
-        across = _mirrored(np.arange(width * columns), self.size("X"))
+        across = reflected(np.arange(width * columns), self.size("X"))
         tables = np.empty((rows, columns, bins), self.dtype)
         for row in range(rows):
-            down = _mirrored(np.arange(row * height, (row + 1) * height), self.size("Y"))
+            down = reflected(np.arange(row * height, (row + 1) * height), self.size("Y"))
             span = (int(down.min()), int(down.max()) + 1)
             strip = self._below(at, ((z, z + 1), span, (0, self.size("X"))))[0]
             strip = strip[down - span[0]][:, across]
@@ -401,8 +406,8 @@ def _span(at: int | slice, n: int) -> Span:
     return start, stop
 
 
-def _mirrored(at: Array, n: int) -> Array:
-    """Positions folded back into 0 to n - 1, the edge's own pixel once."""
+def reflected(at: Array, n: int) -> Array:
+    """Positions folded back into 0 to n - 1, as `numpy.pad` does in mode ``reflect``."""
     if n == 1:
         return np.zeros_like(at)
     folded = at % (2 * n - 2)

@@ -11,7 +11,6 @@ are scaled.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -21,16 +20,17 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.closing import Closing
-from tilewright.contract.grid import Box, Interval, grid
+from tilewright.contract.grid import Box, Interval, slices
 from tilewright.contract.jobs import EMPTY, ImageRef
+from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec, Normalization
-from tilewright.errors import USAGE, TilewrightError
+from tilewright.errors import TilewrightError
 from tilewright.images.image import open_image
 
 from . import intensity, resample
 from .checks import check_image
 from .colour import COLOURS, Colour, same, white
-from .enhance import opened
+from .enhance import opened, reflected
 from .stain import Fit, Stain
 
 Array = np.ndarray[Any, Any]
@@ -69,16 +69,19 @@ def statistics(ref: ImageRef, spec: ModelSpec) -> dict[str, Any] | None:
 class TileReader(Closing):
     """One image as the tiles a model's spec asks for.
 
+    Parameters
+    ----------
+    ref, spec
+        The image, and what the model sees of it.
+    kept
+        Bytes of decoded pixels that are kept, as `open_image` takes them.
+
     Attributes
     ----------
-    shape : tuple of int
-        (z,) y, x at the model's resolution, of the region where there is one; rounded up.
-    grid : Grid
-        Its tiles.
-    planes : tuple of dict
-        What is looped, T and then Z where the model takes none: ``{"T": 0, "Z": 3}``.
-    looped : dict
-        How many there are of each looped axis: ``{"T": 5, "Z": 12}``.
+    layout : Layout
+        Its geometry.
+    shape, grid, planes
+        The layout's.
 
     Raises
     ------
@@ -86,51 +89,25 @@ class TileReader(Closing):
         When the image can't be read, or the spec asks for what it hasn't or what isn't known.
     """
 
-    def __init__(self, ref: ImageRef, spec: ModelSpec) -> None:
+    def __init__(self, ref: ImageRef, spec: ModelSpec, kept: int | None = None) -> None:
         self._ref = ref
         self._spec = spec
         if ref.copy:
-            self._image = open_image(ref.copy)
+            self._image = open_image(ref.copy, kept=kept)
         else:
-            self._image = opened(ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep)
+            self._image = opened(
+                ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep, kept=kept
+            )
         try:
             check_image(self._image, ref, spec)
-            self._level = [self._size(a) / self._image.size(a) for a in "YX"]
-            self._intervals = self._region()
+            level = self._image.levels[ref.level]
+            self._sizes = dict(zip(self._image.axes, level, strict=True))
+            self.layout = Layout.of(ref, spec, self._sizes)
         except TilewrightError:
             self.close()
             raise
-        spatial = [
-            resample.extent(hi - lo, f)
-            for (lo, hi), f in zip(self._intervals, ref.factor, strict=True)
-        ]
-        depth = [self._size("Z")] if "z" in spec.tile_spec.axes else []
-        self.shape = (*depth, *spatial)
-        self.grid = grid(spec.tile_spec, self.shape)
-        looped = [a for a in ("T", "Z") if a in self._image.axes and not (a == "Z" and depth)]
-        self.looped = {a: self._size(a) for a in looped}
-        sizes = [range(n) for n in self.looped.values()]
-        self.planes = tuple(dict(zip(looped, at, strict=True)) for at in itertools.product(*sizes))
-
-    @property
-    def channels(self) -> int:
-        """Channels of the source: what `raw` gives."""
-        return self._image.size("C")
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The source's dtype: what `raw` gives."""
-        return self._image.dtype
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Model pixels per level-0 pixel, ``(y, x)``."""
-        return self._level[0] * self._ref.factor[0], self._level[1] * self._ref.factor[1]
-
-    @property
-    def origin(self) -> tuple[float, float]:
-        """Where, in level-0 pixels ``(y, x)``, the first pixel of the level that is read begins."""
-        return self._intervals[0][0] / self._level[0], self._intervals[1][0] / self._level[1]
+        self.shape, self.grid = self.layout.shape, self.layout.grid
+        self.planes = self.layout.planes
 
     def read(self, plane: int, window: Box) -> Array:
         """What the model sees in a window of the plane, filled up where the image ends.
@@ -153,7 +130,7 @@ class TileReader(Closing):
         """
         self._check_tissue(plane)
         wanted = [self._positions(axis, interval) for axis, interval in enumerate(window)]
-        fold = _reflected if self._spec.tile_spec.pad == "reflect" else _clipped
+        fold = reflected if self._spec.tile_spec.pad == "reflect" else _clipped
         inside = [fold(at, n) for at, n in zip(wanted, self.shape, strict=True)]
         box = tuple((int(at.min()), int(at.max()) + 1) for at in inside)
         coloured = self._resampled(plane, box, self._ref.channels, self._colour(self._time(plane)))
@@ -207,33 +184,6 @@ class TileReader(Closing):
         """Close the file."""
         self._image.close()
 
-    # where it is read
-
-    def _size(self, axis: str) -> int:
-        """Pixels along an axis at the level that is read; 1 where the image hasn't it."""
-        level = self._image.levels[self._ref.level]
-        return dict(zip(self._image.axes, level, strict=True)).get(axis, 1)
-
-    def _region(self) -> tuple[Interval, Interval]:
-        """Rows and columns of the level that are read."""
-        image, ref = self._image, self._ref
-        y, x, height, width = ref.region or (0, 0, image.size("Y"), image.size("X"))
-        found = []
-        for axis, start, length, scale in zip(
-            "YX", (y, x), (height, width), self._level, strict=True
-        ):
-            lo = max(0, math.floor(start * scale))
-            hi = min(self._size(axis), math.ceil((start + length) * scale))
-            if lo >= hi:
-                raise TilewrightError(
-                    f"{image.path}: the region {ref.region} (y, x, height, width in level-0 "
-                    f"pixels) has nothing of its {image.size('Y')} x {image.size('X')} pixels.",
-                    fix="Choose a --region inside the image.",
-                    code=USAGE,
-                )
-            found.append((lo, hi))
-        return found[0], found[1]
-
     # pixels
 
     def _colour(self, time: int) -> Colour:
@@ -285,12 +235,13 @@ class TileReader(Closing):
         if len(box) == 3:
             index["Z"] = slice(*box[0])
         taps = []
-        for axis, f, (origin, _), part in zip("YX", factor, self._intervals, box[-2:], strict=True):
+        sides = zip("YX", factor, self.layout.read, box[-2:], strict=True)
+        for axis, f, (origin, _), part in sides:
             source, weights = resample.taps(
                 part,
                 factor=f,
                 origin=origin,
-                n=self._size(axis),
+                n=self._sizes[axis],
                 interpolation=self._spec.interpolation,
                 antialias=self._spec.antialias,
             )
@@ -403,9 +354,7 @@ class TileReader(Closing):
             return None
         if normalization.scope == "image" and self.statistics is not None:
             return np.array(self.statistics["values"][self._time(plane)])
-        own = tuple(
-            slice(lo - start, hi - start) for (lo, hi), (start, _) in zip(window, box, strict=True)
-        )
+        own = slices(window, box)
         return np.array([intensity.of_sample(normalization, c[own].flatten()) for c in pixels])
 
     def _summary(self, normalization: Normalization, time: int) -> list[list[float]]:
@@ -437,14 +386,6 @@ class TileReader(Closing):
         """A pixel of one colour, as the model's channels are made of it, (C, 1, 1)."""
         pixel = np.full((len(self._ref.channels), 1, 1), value, self._image.dtype)
         return self._colour(time)(pixel)
-
-
-def _reflected(at: Array, n: int) -> Array:
-    """Positions folded back into 0 to n - 1, as `numpy.pad` does in mode ``reflect``."""
-    if n == 1:
-        return np.zeros_like(at)
-    folded = at % (2 * n - 2)
-    return np.asarray(np.minimum(folded, 2 * n - 2 - folded))
 
 
 def _clipped(at: Array, n: int) -> Array:

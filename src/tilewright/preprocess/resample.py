@@ -120,8 +120,3 @@ def weigh(pixels: Array, taps: Taps, axis: int) -> Array:
         weight = weights[:, k].astype(np.float32).reshape(shape)
         out = np.asarray(out + np.take(pixels, source[:, k], axis) * weight)
     return out
-
-
-def extent(n: int, factor: float) -> int:
-    """Pixels at the model's resolution that `n` pixels make: rounded up, and at least one."""
-    return max(1, math.ceil(n * factor - 1e-6))  # 15162.0000001 is 15162

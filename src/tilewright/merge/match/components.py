@@ -18,8 +18,8 @@ import numpy as np
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
-from tilewright.contract.grid import Box, Grid, shared
-from tilewright.tile_results.objects import crop, paint_cores, row, rows
+from tilewright.contract.grid import Box, Grid, shape_of, shared
+from tilewright.tile_results.objects import crop, paint_cores, row
 from tilewright.tile_results.slabs import Slabs
 
 Array = np.ndarray[Any, Any]
@@ -50,28 +50,23 @@ def pieces(core: Box, classes: Array | Slabs, connectivity: int) -> Pieces:
     return Pieces(core, whole, found)
 
 
-def link_components(grid: Grid, read_classes: ReadClasses, connectivity: int = 1) -> Components:
-    """Label every core, and join what touches across two of them.
-
-    Parameters
-    ----------
-    grid
-        The tiles.
-    read_classes
-        Called with a tile's number, some times for each.
-    connectivity
-        1: pixels that share a face are neighbours; 2: an edge, too; 3: a corner of voxels.
-    """
-    found = [row_touches(grid, n, read_classes, connectivity) for n in range(rows(grid))]
-    return join(grid, found, connectivity)
-
-
 def row_touches(
     grid: Grid, number: int, read_classes: ReadClasses, connectivity: int
 ) -> tuple[Array, list[Touch]]:
     """Pieces of each tile of one row of tiles, and what they touch in it and in later rows.
 
     Rows can be done in any order. Of each row that meets this one three tiles are held.
+
+    Parameters
+    ----------
+    grid
+        The tiles.
+    number
+        The row's.
+    read_classes
+        Called with a tile's number, some times for each.
+    connectivity
+        1: pixels that share a face are neighbours; 2: an edge, too; 3: a corner of voxels.
     """
     ahead = int(3 ** (len(grid.shape) - 1)) // 2  # rows that come later and meet this one
 
@@ -112,7 +107,7 @@ def touching(a: Pieces, b: Pieces, connectivity: int) -> Array:
     slab = shared(*grown)
     if slab is None:
         return np.zeros((0, 2), np.int64)
-    shape = [hi - lo for lo, hi in slab]
+    shape = shape_of(slab)
     ids, classes = (np.zeros((2, *shape), np.int64) for _ in range(2))
     for side, piece in enumerate((a, b)):
         part = shared(piece.core, slab)
@@ -173,13 +168,6 @@ class Components:
     def dtype(self) -> np.dtype[Any]:
         """The smallest unsigned integer that holds `count`."""
         return np.min_scalar_type(self.count)
-
-    def compose(self, box: Box, read_classes: ReadClasses) -> Array:
-        """Global ids of a box of the plane; each core that meets it is labelled anew."""
-        return self.paint(
-            box,
-            lambda i: pieces(self.grid.tile(i).core, read_classes(i), self.connectivity).labels,
-        )
 
     def paint(self, box: Box, read_pieces: ReadClasses) -> Array:
         """Global ids of a box; `read_pieces` gives a core's own components, 1..n."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 
-from tilewright.contract.grid import Box, Grid, Tile, shared
+from tilewright.contract.grid import Box, Grid, Tile, shape_of, shared
 from tilewright.tile_results.objects import (
     AREA,
     CORE,
@@ -26,7 +26,6 @@ from tilewright.tile_results.objects import (
     counts,
     crop,
     row,
-    rows,
     run_starts,
     summed,
 )
@@ -141,35 +140,6 @@ def _spans(view: View, other: Tile) -> Array:
     return (view.table[:, CORE] > 0) & (beyond > 0)
 
 
-def link(
-    grid: Grid, read_labels: ReadLabels, tables: Sequence[Array], min_iou: float = SAME
-) -> Resolved:
-    """Match all tiles that meet, corners too, and resolve who paints what.
-
-    Parameters
-    ----------
-    grid
-        The tiles.
-    read_labels
-        Called with a tile's number, three times for each tile that has objects (six times for
-        each of a volume): once for all of it, else for what a neighbour may see.
-    tables
-        Each tile's object table, in row-major order of tiles; three columns are enough.
-    min_iou
-        Least IoU of two whole views of one object.
-    """
-    found = pairs(grid, read_labels, tables, min_iou)
-    return resolve(grid, tables, Edges.of(found, tables))
-
-
-def pairs(
-    grid: Grid, read_labels: ReadLabels, tables: Sequence[Array], min_iou: float = SAME
-) -> Iterator[Pair]:
-    """Each pair of tiles that meet and hold objects, with its matches."""
-    for number in range(rows(grid)):
-        yield from row_pairs(grid, number, read_labels, tables.__getitem__, min_iou)
-
-
 def row_pairs(
     grid: Grid,
     number: int,
@@ -177,10 +147,24 @@ def row_pairs(
     table: Callable[[int], Array],
     min_iou: float = SAME,
 ) -> Iterator[Pair]:
-    """The pairs whose first tile is in one row of tiles; rows can be matched in any order.
+    """The pairs of tiles that meet, corners too, whose first tile is in one row of tiles.
 
-    One tile is held whole; of the next one, and of three tiles of each later row, what may be
-    compared.
+    Rows can be matched in any order. One tile is held whole; of the next one, and of three tiles
+    of each later row, what may be compared.
+
+    Parameters
+    ----------
+    grid
+        The tiles.
+    number
+        The row's.
+    read_labels
+        Called with a tile's number: over all rows three times for each tile that has objects (six
+        times for each of a volume), once for all of it, else for what a neighbour may see.
+    table
+        Gives a tile's object table; three columns are enough.
+    min_iou
+        Least IoU of two whole views of one object.
     """
     mine = row(grid, number)
     beside = grid.tile(mine[0]).valid[:-1]
@@ -320,7 +304,7 @@ class Resolved:
         read_labels
             Called once for each tile that meets the box and has objects.
         """
-        canvas = np.zeros([stop - start for start, stop in box], self.dtype)
+        canvas = np.zeros(shape_of(box), self.dtype)
         seen = []
         for i in self.grid.meeting(box):
             if self.first[i] < self.first[i + 1]:

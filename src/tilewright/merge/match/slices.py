@@ -35,41 +35,6 @@ def batches(counts: Sequence[int]) -> Iterator[slice]:
         yield slice(first, min(first + step + 1, len(counts)))
 
 
-def link_slices(
-    counts: Sequence[int], boxes: Sequence[Box], read: ReadSlice, min_iou: float = SAME
-) -> list[Array]:
-    """Join objects of neighbouring slices.
-
-    Two are one if each is the other's best partner (of most shared pixels, then of the lowest id)
-    and m / (A + B - m) >= `min_iou`.
-
-    Parameters
-    ----------
-    counts
-        Objects of each slice.
-    boxes
-        They cover a slice once.
-    read
-        Called for each box and slice, slices in order.
-    min_iou
-        Least overlap: shared pixels over all pixels of the two.
-
-    Returns
-    -------
-    list of ndarray
-        For each slice, the volume's id of 0 (which is 0) and of each of its own ids; ids are 1..N
-        in the order of their first slice, then of their id in it.
-    """
-
-    def counted(batch: slice) -> list[Counted]:
-        return [
-            count_stack(counts[batch], [box], lambda z, b: read(batch.start + z, b))
-            for box in boxes
-        ]
-
-    return join_slices(counts, map(counted, batches(counts)), min_iou)
-
-
 def count_stack(counts: Sequence[int], pieces: Sequence[Box], read: ReadSlice) -> Counted:
     """Pixels of some slices' objects in some boxes, and what they share with the next slice's.
 
@@ -96,7 +61,26 @@ def _met(above: Array, below: Array, base: int) -> Areas:
 def join_slices(
     counts: Sequence[int], found: Iterable[Iterable[Counted]], min_iou: float = SAME
 ) -> list[Array]:
-    """As `link_slices`, from what `count_stack` gives of boxes that cover each batch once."""
+    """Join objects of neighbouring slices.
+
+    Two are one if each is the other's best partner (of most shared pixels, then of the lowest id)
+    and m / (A + B - m) >= `min_iou`.
+
+    Parameters
+    ----------
+    counts
+        Objects of each slice.
+    found
+        For each of `batches`, what `count_stack` gives of boxes that cover it once.
+    min_iou
+        Least overlap: shared pixels over all pixels of the two.
+
+    Returns
+    -------
+    list of ndarray
+        For each slice, the volume's id of 0 (which is 0) and of each of its own ids; ids are 1..N
+        in the order of their first slice, then of their id in it.
+    """
     ids, last = [np.arange(counts[0] + 1)], counts[0]
     for batch, boxes in zip(batches(counts), found, strict=True):
         areas, shares = _totals(counts[batch], boxes)

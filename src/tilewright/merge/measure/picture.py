@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 from skimage.segmentation import find_boundaries
 
-from tilewright.contract.grid import Box, Grid
+from tilewright.contract.grid import Box, Grid, shape_of
 
 from .seam import Seam
 
@@ -41,8 +41,8 @@ class Pictured(Protocol):
     grid: Grid
 
     @property
-    def reader(self) -> Pixels:
-        """The image."""
+    def image(self) -> Pixels:
+        """What it is drawn over."""
 
     def labels(self, plane: int, box: Box) -> Array:
         """Labels whose outlines are drawn."""
@@ -51,13 +51,13 @@ class Pictured(Protocol):
 class Plain:
     """An image or a map with the borders of its tiles, and no objects."""
 
-    def __init__(self, reader: Pixels) -> None:
-        self.reader = reader
-        self.grid = reader.grid
+    def __init__(self, image: Pixels) -> None:
+        self.image = image
+        self.grid = image.grid
 
     def labels(self, plane: int, box: Box) -> Array:
         """None."""
-        return np.zeros([stop - start for start, stop in box], np.uint8)
+        return np.zeros(shape_of(box), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _write(merged: Pictured, section: Section, labels: Labels, path: Path, zoom:
         (start, stop), side, extent = box[axis], grid.axes[axis], grid.shape[axis]
         begins = [side.core(i, extent)[0] for i in range(1, side.count(extent))]
         found += [(b - start) * each for b in begins if start <= b < stop]
-    raw = merged.reader.raw(section.plane, box)
+    raw = merged.image.raw(section.plane, box)
     picture = overlay(section.flat(raw), section.flat(labels(section.plane, box)), cores)
     picture = np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1)
     path.write_bytes(imagecodecs.png_encode(picture, level=6))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.contract.grid import Box, Grid
+from tilewright.contract.grid import Box, Grid, shape_of
 
 Array = np.ndarray[Any, Any]
 Amounts = tuple[Array, Array]
@@ -81,7 +81,7 @@ class Counted:
 
 
 def grown(box: Box, grid: Grid) -> Box:
-    """The box and, on each far side, the next pixel: what `SeamMeter.add` wants labels of."""
+    """The box and, on each far side, the next pixel: what `SeamMeter.count` wants labels of."""
     return tuple((lo, min(hi + 1, n)) for (lo, hi), n in zip(box, grid.shape, strict=True))
 
 
@@ -121,10 +121,6 @@ class SeamMeter:
         """A number for each plane along each axis; index p is between pixels p - 1 and p."""
         return [np.zeros(n, np.int64) for n in self.grid.shape]
 
-    def add(self, box: Box, labels: Array, plane: int = 0) -> None:
-        """Count a box's transitions, as `count` takes it."""
-        self.include(self.count(box, labels, plane))
-
     def count(self, box: Box, labels: Array, plane: int = 0) -> Counted:
         """A box's transitions, by themselves.
 
@@ -137,7 +133,7 @@ class SeamMeter:
         plane
             Number of the time point or slice.
         """
-        own = [stop - start for start, stop in box]
+        own = shape_of(box)
         planes: list[tuple[int, Array]] = []
         on: tuple[list[Amounts], list[Amounts]] = ([], [])
         for k in range(labels.ndim):

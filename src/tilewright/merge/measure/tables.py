@@ -113,12 +113,6 @@ class Measure:
         self._light = np.zeros((count + 1, channels), kind)
         self._volumes = volumes
 
-    def add(
-        self, labels: Array, image: Array | None, origin: Sequence[int], *, plane: Plane = (0, 0)
-    ) -> None:
-        """Add one box, as `part` takes it; boxes of a plane don't overlap."""
-        self.include(self.part(labels, image, origin, plane))
-
     def part(
         self, labels: Array, image: Array | None, origin: Sequence[int], plane: Plane = (0, 0)
     ) -> Part:

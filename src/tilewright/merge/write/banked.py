@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tilewright.contract.grid import Box, Grid
+from tilewright.contract.grid import Box, Grid, shape_of
+from tilewright.contract.layout import Layout
 from tilewright.errors import INTERNAL, TilewrightError
-from tilewright.preprocess.reader import TileReader
 from tilewright.stores.ome_zarr import Slices
 from tilewright.tile_results.bank import Bank, check_shape, rows_start, slab_name, tile_name
 from tilewright.tile_results.objects import empty_table
@@ -118,8 +118,7 @@ class Banked:
 
     def _slab(self, plane: int, tile: int, what: str, box: Box, slab: int) -> Array:
         found = self._get(plane, tile, slab_name(what, slab))
-        shape = tuple(stop - start for start, stop in box)
-        return np.zeros(slab_shape(shape, slab), np.uint8) if found is None else found
+        return np.zeros(slab_shape(shape_of(box), slab), np.uint8) if found is None else found
 
     def _get(self, plane: int, tile: int, what: str) -> Array | None:
         number = plane * len(self._grid) + tile
@@ -137,31 +136,26 @@ class Banked:
         )
 
 
-def is_deep(reader: TileReader) -> bool:
-    """Whether tiles have slices, so that the store is cut along z too."""
-    return len(reader.shape) == 3
-
-
-def stack_axes(reader: TileReader, *, channels: bool = False) -> tuple[str, list[int]]:
+def stack_axes(layout: Layout, *, channels: bool = False) -> tuple[str, list[int]]:
     """Axes and shape of a result: looped axes, channels if asked for, then the grid's own."""
-    sizes = reader.looped
-    if channels and reader.channels > 1:
-        sizes = {**sizes, "C": reader.channels}
-    return stacked(sizes, reader.shape)
+    sizes = layout.looped
+    if channels and layout.channels > 1:
+        sizes = {**sizes, "C": layout.channels}
+    return stacked(sizes, layout.shape)
 
 
-def stacked(sizes: dict[str, int], plane: tuple[int, ...]) -> tuple[str, list[int]]:
+def stacked(sizes: Mapping[str, int], plane: tuple[int, ...]) -> tuple[str, list[int]]:
     """Axes, in OME-Zarr's order, and shape of planes (y, x) or volumes (z, y, x)."""
     axes = "".join(a for a in "TCZ" if a in sizes)
     return axes.lower() + "zyx"[-len(plane) :], [*(sizes[a] for a in axes), *plane]
 
 
-def plane_box(reader: TileReader, axes: str, slices: Slices) -> tuple[int, tuple[int, int], Box]:
+def plane_box(layout: Layout, axes: str, slices: Slices) -> tuple[int, tuple[int, int], Box]:
     """The one plane or volume that a shard is of: its number, its (t, z) and the box in it.
 
     Of a volume z is 0: its slices are in the box.
     """
     at = {a: s.start for a, s in zip(axes, slices, strict=True)}
-    t, z = (at[a.lower()] if a in reader.looped else 0 for a in "TZ")
-    box = tuple((s.start, s.stop) for s in slices[-len(reader.shape) :])
-    return t * reader.looped.get("Z", 1) + z, (t, z), box
+    t, z = (at[a.lower()] if a in layout.looped else 0 for a in "TZ")
+    box = tuple((s.start, s.stop) for s in slices[-len(layout.shape) :])
+    return t * layout.looped.get("Z", 1) + z, (t, z), box

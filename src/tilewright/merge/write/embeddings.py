@@ -14,13 +14,13 @@ import numpy as np
 
 from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import Recipe, canonical
+from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
-from tilewright.preprocess.reader import TileReader
 from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.stores.anndata import Blocks, Vectors
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 
-from .banked import Banked, is_deep
+from .banked import Banked
 
 Array = np.ndarray[Any, Any]
 Tokens = tuple[Blocks, tuple[int, int]] | None
@@ -49,7 +49,7 @@ COLUMNS = {
 def write_embeddings(
     store: StoreWriter,
     name: str,
-    reader: TileReader,
+    layout: Layout,
     banked: Banked,
     recipe: Recipe,
     place: Placement,
@@ -61,7 +61,7 @@ def write_embeddings(
     """
     numbers, spec = banked.numbers, recipe.spec
     shape = banked.vector_shape or (spec.embedding_dim or 0,)
-    obs, centres = places(numbers, reader, place)
+    obs, centres = places(numbers, layout, place)
     x, tokens, about = (
         _whole_tokens(banked, spec, shape) if len(shape) == 2 else _plain(banked, spec)
     )
@@ -107,25 +107,25 @@ def _whole_tokens(
     return means, (banked.vectors, (shape[0], shape[1])), meaning
 
 
-def places(numbers: Array, reader: TileReader, place: Placement) -> tuple[dict[str, Array], Array]:
+def places(numbers: Array, layout: Layout, place: Placement) -> tuple[dict[str, Array], Array]:
     """Where tiles are: the columns of `obs`, and centres ((z,) y, x) in model pixels.
 
     Parameters
     ----------
     numbers
         (n,) int64, over all planes.
-    reader, place
+    layout, place
         The image, and where its model pixels lie on it.
     """
-    plane, tile = np.divmod(numbers, len(reader.grid))
+    plane, tile = np.divmod(numbers, len(layout.grid))
     obs: dict[str, Array] = {"tile": tile}
-    slices = reader.looped.get("Z", 1)
+    slices = layout.looped.get("Z", 1)
     for axis, at in (("T", plane // slices), ("Z", plane % slices)):
-        if reader.looped.get(axis, 1) > 1:
+        if layout.looped.get(axis, 1) > 1:
             obs[axis.lower()] = at
-    windows = _windows(tile, reader.grid)
+    windows = _windows(tile, layout.grid)
     centres = (windows.sum(axis=-1) - 1) / 2
-    if is_deep(reader):
+    if layout.deep:
         obs |= _depths(windows[:, 0], place.z_um)
     windows = windows[:, -2:]
     start = np.asarray(place.origin) + windows[..., 0] / np.asarray(place.factor)

@@ -10,21 +10,22 @@ shard by shard; what is held is a shard and the tiles that meet it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
-from tilewright.contract.grid import Box, Tile, cells, shared
+from tilewright.contract.cache import Cache
+from tilewright.contract.grid import Box, Tile, cells, shape_of, shared
+from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.blend import axis_weights
-from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.objects import crop
 
 from .banked import Banked, stacked
-from .held import Held
 
 Array = np.ndarray[Any, Any]
+ROOM = 1 << 26  # bytes of tiles that are kept: boxes share those at their sides
 STRIP = 64  # rows that a picture takes at once: all their channels are in memory
 ROUNDING = 1e-5  # how far from 1 float32 weights may add up
 
@@ -34,8 +35,8 @@ class MergedMap:
 
     Parameters
     ----------
-    reader
-        The image, for its grid and planes.
+    layout
+        The image's.
     banked
         Its tiles.
     spec
@@ -45,19 +46,20 @@ class MergedMap:
     """
 
     def __init__(
-        self, reader: TileReader, banked: Banked, spec: ModelSpec, policy: str = "core"
+        self, layout: Layout, banked: Banked, spec: ModelSpec, policy: str = "core"
     ) -> None:
         found = banked.map or _declared(spec)
-        self.reader, self.grid = reader, reader.grid
+        self._layout, self.grid = layout, layout.grid
         self.stride, self.channels = int(found["stride"]), int(found["channels"])
         self.dtype = np.dtype(found["dtype"])
-        self.shape = tuple(-(-n // self.stride) for n in reader.shape)
-        self._tile = Held(banked.map_of)
+        self.shape = tuple(-(-n // self.stride) for n in layout.shape)
+        self._banked = banked
+        self._tiles: Cache[tuple[int, int], Array | None] = Cache(ROOM)
         self._weights = self._axis_weights() if policy == "blend" else None
 
     def cut(self) -> tuple[str, list[int]]:
         """Axes and shape of the whole map."""
-        return stacked({**self.reader.looped, "C": self.channels}, self.shape)
+        return stacked({**self._layout.looped, "C": self.channels}, self.shape)
 
     def raw(self, plane: int, box: Box) -> Array:
         """A box of model pixels, (up to 3 channels, (z,) y, x): for a picture."""
@@ -77,8 +79,8 @@ class MergedMap:
         """A box of a plane, (C, (z,) y, x), in map pixels; 0 where no tile was predicted."""
         if self._weights is not None:
             return self._blended(plane, box, self._weights)
-        canvas = np.zeros((self.channels, *(b - a for a, b in box)), self.dtype)
-        for tile, valid, pixels in self._tiles(plane, box):
+        canvas = np.zeros((self.channels, *shape_of(box)), self.dtype)
+        for tile, valid, pixels in self._near(plane, box):
             part = shared(cells(tile.core, self.stride, self.grid.shape), box)
             if part is not None:
                 for channel, own in zip(canvas, pixels, strict=True):
@@ -86,9 +88,9 @@ class MergedMap:
         return canvas
 
     def _blended(self, plane: int, box: Box, weights: list[list[Array]]) -> Array:
-        canvas = np.zeros((self.channels, *(b - a for a, b in box)), np.float32)
+        canvas = np.zeros((self.channels, *shape_of(box)), np.float32)
         total = np.zeros(canvas.shape[1:], np.float32)
-        for tile, valid, pixels in self._tiles(plane, box):
+        for tile, valid, pixels in self._near(plane, box):
             part = shared(valid, box)
             if part is None:
                 continue
@@ -101,12 +103,15 @@ class MergedMap:
         canvas[:, lacks] /= total[lacks]
         return canvas.astype(self.dtype)
 
-    def _tiles(self, plane: int, box: Box) -> Iterator[tuple[Tile, Box, Array]]:
+    def _near(self, plane: int, box: Box) -> Iterator[tuple[Tile, Box, Array]]:
         """Predicted tiles near a box, in their order, with what they keep, in map pixels."""
         for index in self.grid.meeting(tuple((a * self.stride, b * self.stride) for a, b in box)):
             tile = self.grid.tile(index)
             valid = cells(tile.valid, self.stride, self.grid.shape)
-            pixels = self._tile(plane, index) if shared(valid, box) else None
+            if not shared(valid, box):
+                continue
+            read = partial(self._banked.map_of, plane, index)
+            pixels = self._tiles.get((plane, index), read)
             if pixels is not None:
                 yield tile, valid, pixels
 

@@ -27,7 +27,7 @@ from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle
 from tilewright.tile_results.objects import BOX, crop, paint_cores, row, rows
 
-from .banked import is_deep, plane_box, stack_axes
+from .banked import plane_box, stack_axes
 from .desk import Desk, halves
 from .painting import Painting, Stored, opened
 from .pool import Crew
@@ -51,7 +51,7 @@ class Merged:
 
     def __init__(self, desk: Desk, crew: Crew[Desk], scratch: Path) -> None:
         self._desk, self._crew, self._scratch = desk, crew, scratch
-        self.reader, self.grid = desk.reader, desk.grid
+        self.image, self.grid = desk, desk.grid
         self._painting = self._linked()
         self.count = self._painting.count
         self.dtype = self._painting.dtype
@@ -64,7 +64,7 @@ class Merged:
         policy = desk.merge["policy"]
         if policy == "keep":
             return Painting(desk.banked.most)
-        items = ((p, r) for p in range(len(desk.reader.planes)) for r in range(rows(desk.grid)))
+        items = ((p, r) for p in range(len(desk.layout.planes)) for r in range(rows(desk.grid)))
         found: list[Resolved | Components]
         if policy == "components":
             found = list(self._components(self._crew.map(touches_of, items)))
@@ -78,7 +78,7 @@ class Merged:
 
     def _resolved(self, found: Iterator[tuple[list[Array], list[Pair]]]) -> Iterator[Resolved]:
         """Each plane, from its rows of tiles."""
-        for _ in self.reader.planes:
+        for _ in self._desk.layout.planes:
             tables: list[Array] = []
             matches: list[Pair] = []
             for some, pairs in islice(found, rows(self.grid)):
@@ -87,13 +87,13 @@ class Merged:
             yield resolve(self.grid, tables, Edges.of(matches, tables))
 
     def _components(self, found: Iterator[tuple[Array, list[Touch]]]) -> Iterator[Components]:
-        for _ in self.reader.planes:
+        for _ in self._desk.layout.planes:
             each = islice(found, rows(self.grid))
             yield join(self.grid, each, self._desk.merge.get("connectivity", 1))
 
     def _link_slices(self, counts: Sequence[int], painting: Painting) -> list[Array]:
         """For each plane, the image's id of each of its labels; a time point after the other."""
-        slices = self.reader.looped.get("Z", 1)
+        slices = self._desk.layout.looped.get("Z", 1)
         regions = list(regions_of(self.grid))
         shown = self._shown(painting, "planes")
         found: list[Array] = []
@@ -137,7 +137,7 @@ class Merged:
 
         The seam meter and the measurements see every piece once, in the order of the blocks.
         """
-        axes, shape = stack_axes(self.reader)
+        axes, shape = stack_axes(self._desk.layout)
         pyramid = store.pyramid(
             where,
             shape,
@@ -145,7 +145,7 @@ class Merged:
             axes=axes,
             method="nearest",
             placement=place,
-            deep=is_deep(self.reader),
+            deep=self._desk.layout.deep,
         )
         shown = self._shown(self._painting, "image")
         blocks = (Block(shown, pyramid.handle(), axes, s) for s in pyramid.blocks())
@@ -220,14 +220,14 @@ class Block:
 
 def write_block(desk: Desk, block: Block) -> tuple[Counted, list[Part]]:
     """Compose and write a block of the store; what was counted and measured comes back."""
-    plane, position, box = plane_box(desk.reader, block.axes, block.slices)
+    plane, position, box = plane_box(desk.layout, block.axes, block.slices)
     around = grown(box, desk.grid)
     canvas = composed(desk, _open(block.painting), plane, around)
     counted, measured = SeamMeter(desk.grid).count(box, canvas, plane), []
     if desk.merge["policy"] != "keep":
         measure = measure_of(desk, 0)
         for piece in halves(box):
-            mine, pixels = crop(canvas, around, piece), desk.reader.raw(plane, piece)
+            mine, pixels = crop(canvas, around, piece), desk.raw(plane, piece)
             measured.append(measure.part(mine, pixels, [a for a, _ in piece], position))
     mine = crop(canvas, around, box)
     block.handle.write(block.slices, mine.reshape([s.stop - s.start for s in block.slices]))
@@ -244,10 +244,10 @@ def composed(desk: Desk, painting: Painting, plane: int, box: Box) -> Array:
 
 def measure_of(desk: Desk, count: int) -> Measure:
     """What measures an image of so many objects."""
-    reader = desk.reader
-    volumes = desk.merge.get("link_z") == "iou" or is_deep(reader)
-    side = max(*reader.shape, *reader.looped.values())
-    return Measure(count, channels=reader.channels, dtype=reader.dtype, volumes=volumes, side=side)
+    at = desk.layout
+    volumes = desk.merge.get("link_z") == "iou" or at.deep
+    side = max(*at.shape, *at.looped.values())
+    return Measure(count, channels=at.channels, dtype=at.dtype, volumes=volumes, side=side)
 
 
 def _open(painting: Painting | Stored) -> Painting:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -20,17 +20,6 @@ from tilewright.stores.ome_zarr import label_dtype
 from tilewright.tile_results.objects import crop, paint_cores
 
 Array = np.ndarray[Any, Any]
-
-
-class Plane(Protocol):
-    """One plane's labels, of any box."""
-
-    @property
-    def count(self) -> int:
-        """The greatest label."""
-
-    def compose(self, box: Box, read: ReadLabels, /) -> Array:
-        """Labels of a box; `read` gives a tile's own."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,7 @@ class Painting:
         """The smallest unsigned integer that holds `count`."""
         return label_dtype(self.count)
 
-    def plane(self, number: int, grid: Grid) -> Plane:
+    def plane(self, number: int, grid: Grid) -> Components | Kept | Resolved:
         """One of its planes."""
         if not len(self.first):
             return Kept(grid, self.count)

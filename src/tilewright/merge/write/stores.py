@@ -7,7 +7,6 @@ The first holds the sums of the objects' table, too: some 50 to 70 bytes for eac
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +15,9 @@ from typing import Any
 
 from tilewright import __version__
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
+from tilewright.contract.layout import Layout
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.merge.measure.picture import overview, seam_picture, seam_section, shown_seam
-from tilewright.preprocess.reader import TileReader
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, bank_name, open_banks
 
@@ -155,12 +154,12 @@ def merge_image(pack: Pack, ref: ImageRef) -> dict[str, Any]:
         StoreWriter(path, group.ome_zarr) as store,
         Crew(desk, pack.processes or suited(desk), another, source) as crew,
     ):
-        reader = desk.reader
-        scene = Scene(ref, group, recipe, desk, crew, placement(ref, reader))
-        if group.save_image or (group.save_image is None and _small(reader)):
+        layout = desk.layout
+        scene = Scene(ref, group, recipe, desk, crew, placement(ref, layout))
+        if group.save_image or (group.save_image is None and layout.pixels <= SAVE_PIXELS):
             write_image(store, scene)
         written = WRITERS[recipe.spec.result](store, scene)
-        write_visited(store, reader, desk.banked)
+        write_visited(store, layout, desk.banked)
         picture = overview(written.drawn, path.with_suffix(".png"))
         crew.close()
         shutil.rmtree(store.scratch, ignore_errors=True)
@@ -172,11 +171,11 @@ def merge_image(pack: Pack, ref: ImageRef) -> dict[str, Any]:
                 "weights": weights,
                 "image": {"id": ref.id, "file": Path(ref.path).name, "region": ref.region},
                 "merge": {k: v for k, v in group.merge.items() if k != "code"},
-                "tiles": visited(reader, desk.banked),
+                "tiles": visited(layout, desk.banked),
                 **written.facts,
             },
-            channels=_channel_names(ref, reader),
-            rgb=_is_rgb(ref, reader),
+            channels=_channel_names(ref, layout),
+            rgb=_is_rgb(ref, layout),
         )
         return (
             written.facts
@@ -187,18 +186,18 @@ def merge_image(pack: Pack, ref: ImageRef) -> dict[str, Any]:
 
 def suited(desk: Desk) -> int:
     """How many processes an image pays: starting some takes about a second."""
-    return cpus() if desk.pixels >= PAYS_PIXELS else 1
+    return cpus() if desk.layout.pixels >= PAYS_PIXELS else 1
 
 
-def placement(ref: ImageRef, reader: TileReader) -> Placement:
+def placement(ref: ImageRef, layout: Layout) -> Placement:
     """Where model pixels lie on the image."""
-    return Placement(reader.origin, reader.scale, ref.mpp, ref.z_um)
+    return Placement(layout.origin, layout.scale, ref.mpp, ref.z_um)
 
 
-def visited(reader: TileReader, banked: Banked) -> dict[str, Any]:
+def visited(layout: Layout, banked: Banked) -> dict[str, Any]:
     """How many tiles there are along each axis, in all, and how many were predicted."""
-    total = len(reader.planes) * len(reader.grid)
-    return {"grid": reader.grid.counts, "total": total, "visited": total - banked.skipped}
+    total = len(layout.planes) * len(layout.grid)
+    return {"grid": layout.grid.counts, "total": total, "visited": total - banked.skipped}
 
 
 def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict[str, Any]:
@@ -218,7 +217,7 @@ def _seam_pictures(drawn: Merged, scene: Scene, shown: Path) -> dict[str, Any]:
     if seam is None:
         return {}
     section = seam_section(drawn, seam, _steep(scene.place))
-    plane = {axis.lower(): n for axis, n in scene.reader.planes[seam.plane].items()}
+    plane = {axis.lower(): n for axis, n in scene.layout.planes[seam.plane].items()}
     made: dict[str, Any] = {"seam_at": plane | section.where | {"meet": seam.transitions}}
     for role, labels in (("seam", drawn.labels), ("seam_before", drawn.by_tile)):
         file = shown / f"{scene.ref.key}-{role}.png"
@@ -232,18 +231,14 @@ def _steep(place: Placement) -> float:
     return sides["z"] / sides["x"]
 
 
-def _small(reader: TileReader) -> bool:
-    return len(reader.planes) * math.prod(reader.shape) <= SAVE_PIXELS
+def _is_rgb(ref: ImageRef, layout: Layout) -> bool:
+    return layout.channels in (3, 4) and ref.dtype == "uint8" and ref.axes.endswith("C")
 
 
-def _is_rgb(ref: ImageRef, reader: TileReader) -> bool:
-    return reader.channels in (3, 4) and ref.dtype == "uint8" and ref.axes.endswith("C")
-
-
-def _channel_names(ref: ImageRef, reader: TileReader) -> list[str]:
+def _channel_names(ref: ImageRef, layout: Layout) -> list[str]:
     names = list(ref.channel_names or ())
-    if len(names) == reader.channels:
+    if len(names) == layout.channels:
         return names
-    if _is_rgb(ref, reader):
-        return ["red", "green", "blue", "alpha"][: reader.channels]
-    return [f"channel {i}" for i in range(reader.channels)]
+    if _is_rgb(ref, layout):
+        return ["red", "green", "blue", "alpha"][: layout.channels]
+    return [f"channel {i}" for i in range(layout.channels)]

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.jobs import Group, ImageRef, Recipe
+from tilewright.contract.layout import Layout
 from tilewright.merge.measure.picture import Pictured, Plain
-from tilewright.preprocess.reader import TileReader
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
 
-from .banked import Banked, is_deep, plane_box, stack_axes, stacked
+from .banked import Banked, plane_box, stack_axes, stacked
 from .desk import Desk
 from .embeddings import write_embeddings
 from .merged import Merged
@@ -39,9 +39,9 @@ class Scene:
     place: Placement
 
     @property
-    def reader(self) -> TileReader:
-        """Its pixels."""
-        return self.desk.reader
+    def layout(self) -> Layout:
+        """Its geometry."""
+        return self.desk.layout
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
 
 def write_map(store: StoreWriter, scene: Scene) -> Written:
     """A map of classes, or of dense embeddings."""
-    merged, place, deep = scene.desk.map, scene.place, is_deep(scene.reader)
+    merged, place, deep = scene.desk.map, scene.place, scene.layout.deep
     axes, shape = merged.cut()
     factor = (*([1.0] if deep else []), *place.factor)
     pyramid = store.pyramid(
@@ -86,15 +86,15 @@ def write_map(store: StoreWriter, scene: Scene) -> Written:
     pyramid.channels = scene.recipe.spec.classes or ()
     write_blocks(pyramid, scene, axes, of_map=True)
     facts = {"axes": axes, "shape": shape, "stride": merged.stride, "dtype": merged.dtype.name}
-    return Written({"map": facts}, Plain(scene.reader), mapped=Plain(merged))
+    return Written({"map": facts}, Plain(scene.desk), mapped=Plain(merged))
 
 
 def write_table(store: StoreWriter, scene: Scene) -> Written:
     """A table of embeddings, one row per tile."""
     facts = write_embeddings(
-        store, scene.group.task, scene.reader, scene.desk.banked, scene.recipe, scene.place
+        store, scene.group.task, scene.layout, scene.desk.banked, scene.recipe, scene.place
     )
-    return Written({"embeddings": facts}, Plain(scene.reader))
+    return Written({"embeddings": facts}, Plain(scene.desk))
 
 
 WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
@@ -102,16 +102,16 @@ WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
 
 def write_image(store: StoreWriter, scene: Scene) -> None:
     """Write the image's own pyramid at the store's root, at the resolution of its labels."""
-    axes, shape = stack_axes(scene.reader, channels=True)
+    axes, shape = stack_axes(scene.layout, channels=True)
     pyramid = store.pyramid(
         "",
         shape,
-        scene.reader.dtype,
+        scene.layout.dtype,
         axes=axes,
         method="mean",
         placement=scene.place,
         name=scene.ref.id,
-        deep=is_deep(scene.reader),
+        deep=scene.layout.deep,
     )
     write_blocks(pyramid, scene, axes, of_map=False)
 
@@ -136,19 +136,19 @@ def write_blocks(pyramid: Pyramid, scene: Scene, axes: str, *, of_map: bool) -> 
 
 def write_block(desk: Desk, block: Block) -> None:
     """Write one block's pixels."""
-    plane, _, box = plane_box(desk.reader, block.axes, block.slices)
-    pixels = desk.map.compose(plane, box) if block.of_map else desk.reader.raw(plane, box)
+    plane, _, box = plane_box(desk.layout, block.axes, block.slices)
+    pixels = desk.map.compose(plane, box) if block.of_map else desk.raw(plane, box)
     block.handle.write(block.slices, pixels.reshape([s.stop - s.start for s in block.slices]))
 
 
-def write_visited(store: StoreWriter, reader: TileReader, banked: Banked) -> None:
+def write_visited(store: StoreWriter, layout: Layout, banked: Banked) -> None:
     """Say of each tile whether it was predicted, where some were not."""
     if not banked.skipped:
         return
-    axes, shape = stacked(reader.looped, reader.grid.counts)
+    axes, shape = stacked(layout.looped, layout.grid.counts)
     tiles = np.zeros(math.prod(shape), np.uint8)
     tiles[banked.numbers] = 1
-    sides = zip(axes[-len(reader.shape) :], reader.grid.axes, reader.shape, strict=True)
+    sides = zip(axes[-len(layout.shape) :], layout.grid.axes, layout.shape, strict=True)
     starts = {a: [side.core(i, n)[0] for i in range(side.count(n))] for a, side, n in sides}
     store.visited(axes, tiles.reshape(shape), starts)
 
