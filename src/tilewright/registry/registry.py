@@ -35,13 +35,13 @@ class Choice:
     """One model, version and task of the registry."""
 
     manifest: Manifest
-    variant: str
+    version_key: str
     task_name: str
 
     @property
     def version(self) -> Version:
         """The chosen version's block."""
-        return self.manifest.versions[self.variant]
+        return self.manifest.versions[self.version_key]
 
     @property
     def task(self) -> Task:
@@ -220,7 +220,7 @@ class Choice:
             model={
                 "short_name": self.manifest.short_name,
                 "model_name": self.model_name,
-                "variant": self.variant,
+                "variant": self.version_key,
                 "release": self.version.release,
                 "task": self.task_name,
             },
@@ -275,7 +275,7 @@ class Registry:
         found: dict[str, TilewrightError] = {}
         for choice in self:
             document = self.documents[choice.manifest.short_name]
-            blocks = spec_blocks(document, choice.variant, choice.task_name)
+            blocks = spec_blocks(document, choice.version_key, choice.task_name)
             variants: Iterable[str] = choice.fields().get("variants") or ()
             for variant in (None, *variants):
                 inner = [(*b, "variants", variant) for b in blocks if variant]
@@ -306,9 +306,9 @@ class Registry:
 
     def __iter__(self) -> Iterator[Choice]:
         for manifest in self.manifests.values():
-            for variant, version in manifest.versions.items():
+            for key, version in manifest.versions.items():
                 for task in version.tasks:
-                    yield Choice(manifest, variant, task)
+                    yield Choice(manifest, key, task)
 
     def choose(self, model: str, model_type: str | None = None, task: str | None = None) -> Choice:
         """The choice a user means; whatever is left out is the first in the manifest.
@@ -331,8 +331,8 @@ class Registry:
         if not choices:
             raise _no_such("model", model, sorted(self.manifests))
         if model_type is not None:
-            versions = list(dict.fromkeys(c.variant for c in choices))
-            choices = [c for c in choices if model_type in (c.variant, c.version.slug)]
+            versions = list(dict.fromkeys(c.version_key for c in choices))
+            choices = [c for c in choices if model_type in (c.version_key, c.version.slug)]
             if not choices:
                 raise _no_such(f"version of {model}", model_type, versions)
         if task is not None:

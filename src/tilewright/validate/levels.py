@@ -156,7 +156,7 @@ def models(work: Work) -> Iterator[Named]:
     """Levels 4 to 6: each version, task and variant runs on sample tiles."""
     fetched: dict[tuple[str, str], str | TilewrightError] = {}
     for case in work.subject.cases:
-        key = (case.choice.variant, case.choice.task_name)
+        key = (case.choice.version_key, case.choice.task_name)
         if key not in fetched:
             fetched[key] = _weights(case)
         sha = fetched[key]
