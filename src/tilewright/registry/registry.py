@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from tilewright.environments.interpreters import digest as environment_digest
 from tilewright.errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 
 from .diagnostics import faults, nearest, spec_blocks, spec_fault
-from .documents import Document, FaultError, deep_merge, read_document
+from .documents import Document, FaultError, deep_merge
 from .fields import DEFAULT_TILE, DEFAULT_VOLUME, whole_spec
 from .locations import is_remote
 from .manifest import Location, Manifest, Param, Task, Version
@@ -134,15 +133,17 @@ class Choice:
             raise _no_such(f"variant of {self.model_name}", name, list(variants))
         return dict(variants[name] or {})
 
-    def values(self, config: dict[str, Any], base: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Every parameter the script gets: the defaults, the manifest's config, the user's.
+    def values(
+        self, config: dict[str, Any], base: Mapping[str, Any] | None = None, file: str | None = None
+    ) -> dict[str, Any]:
+        """Every parameter the script gets: the defaults, those of a config file, the user's.
 
         Parameters
         ----------
         config
             What the user says.
-        base
-            What the file at `config` says; read here if it is left out.
+        base, file
+            What the model's own config file says, and its path or address.
 
         Raises
         ------
@@ -150,14 +151,14 @@ class Choice:
             Naming each of the values that is unknown, of another type or out of range.
         """
         known = {p.arg_name: p for p in self.params}
-        base = self._config_values() if base is None else base
+        base = base or {}
         values = {name: p.start for name, p in known.items()}
         problems: list[TilewrightError] = []
         for name, given in base.items():
             try:
                 values[name] = known[name].check(given) if name in known else given
             except TilewrightError as problem:
-                fix = f"Change it in {self.config}."
+                fix = f"Change it in {file}."
                 problems.append(TilewrightError(problem.what, fix=fix, code=problem.code))
         for name, given in config.items():
             try:
@@ -170,30 +171,15 @@ class Choice:
             raise ProblemsError(problems)
         return values
 
+    def config(self, where: Location | None) -> str | None:
+        """Path or address of the config file of a location's weights, else the manifest's."""
+        return (where.config_path if where else None) or self.manifest.config
+
     @property
-    def config(self) -> str | None:
-        """Path or address of the config file that belongs to the weights, else the manifest's.
-
-        Of several locations, the first one counts that isn't a file missing on this machine.
-        """
-        usable = (
-            where
-            for where in self.task.locations
-            if (path := local_path(where)) is None or os.path.exists(path)  # noqa: PTH110  # never raises
-        )
-        first = next(usable, None)
-        return (first.config_path if first else None) or self.manifest.config
-
-    def _config_values(self) -> dict[str, Any]:
-        if self.config is None:
-            return {}
-        if is_remote(self.config):
-            raise TilewrightError(
-                f"{self.model_name} has a config file that isn't here: {self.config}.",
-                fix="A run downloads it; or give its content as --model_config.",
-                code=UNAVAILABLE,
-            )
-        return read_document(ROOT / self.config).data
+    def sha256(self) -> str | None:
+        """SHA-256 of the weights, where the manifest gives one and the same for all locations."""
+        digests = {where.sha256 for where in self.task.locations}
+        return digests.pop() if len(digests) == 1 else None
 
     def script(self) -> Path:
         """The script that runs this choice.
@@ -226,7 +212,7 @@ class Choice:
             },
             spec=dataclasses.replace(spec, variants=None),  # the one chosen is in it
             params=params,
-            weights=next((where.sha256 for where in self.task.locations if where.sha256), None),
+            weights=self.sha256,
             environment={
                 "name": environment,
                 "digest": environment_digest(environment),

@@ -163,7 +163,7 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
         "model": recipe.model,
         "recipe": recipe.digest,
         "made_by": recipe.made_by,
-        "weights": _first(recipe.weights, plan["weights"], _fetched(results)),
+        "weights": _first(_loaded(results), plan["weights"]),
         "environment": recipe.environment,
         "launch_dir": str(here),
         "params": describe_params(plan["params"], context["params"]),
@@ -195,8 +195,8 @@ def _first(*known: str | None) -> str | None:
     return next((one for one in known if one is not None), None)
 
 
-def _fetched(results: dict[str, Result]) -> str | None:
-    """The digest of weights that FETCH brought, by the images that were made with them."""
+def _loaded(results: dict[str, Result]) -> str | None:
+    """The digest of the weights, by the images that were made with them."""
     return _first(*(r.facts.get("weights") for r in results.values()))
 
 
