@@ -559,7 +559,11 @@ def test_sizes_of_an_image_without_a_pixel_size_are_in_pixels_only(run: Run) -> 
 @pytest.mark.parametrize(
     ("sbe", "cells", "says"),
     [
-        (1.0, [2, 3], "can't be seen"),
+        (0.5, [2, 3], "The seams can't be seen."),
+        (1.5, [2, 3], "The seams can't be seen."),
+        (1.51, [2, 3], "The seams are hard to see."),
+        (2.0, [2, 3], "The seams are hard to see."),
+        (2.01, [2, 3], "a little more often"),
         (36.0, [2, 3], "cut at seams"),
         (3.0, [2, 3], "a little more often"),
         (0.0, [2, 3], "joined across"),

@@ -38,7 +38,7 @@ DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 )
 @click.version_option(__version__, prog_name="tilewright")
 def main() -> None:
-    """Run any image model over images of any size, with seams that can't be seen."""
+    """Run any image model over images of any size, with seams that are measured."""
 
 
 def with_params(command: Callable[..., None], *, needed: bool = True) -> Callable[..., None]:
