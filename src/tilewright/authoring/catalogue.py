@@ -114,7 +114,7 @@ def param(param: Param) -> dict[str, Any]:
     return {
         "name": param.name,
         "arg_name": param.arg_name,
-        "type": kind(param),
+        "type": param.kind,
         "default": param.start,
         "min": param.min,
         "max": param.max,
@@ -125,11 +125,6 @@ def param(param: Param) -> dict[str, Any]:
         if channel
         else None,
     }
-
-
-def kind(param: Param) -> str:
-    """The name of a parameter's type."""
-    return param.dtype or type(param.start).__name__
 
 
 def weights(choice: Choice) -> dict[str, Any]:
@@ -187,7 +182,7 @@ def limits(param: Param) -> str:
         )
     low = [] if param.min is None else [f"at least {param.min:g}"]
     high = [] if param.max is None else [f"at most {param.max:g}"]
-    return ", ".join([kind(param), *low, *high])
+    return ", ".join([param.kind, *low, *high])
 
 
 def models_page(registry: Registry) -> str:
