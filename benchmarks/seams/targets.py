@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from seams.measure import TRUTH, UNTILED, Row
+from tilewright.merge.measure.seam import SBE_TARGET
 
 OURS = "tilewright"
 NEAR = 0.005
-SBE = 1.5
 REFERENCE = [  # where the prototype that the rule comes from found every object
     *(("dense", "perfect"), ("dense", "noisy"), ("volume", "perfect"), ("volume", "noisy")),
     *(("large", "perfect"), ("fibres", "perfect")),
@@ -23,8 +23,9 @@ def misses(rows: list[Row]) -> list[str]:
     found += _more_mistakes(ours, peers)
     for case, row in ours.items():
         want = truth[case].sbe
-        if want is not None and 0.7 <= want <= 1.1 and (row.sbe or 0) > SBE:
-            found.append(f"{' '.join(case)}: SBE {row.sbe}, wanted <= {SBE} (truth {want})")
+        if want is not None and 0.7 <= want <= 1.1 and (row.sbe or 0) > SBE_TARGET:
+            wanted = f"wanted <= {SBE_TARGET} (truth {want})"
+            found.append(f"{' '.join(case)}: SBE {row.sbe}, {wanted}")
         if case in REFERENCE and row.ap != 1:
             found.append(f"{' '.join(case)}: AP {row.ap}, wanted 1")
     return found

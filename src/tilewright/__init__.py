@@ -1,4 +1,4 @@
-"""Tilewright: any image model over images of any size, with seams that can't be seen.
+"""Tilewright: any image model over images of any size, with seams that are measured.
 
 `ModelSpec` and `TileSpec` need the standard library only; the rest is imported when asked for.
 """

@@ -469,7 +469,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_model_without_labels_is_not_for_the_plugin(tmp_path: Path) -> None:
     choice = next(c for c in Registry.load() if c.spec().result != "labels")
-    names = {"model": choice.model_name, "model_type": choice.variant, "task": choice.task_name}
+    names = {"model": choice.model_name, "model_type": choice.version_key, "task": choice.task_name}
     given = asked(tmp_path, picture(tmp_path / "a.tif"), **names)
     Path(given["model_config"]).write_text("{}")
     with pytest.raises(TilewrightError, match=r"and the plugin shows labels\. Run it by"):

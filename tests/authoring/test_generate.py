@@ -138,7 +138,7 @@ def of_registry(choice: Choice) -> tuple[dict[str, Any], dict[str, Any]]:
     """The version and the task that registry.json has for a choice."""
     models = REGISTRY["models"]
     (base,) = [m for m in models if m["short_name"] == choice.manifest.short_name]
-    (version,) = [v for v in base["versions"] if v["name"] == choice.variant]
+    (version,) = [v for v in base["versions"] if v["name"] == choice.version_key]
     (task,) = [t for t in version["tasks"] if t["name"] == choice.task_name]
     return version, task
 
@@ -205,7 +205,7 @@ def test_a_default_config_changes_nothing(choice: Choice) -> None:
 def test_models_are_names_that_can_be_chosen() -> None:
     assert Models.NUCLEI.value == "nuclei"
     assert {m.value for m in Models} == {c.model_name for c in CHOICES}
-    assert Registry.load().choose(Models.CELLPOSE_CYTO3).variant == "cyto3"
+    assert Registry.load().choose(Models.CELLPOSE_CYTO3).version_key == "cyto3"
     given = Params(input=".", model=Models.NUCLEI).model
     assert json.dumps(given) == '"nuclei"'
 

@@ -36,6 +36,7 @@ from tilewright.runtime.postprocess import to_labels
 from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.validate.golden import compare
 from tilewright.validate.probe import Probe
+from tilewright.weights.config_files import config_values
 
 Array = np.ndarray[Any, Any]
 NUCLEI = ROOT / "models" / "nuclei" / "nuclei.onnx"
@@ -180,6 +181,11 @@ def image(model: Choice, path: Path) -> ImageRef:
     return ImageRef(**{**vars(ref), "channels": tuple(range(model.spec().num_channels))})
 
 
+def values(model: Choice, **given: Any) -> Values:
+    """What the script gets, those of the model's own config file included."""
+    return model.values(given, config_values(model.config(None), ROOT))
+
+
 def start(
     model: Choice, python: Path = Path(sys.executable), params: Values | None = None
 ) -> ModelProcess:
@@ -190,7 +196,7 @@ def start(
         weights=model.task.locations[0].location,
         device="cpu",
         spec=model.spec().to_dict(),
-        params=params or model.values({}),
+        params=params or values(model),
         timeout=300,
         env=child_env(python.parents[1]),
     )
@@ -224,7 +230,7 @@ def test_an_imported_model_gives_the_packages_test_output(
     # and the validator says so, too
     script = ROOT / "bin" / model.manifest.script
     file = model.task.locations[0].location
-    with Probe(model.spec(), model.values({}), Path(sys.executable), script, file) as probe:
+    with Probe(model.spec(), values(model), Path(sys.executable), script, file) as probe:
         assert compare(probe, golden, "everything", None) == ""
         np.save(golden / about["output"], wanted + 0.01)
         assert "of a million values differ" in (compare(probe, golden, "everything", None) or "")
@@ -268,7 +274,7 @@ def test_an_imported_torchscript_model_gives_what_torch_gives(tmp_path: Path) ->
     wanted, last = np.load(tmp_path / "wanted.npy"), GIVEN.transpose(0, 2, 3, 1)
     folder = package(tmp_path / "package", described, tmp_path / "net.pt", last, wanted)
     model = choice(tmp_path / "out", folder / "rdf.yaml")
-    assert model.values({})["layout"] == "byxc"
+    assert values(model)["layout"] == "byxc"
     golden = tmp_path / "out" / "goldens" / model.model_name
     np.testing.assert_array_equal(tifffile.imread(golden / "input.tif"), GIVEN[0])
 
@@ -312,7 +318,7 @@ def test_labels_of_an_imported_model_are_those_of_its_maps(tmp_path: Path) -> No
         tmp_path / "image.tif", GIVEN[0], photometric="minisblack", metadata={"axes": "CYX"}
     )
     ref = image(model, tmp_path / "image.tif")
-    params = model.values({"foreground_threshold": 0.3})
+    params = values(model, foreground_threshold=0.3)
     recipe = model.recipe(model.spec(), params)
     run_job(
         Job("group", 0, (ref,), ((ref.key, 0, 1),)),

@@ -81,7 +81,7 @@ def test_each_version_names_the_published_weights(
 
 
 def test_cyto3_is_what_a_user_gets_who_names_no_version() -> None:
-    assert Registry.load().choose("cellpose").variant == "cyto3"
+    assert Registry.load().choose("cellpose").version_key == "cyto3"
 
 
 @pytest.mark.parametrize("version", ["cyto3", "cyto2", "cyto", "nuclei"])

@@ -173,6 +173,9 @@ PARAMS = [
     pytest.param({"value": 30.0, "min": 0}, -1, "at least 0", id="range"),
     pytest.param({"value": ["a", "b"]}, "c", "one of a, b", id="choice"),
     pytest.param({"value": 3}, "many", "of type int", id="type"),
+    pytest.param({"value": 3}, True, "P is True; it takes a value of type int", id="flag"),
+    pytest.param({"dtype": "float"}, False, "P is False; it takes a value of type f", id="float"),
+    pytest.param({"value": [1, 2]}, True, "P is True; it takes a value of type int", id="of some"),
 ]
 
 

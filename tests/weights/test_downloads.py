@@ -87,8 +87,8 @@ def test_a_server_that_always_breaks_off_is_given_up_and_the_part_is_kept(
 
 KILLED = """
 import sys
-from tilewright.downloads import Download
-from tilewright.sources import Source
+from tilewright.registry.locations import Source
+from tilewright.weights.download import Download
 from pathlib import Path
 Download(Source(sys.argv[1]), Path(sys.argv[2])).run()
 """
@@ -98,7 +98,7 @@ def test_a_download_killed_in_the_middle_is_gone_on_with(web: Web, tmp_path: Pat
     page = web.pages["/net.bin"] = Page(CONTENT * 10, slow=0.01)
     part = tmp_path / "part"
     words = [sys.executable, "-c", KILLED, f"{web.url}/net.bin", str(part)]
-    process = subprocess.Popen(words, cwd=Path(downloads.__file__).parents[1])
+    process = subprocess.Popen(words, cwd=Path(downloads.__file__).parents[2])
     while not (part.exists() and part.stat().st_size > 50_000):
         assert process.poll() is None
         time.sleep(0.01)

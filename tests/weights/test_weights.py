@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from web import Page, Web, serving
 from tilewright import ROOT
 from tilewright.cli import main
 from tilewright.errors import TilewrightError
+from tilewright.plan.plan import Plan, make_plan
 from tilewright.registry.locations import NotTaken
 from tilewright.registry.manifest import Location, Manifest
 from tilewright.registry.registry import Choice
+from tilewright.steps import fetch
 from tilewright.weights import cache as kept_files
 from tilewright.weights import download, weights
 from tilewright.weights.cache import path_of
@@ -97,7 +99,7 @@ def failure(toy: Choice, kept_in: Path) -> TilewrightError:
 
 
 def test_a_local_file_answers_to_its_digest(local: Path, kept_in: Path) -> None:
-    assert weights.find(choice(str(local)), kept_in) == SHA
+    assert weights.find(choice(str(local)), kept_in).sha256 == SHA
     assert kept(kept_in) == CONTENT
 
 
@@ -107,8 +109,9 @@ def test_a_local_file_of_another_digest_or_size_is_passed_over(
     (tmp_path / "wrong.bin").write_bytes(b"wrong")
     wrong = str(tmp_path / "wrong.bin")
     toy = choice({"location": wrong, "sha256": SHA}, {"location": str(local), "sha256": SHA})
-    assert weights.find(toy, kept_in) == SHA
-    assert weights.find(choice({"location": wrong, "bytes": 7000}, str(local)), kept_in) == SHA
+    assert weights.find(toy, kept_in).sha256 == SHA
+    toy = choice({"location": wrong, "bytes": 7000}, str(local))
+    assert weights.find(toy, kept_in).sha256 == SHA
 
 
 def test_a_local_file_is_read_whole_once_and_again_when_it_changes(
@@ -118,10 +121,10 @@ def test_a_local_file_is_read_whole_once_and_again_when_it_changes(
     digest = kept_files.file_digest
     monkeypatch.setattr(kept_files, "file_digest", lambda path: read.append(path) or digest(path))
     toy = choice(str(local))
-    assert [weights.find(toy, kept_in) for _ in range(3)] == [SHA] * 3
+    assert [weights.find(toy, kept_in).sha256 for _ in range(3)] == [SHA] * 3
     assert len(read) == 1
     local.write_bytes(b"trained on")
-    assert weights.find(toy, kept_in) == hashlib.sha256(b"trained on").hexdigest()
+    assert weights.find(toy, kept_in).sha256 == hashlib.sha256(b"trained on").hexdigest()
     assert len(read) == 2
 
 
@@ -133,7 +136,7 @@ def test_a_link_whose_file_has_changed_answers_to_its_digest_no_more(
     with pytest.raises(TilewrightError, match=f"The weights {SHA[:12]}… are not in .* any more"):
         path_of(SHA, kept_in)
     toy = choice({"location": f"{web.url}/toy.bin", "sha256": SHA})
-    assert weights.find(toy, kept_in) is None
+    assert weights.find(toy, kept_in).sha256 is None
     assert weights.fetch(toy, kept_in) == SHA
     assert kept(kept_in) == CONTENT
 
@@ -143,13 +146,13 @@ def test_a_link_whose_file_is_gone_is_fetched_anew(local: Path, kept_in: Path, w
     local.unlink()
     toy = choice(str(local), {"location": f"{web.url}/other.bin", "sha256": SHA})
     web.pages["/other.bin"] = Page(CONTENT)
-    assert weights.find(toy, kept_in) is None
+    assert weights.find(toy, kept_in).sha256 is None
     assert weights.fetch(toy, kept_in) == SHA
     assert kept(kept_in) == CONTENT
 
 
 def test_a_model_without_locations_brings_its_own(kept_in: Path) -> None:
-    assert weights.find(choice(), kept_in) == ""
+    assert weights.find(choice(), kept_in).sha256 == ""
     assert path_of("", kept_in) is None
     assert weights.state(choice(), kept_in) == "its own"
 
@@ -177,7 +180,7 @@ def test_a_model_that_needs_the_users_file_says_so(
 
 def test_a_download_is_kept_and_found_again(web: Web, kept_in: Path) -> None:
     toy = choice({"location": f"{web.url}/toy.bin", "sha256": SHA, "bytes": len(CONTENT)})
-    assert weights.find(toy, kept_in) is None
+    assert weights.find(toy, kept_in).sha256 is None
     assert weights.fetch(toy, kept_in) == SHA
     assert weights.fetch(toy, kept_in) == SHA
     assert kept(kept_in) == CONTENT
@@ -193,7 +196,7 @@ def test_a_download_without_a_digest_is_remembered_by_what_was_found(
     assert weights.fetch(toy, kept_in, said.append) == SHA
     assert said[0].startswith(f"{web.url}/toy.bin: kept as {SHA}; remove ")
     web.pages["/toy.bin"].content = b"other"
-    assert weights.find(toy, kept_in) == SHA
+    assert weights.find(toy, kept_in).sha256 == SHA
     note = Path(said[0].partition("remove ")[2].removesuffix(" to fetch it anew."))
     note.unlink()
     assert weights.fetch(toy, kept_in) == hashlib.sha256(b"other").hexdigest()
@@ -262,9 +265,9 @@ def test_every_place_and_its_reason_are_named_and_nothing_is_left(
 ONE_RUN = """
 import json, sys
 from pathlib import Path
-from tilewright import weights
-from tilewright.manifest import Manifest
-from tilewright.registry import Choice
+from tilewright.registry.manifest import Manifest
+from tilewright.registry.registry import Choice
+from tilewright.weights import weights
 manifest = Manifest.model_validate(json.loads(sys.argv[1]))
 print(weights.fetch(Choice(manifest, "v1", "nuclei"), Path(sys.argv[2])))
 """
@@ -410,7 +413,7 @@ def test_a_private_place_is_passed_over_in_silence_and_named_when_nothing_is_lef
     toy, kept_in = choice(str(home / "toy.bin"), str(file)), open_folder / "kept_in"
     with as_anybody():
         assert weights.state(toy, kept_in) == "no access"
-        assert weights.find(toy, kept_in) is None
+        assert weights.find(toy, kept_in).sha256 is None
         assert capfd.readouterr() == ("", "")
         said = str(failure(toy, kept_in))
     assert f"{home}/toy.bin (you may not read it); {file} (you may not read it)." in said
@@ -491,6 +494,129 @@ def test_a_list_says_what_is_ready(local: Path, kept_in: Path, tmp_path: Path) -
     assert weights.state(choice(wrong), kept_in) == "no access"
 
 
+# Locations with config files of their own
+
+
+def two(tmp_path: Path, first: str, second: str, **more: Any) -> list[dict[str, Any]]:
+    """Two locations, each with a config file: `sigma` is 1 with the first, 2 with the second."""
+    for sigma in (1, 2):
+        (tmp_path / f"{sigma}.yml").write_text(f"sigma: {sigma}\n")
+    return [
+        {"location": first, "config_path": str(tmp_path / "1.yml"), **more},
+        {"location": second, "config_path": str(tmp_path / "2.yml")},
+    ]
+
+
+def test_the_config_file_is_that_of_the_location_taken_not_of_one_that_exists(
+    local: Path, kept_in: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.bin").write_bytes(b"wrong")
+    toy = choice(*two(tmp_path, str(tmp_path / "wrong.bin"), str(local), sha256=SHA))
+    assert weights.find(toy, kept_in) == weights.Found(SHA, str(tmp_path / "2.yml"))
+
+
+def test_a_download_that_is_kept_brings_the_config_file_of_its_location(
+    web: Web, kept_in: Path, tmp_path: Path
+) -> None:
+    toy = choice(*two(tmp_path, f"{web.url}/gone.bin", f"{web.url}/toy.bin"), config="all.yml")
+    assert weights.find(toy, kept_in) == weights.Found(None, str(tmp_path / "1.yml"))
+    weights.fetch(toy, kept_in)
+    assert weights.find(toy, kept_in) == weights.Found(SHA, str(tmp_path / "2.yml"))
+    alone = choice(f"{web.url}/toy.bin", config="all.yml")
+    assert weights.find(alone, kept_in) == weights.Found(SHA, "all.yml")
+
+
+def test_a_file_that_is_missing_leaves_the_config_file_to_the_first_download(
+    web: Web, kept_in: Path, tmp_path: Path
+) -> None:
+    toy = choice(*two(tmp_path, "/nowhere/toy.bin", f"{web.url}/toy.bin"))
+    assert weights.find(toy, kept_in) == weights.Found(None, str(tmp_path / "2.yml"))
+
+
+@pytest.fixture
+def planned_toy(
+    web: Web, kept_in: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[Plan, Callable[[], str]]]:
+    """Plans a run of `toy-split` whose weights lie at some locations; and its FETCH."""
+    write_discs(tmp_path / "in" / "a.tif")
+
+    def plan(*locations: object) -> tuple[Plan, Callable[[], str]]:
+        more = site(tmp_path / "site", *locations, runner="onnx")
+        given = {"input": "in", "model": "toy-split", "manifests": str(more)}
+        made = make_plan({**given, "weights_dir": str(kept_in)}, tmp_path)
+        (tmp_path / "plan.json").write_text(json.dumps(made.to_dict()))
+
+        def step() -> str:
+            capsys.readouterr()
+            fetch.main(str(tmp_path / "plan.json"))
+            return capsys.readouterr().out.strip()
+
+        return made, step
+
+    return plan
+
+
+def test_fetch_takes_another_location_of_the_config_file_that_plan_read(
+    web: Web, tmp_path: Path, planned_toy: Callable[..., tuple[Plan, Callable[[], str]]]
+) -> None:
+    first, second = two(tmp_path, f"{web.url}/gone.bin", f"{web.url}/toy.bin", sha256=OTHER)
+    last = {**first, "location": f"{web.url}/other.bin", "sha256": None}
+    web.pages["/other.bin"] = Page(b"other")
+    made, step = planned_toy(first, second, last)
+    assert made.recipe.params == {"sigma": 1}
+    assert step() == hashlib.sha256(b"other").hexdigest()
+    assert "/toy.bin" not in {s.path for s in web.seen}
+
+
+def test_fetch_stops_before_weights_of_another_config_file_and_says_how_to_go_on(
+    web: Web,
+    kept_in: Path,
+    tmp_path: Path,
+    planned_toy: Callable[..., tuple[Plan, Callable[[], str]]],
+) -> None:
+    made, step = planned_toy(*two(tmp_path, f"{web.url}/gone.bin", f"{web.url}/toy.bin"))
+    assert made.recipe.params == {"sigma": 1}
+    with pytest.raises(TilewrightError, match=r"toy-split can't be had from any place: ") as caught:
+        step()
+    for words in (
+        "/gone.bin (there is no such file (404)); ",
+        "/toy.bin (it has another config file than the one this run was planned by). ",
+        "Bring them by ./tilewright fetch toy-split ",
+    ):
+        assert words in str(caught.value)
+    assert caught.value.code == 69
+    words = ["fetch", "toy-split", "--manifests", str(tmp_path / "site")]
+    CliRunner().invoke(main.main, [*words, "--weights_dir", str(kept_in)], catch_exceptions=False)
+    made, _ = planned_toy(*two(tmp_path, f"{web.url}/gone.bin", f"{web.url}/toy.bin"))
+    assert (made.weights, made.recipe.params) == (SHA, {"sigma": 2})
+
+
+def test_a_file_that_comes_between_plan_and_fetch_is_not_taken_with_anothers_config(
+    web: Web,
+    local: Path,
+    tmp_path: Path,
+    planned_toy: Callable[..., tuple[Plan, Callable[[], str]]],
+) -> None:
+    local.rename(tmp_path / "later.bin")
+    web.pages["/other.bin"] = Page(b"other")
+    made, step = planned_toy(*two(tmp_path, str(local), f"{web.url}/other.bin"))
+    assert made.recipe.params == {"sigma": 2}
+    (tmp_path / "later.bin").rename(local)
+    assert step() == hashlib.sha256(b"other").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("digests", "recorded"),
+    [([SHA, SHA], SHA), ([SHA, OTHER], None), ([None, SHA], None), ([None], None), ([], None)],
+)
+def test_the_recipe_names_the_weights_only_where_all_locations_do(
+    digests: list[str | None], recorded: str | None
+) -> None:
+    places = [{"location": f"/{n}.bin", "sha256": sha} for n, sha in enumerate(digests)]
+    toy = choice(*places, environment="base", runner="onnx")
+    assert toy.recipe(toy.spec(), {}).weights == recorded
+
+
 # Looked at, and fetched ahead of a run
 
 
@@ -506,10 +632,10 @@ def test_a_place_is_looked_at_without_its_content(web: Web, local: Path, kept_in
     assert not list(kept_in.glob("*/toy.bin"))
 
 
-def site(folder: Path, *locations: object) -> Path:
+def site(folder: Path, *locations: object, **more: Any) -> Path:
     """A folder whose manifest names two versions of `toy`: the second has these locations."""
-    folder.mkdir()
-    ours = yaml.safe_load((ROOT / "tests" / "models" / "toy.yml").read_text())
+    folder.mkdir(exist_ok=True)
+    ours = more | yaml.safe_load((ROOT / "tests" / "models" / "toy.yml").read_text())
     ours["versions"]["split"]["tasks"]["everything"]["locations"] = list(locations)
     (folder / "toy.yml").write_text(yaml.safe_dump(ours, sort_keys=False))
     return folder
@@ -558,7 +684,8 @@ def test_a_run_fetches_gated_weights_and_the_token_is_nowhere_afterwards(
     hub: Web, kept_in: Path, tmp_path: Path, checkout: Checkout
 ) -> None:
     write_discs(tmp_path / "in" / "a.tif")
-    more = site(tmp_path / "site", IN_HUB["location"])
+    gone = {"location": "/nowhere/toy.bin", "sha256": OTHER}
+    more = site(tmp_path / "site", gone, IN_HUB["location"])
     words = ("run", "--input", tmp_path / "in", "--model", "toy-split", "--manifests", more)
     words += ("--outdir", tmp_path / "out", "--weights_dir", kept_in)
     secrets = {"HF_TOKEN": "hf_good", "HF_ENDPOINT": hub.url}
@@ -567,6 +694,11 @@ def test_a_run_fetches_gated_weights_and_the_token_is_nowhere_afterwards(
     assert "note: hf:owner/name@abc123/sub/toy.bin has no sha256 in the manifest" in done.stderr
     assert [s.token for s in hub.seen] == ["Bearer hf_good", None]
     assert run_json(tmp_path / "out")["weights"] == SHA
+    (store,) = (tmp_path / "out").glob("*/*.zarr")
+    told = json.loads((store / "zarr.json").read_text())["attributes"]["tilewright"]
+    assert (told["weights"], told["recipe"]["weights"]) == (SHA, None)
+    assert SHA in (tmp_path / "out" / "report.html").read_text()
+    assert OTHER not in (tmp_path / "out" / "report.html").read_text()
     assert kept(kept_in) == CONTENT
     written = [p for top in ("out", "kept_in") for p in (tmp_path / top).rglob("*") if p.is_file()]
     assert len(written) > 50

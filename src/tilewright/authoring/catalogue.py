@@ -51,7 +51,7 @@ def model(manifest: Manifest, registry: Registry) -> dict[str, Any]:
         "usage_guide": manifest.usage_guide,
         "environment": manifest.environment_name,
         "versions": [
-            version([c for c in choices if c.variant == name]) for name in manifest.versions
+            version([c for c in choices if c.version_key == name]) for name in manifest.versions
         ],
     }
 
@@ -61,7 +61,7 @@ def version(choices: list[Choice]) -> dict[str, Any]:
     first = choices[0]
     about = first.version.metadata
     return {
-        "name": first.variant,
+        "name": first.version_key,
         "slug": first.version.slug,
         "model_name": first.model_name,
         "release": first.version.release,
@@ -114,7 +114,7 @@ def param(param: Param) -> dict[str, Any]:
     return {
         "name": param.name,
         "arg_name": param.arg_name,
-        "type": kind(param),
+        "type": param.kind,
         "default": param.start,
         "min": param.min,
         "max": param.max,
@@ -125,11 +125,6 @@ def param(param: Param) -> dict[str, Any]:
         if channel
         else None,
     }
-
-
-def kind(param: Param) -> str:
-    """The name of a parameter's type."""
-    return param.dtype or type(param.start).__name__
 
 
 def weights(choice: Choice) -> dict[str, Any]:
@@ -168,7 +163,7 @@ def default_config(choice: Choice) -> str:
     """A file for ``--model_config`` that changes nothing, every parameter explained."""
     chosen = f"--model {choice.model_name} --task {choice.task_name}"
     lines = [
-        f"# {choice.manifest.name}, {choice.variant}, {TASK_NAMES[choice.task_name]}: {MADE}.",
+        f"# {choice.manifest.name}, {choice.version_key}, {TASK_NAMES[choice.task_name]}: {MADE}.",
         "# Copy this file, change the copy, and add --model_config COPY to",
         f"# ./tilewright run --input IMAGES {chosen}",
     ]
@@ -187,7 +182,7 @@ def limits(param: Param) -> str:
         )
     low = [] if param.min is None else [f"at least {param.min:g}"]
     high = [] if param.max is None else [f"at most {param.max:g}"]
-    return ", ".join([kind(param), *low, *high])
+    return ", ".join([param.kind, *low, *high])
 
 
 def models_page(registry: Registry) -> str:

@@ -151,7 +151,7 @@ def nextflow_schema() -> Schema:
     return {
         "$schema": DIALECT,
         "title": "Tilewright's parameters",
-        "description": "Any image model over images of any size, with seams that can't be seen.",
+        "description": "Any image model over images of any size, with seams that are measured.",
         "type": "object",
         "$defs": defs,
         "allOf": [{"$ref": f"#/$defs/{name}"} for name in defs],

@@ -38,7 +38,7 @@ DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 )
 @click.version_option(__version__, prog_name="tilewright")
 def main() -> None:
-    """Run any image model over images of any size, with seams that can't be seen."""
+    """Run any image model over images of any size, with seams that are measured."""
 
 
 def with_params(command: Callable[..., None], *, needed: bool = True) -> Callable[..., None]:
@@ -178,7 +178,7 @@ def models(manifests: str | None) -> None:
             groups[about] = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
             for width in (23, 11, 10, 0):
                 groups[about].add_column(min_width=width, overflow="fold")
-        words = choice.model_name, choice.variant, choice.task_name, state(choice, folder)
+        words = choice.model_name, choice.version_key, choice.task_name, state(choice, folder)
         groups[about].add_row(*words)
     console.print("model name, version, task and weights of:", style="dim")
     for about, table in groups.items():

@@ -111,7 +111,8 @@ class Recipe:
     params
         What reaches the script, the config file's content included.
     weights
-        SHA-256 of the weights file, or None when the manifest doesn't say (FETCH finds it).
+        SHA-256 of the weights, or None when the manifest doesn't give one for all locations:
+        the banks have that of what was loaded.
     environment
         ``name`` and ``digest`` of the environment file; ``base``, the digest of ours, whose
         libraries read and prepare tiles.

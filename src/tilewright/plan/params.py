@@ -10,11 +10,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveInt,
     ValidationError,
 )
 
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
+from tilewright.registry.numbers import NO_FLAG
 
 
 def _text(value: Any) -> Any:
@@ -43,9 +43,10 @@ Text = Annotated[str, BeforeValidator(_text)]
 Folder = Annotated[Text, AfterValidator(_absolute)]
 Site = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,:@+-]*$")]
 Options = Annotated[Text, Field(pattern=r"^--?[A-Za-z][A-Za-z0-9_.,:@%/+\[\]*&|()= -]*$")]
-Pixels = Annotated[int, Field(ge=0)]
-Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(gt=0), NO_FLAG]
+Pixels = Annotated[int, Field(ge=0), NO_FLAG]
+Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False), NO_FLAG]
+Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), NO_FLAG]
 Region = Annotated[tuple[Pixels, Pixels, PositiveInt, PositiveInt], BeforeValidator(_box)]
 
 
@@ -76,15 +77,15 @@ class Params(BaseModel):
     """The axes of images that don't say, e.g. `CYX`."""
     mpp: Micrometres | None = None
     """µm per level-0 pixel, for images that don't say or say it wrong."""
-    scene: Annotated[int, Field(ge=0)] = 0
+    scene: Annotated[int, Field(ge=0), NO_FLAG] = 0
     """Which image of a file that holds several, from 0."""
     region: Region | None = None
     """Only this box: `Y,X,HEIGHT,WIDTH` in level-0 pixels."""
     recursive: bool = False
     """Search folders below the input folder as well."""
-    tile_size: Annotated[int, Field(gt=0, le=1 << 31)] | None = None
+    tile_size: Annotated[int, Field(gt=0, le=1 << 31), NO_FLAG] | None = None
     """Pixels along y and x, for models that take any size."""
-    match_iou: Annotated[float, Field(gt=0, le=1)] = 0.25
+    match_iou: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.25
     """How much two whole objects of neighbouring tiles must overlap to be one."""
     link_z: Literal["none", "iou"] | None = None
     """Make volumes of a 2D model's objects: `iou` joins those of neighbouring slices."""
@@ -94,7 +95,7 @@ class Params(BaseModel):
     """Version of OME-Zarr; 0.4, a file per chunk, is for older readers."""
     strict: bool = False
     """Stop before any work when one image is bad, in place of leaving it out."""
-    pack: Annotated[int, Field(ge=1, le=1024)] = 64
+    pack: Annotated[int, Field(ge=1, le=1024), NO_FLAG] = 64
     """At most this many small images share a task."""
     job_minutes: Minutes | None = None
     """How long a prediction task should take; with `seconds_per_tile`, in place of 2^28 pixels."""
@@ -110,7 +111,7 @@ class Params(BaseModel):
     """Folder of environments (default: in Tilewright's cache)."""
     weights_dir: Folder | None = None
     """Folder of downloaded weights (default: in Tilewright's cache)."""
-    gpus: Annotated[int, Field(ge=0, le=1)] | None = None
+    gpus: Annotated[int, Field(ge=0, le=1), NO_FLAG] | None = None
     """GPUs of a PREDICT task, 1 or 0 (default: 1, unless the model runs without)."""
     predict_memory: PositiveInt | None = None
     """Memory of a PREDICT task in GB (default: 4, and the GPU memory it asks for)."""
@@ -138,7 +139,7 @@ class Params(BaseModel):
     """Jobs that may be in SLURM's queue at one time."""
     slurm_submit_rate: PositiveInt = 50
     """Jobs that are sent to SLURM in a minute, at most."""
-    slurm_array: Annotated[int, Field(ge=2, le=1000)] | None = None
+    slurm_array: Annotated[int, Field(ge=2, le=1000), NO_FLAG] | None = None
     """Send PREDICT tasks as job arrays of so many (default: as single jobs)."""
 
 

@@ -67,6 +67,7 @@ class Plan:
     jobs: list[Job]
     scans: frozenset[str]
     weights: str | None
+    config: str | None
     environment_ready: bool
     launch_dir: Path
     dialect: Dialect | None = None
@@ -104,6 +105,7 @@ class Plan:
             "launch_dir": str(self.launch_dir),
             "environment": {**self.recipe.environment, "ready": self.environment_ready},
             "weights": self.weights,
+            "config": self.config,
             "min_vram_gb": self.recipe.spec.min_vram_gb,
             "needs": self.needs,
             "warnings": self.warnings,
@@ -161,13 +163,12 @@ def make_plan(given: dict[str, Any], here: Path, dialect: Dialect | None = None)
     params = with_places(params, here)
     found: list[Row] = []
     try:
-        choice, spec, values = resolve(params, here)
+        choice, spec, values, found_weights = resolve(params, here)
         spec = dialect.spec(spec) if dialect else spec
         sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
         recipe = choice.recipe(spec, values)
         problems += contradictions(params, needs(spec, recipe.environment["name"]))
-        here_already = weights.find(choice, Path(str(params.weights_dir)))
     except TilewrightError as error:
         problems.append(error)
     try:
@@ -190,7 +191,8 @@ def make_plan(given: dict[str, Any], here: Path, dialect: Dialect | None = None)
         groups=groups,
         jobs=jobs,
         scans=frozenset(scans),
-        weights=here_already,
+        weights=found_weights.sha256,
+        config=found_weights.config,
         environment_ready=interpreters.ready(
             recipe.environment["name"], Path(str(params.env_root))
         ),
@@ -233,8 +235,8 @@ def registry(params: Params, here: Path) -> Registry:
     return Registry.load(*([here / params.manifests] if params.manifests else []))
 
 
-def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, Any]]:
-    """The chosen model, its spec and its parameters."""
+def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, Any], weights.Found]:
+    """The chosen model, its spec, its parameters and its weights."""
     known = registry(params, here)
     choice = known.choose(params.model, params.model_type, params.task)
     choice.script()  # without one, all else is beside the point
@@ -242,8 +244,10 @@ def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, An
     config = read_document(here / file).data if file else {}
     spec = run_spec(known, choice, params.tile_size, params.variant)
     linked(spec, params.link_z)
-    base = config_values(choice, Path(str(params.weights_dir)))
-    return choice, spec, choice.values(config, base)
+    folder = Path(str(params.weights_dir))
+    found = weights.find(choice, folder)
+    base = config_values(found.config, folder)
+    return choice, spec, choice.values(config, base, found.config), found
 
 
 def pick_channels(
@@ -383,11 +387,11 @@ def write_plan(plan: Plan, out: Path) -> None:
     save(out / "plan.json", plan.to_dict())
 
 
-def load_choice(path: Path) -> tuple[Choice, Path]:
-    """The model a plan.json is of, and the folder its weights go into."""
+def load_choice(path: Path) -> tuple[Choice, Path, str | None]:
+    """The model a plan.json is of, the folder its weights go into, and the config file it read."""
     plan = json.loads(path.read_text())
     params = Params.model_validate(plan["params"])
     here = Path(plan["launch_dir"])
     model = plan["model"]
     choice = registry(params, here).choose(model["model_name"], model["variant"], model["task"])
-    return choice, Path(str(params.weights_dir))
+    return choice, Path(str(params.weights_dir)), plan["config"]

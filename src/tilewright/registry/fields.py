@@ -23,6 +23,8 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from tilewright.contract.spec import BLOCKS, ModelSpec
 
+from .numbers import Number, Whole, without_flags
+
 DEFAULT_TILE = {"size": 2048, "band": 64, "context": 32}
 DEFAULT_VOLUME = {
     "size": {"z": 64, "y": 256, "x": 256},
@@ -49,38 +51,40 @@ class Strict(BaseModel):
 class ResolutionFields(Strict):
     """Resolution, as people write it."""
 
-    mpp: float | None = None
+    mpp: Number | None = None
     """µm per pixel."""
-    magnification: float | None = None
+    magnification: Number | None = None
     """Objective power, taken as 10 / magnification µm per pixel."""
-    level: int | None = None
+    level: Whole | None = None
     """A pyramid level of the file, 0 the finest."""
-    tolerance: float = 0.05
+    tolerance: Number = 0.05
     """Relative deviation of mpp within which pixels are taken as they are."""
 
 
 class TileFields(Strict):
     """TileSpec, as people write it."""
 
-    size: float | dict[Axis, float] = {}
+    size: Number | dict[Axis, Number] = {}
     """What the model sees."""
-    band: float | dict[Axis, float] = 0.0
+    band: Number | dict[Axis, Number] = 0.0
     """Overlap kept on each side with a neighbour."""
-    context: float | dict[Axis, float] = 0.0
+    context: Number | dict[Axis, Number] = 0.0
     """Read on each side with a neighbour, then thrown away."""
-    stride: float | dict[Axis, float] | None = None
+    stride: Number | dict[Axis, Number] | None = None
     """Distance of two tiles' origins, in place of `band`."""
     resolution: ResolutionFields | None = None
     unit: Literal["px", "um"] = "px"
     variable_input: bool = False
     pad: Literal["reflect", "edge", "zero", "white"] = "reflect"
-    stride_multiple: int = 1
+    stride_multiple: Whole = 1
 
 
 def _partial(kind: type) -> Any:
     """A block of which any fields may be written: blocks of several levels are merged."""
     hints = {name: hint for name, hint in get_type_hints(kind).items() if name != CONFIG}
-    fields: dict[str, Any] = {name: (hint, None) for name, hint in hints.items()}
+    fields: dict[str, Any] = {
+        name: (without_flags(hint) | None, None) for name, hint in hints.items()
+    }
     return create_model(f"{kind.__name__}Fields", __base__=Strict, **fields) | None
 
 
@@ -88,7 +92,7 @@ def _optional_fields() -> dict[str, Any]:
     hints = {k: v for k, v in get_type_hints(ModelSpec).items() if k not in FROM_ABOVE}
     names = [n for n in ModelSpec.__dataclass_fields__ if n in hints and n != "variants"]
     kinds = {**hints, "tile_spec": TileFields, **{n: _partial(kind) for n, kind in BLOCKS.items()}}
-    return {name: (kinds[name], None) for name in names}
+    return {name: (without_flags(kinds[name]), None) for name in names}
 
 
 _Variant: Any = create_model("VariantFields", __base__=Strict, **_optional_fields())

@@ -23,6 +23,7 @@ from pydantic import (
 from tilewright.errors import TilewrightError
 
 from .fields import Spec, Strict
+from .numbers import NO_FLAG, Number, Whole
 
 TASK_NAMES = {
     "mito": "Mitochondria",
@@ -60,9 +61,12 @@ def known_task(name: str) -> str:
 
 
 _TYPES: dict[str, TypeAdapter[Any]] = {
-    kind.__name__: TypeAdapter(kind) for kind in (str, int, float, bool, list)
+    "str": TypeAdapter(str),
+    "int": TypeAdapter(Whole),
+    "float": TypeAdapter(Number),
+    "bool": TypeAdapter(bool),
+    **dict.fromkeys(("list", "tuple"), TypeAdapter(list)),
 }
-_TYPES["tuple"] = _TYPES["list"]
 Scalar = str | int | float | bool
 Release = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=50)]
 TaskName = Annotated[str, AfterValidator(known_task)]
@@ -99,15 +103,15 @@ class Param(Strict):
     """Which of the choices; the first if left out."""
     dtype: Literal["str", "int", "float", "bool", "list", "tuple"] | None = None
     """The type where `value` is null."""
-    min: float | None = None
+    min: Number | None = None
     """Smallest allowed value."""
-    max: float | None = None
+    max: Number | None = None
     """Largest allowed value."""
     tooltip: str | None = None
     """Unit and meaning, in one line."""
     param_type: str | None = None
     """`channel` for a selector of the image's channels."""
-    channel_start: Literal[-1, 0] = -1
+    channel_start: Annotated[Literal[-1, 0], NO_FLAG] = -1
     """Number of the first item of a channel selector."""
     channel_start_label: str = "original"
     """Label of the first item of a channel selector."""
@@ -121,7 +125,15 @@ class Param(Strict):
             raise ValueError(f"parameter {self.name} needs a dtype because its value is null")
         if self.default is not None and self.default not in self.choices:
             raise ValueError(f"parameter {self.name}: default {self.default!r} isn't a choice")
+        kinds = {self.dtype} | {type(v).__name__ for v in (*self.choices, self.start)}
+        if "bool" in kinds and kinds & {"int", "float"}:
+            raise ValueError(f"parameter {self.name} is a number, and true or false is none")
         return self
+
+    @property
+    def kind(self) -> str:
+        """The name of its type."""
+        return self.dtype or type(self.start).__name__
 
     @property
     def choices(self) -> list[Scalar]:
@@ -145,12 +157,11 @@ class Param(Strict):
         """
         if given is None and self.start is None:
             return None
-        kind = self.dtype or type(self.start).__name__
         value: Any
         try:
-            value = _TYPES[kind].validate_python(given)
+            value = _TYPES[self.kind].validate_python(given)
         except ValidationError:
-            raise self._refuse(given, f"a value of type {kind}") from None
+            raise self._refuse(given, f"a value of type {self.kind}") from None
         if self.choices and value not in self.choices:
             raise self._refuse(given, f"one of {', '.join(map(str, self.choices))}")
         if self.min is not None and value < self.min:
@@ -193,7 +204,7 @@ class Publication(Strict):
     """A word on what it is."""
     url: str
     """Where it is."""
-    year: int | None = None
+    year: Whole | None = None
     """When it appeared."""
     doi: str | None = None
     """Its DOI, without https."""
@@ -223,7 +234,7 @@ class Location(Strict):
     """A path (relative to the repository), https, or hf:owner/name@revision/file."""
     sha256: Sha256 | None = None
     """Digest of the file; a copy with another digest isn't taken."""
-    bytes: int | None = None
+    bytes: Whole | None = None
     """Size of the file."""
     config_path: ConfigPath | None = None
     """A config file that belongs to these weights: a path or https."""

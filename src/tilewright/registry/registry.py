@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from tilewright.environments.interpreters import digest as environment_digest
 from tilewright.errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 
 from .diagnostics import faults, nearest, spec_blocks
-from .documents import Document, FaultError, deep_merge, read_document
+from .documents import Document, FaultError, deep_merge
 from .fields import DEFAULT_TILE, DEFAULT_VOLUME, model_spec
 from .locations import is_remote
 from .manifest import Location, Manifest, Param, Task, Version
@@ -35,13 +34,13 @@ class Choice:
     """One model, version and task of the registry."""
 
     manifest: Manifest
-    variant: str
+    version_key: str
     task_name: str
 
     @property
     def version(self) -> Version:
         """The chosen version's block."""
-        return self.manifest.versions[self.variant]
+        return self.manifest.versions[self.version_key]
 
     @property
     def task(self) -> Task:
@@ -132,15 +131,17 @@ class Choice:
             raise _no_such(f"variant of {self.model_name}", name, list(variants))
         return dict(variants[name] or {})
 
-    def values(self, config: dict[str, Any], base: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Every parameter the script gets: the defaults, the manifest's config, the user's.
+    def values(
+        self, config: dict[str, Any], base: Mapping[str, Any] | None = None, file: str | None = None
+    ) -> dict[str, Any]:
+        """Every parameter the script gets: the defaults, those of a config file, the user's.
 
         Parameters
         ----------
         config
             What the user says.
-        base
-            What the file at `config` says; read here if it is left out.
+        base, file
+            What the model's own config file says, and its path or address.
 
         Raises
         ------
@@ -148,14 +149,14 @@ class Choice:
             Naming each of the values that is unknown, of another type or out of range.
         """
         known = {p.arg_name: p for p in self.params}
-        base = self._config_values() if base is None else base
+        base = base or {}
         values = {name: p.start for name, p in known.items()}
         problems: list[TilewrightError] = []
         for name, given in base.items():
             try:
                 values[name] = known[name].check(given) if name in known else given
             except TilewrightError as problem:
-                fix = f"Change it in {self.config}."
+                fix = f"Change it in {file}."
                 problems.append(TilewrightError(problem.what, fix=fix, code=problem.code))
         for name, given in config.items():
             try:
@@ -168,30 +169,15 @@ class Choice:
             raise ProblemsError(problems)
         return values
 
+    def config(self, where: Location | None) -> str | None:
+        """Path or address of the config file of a location's weights, else the manifest's."""
+        return (where.config_path if where else None) or self.manifest.config
+
     @property
-    def config(self) -> str | None:
-        """Path or address of the config file that belongs to the weights, else the manifest's.
-
-        Of several locations, the first one counts that isn't a file missing on this machine.
-        """
-        usable = (
-            where
-            for where in self.task.locations
-            if (path := local_path(where)) is None or os.path.exists(path)  # noqa: PTH110  # never raises
-        )
-        first = next(usable, None)
-        return (first.config_path if first else None) or self.manifest.config
-
-    def _config_values(self) -> dict[str, Any]:
-        if self.config is None:
-            return {}
-        if is_remote(self.config):
-            raise TilewrightError(
-                f"{self.model_name} has a config file that isn't here: {self.config}.",
-                fix="A run downloads it; or give its content as --model_config.",
-                code=UNAVAILABLE,
-            )
-        return read_document(ROOT / self.config).data
+    def sha256(self) -> str | None:
+        """SHA-256 of the weights, where the manifest gives one and the same for all locations."""
+        digests = {where.sha256 for where in self.task.locations}
+        return digests.pop() if len(digests) == 1 else None
 
     def script(self) -> Path:
         """The script that runs this choice.
@@ -218,13 +204,13 @@ class Choice:
             model={
                 "short_name": self.manifest.short_name,
                 "model_name": self.model_name,
-                "variant": self.variant,
+                "variant": self.version_key,
                 "release": self.version.release,
                 "task": self.task_name,
             },
             spec=dataclasses.replace(spec, variants=None),  # the one chosen is in it
             params=params,
-            weights=next((where.sha256 for where in self.task.locations if where.sha256), None),
+            weights=self.sha256,
             environment={
                 "name": environment,
                 "digest": environment_digest(environment),
@@ -273,7 +259,7 @@ class Registry:
         found: dict[str, TilewrightError] = {}
         for choice in self:
             document = self.documents[choice.manifest.short_name]
-            blocks = spec_blocks(document, choice.variant, choice.task_name)
+            blocks = spec_blocks(document, choice.version_key, choice.task_name)
             variants: Iterable[str] = choice.fields().get("variants") or ()
             for variant in (None, *variants):
                 inner = [(*b, "variants", variant) for b in blocks if variant]
@@ -301,9 +287,9 @@ class Registry:
 
     def __iter__(self) -> Iterator[Choice]:
         for manifest in self.manifests.values():
-            for variant, version in manifest.versions.items():
+            for key, version in manifest.versions.items():
                 for task in version.tasks:
-                    yield Choice(manifest, variant, task)
+                    yield Choice(manifest, key, task)
 
     def choose(self, model: str, model_type: str | None = None, task: str | None = None) -> Choice:
         """The choice a user means; whatever is left out is the first in the manifest.
@@ -326,8 +312,8 @@ class Registry:
         if not choices:
             raise _no_such("model", model, sorted(self.manifests))
         if model_type is not None:
-            versions = list(dict.fromkeys(c.variant for c in choices))
-            choices = [c for c in choices if model_type in (c.variant, c.version.slug)]
+            versions = list(dict.fromkeys(c.version_key for c in choices))
+            choices = [c for c in choices if model_type in (c.version_key, c.version.slug)]
             if not choices:
                 raise _no_such(f"version of {model}", model_type, versions)
         if task is not None:

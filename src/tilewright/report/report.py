@@ -25,6 +25,7 @@ from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.interpreters import home
 from tilewright.errors import TilewrightError
+from tilewright.merge.measure.seam import SBE_TARGET
 from tilewright.plan.params import Params
 from tilewright.registry.manifest import TASK_NAMES
 from tilewright.registry.registry import Registry
@@ -163,7 +164,7 @@ def describe(plan: Facts, recipe: Recipe, results: dict[str, Result], context: F
         "model": recipe.model,
         "recipe": recipe.digest,
         "made_by": recipe.made_by,
-        "weights": _first(recipe.weights, plan["weights"], _fetched(results)),
+        "weights": _first(_loaded(results), plan["weights"]),
         "environment": recipe.environment,
         "launch_dir": str(here),
         "params": describe_params(plan["params"], context["params"]),
@@ -195,8 +196,8 @@ def _first(*known: str | None) -> str | None:
     return next((one for one in known if one is not None), None)
 
 
-def _fetched(results: dict[str, Result]) -> str | None:
-    """The digest of weights that FETCH brought, by the images that were made with them."""
+def _loaded(results: dict[str, Result]) -> str | None:
+    """The digest of the weights, by the images that were made with them."""
     return _first(*(r.facts.get("weights") for r in results.values()))
 
 
@@ -332,8 +333,10 @@ def seam_sentence(image: Facts) -> str:
         return "Too few objects touch each other for a score."
     if sbe < 0.5:
         return "Objects meet at seams less often than elsewhere: some may be joined across them."
-    if sbe <= 2:
+    if sbe <= SBE_TARGET:
         return "The seams can't be seen."
+    if sbe <= 2:
+        return "The seams are hard to see."
     if sbe <= 5:
         return "Objects meet at seams a little more often than elsewhere: look at the picture."
     return "Objects are cut at seams: look at the picture, and try a larger tile."
@@ -487,6 +490,7 @@ def render(run: Facts, recipe: Recipe, shown: list[Facts], pubs: list[Facts]) ->
         linked={card["image"]["id"]: n for n, card in enumerate(shown, 1)},
         task=TASK_NAMES.get(recipe.model["task"], recipe.model["task"]),
         steps=STEPS,
+        sbe_target=SBE_TARGET,
         headline=headline(run),
         policy=recipe.spec.policy,
         command=command(run["params"]),

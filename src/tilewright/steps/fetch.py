@@ -16,8 +16,8 @@ from . import run
 
 def main(plan: str) -> None:
     """Fetch the weights of a plan's model."""
-    choice, folder = load_choice(Path(plan))
-    sys.stdout.write(fetch(choice, folder, _tell) + "\n")
+    choice, folder, config = load_choice(Path(plan))
+    sys.stdout.write(fetch(choice, folder, _tell, config) + "\n")
 
 
 def _tell(line: str) -> None:

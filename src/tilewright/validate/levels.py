@@ -34,7 +34,7 @@ from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD, Named
 from tilewright.weights.cache import default_folder, path_of
 from tilewright.weights.config_files import config_values
 from tilewright.weights.download import Download, NoAccess
-from tilewright.weights.weights import fetch, look
+from tilewright.weights.weights import fetch, find, look
 
 from . import exactness, samples
 from . import golden as goldens
@@ -156,7 +156,7 @@ def models(work: Work) -> Iterator[Named]:
     """Levels 4 to 6: each version, task and variant runs on sample tiles."""
     fetched: dict[tuple[str, str], str | TilewrightError] = {}
     for case in work.subject.cases:
-        key = (case.choice.variant, case.choice.task_name)
+        key = (case.choice.version_key, case.choice.task_name)
         if key not in fetched:
             fetched[key] = _weights(case)
         sha = fetched[key]
@@ -177,7 +177,8 @@ def models(work: Work) -> Iterator[Named]:
 def _values(case: Case) -> dict[str, Any] | TilewrightError:
     """Its parameters' defaults, with those of its config file; as in a run that is downloaded."""
     try:
-        return case.choice.values({}, config_values(case.choice, default_folder()))
+        address = find(case.choice, default_folder()).config
+        return case.choice.values({}, config_values(address, default_folder()), address)
     except TilewrightError as error:
         return error.problems[0] if isinstance(error, ProblemsError) else error
 

@@ -7,20 +7,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from tilewright import ROOT
 from tilewright.environments.inplace import locked, say
 from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.registry.documents import LARGEST, read_document
 from tilewright.registry.locations import NotTaken, is_remote, shown, source
-from tilewright.registry.registry import Choice
 
 from .download import Download
 
 
-def config_values(choice: Choice, folder: Path) -> dict[str, Any] | None:
-    """What a choice's config file says; None where `Choice.values` reads it, or there is none.
+def config_values(address: str | None, folder: Path) -> dict[str, Any]:
+    """What a config file says; nothing where there is none.
 
     Parameters
     ----------
+    address
+        A path, in the checkout where it is relative, or an https address.
     folder
         Of downloaded weights.
 
@@ -29,10 +31,10 @@ def config_values(choice: Choice, folder: Path) -> dict[str, Any] | None:
     TilewrightError
         When it can't be had or read.
     """
-    address = choice.config
-    if address is None or not is_remote(address):
-        return None
-    return read_document(downloaded(address, folder)).data
+    if address is None:
+        return {}
+    path = downloaded(address, folder) if is_remote(address) else ROOT / address
+    return read_document(path).data
 
 
 def downloaded(address: str, folder: Path) -> Path:

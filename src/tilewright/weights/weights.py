@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tilewright.environments.inplace import locked, say
@@ -22,16 +23,39 @@ from .cache import digest_of, kept, link, note_of, path_of, read_note, readable_
 from .download import Download, NoAccess, Say
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ANY = ""
+"""Stands for any config file, or none."""
 NAME_IT = (
     "name its path as a location in a manifest given by --manifests (with extends: true): "
     "docs/weights.md shows how."
 )
 
 
-def find(choice: Choice, folder: Path) -> str | None:
-    """SHA-256 of the weights that are here already, or None when they must be fetched.
+class OtherConfig(NotTaken):
+    """A location's own config file isn't the one that the run's parameters were read from."""
 
-    A model without locations brings its own: the answer is then ``""``.
+
+@dataclass(frozen=True)
+class Found:
+    """What there is of a model's weights before anything is fetched."""
+
+    sha256: str | None
+    """Of the file that is here; None when one must be fetched, `""` for a model without."""
+    config: str | None
+    """Path or address of the config file of the location that is, or would be, used."""
+
+
+def find(choice: Choice, folder: Path, config: str | None = ANY) -> Found:
+    """The weights that are here already, or else the first location to fetch them from.
+
+    Parameters
+    ----------
+    choice
+        Whose weights.
+    folder
+        Where weights are kept.
+    config
+        A config file: locations with another don't count.
 
     Raises
     ------
@@ -45,18 +69,20 @@ def find(choice: Choice, folder: Path) -> str | None:
                 fix=f"Get the file{_at(choice)}, then {NAME_IT}",
                 code=UNAVAILABLE,
             )
-        return ""
+        return Found("", choice.config(None))
+    places = [w for w in choice.task.locations if config in (ANY, choice.config(w))]
     try:
-        for where in choice.task.locations:
+        for where in places:
             with contextlib.suppress(NotTaken):
                 if sha := _here(where, folder):
-                    return _linked(where, sha, folder)
+                    return Found(_linked(where, sha, folder), choice.config(where))
     except OSError as error:
         raise _unusable(error, folder) from None
-    return None
+    remote = next((where for where in places if local_path(where) is None), None)
+    return Found(None, choice.config(remote))
 
 
-def fetch(choice: Choice, folder: Path, say: Say = say) -> str:
+def fetch(choice: Choice, folder: Path, say: Say = say, config: str | None = ANY) -> str:
     """Bring the weights here: the first location that is reachable and of the right digest.
 
     Parameters
@@ -67,6 +93,8 @@ def fetch(choice: Choice, folder: Path, say: Say = say) -> str:
         Where weights are kept.
     say
         Takes a line about how far a download is, or what it waits for.
+    config
+        The config file that PLAN read: a location with another isn't taken.
 
     Returns
     -------
@@ -77,12 +105,15 @@ def fetch(choice: Choice, folder: Path, say: Say = say) -> str:
     TilewrightError
         Listing each location and why it wasn't taken (69).
     """
-    found = find(choice, folder)
-    if found is not None:
-        return found
+    found = find(choice, folder, config)
+    if found.sha256 is not None:
+        return found.sha256
     reasons: dict[str, NotTaken] = {}
     for where in choice.task.locations:
         try:
+            if config not in (ANY, choice.config(where)):
+                _here(where, folder)  # a reason of its own comes first
+                raise OtherConfig("it has another config file than the one this run was planned by")
             return _bring(where, folder, say)
         except NotTaken as reason:
             reasons[where.location] = reason
@@ -239,6 +270,11 @@ def _at(choice: Choice) -> str:
 def _none_left(choice: Choice, reasons: dict[str, NotTaken]) -> TilewrightError:
     told = "; ".join(f"{shown(place)} ({reason})" for place, reason in reasons.items())
     fix = f"Put the file somewhere readable and {NAME_IT}"
+    if any(isinstance(reason, OtherConfig) for reason in reasons.values()):
+        fix = (
+            f"Bring them by ./tilewright fetch {choice.model_name} (with the run's --manifests and "
+            "--weights_dir, if any) and run again, by the config file of the place they came from."
+        )
     if any(isinstance(reason, NoAccess) for reason in reasons.values()):
         fix = f"Ask for access{_at(choice)} and give FETCH your token (HF_TOKEN). Or: {fix}"
     return TilewrightError(

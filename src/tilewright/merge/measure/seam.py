@@ -20,6 +20,7 @@ from tilewright.contract.grid import Box, Grid, shape_of
 Array = np.ndarray[Any, Any]
 Amounts = tuple[Array, Array]
 """Numbers of seams, ascending, and how much there is of each."""
+SBE_TARGET = 1.5  # up to which seams can't be seen: what `benchmarks/seams` holds us to
 MOST = 16  # seams that are named: where objects meet at none, one of so many is shown
 
 

@@ -67,7 +67,7 @@ def release_is_immutable(subject: Subject) -> Iterator[Fault]:
         if changed:
             release = case.choice.version.release
             yield Fault(
-                ("versions", case.choice.variant, "release"),
+                ("versions", case.choice.version_key, "release"),
                 f"{case.choice.model_name} {release} is published, and its "
                 f"{', '.join(sorted(changed))} changed",
                 "give it a new release",

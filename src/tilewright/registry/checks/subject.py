@@ -93,13 +93,15 @@ class Case(SpecCase):
     @property
     def task(self) -> Where:
         """What leads to the task's block."""
-        tasks = self.document.data.get("versions", {}).get(self.choice.variant, {}).get("tasks", {})
+        tasks = (
+            self.document.data.get("versions", {}).get(self.choice.version_key, {}).get("tasks", {})
+        )
         name = next((t for t in tasks if t.lower() == self.choice.task_name), "")
-        return ("versions", self.choice.variant, "tasks", name)
+        return ("versions", self.choice.version_key, "tasks", name)
 
     def at(self, *names: str) -> Where:
         """What leads to a field of the spec, in the deepest block that sets it."""
-        version: Where = ("versions", self.choice.variant)
+        version: Where = ("versions", self.choice.version_key)
         blocks: list[Where] = [(*self.task, "spec"), (*version, "spec"), ("spec",)]
         if self.variant is not None:
             blocks = [(*b, "variants", self.variant) for b in blocks] + blocks
@@ -110,7 +112,7 @@ class Case(SpecCase):
 
     def said(self, *names: str) -> Where:
         """What leads to a key that the version has, or else the root."""
-        own: Where = ("versions", self.choice.variant, *names)
+        own: Where = ("versions", self.choice.version_key, *names)
         return own if own in self.document.lines else names
 
     def locations(self) -> Iterator[tuple[Where, Location]]:

@@ -228,10 +228,10 @@ def golden(run: Run) -> Iterator[Fault]:
         message = f"there is no golden result of {run.case.choice.model_name}"
         fix = "make one on a machine you trust: --level 6 --write-golden"
         if run.case.variant is None:
-            yield Fault(("versions", run.case.choice.variant), message, fix, WARNING)
+            yield Fault(("versions", run.case.choice.version_key), message, fix, WARNING)
     elif found:
         fix = "find out why; if the change is meant, a new release has a new golden"
-        yield Fault(("versions", run.case.choice.variant), f"the golden result: {found}", fix)
+        yield Fault(("versions", run.case.choice.version_key), f"the golden result: {found}", fix)
 
 
 def hard_tiles(run: Run) -> Iterator[Fault]:
