@@ -9,14 +9,6 @@ include { EXPORT  } from './modules/export'
 include { REPORT  } from './modules/report'
 include { begin ; context ; finish ; follow ; judge ; keyed ; read } from './modules/run'
 
-params.outdir          = 'results'  // folder for the results
-params.env_root        = null       // folder of environments; null: in Tilewright's cache
-params.weights_dir     = null       // folder of downloaded weights; null: in Tilewright's cache
-params.predict_timeout = 600        // seconds a model may be silent before it is stopped
-params.slurm_queue_size  = 100      // jobs that may be in SLURM's queue at one time
-params.slurm_submit_rate = 50       // jobs that are sent to SLURM in a minute, at most
-params.slurm_array       = null     // send PREDICT tasks as job arrays of so many; null: singly
-
 workflow {
     main:
     held = begin()

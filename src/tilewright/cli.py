@@ -23,7 +23,7 @@ from .envs import envs
 from .errors import BAD_DATA, INTERNAL, TilewrightError
 from .launch import EXIT_CODES, absolute, pipeline
 from .measured import suggestion
-from .params import Params
+from .params import Params, plain
 from .registry import ROOT, Choice
 
 DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
@@ -48,7 +48,7 @@ def with_params(command: Callable[..., None], *, needed: bool = True) -> Callabl
             option,
             field.alias or name,
             required=field.is_required() and needed,
-            help=f"{field.description}{default if kind is not bool else ''}",
+            help=f"{plain(field.description or '')}{default if kind is not bool else ''}",
             **_option(kind),
         )(command)
     return command

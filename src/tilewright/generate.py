@@ -8,9 +8,11 @@ from typing import Any
 
 from .catalogue import default_configs, models_module, models_page, registry_json
 from .errors import BAD_DATA, USAGE, TilewrightError
+from .parameter_files import params_config, tables
 from .registry import ROOT, Registry
 from .schemas import manifest_schema, nextflow_schema
 
+TABLES = "docs/run.md"  # generated in part
 DEFAULTS = "manifests/defaults"  # generated whole: a file that isn't wanted is stale, too
 
 
@@ -21,9 +23,12 @@ def generated() -> dict[str, str]:
         "schema.json": as_json(manifest_schema()),
         "registry.json": as_json(registry_json(registry)),
         "nextflow_schema.json": as_json(nextflow_schema()),
+        "conf/params.config": params_config(),
         "docs/models.md": models_page(registry),
         "src/tilewright/models.py": models_module(registry),
     }
+    page = read(ROOT / TABLES)
+    files |= {TABLES: tables(page)} if page else {}
     configs = default_configs(registry)
     return files | {f"{DEFAULTS}/{name}": text for name, text in configs.items()}
 
