@@ -7,10 +7,14 @@ include { PREDICT } from './modules/predict'
 include { MERGE   } from './modules/merge'
 include { EXPORT  } from './modules/export'
 include { REPORT  } from './modules/report'
-include { begin ; context ; finish ; follow ; judge ; keyed ; read } from './modules/run'
+include { begin ; context ; finish ; follow ; help ; judge ; keyed ; read } from './modules/run'
 
 workflow {
     main:
+    if (params.containsKey('help')) {
+        println help()
+        return
+    }
     held = begin()
     PLAN(context())
     recipe = PLAN.out.recipe

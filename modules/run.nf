@@ -10,6 +10,21 @@ def context() {
     ])
 }
 
+// Every parameter, as the generated nextflow_schema.json tells it
+def help() {
+    def groups = read(file("${projectDir}/nextflow_schema.json", glob: false))['$defs'].values()
+    def told = groups.collect { group ->
+        ["\n${group.title}:"] + group.properties.collect { name, p ->
+            def given = name in group.required ? 'required' : p.default
+            "  --${name}".padRight(22) + p.description + (given == null ? '' : "  [${given}]")
+        }
+    }
+    def head = ['Tilewright: any image model over images of any size.', '',
+        "  nextflow run ${projectDir} -profile local --input slides/ --model nuclei --outdir results"]
+    def foot = ['', "-profile is local, slurm or test (two images of ours). All else: ${projectDir}/docs/run.md"]
+    (head + told.flatten() + foot).join('\n')
+}
+
 // What a JSON file says
 def read(path) {
     new groovy.json.JsonSlurper().parse(path)

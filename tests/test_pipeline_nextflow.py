@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from running import LIMIT, ROOT, Checkout, tasks
+from running import LIMIT, ROOT, Checkout, digests, tasks
+
+from tilewright.params import Params
 
 pytestmark = pytest.mark.nextflow
 STEPS = sorted(p.parent.name.upper() for p in (ROOT / "modules").glob("*/main.nf"))
@@ -49,3 +52,27 @@ def test_a_store_that_has_not_arrived_is_named_at_the_end(
     done = plain(checkout, tmp_path, *words)
     assert "Not in results: a/x.zarr, b/x.zarr. Run again with --publish copy" in done.stdout
     assert "Results: " not in done.stdout
+
+
+@pytest.mark.parametrize("parser", ["v1", "v2"])
+def test_help_shows_every_parameter_and_leaves_nothing(
+    checkout: Checkout, tmp_path: Path, parser: str
+) -> None:
+    done = plain(checkout, tmp_path, "--help", NXF_SYNTAX_PARSER=parser)
+    assert done.returncode == 0, done.stdout
+    shown = re.findall(r"^  --(\w+) .*$", done.stdout, re.MULTILINE)
+    assert shown == [field.alias or name for name, field in Params.model_fields.items()]
+    assert re.search(r"--input .*\[required\]$", done.stdout, re.MULTILINE)
+    assert re.search(r"--strict .*\[false\]$", done.stdout, re.MULTILINE)
+    assert f"{checkout.root}/docs/run.md" in done.stdout
+    assert "Submitted process" not in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_profile_test_is_the_demo(checkout: Checkout, tmp_path: Path) -> None:
+    done = plain(checkout, tmp_path, "-profile", "test")
+    assert done.returncode == 0, done.stdout
+    demo = checkout.cli("demo", "--outdir", tmp_path / "demo", cwd=tmp_path)
+    assert demo.returncode == 0, demo.stderr
+    assert {"fluorescence", "tissue"} <= {Path(p).parts[0] for p in digests(tmp_path / "demo")}
+    assert digests(tmp_path / "results") == digests(tmp_path / "demo")
