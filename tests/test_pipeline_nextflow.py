@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -76,3 +78,26 @@ def test_the_profile_test_is_the_demo(checkout: Checkout, tmp_path: Path) -> Non
     assert demo.returncode == 0, demo.stderr
     assert {"fluorescence", "tissue"} <= {Path(p).parts[0] for p in digests(tmp_path / "demo")}
     assert digests(tmp_path / "results") == digests(tmp_path / "demo")
+
+
+@pytest.mark.parametrize(("gb", "together"), [(1, True), (1_000_000, False)])
+def test_on_one_machine_tasks_wait_for_memory_and_none_is_refused(
+    checkout: Checkout, tmp_path: Path, gb: int, together: bool
+) -> None:
+    """Two tasks of a core and 2 s each: as asked for by --predict_memory, at most what there is."""
+    (tmp_path / "slow.config").write_text("""
+        process { withName: PREDICT { cpus = 1; beforeScript = 'sleep 2' } }
+        trace.fields = 'name,status,memory,start,complete'
+        profiles { local { } }
+    """)
+    words = ("-profile", "local", "-c", "slow.config", "-stub-run", "--input", "none")
+    done = plain(checkout, tmp_path, *words, "--predict_memory", gb)
+    assert done.returncode == 0, done.stdout
+    with (tmp_path / "results" / "trace.txt").open(newline="") as file:
+        rows = [r for r in csv.DictReader(file, delimiter="\t") if r["name"].startswith("PREDICT")]
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    asked, also = (float(row["memory"].removesuffix(" GB")) for row in rows)
+    assert asked == also
+    assert asked == gb if together else 1 < asked <= there * 1.01
+    first, second = sorted(rows, key=lambda row: row["start"])
+    assert (second["start"] < first["complete"]) == together
