@@ -81,7 +81,7 @@ def copy_checkout(root: Path, cache: Path) -> Checkout:
     for name in PIPELINE:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, root / name, ignore=ignore)
-    for name in ("main.nf", "nextflow.config", "tilewright"):
+    for name in ("main.nf", "nextflow.config", "nextflow_schema.json", "tilewright"):
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "tests" / "models", root / "tests" / "models")
     for script in (ROOT / "tests" / "models").glob("run_*.py"):

@@ -19,5 +19,5 @@ process MERGE {
     """
 
     stub:
-    "mkdir -p stores/${group}/x.zarr merged-${group}"
+    "mkdir -p stores/${group}/x.zarr merged-${group}; touch stores/${group}/x.zarr/zarr.json"
 }

@@ -14,4 +14,10 @@ process SCAN {
     """
     "\$TILEWRIGHT_STEP" scan ${scan}
     """
+
+    stub:
+    """
+    mkdir jobs
+    cp ${scan} jobs/${scan.baseName}_1_00000.json
+    """
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from running import Checkout, copy_checkout
 
 from tilewright import ROOT, Models, Registry
 from tilewright.authoring import generate
+from tilewright.authoring.parameter_files import END
 from tilewright.authoring.schemas import manifest_schema, nextflow_schema
 from tilewright.errors import TilewrightError
-from tilewright.plan.params import Params
+from tilewright.plan.params import FIRST, Params, plain
 from tilewright.registry.documents import read_document
 from tilewright.registry.manifest import TASK_NAMES, Manifest
 from tilewright.registry.registry import Choice
@@ -232,16 +234,13 @@ def fields() -> dict[str, dict[str, Any]]:
 def test_nextflows_schema_is_one_and_refers_to_all_its_groups() -> None:
     schema = nextflow_schema()
     Draft202012Validator.check_schema(schema)
+    assert [group["title"] for group in schema["$defs"].values()] == list(FIRST.values())
     assert [ref["$ref"] for ref in schema["allOf"]] == [f"#/$defs/{n}" for n in schema["$defs"]]
 
 
 def test_nextflows_schema_has_the_parameters_of_the_workflow_and_no_others() -> None:
-    config = (ROOT / "nextflow.config").read_text()
-    block = re.search(r"^params \{\n(.*?)^\}", config, re.MULTILINE | re.DOTALL)
-    assert block
-    names = set(re.findall(r"^    (\w+) +=", block[1], re.MULTILINE))
-    names |= set(re.findall(r"^params\.(\w+) +=", (ROOT / "main.nf").read_text(), re.MULTILINE))
-    assert set(fields()) == names
+    config = (ROOT / "conf" / "params.config").read_text()
+    assert list(fields()) == re.findall(r"^params\.(\w+) = ", config, re.MULTILINE)
     assert set(fields()) == {f.alias or n for n, f in Params.model_fields.items()}
 
 
@@ -262,6 +261,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy of the pipeline, everything generated in it."""
     folder = tmp_path_factory.mktemp("generated")
     copy = copy_checkout(folder / "checkout", folder / "cache")
+    (copy.root / "docs").mkdir()
+    shutil.copy(ROOT / generate.TABLES, copy.root / generate.TABLES)
     assert copy.cli("generate", cwd=folder).returncode == 0
     return copy
 
@@ -282,6 +283,29 @@ def test_a_config_of_a_model_that_is_gone_is_stale_and_deleted(
     assert generate.write() == ["manifests/defaults/gone-nuclei.yml"]
     assert not left.exists()
     generate.check()
+
+
+def test_a_changed_table_of_parameters_is_stale_and_what_stands_around_it_is_kept(
+    monkeypatch: pytest.MonkeyPatch, checkout: Checkout
+) -> None:
+    monkeypatch.setattr(generate, "ROOT", checkout.root)
+    page = checkout.root / generate.TABLES
+    whole = page.read_text(encoding="utf-8")
+    page.write_text(whole.replace("| `--pack` | 64 |", "| `--pack` | 8 |") + "More.\n")
+    with pytest.raises(TilewrightError, match=r"say: docs/run\.md\."):
+        generate.check()
+    assert generate.write() == ["docs/run.md"]
+    assert page.read_text(encoding="utf-8") == whole + "More.\n"
+    page.write_text(whole.replace(END, ""))
+    with pytest.raises(TilewrightError, match="has no place for the parameters between"):
+        generate.check()
+    page.write_text(whole)
+
+
+def test_help_without_links_keeps_words_and_leaves_references_out() -> None:
+    assert plain("Versions of [Zarr](a.md#b), old:\nboth ([more](c.md)); or `x`: [here](#d).") == (
+        "Versions of Zarr, old: both; or `x`."
+    )
 
 
 def test_a_checkout_that_cannot_be_written_is_named(

@@ -321,15 +321,10 @@ def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
 
 
 def test_nextflows_config_has_every_parameter_and_its_default() -> None:
-    config = (ROOT / "nextflow.config").read_text()
-    block = config[config.index("params {") : config.index("includeConfig")]
-    main = (ROOT / "main.nf").read_text()
-    lines = [*block.splitlines(), *re.findall(r"^params\.(.*)", main, re.MULTILINE)]
-    stated = {
-        line.split("=")[0].strip(): line.split("=", 1)[1].split("//")[0].strip()
-        for line in lines
-        if "=" in line and not line.strip().startswith("//")
-    }
+    config = (ROOT / "conf" / "params.config").read_text()
+    said = re.findall(r"^params\.(\w+) = params\.getOrDefault\('(\w+)', (.*?)\)  // ", config, re.M)
+    assert [name for name, same, _ in said if name != same] == []
+    stated = {name: value for name, _, value in said}
     ours = {f.alias or n: f for n, f in Params.model_fields.items()}
     assert set(stated) == set(ours)
     for name, value in stated.items():

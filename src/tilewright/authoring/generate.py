@@ -12,8 +12,10 @@ from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.registry.registry import Registry
 
 from .catalogue import default_configs, models_module, models_page, registry_json
+from .parameter_files import params_config, tables
 from .schemas import manifest_schema, nextflow_schema
 
+TABLES = "docs/run.md"  # generated in part
 DEFAULTS = "manifests/defaults"  # generated whole: a file that isn't wanted is stale, too
 
 
@@ -24,9 +26,12 @@ def generated() -> dict[str, str]:
         "schema.json": as_json(manifest_schema()),
         "registry.json": as_json(registry_json(registry)),
         "nextflow_schema.json": as_json(nextflow_schema()),
+        "conf/params.config": params_config(),
         "docs/models.md": models_page(registry),
         "src/tilewright/api/models.py": models_module(registry),
     }
+    page = read(ROOT / TABLES)
+    files |= {TABLES: tables(page)} if page else {}
     configs = default_configs(registry)
     return files | {f"{DEFAULTS}/{name}": text for name, text in configs.items()}
 

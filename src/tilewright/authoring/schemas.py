@@ -12,30 +12,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tilewright.contract.spec import BLOCKS, SPATIAL_AXES, ModelSpec, Resolution, TileSpec
-from tilewright.plan.params import Params
+from tilewright.plan.params import FIRST, Params, plain
 from tilewright.registry.manifest import TASK_NAMES, Manifest
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 FILLED_IN = ("model_name", "version")  # of a spec, by what stands around it
-GROUPS = {
-    "Images and results": ("input", "outdir", "recursive", "scene", "region", "axes", "mpp"),
-    "Model": (
-        *("model", "model_type", "task", "variant", "model_config", "manifests"),
-        *("channels", "tile_size"),
-    ),
-    "Merging": ("match_iou", "link_z", "save_image", "ome_zarr", "publish"),
-    "How it runs": (
-        *("strict", "pack", "predict_timeout", "envs", "env_root", "weights_dir"),
-        *("gpus", "predict_memory"),
-    ),
-    "SLURM": (
-        *("slurm_queue", "slurm_gpu_queue", "slurm_account", "slurm_qos", "slurm_gres"),
-        *("slurm_options", "slurm_minutes", "slurm_max_minutes", "slurm_max_memory"),
-        *("slurm_max_cpus", "slurm_queue_size", "slurm_submit_rate", "slurm_array"),
-    ),
-}
-"""The run's parameters as a form shows them; those that aren't here come last."""
 
 
 def manifest_schema() -> Schema:
@@ -139,15 +121,14 @@ def nextflow_schema() -> Schema:
     """Every parameter of a run in nf-core's form, which launchers turn into a page."""
     schema = Params.model_json_schema(by_alias=True)
     known: dict[str, Schema] = {n: parameter(f) for n, f in tidy(schema["properties"]).items()}
-    listed = {name for names in GROUPS.values() for name in names}
-    groups = {**GROUPS, "More": tuple(n for n in known if n not in listed)}
-    defs = {}
-    for title, names in groups.items():
-        if names:
-            block: Schema = {"title": title, "type": "object"}
-            block["properties"] = {name: known[name] for name in names}
-            needed = [name for name in names if name in schema["required"]]
-            defs[title.lower().replace(" ", "_")] = block | ({"required": needed} if needed else {})
+    defs: dict[str, Schema] = {}
+    for name, field in known.items():
+        if name in FIRST:
+            block: Schema = {"title": FIRST[name], "type": "object", "properties": {}}
+            defs[FIRST[name].lower().replace(" ", "_")] = block
+        block["properties"][name] = field
+        if name in schema["required"]:
+            block.setdefault("required", []).append(name)
     return {
         "$schema": DIALECT,
         "title": "Tilewright's parameters",
@@ -161,9 +142,10 @@ def nextflow_schema() -> Schema:
 def parameter(field: Schema) -> Schema:
     """A field of Params as Nextflow gives it: one type, a box as its text."""
     kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
-    plain = {**(kinds[0] if kinds else {}), **field}
-    if plain["type"] == "array":
-        count = plain["minItems"]
+    field["description"] = plain(field["description"])
+    one: Schema = {**(kinds[0] if kinds else {}), **field}
+    if one["type"] == "array":
+        count = one["minItems"]
         pattern = rf"^\d+(,\d+){{{count - 1}}}$"
-        return {"type": "string", "pattern": pattern, "description": plain["description"]}
-    return plain
+        return {"type": "string", "pattern": pattern, "description": one["description"]}
+    return one

@@ -19,7 +19,7 @@ from rich.text import Text
 from tilewright import ROOT, __version__
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
-from tilewright.plan.params import Params
+from tilewright.plan.params import Params, plain
 from tilewright.registry.registry import Choice
 from tilewright.report.timings import suggestion
 
@@ -51,7 +51,7 @@ def with_params(command: Callable[..., None], *, needed: bool = True) -> Callabl
             option,
             field.alias or name,
             required=field.is_required() and needed,
-            help=f"{field.description}{default if kind is not bool else ''}",
+            help=f"{plain(field.description or '')}{default if kind is not bool else ''}",
             **_option(kind),
         )(command)
     return command

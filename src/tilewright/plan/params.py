@@ -1,7 +1,8 @@
-"""The run's parameters: one table for `nextflow.config`, the command line and PLAN."""
+"""The run's parameters: one table for Nextflow, the command line, PLAN and the docs."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -51,84 +52,99 @@ Region = Annotated[tuple[Pixels, Pixels, PositiveInt, PositiveInt], BeforeValida
 
 
 class Params(BaseModel):
-    """Every parameter of a run; the text under a field is its help."""
+    """Every parameter of a run, in the order it is told in; the text under a field is its help.
+
+    Defaults, help, `nextflow_schema.json`, `conf/params.config` and the tables of `docs/run.md`
+    follow from here; links are as from `docs/`.
+    """
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
     input: Text
     """An image, a folder, a glob, or a CSV with a column `image`."""
-    outdir: Text = "results"
-    """Folder for the results."""
-    model: Text = "nuclei"
-    """A model's short_name or model_name; `./tilewright models` lists them."""
-    model_type: Text | None = None
-    """A version of the model (default: its first)."""
-    task: Text | None = None
-    """What to look for (default: the version's first task)."""
-    variant: Text | None = None
-    """One of the variants that the model's spec names, e.g. another form of an embedding."""
-    model_config_file: Annotated[Text | None, Field(alias="model_config")] = None
-    """A YAML or JSON file with the model's own parameters."""
-    manifests: Text | None = None
-    """A folder with more manifests, or with changes to ours."""
+    recursive: bool = False
+    """Search folders below the input folder as well."""
     channels: Text | None = None
-    """Which image channel is which, e.g. `nucleus=DAPI,segment=1`, by name or number from 0."""
+    """Which image channel is which, e.g. `nucleus=DAPI,segment=1`: [channels](#channels)."""
     axes: Text | None = None
-    """The axes of images that don't say, e.g. `CYX`."""
+    """The axes of images that don't say, e.g. `CYX`: [axes](#axes)."""
     mpp: Micrometres | None = None
     """µm per level-0 pixel, for images that don't say or say it wrong."""
     scene: Annotated[int, Field(ge=0), NO_FLAG] = 0
     """Which image of a file that holds several, from 0."""
     region: Region | None = None
     """Only this box: `Y,X,HEIGHT,WIDTH` in level-0 pixels."""
-    recursive: bool = False
-    """Search folders below the input folder as well."""
+
+    model: Text = "nuclei"
+    """A model's short_name or model_name; `./tilewright models` lists them."""
+    model_type: Text | None = None
+    """A version of the model; the first in its manifest if left out."""
+    task: Text | None = None
+    """What to look for; the version's first task if left out."""
+    variant: Text | None = None
+    """One of the variants that the model's spec names; its name ends the result's."""
+    model_config_file: Annotated[Text | None, Field(alias="model_config")] = None
+    """A YAML or JSON file with the model's own parameters."""
+    manifests: Text | None = None
+    """A folder with more manifests, or with changes to ours: [manifest](manifest.md)."""
     tile_size: Annotated[int, Field(gt=0, le=1 << 31), NO_FLAG] | None = None
     """Pixels along y and x, for models that take any size."""
-    match_iou: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.25
-    """How much two whole objects of neighbouring tiles must overlap to be one."""
+
+    outdir: Text = "results"
+    """Folder for the results."""
     link_z: Literal["none", "iou"] | None = None
-    """Make volumes of a 2D model's objects: `iou` joins those of neighbouring slices."""
-    save_image: bool | None = None
-    """Put the image beside its labels (default: up to 2^28 pixels)."""
+    """`iou` makes volumes of a 2D model's objects: those of neighbouring slices that overlap by
+    `--match_iou` are one, in labels and table ([Volumes](output.md#volumes)); if left out, as the
+    manifest says, else not."""
+    match_iou: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.25
+    """Overlap (IoU) at which two whole objects of neighbouring tiles are one."""
     ome_zarr: Annotated[Literal["0.5", "0.4"], BeforeValidator(_text)] = "0.5"
-    """Version of OME-Zarr; 0.4, a file per chunk, is for older readers."""
+    """Version of [OME-Zarr](output.md#the-store): `0.5`, or `0.4`, a file per chunk, for older
+    readers."""
+    save_image: bool | None = None
+    """Put the image beside its labels; if left out, images up to 2^28 pixels."""
     strict: bool = False
     """Stop before any work when one image is bad, in place of leaving it out."""
+
     pack: Annotated[int, Field(ge=1, le=1024), NO_FLAG] = 64
     """At most this many small images share a task."""
     job_minutes: Minutes | None = None
-    """How long a prediction task should take; with `seconds_per_tile`, in place of 2^28 pixels."""
+    """How long a prediction task should take, together with `--seconds_per_tile`; if left out, a
+    task has up to 2^28 pixels, or what the model says: [job sizes](hpc.md#job-sizes)."""
     seconds_per_tile: Minutes | None = None
-    """How long a tile takes, as `./tilewright plan` says that an earlier run measured."""
+    """How long a tile takes; `./tilewright plan` prints what an earlier run measured."""
     predict_timeout: PositiveInt = 600
     """Seconds a model may be silent before it is stopped."""
     publish: Literal["copy", "link"] = "copy"
-    """How results reach the output folder; `link` saves space on one file system."""
+    """How results reach the output folder: `copy`, or `link`, which saves space on one file
+    system."""
     envs: Literal["auto", "uv", "conda", "mamba", "micromamba"] = "auto"
-    """What builds model environments."""
+    """What builds model environments: `auto`, `uv`, `conda`, `mamba` or `micromamba`."""
     env_root: Folder | None = None
-    """Folder of environments (default: in Tilewright's cache)."""
+    """Folder of environments, an absolute path; if left out, in Tilewright's cache."""
     weights_dir: Folder | None = None
-    """Folder of downloaded weights (default: in Tilewright's cache)."""
+    """Folder of downloaded [weights](weights.md), an absolute path; if left out, in Tilewright's
+    cache."""
+
     gpus: Annotated[int, Field(ge=0, le=1), NO_FLAG] | None = None
-    """GPUs of a PREDICT task, 1 or 0 (default: 1, unless the model runs without)."""
+    """GPUs of a PREDICT task, 1 or 0; if left out, 1 unless the model runs without."""
     predict_memory: PositiveInt | None = None
-    """Memory of a PREDICT task in GB (default: 4, and the GPU memory it asks for)."""
+    """Memory of a PREDICT task in GB; if left out, 4 and as much as the GPU memory the model asks
+    for."""
     slurm_queue: Site | None = None
-    """SLURM's partition, or several with commas (default: the cluster's)."""
+    """Partition, or several with commas; if left out, the cluster's own."""
     slurm_gpu_queue: Site | None = None
-    """SLURM's partition of tasks that want a GPU (default: as the others')."""
+    """Partition of tasks that want a GPU; if left out, as the others."""
     slurm_account: Site | None = None
-    """SLURM's account that is charged."""
+    """Account that is charged."""
     slurm_qos: Site | None = None
-    """SLURM's quality of service."""
+    """Quality of service."""
     slurm_gres: Site = "gpu:1"
     """What SLURM calls one GPU, e.g. `gpu:a100:1`."""
     slurm_options: Options | None = None
-    """More options for every sbatch, e.g. `--constraint=ib --exclude=n7`."""
+    """More options for every `sbatch`, e.g. `'--constraint=ib --exclude=n7'`."""
     slurm_minutes: PositiveInt = 240
-    """Minutes a SLURM job may take; each new try may take as many more."""
+    """Minutes a job may take; each new try may take as many more."""
     slurm_max_minutes: PositiveInt | None = None
     """The most minutes that a try asks for."""
     slurm_max_memory: PositiveInt | None = None
@@ -136,11 +152,27 @@ class Params(BaseModel):
     slurm_max_cpus: PositiveInt | None = None
     """The most cores that a task asks for."""
     slurm_queue_size: PositiveInt = 100
-    """Jobs that may be in SLURM's queue at one time."""
+    """Jobs that may be in the queue at one time."""
     slurm_submit_rate: PositiveInt = 50
-    """Jobs that are sent to SLURM in a minute, at most."""
+    """Jobs that are sent in a minute, at most."""
     slurm_array: Annotated[int, Field(ge=2, le=1000), NO_FLAG] | None = None
-    """Send PREDICT tasks as job arrays of so many (default: as single jobs)."""
+    """Send PREDICT tasks as job arrays of so many, 2 to 1000; if left out, as single jobs."""
+
+
+FIRST = {
+    "input": "What to run on",
+    "model": "What to run",
+    "outdir": "What to make",
+    "pack": "How to run",
+    "gpus": "What a task asks a scheduler for",
+}
+"""The groups that parameters are told in, each by its first."""
+
+
+def plain(text: str) -> str:
+    """A help text for where there are no links: a word is that word, a reference is left out."""
+    text = re.sub(r"(: | \()\[[^]]+]\([^)]+\)\)?", "", " ".join(text.split()))
+    return re.sub(r"\[([^]]+)]\([^)]+\)", r"\1", text)
 
 
 def check_params(given: dict[str, Any]) -> tuple[Params | None, list[TilewrightError]]:
