@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tilewright.contract.names import job_name, note_name
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.report.timings import waiting
 from tilewright.report.trace import DONE, FAILED, Task, read_trace, sentence
@@ -73,12 +74,12 @@ class Watch:
             sizes[job["group"]] = sizes.get(job["group"], 0) + 1
         done = cached = 0
         for job in plan["jobs"]:
-            name = f"{job['group']}_{sizes[job['group']]}_{job['job']:05d}"
+            name = job_name(job["group"], sizes[job["group"]], job["job"])
             if status.get(name) in DONE:
                 done += job["tiles"]
                 cached += job["tiles"] if status[name] == "CACHED" else 0
             else:
-                done += self._noted(f"{job['group']}_{job['job']:05d}")
+                done += self._noted(note_name(job["group"], job["job"]))
         return done, cached
 
     def fetching(self) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from tilewright.contract.code import MERGE, SCAN, room_digests
 from tilewright.contract.files import unwritable
 from tilewright.contract.jobs import Group, Job, Recipe, digest, save
+from tilewright.contract.names import job_name
 from tilewright.contract.spec import LINKS, ModelSpec
 from tilewright.environments import gpus, interpreters
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
@@ -382,7 +383,7 @@ def write_plan(plan: Plan, out: Path) -> None:
             save(out / "scans" / f"{group.group}.json", scan)
     for job in plan.jobs:
         if job.group not in plan.scans:
-            save(out / "jobs" / f"{job.group}_{counts[job.group]}_{job.job:05d}.json", job)
+            save(out / "jobs" / f"{job_name(job.group, counts[job.group], job.job)}.json", job)
     save(out / "recipe.json", plan.recipe)
     save(out / "plan.json", plan.to_dict())
 

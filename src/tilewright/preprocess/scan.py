@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tilewright.contract.jobs import ImageRef, Job, save
+from tilewright.contract.names import job_name
 from tilewright.contract.spec import ModelSpec
 from tilewright.images.image import Image
 from tilewright.stores.ome_zarr import Pyramid, Slices, StoreWriter
@@ -49,7 +50,7 @@ def scan(asked: Path, jobs: Path, copy: Path) -> None:
     parts = data["parts"]
     for number, part in enumerate(parts):
         job = Job(asked.stem, number, (ref,), tuple((k, a, b) for k, a, b in part))
-        save(jobs / f"{asked.stem}_{len(parts)}_{number:05d}.json", job)
+        save(jobs / f"{job_name(asked.stem, len(parts), number)}.json", job)
 
 
 def copy_tiled(ref: ImageRef, path: Path) -> None:

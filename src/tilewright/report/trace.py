@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tilewright.contract.names import group_of
+
 DONE = ("COMPLETED", "CACHED")
 FAILED = ("FAILED", "ABORTED")
 MARK = "tilewright: "  # before each line that a step has to say to a user
@@ -40,7 +42,7 @@ class Task:
     @property
     def group(self) -> str:
         """The group it works on: a tag is ``<group>`` or ``<group>_<jobs>_<job>``."""
-        return self.tag.split("_")[0]
+        return group_of(self.tag)
 
 
 def read_trace(path: Path, since: float = 0.0) -> list[Task]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tilewright import ROOT
 from tilewright.aiod.previews import Previews
 from tilewright.contract.jobs import Job, Recipe
+from tilewright.contract.names import note_name
 from tilewright.environments import interpreters
 from tilewright.environments.gpus import device, own_gpu
 from tilewright.predict.model_process import ModelProcess, child_env
@@ -33,7 +34,7 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
     prefix = interpreters.prefix(recipe.environment["name"], Path(os.environ["TILEWRIGHT_ENVS"]))
     file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))
     folder = os.environ.get("TILEWRIGHT_PROGRESS")
-    name = f"{job.group}_{job.job:05d}"
+    name = note_name(job.group, job.job)
 
     def start() -> ModelProcess:
         return ModelProcess(

@@ -188,11 +188,6 @@ def _array(data: bytes) -> Array:
     return np.frombuffer(data, dtype, offset=buffer.tell()).reshape(shape)
 
 
-def bank_name(group: str, jobs: int, job: int) -> str:
-    """What the file of one of a group's banks is called."""
-    return f"{group}_{jobs}_{job:05d}.bank"
-
-
 def tile_name(image: str, plane: int, tile: int, what: str) -> str:
     """Where a tile's array is: `image` is the image's key in its group."""
     return f"{image}/{plane:05d}/{tile:07d}/{what}"

@@ -16,10 +16,11 @@ from typing import Any
 from tilewright import __version__
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.contract.layout import Layout
+from tilewright.contract.names import bank_name
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.merge.measure.picture import overview, seam_picture, seam_section, shown_seam
 from tilewright.stores.ome_zarr import Placement, StoreWriter
-from tilewright.tile_results.bank import Bank, bank_name, open_banks
+from tilewright.tile_results.bank import Bank, open_banks
 
 from .banked import Banked
 from .desk import Desk, Source, another
