@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from running import LIMIT, ROOT, Checkout, digests, tasks
+from running import (
+    LIMIT,
+    ROOT,
+    Checkout,
+    digests,
+    level0,
+    run_json,
+    store,
+    tasks,
+    write_discs,
+)
+
 from tilewright.plan.params import Params
 
 pytestmark = pytest.mark.nextflow
@@ -100,3 +113,84 @@ def test_on_one_machine_tasks_wait_for_memory_and_none_is_refused(
     assert asked == gb if together else 1 < asked <= there * 1.01
     first, second = sorted(rows, key=lambda row: row["start"])
     assert (second["start"] < first["complete"]) == together
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm", "test"])
+def test_both_parsers_read_the_same_configuration(
+    checkout: Checkout, tmp_path: Path, profile: str
+) -> None:
+    read = {}
+    for parser in ("v1", "v2"):
+        command = ["nextflow", "config", checkout.root, "-profile", profile, "-o", "json"]
+        env = {**checkout.env, "NXF_SYNTAX_PARSER": parser}
+        said = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True)
+        read[parser] = json.loads(said.stdout)
+    assert read["v1"] == read["v2"]
+    assert read["v1"]["process"]["withName:PREDICT"]["cpus"]
+    assert [name for name, value in read["v1"]["env"].items() if not value] == []
+
+
+def test_retries_of_sbatch_have_one_reason_under_the_name_of_each_nextflow() -> None:
+    text = (ROOT / "profiles" / "slurm.conf").read_text()
+    old, new = re.findall(r"\b(?:submit\.retry\.)?reason += '(.*)'", text)
+    assert old == new
+    assert re.search(new, "sbatch: error: Batch job submission failed: Socket timed out")
+
+
+@pytest.mark.parametrize("parser", ["v1", "v2"])
+def test_sbatch_is_told_what_parameters_say_when_all_are_text(
+    checkout: Checkout, tmp_path: Path, parser: str
+) -> None:
+    """From Nextflow 26.04 on they are; `0` is no GPU then, too. The stand-in runs a job at once."""
+    takes = "bash .command.run > said 2>&1; echo Submitted batch job $$"
+    for name, text in (("sbatch", takes), ("squeue", ""), ("scancel", "")):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    words = "-profile slurm -stub-run --input none --gpus 0 --slurm_gpu_queue gpu --slurm_queue cpu"
+    limits = "--predict_memory 3 --slurm_minutes 30 --slurm_max_minutes 20 --slurm_max_memory 2"
+    done = plain(
+        checkout, tmp_path, *words.split(), *limits.split(), *PLAIN_TEXT,
+        PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}", NXF_SYNTAX_PARSER=parser,
+        NXF_DISABLE_PARAMS_TYPE_DETECTION="true",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    scripts = [p.read_text() for p in tmp_path.glob("work/*/*/.command.run")]
+    told = {
+        re.findall(r"^### name: '(\w+)", text, re.MULTILINE)[0]: re.findall(
+            r"^#SBATCH (-[ctp] .*|--(?:mem|gres|account).*)$", text, re.MULTILINE
+        )
+        for text in scripts
+    }
+    assert told["PREDICT"] == ["-c 4", "-t 00:20:00", "--mem 2048M", "-p cpu", "--account=7"]
+
+
+PLAIN_TEXT = ("--slurm_account", "7", "--slurm_queue_size", "5", "--slurm_submit_rate", "60")
+
+
+def test_a_run_whose_parameters_are_all_text_is_right(checkout: Checkout, tmp_path: Path) -> None:
+    """`0` and `false` are themselves; a folder that isn't searched has an image."""
+    write_discs(tmp_path / "in" / "7.tif", seed=4)
+    write_discs(tmp_path / "in" / "below" / "8.tif")
+    said: dict[str, Any] = {
+        "recursive": False, "save_image": False, "strict": False, "scene": 0, "mpp": 0.5,
+        "region": [0, 0, 64, 60], "match_iou": 0.5, "pack": 2, "predict_timeout": 100, "gpus": 0,
+        "predict_memory": 1, "ome_zarr": "0.4", "job_minutes": 1, "seconds_per_tile": 2,
+        "slurm_minutes": 60, "slurm_queue_size": 9,
+    }  # fmt: skip
+    words = []
+    for name, value in said.items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+        words += [f"--{name}", text]
+    every = ("-profile", "local", "--input", "in", *checkout.toy, *words)
+    done = plain(checkout, tmp_path, *every, NXF_DISABLE_PARAMS_TYPE_DETECTION="true")
+    assert done.returncode == 0, done.stdout
+    taken = json.loads((tmp_path / "results" / "plan.json").read_text())["params"]
+    assert {name: taken[name] for name in said} == said
+    assert {name for name, value in taken.items() if isinstance(value, str)} >= {"ome_zarr"}
+    (image,) = run_json(tmp_path / "results")["images"]
+    assert image["id"] == "7"
+    assert image["mpp"] == 0.5
+    with pytest.raises(KeyError, match="0"):
+        level0(store(tmp_path / "results", "7"))

@@ -1,4 +1,4 @@
-"""What files of a run are called: a job's, its bank's and its note's. `modules/run.nf` reads them."""
+"""What a job, its bank and its note are called; `modules/run.nf` knows it, too."""
 
 from __future__ import annotations
 
