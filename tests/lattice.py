@@ -21,7 +21,7 @@ from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.images import formats
 from tilewright.merge.measure import picture
-from tilewright.merge.write import desk, held
+from tilewright.merge.write import desk, maps
 from tilewright.stores import pyramid
 
 Array = np.ndarray[Any, Any]
@@ -40,7 +40,7 @@ def hold_little() -> None:
     pyramid.CHUNK, pyramid.SHARD, pyramid.BLOCK_BYTES = 128, 256, 1 << 18
     picture.WHOLE = picture.CROP = 256
     formats.CACHE_BYTES, desk.PIECE = 1 << 20, 1 << 16
-    held.Held.__init__.__defaults__ = (1 << 20,)
+    desk.ROOM = maps.ROOM = 1 << 20
 
 
 def main(folder: Path, side: int) -> None:

@@ -527,21 +527,16 @@ def test_opening_a_png_or_jpeg_decodes_nothing(
     ],
 )
 def test_the_decode_factor_says_how_often_a_byte_is_decoded_when_none_is_kept(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    how: dict[str, Any],
-    tile: tuple[int, int],
-    expected: float,
+    tmp_path: Path, how: dict[str, Any], tile: tuple[int, int], expected: float
 ) -> None:
-    monkeypatch.setattr("tilewright.images.formats.CACHE_BYTES", 0)
     tifffile.imwrite(tmp_path / "a.tif", speckles((160, 160)), **how)
-    with open_image(tmp_path / "a.tif") as image:
+    with open_image(tmp_path / "a.tif", kept=0) as image:
         assert image.decode_factor(tile) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("axes", ["YX", "CYX", "ZYX"])
 def test_strips_of_a_row_of_tiles_that_are_kept_are_decoded_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoded: list[int], axes: str
+    tmp_path: Path, decoded: list[int], axes: str
 ) -> None:
     """20 rows meet 3 strips of 8, or 4 if they begin elsewhere; half as many aren't enough."""
     shape = dict(zip("CZYX", (3, 2, 160, 160), strict=True))
@@ -551,9 +546,8 @@ def test_strips_of_a_row_of_tiles_that_are_kept_are_decoded_once(
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", **layout)
     planes: list[dict[str, Any]] = [{"Z": 0}, {"Z": 1}] if axes == "ZYX" else [{}]
     for kept in (row, row // 2):
-        monkeypatch.setattr("tilewright.images.formats.CACHE_BYTES", kept)
         decoded.clear()
-        with open_image(tmp_path / "a.tif") as image:
+        with open_image(tmp_path / "a.tif", kept=kept) as image:
             for plane in planes:
                 for y, x in boxes((160, 160), 20):
                     image.read(0, {**plane, "Y": y, "X": x})
@@ -570,13 +564,10 @@ def test_a_png_or_jpeg_is_decoded_once_whatever_the_tiles(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("how", ["tiled", "striped", "plain", "plain-tiled", "big-endian-bigtiff"])
-def test_a_region_is_in_memory_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    monkeypatch.setattr("tilewright.images.formats.CACHE_BYTES", 0)
+def test_a_region_is_in_memory_once(tmp_path: Path, how: str) -> None:
     pixels = speckles((500, 2000))
     WRITERS[how](tmp_path / "a.tif", pixels, "YX")
-    with open_image(tmp_path / "a.tif") as image:
+    with open_image(tmp_path / "a.tif", kept=0) as image:
         image.read(0, {"Y": slice(0, 5)})
         tracemalloc.start()
         found = image.read(0, {})

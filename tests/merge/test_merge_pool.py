@@ -31,7 +31,6 @@ from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.merge.measure.picture import OUTLINE
 from tilewright.merge.write.banked import Banked
 from tilewright.merge.write.desk import Desk, Source
-from tilewright.merge.write.held import Held
 from tilewright.merge.write.merged import Merged
 from tilewright.merge.write.pool import Crew, cpus
 
@@ -335,7 +334,7 @@ def test_a_deep_stack_reads_each_tile_a_few_times(
     monkeypatch.setattr(Banked, "labels", counted)
     source = Source(ref, made, tuple(banks), {**dict(made.merge or {}), "min_iou": 0.25})
     with Desk(source) as desk, Crew(desk, 1, Desk, source) as crew:
-        monkeypatch.setattr(desk._slabs, "_room", 40 * 96 * 96)  # two slices' tiles, not eight
+        monkeypatch.setattr(desk._slabs, "_most", 40 * 96 * 96)  # two slices' tiles, not eight
         merged = Merged(desk, crew, tmp_path / "scratch")
         assert len(reads) == 8 * len(desk.grid) == 8 * 25
     assert max(reads.values()) <= 3
@@ -353,20 +352,3 @@ def test_cpus_are_what_the_task_says(
     if said is not None:
         monkeypatch.setenv("TILEWRIGHT_CPUS", said)
     assert cpus() == n
-
-
-@pytest.mark.parametrize(("room", "held"), [(100, 1), (4000, 4), (10**6, 9)])
-def test_tiles_are_held_by_their_bytes(room: int, held: int) -> None:
-    """Nine tiles of 1,000 bytes are read, then the last ones again."""
-    reads: list[int] = []
-
-    def read(_: int, tile: int) -> Array:
-        reads.append(tile)
-        return np.full(1000, tile, np.uint8)
-
-    tiles = Held(read, room)
-    for tile in [*range(9), *reversed(range(9))]:
-        found = tiles(0, tile)
-        assert found is not None
-        assert (found == tile).all()
-    assert len(reads) == 18 - held

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+
+from tilewright.contract.cache import Cache
 
 Array = np.ndarray[Any, Any]
 Window = tuple[slice, ...]
@@ -35,8 +37,7 @@ class Chunks:
         self._array, self._most = array, most
         self._sides = tuple(array.chunks)
         self._dtype = np.dtype(array.dtype)
-        self._kept: OrderedDict[Position, Array] = OrderedDict()
-        self._bytes = 0
+        self._kept: Cache[Position, Array] = Cache(most)
 
     def read(self, window: Window) -> Array:
         """A window's pixels, in a new array that nothing else holds."""
@@ -47,12 +48,11 @@ class Chunks:
         if pixels * self._dtype.itemsize > self._most or self._is_whole(window, met):
             return np.asarray(self._array[window])
         positions = list(itertools.product(*met))
-        self._load([p for p in positions if p not in self._kept])
+        fresh = self._decode([p for p in positions if p not in self._kept])
         out = np.empty([s.stop - s.start for s in window], self._dtype)
-        for position in positions:
-            self._kept.move_to_end(position)
-            self._put(out, window, position)
-        self._forget()
+        for position in sorted(positions, key=fresh.__contains__):  # what is kept, before it goes
+            chunk = self._kept.get(position, partial(fresh.__getitem__, position))
+            self._put(out, window, position, chunk)
         return out
 
     def _is_whole(self, window: Window, met: Sequence[range]) -> bool:
@@ -64,30 +64,26 @@ class Chunks:
         sizes = zip(bounds, self._sides, self._array.shape, strict=True)
         return tuple(slice(a * side, min(b * side, n)) for (a, b), side, n in sizes)
 
-    def _load(self, missing: list[Position]) -> None:
-        """Decode chunks by one read of the box around them, which is seldom more than they are."""
+    def _decode(self, missing: list[Position]) -> dict[Position, Array]:
+        """Chunks, by one read of the box around them, which is seldom more than they are."""
         if not missing:
-            return
+            return {}
         bounds = [(min(at), max(at) + 1) for at in zip(*missing, strict=True)]
         block = np.asarray(self._array[self._box(bounds)])
+        found = {}
         for position in missing:
             part = tuple(
                 slice((p - a) * side, (p - a + 1) * side)
                 for p, (a, _), side in zip(position, bounds, self._sides, strict=True)
             )
-            self._kept[position] = np.ascontiguousarray(block[part])
-            self._bytes += self._kept[position].nbytes
+            found[position] = np.ascontiguousarray(block[part])
+        return found
 
-    def _put(self, out: Array, window: Window, position: Position) -> None:
+    def _put(self, out: Array, window: Window, position: Position, chunk: Array) -> None:
         """Copy what a chunk has of the window."""
-        chunk = self._kept[position]
         into, out_of = [], []
         for s, p, side, n in zip(window, position, self._sides, chunk.shape, strict=True):
             lo, hi = max(s.start, p * side), min(s.stop, p * side + n)
             into.append(slice(lo - s.start, hi - s.start))
             out_of.append(slice(lo - p * side, hi - p * side))
         out[tuple(into)] = chunk[tuple(out_of)]
-
-    def _forget(self) -> None:
-        while self._bytes > self._most:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes

@@ -10,10 +10,9 @@ import itertools
 import logging
 import math
 import struct
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import tifffile
 import zarr
 from zarr.storage import LocalStore
 
+from tilewright.contract.cache import Cache
 from tilewright.errors import TilewrightError
 
 from .chunks import Array as Array
@@ -116,12 +116,12 @@ def _pair(y: float | None, x: float | None) -> tuple[float, float] | None:
 # TIFF ------------------------------------------------------------------------------------------
 
 
-def open_tiff(path: Path, scene: int) -> Source:
+def open_tiff(path: Path, scene: int, kept: int) -> Source:
     """TIFF, BigTIFF, OME-TIFF and ImageJ's; only headers are read."""
     file = tifffile.TiffFile(path)
     try:
         series = file.series[_scene(path, scene, len(file.series))]
-        levels = [_TiffLevel(path, s) for s in series.levels if s.axes == series.axes]
+        levels = [_TiffLevel(path, s, kept) for s in series.levels if s.axes == series.axes]
         for level in levels:
             level.check()
         names, mpp, z_um = _tiff_metadata(file, scene)
@@ -131,7 +131,7 @@ def open_tiff(path: Path, scene: int) -> Source:
     return Source(
         axes=series.axes.replace("S", "C"),
         dtype=series.dtype,
-        levels=tuple(Level(s.shape, s.chunks, s.read, CACHE_BYTES) for s in levels),
+        levels=tuple(Level(s.shape, s.chunks, s.read, kept) for s in levels),
         close=file.close,
         channel_names=names,
         mpp=mpp,
@@ -143,13 +143,12 @@ def open_tiff(path: Path, scene: int) -> Source:
 class _TiffLevel:
     """Reads boxes of one level of a series, decoding only the strips or tiles they meet."""
 
-    def __init__(self, path: Path, series: tifffile.TiffPageSeries) -> None:
+    def __init__(self, path: Path, series: tifffile.TiffPageSeries, kept: int) -> None:
         self._path = path
         self._series = series
         self._key = series.keyframe
         self._offset = None if series.is_multifile else series.dataoffset
-        self._cache: OrderedDict[tuple[int, int], Array] = OrderedDict()
-        self._cached = 0  # bytes
+        self._cache: Cache[tuple[int, int], Array] = Cache(kept)
         self.shape = tuple(series.shape)
 
     @property
@@ -257,7 +256,8 @@ class _TiffLevel:
         counts = [math.ceil(n / side) for n, side in zip(self._key.shaped, sides, strict=False)]
         met = [range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(box, sides, strict=False)]
         for position in itertools.product(*met):
-            segment = self._segment(number, page, int(np.ravel_multi_index(position, counts)))
+            index = int(np.ravel_multi_index(position, counts))
+            segment = self._cache.get((number, index), partial(self._decode, page, index))
             origin = [p * n for p, n in zip(position, sides, strict=True)]
             into, out_of = [], []
             for part, at, n in zip(box, origin, segment.shape, strict=False):
@@ -273,19 +273,8 @@ class _TiffLevel:
             return key.tiledepth, key.tilelength, key.tilewidth
         return 1, min(key.rowsperstrip, key.imagelength), key.imagewidth
 
-    def _segment(self, number: int, page: Any, index: int) -> Array:
-        """One decoded strip or tile, (planar sample, depth, y, x, sample)."""
-        key = (number, index)
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
-        found = self._cache[key] = self._decode(page, index)
-        self._cached += found.nbytes
-        while self._cached > CACHE_BYTES and len(self._cache) > 1:  # the newest stays, any size
-            self._cached -= self._cache.popitem(last=False)[1].nbytes
-        return found
-
     def _decode(self, page: Any, index: int) -> Array:
+        """One strip or tile, (planar sample, depth, y, x, sample)."""
         handle, count = page.parent.filehandle, page.databytecounts[index]
         handle.seek(page.dataoffsets[index])
         data = handle.read(count) if count else None
@@ -365,7 +354,7 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
 
 
-def open_zarr(path: Path, scene: int) -> Source:
+def open_zarr(path: Path, scene: int, kept: int) -> Source:
     """OME-Zarr 0.4 (Zarr v2) and 0.5 (Zarr v3)."""
     group, about, count = _zarr_scene(path, scene)
     multiscale = about["multiscales"][0]
@@ -377,7 +366,7 @@ def open_zarr(path: Path, scene: int) -> Source:
     return Source(
         axes=names,
         dtype=np.dtype(arrays[0].dtype),
-        levels=tuple(_zarr_level(path, a) for a in arrays),
+        levels=tuple(_zarr_level(path, a, kept) for a in arrays),
         close=lambda: None,
         channel_names=_named([c.get("label") for c in about.get("omero", {}).get("channels", [])]),
         mpp=_pair(lengths.get("Y"), lengths.get("X")),
@@ -431,7 +420,7 @@ def _zarr_lengths(
     return [_microns(float(s), unit) for s, (_, unit) in zip(scale, axes, strict=True)]
 
 
-def _zarr_level(path: Path, array: Any) -> Level:
+def _zarr_level(path: Path, array: Any, kept: int) -> Level:
     if not isinstance(array, zarr.Array):
         raise ValueError("one of its levels is a group and not an array")
     coding = {k: v for k, v in array.metadata.to_dict().items() if k != "attributes"}
@@ -439,14 +428,13 @@ def _zarr_level(path: Path, array: Any) -> Level:
         raise unreadable(
             path, "its pixels are stored as Python pickles", "Export it again as OME-Zarr."
         )
-    read = Chunks(array, CACHE_BYTES).read
-    return Level(tuple(array.shape), tuple(array.chunks), read, CACHE_BYTES)
+    return Level(tuple(array.shape), tuple(array.chunks), Chunks(array, kept).read, kept)
 
 
 # PNG and JPEG ----------------------------------------------------------------------------------
 
 
-def open_png(path: Path, scene: int) -> Source:
+def open_png(path: Path, scene: int, _: int) -> Source:
     """PNG; the palette is applied, so that its pixels are colours."""
     with path.open("rb") as file:
         width, height, bits, colour = struct.unpack(">8x4x4sIIBB", file.read(26))[1:]
@@ -456,7 +444,7 @@ def open_png(path: Path, scene: int) -> Source:
     )
 
 
-def open_jpeg(path: Path, scene: int) -> Source:
+def open_jpeg(path: Path, scene: int, _: int) -> Source:
     """JPEG; 8 or 12 bits a sample."""
     with path.open("rb") as file:
         file.seek(2)

@@ -20,6 +20,7 @@ from tilewright.contract.closing import Closing
 from tilewright.contract.spec import ARRAY_AXES
 from tilewright.errors import TilewrightError
 
+from . import formats
 from .formats import Array, Source, is_zarr, open_jpeg, open_png, open_tiff, open_zarr, unreadable
 
 EXTENSIONS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".zarr", ".png",
@@ -135,7 +136,9 @@ def _stamp(path: Path, name: str) -> bytes:
     return os.fsencode(name) + f"\0{about.st_size}\0{about.st_mtime_ns}\0".encode()
 
 
-def open_image(path: Path | str, *, axes: str | None = None, scene: int = 0) -> Image:
+def open_image(
+    path: Path | str, *, axes: str | None = None, scene: int = 0, kept: int | None = None
+) -> Image:
     """Open an image by what it contains; only its headers are read.
 
     Parameters
@@ -144,6 +147,9 @@ def open_image(path: Path | str, *, axes: str | None = None, scene: int = 0) -> 
         What the file's axes are, in its own order, where it doesn't say or is wrong: ``"ZYX"``.
     scene
         Number of the scene in a file that holds several.
+    kept
+        Bytes of decoded pixels of each level that are kept for what is read next; None is
+        `formats.CACHE_BYTES`.
 
     Raises
     ------
@@ -153,7 +159,7 @@ def open_image(path: Path | str, *, axes: str | None = None, scene: int = 0) -> 
     path = Path(path)
     opener = _opener(path)
     try:
-        source = opener(path, scene)
+        source = opener(path, scene, formats.CACHE_BYTES if kept is None else kept)
     except TilewrightError:
         raise
     except Exception as error:  # each library raises its own, and a bad file any of them

@@ -47,10 +47,15 @@ SCAN_PIXELS = 1 << 26  # a bigger slice isn't looked at again by every job
 
 
 def opened(
-    path: Path | str, *, axes: str | None, scene: int, methods: Sequence[Method] | None
+    path: Path | str,
+    *,
+    axes: str | None,
+    scene: int,
+    methods: Sequence[Method] | None,
+    kept: int | None = None,
 ) -> Image:
     """An image, open, after the steps of a set; see `open_image`."""
-    image = open_image(path, axes=axes, scene=scene)
+    image = open_image(path, axes=axes, scene=scene, kept=kept)
     try:
         for method in methods or ():
             image = STEPS[method["name"]](image, method["params"])

@@ -69,6 +69,13 @@ def statistics(ref: ImageRef, spec: ModelSpec) -> dict[str, Any] | None:
 class TileReader(Closing):
     """One image as the tiles a model's spec asks for.
 
+    Parameters
+    ----------
+    ref, spec
+        The image, and what the model sees of it.
+    kept
+        Bytes of decoded pixels that are kept, as `open_image` takes them.
+
     Attributes
     ----------
     layout : Layout
@@ -82,14 +89,16 @@ class TileReader(Closing):
         When the image can't be read, or the spec asks for what it hasn't or what isn't known.
     """
 
-    def __init__(self, ref: ImageRef, spec: ModelSpec) -> None:
+    def __init__(self, ref: ImageRef, spec: ModelSpec, kept: int | None = None) -> None:
         check_spec(spec)
         self._ref = ref
         self._spec = spec
         if ref.copy:
-            self._image = open_image(ref.copy)
+            self._image = open_image(ref.copy, kept=kept)
         else:
-            self._image = opened(ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep)
+            self._image = opened(
+                ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep, kept=kept
+            )
         try:
             check_image(self._image, ref, spec)
             level = self._image.levels[ref.level]

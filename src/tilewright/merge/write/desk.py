@@ -11,19 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.cache import Cache
 from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
-from tilewright.images import formats
 from tilewright.merge.match.components import pieces
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.slabs import Slabs
 
 from .banked import Banked
-from .held import Held
-from .maps import MergedMap
+from .maps import ROOM, MergedMap
 
 Array = np.ndarray[Any, Any]
 PIECE = 1 << 22  # pixels that are measured, or compared with the next slice's, at once
@@ -50,17 +49,21 @@ class Desk(Closing):
         What to open.
     banks
         The group's, where this process has opened them already.
+    kept
+        Bytes of decoded pixels that are kept; None is all that one process may.
     """
 
-    def __init__(self, source: Source, banks: Sequence[Bank] | None = None) -> None:
+    def __init__(
+        self, source: Source, banks: Sequence[Bank] | None = None, kept: int | None = None
+    ) -> None:
         self.source, self.merge = source, source.merge
-        self._reader = TileReader(source.ref, source.spec)
+        self._reader = TileReader(source.ref, source.spec, kept)
         self.layout, self.grid = self._reader.layout, self._reader.grid
         opened = open_banks(source.banks) if banks is None else banks
         self.banked = Banked(source.ref.key, self.grid, opened)
         self._matches = self.merge["policy"] == "match"
-        self._slabs = Held(self.banked.labels if self._matches else self.banked.classes, SLABS)
-        self._pieces = Held(self._piece)
+        self._slabs: Cache[tuple[int, int, int], Array] = Cache(SLABS)
+        self._pieces: Cache[tuple[int, int], Array] = Cache(ROOM)
 
     def raw(self, plane: int, window: Box) -> Array:
         """The image's own pixels in a window, all channels, at the model's resolution."""
@@ -80,9 +83,7 @@ class Desk(Closing):
         return MergedMap(self.layout, self.banked, self.source.spec, self.merge["policy"])
 
     def _core(self, plane: int, tile: int) -> Array:
-        found = self._pieces(plane, tile)
-        assert found is not None  # noqa: S101
-        return found
+        return self._pieces.get((plane, tile), partial(self._piece, plane, tile))
 
     def _piece(self, plane: int, tile: int) -> Array:
         core, connectivity = self.grid.tile(tile).core, self.merge.get("connectivity", 1)
@@ -94,9 +95,8 @@ class Desk(Closing):
         return Slabs(shape, partial(self._slab, plane, tile))
 
     def _slab(self, plane: int, tile: int, number: int) -> Array:
-        found = self._slabs(plane, tile, number)
-        assert found is not None  # noqa: S101 - one that was left out is zeros
-        return found
+        read = self.banked.labels if self._matches else self.banked.classes
+        return self._slabs.get((plane, tile, number), partial(read, plane, tile, number))
 
     def close(self) -> None:
         """Close the image."""
@@ -105,8 +105,7 @@ class Desk(Closing):
 
 def another(source: Source) -> Desk:
     """Another process's desk."""
-    formats.CACHE_BYTES = KEPT
-    return Desk(source)
+    return Desk(source, kept=KEPT)
 
 
 def halves(box: Box, most: int = PIECE) -> Iterator[Box]:

@@ -10,11 +10,12 @@ shard by shard; what is held is a shard and the tiles that meet it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
+from tilewright.contract.cache import Cache
 from tilewright.contract.grid import Box, Tile, cells, shared
 from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
@@ -22,9 +23,9 @@ from tilewright.merge.match.blend import axis_weights
 from tilewright.tile_results.objects import crop
 
 from .banked import Banked, stacked
-from .held import Held
 
 Array = np.ndarray[Any, Any]
+ROOM = 1 << 26  # bytes of tiles that are kept: boxes share those at their sides
 STRIP = 64  # rows that a picture takes at once: all their channels are in memory
 ROUNDING = 1e-5  # how far from 1 float32 weights may add up
 
@@ -52,7 +53,8 @@ class MergedMap:
         self.stride, self.channels = int(found["stride"]), int(found["channels"])
         self.dtype = np.dtype(found["dtype"])
         self.shape = tuple(-(-n // self.stride) for n in layout.shape)
-        self._tile = Held(banked.map_of)
+        self._banked = banked
+        self._tiles: Cache[tuple[int, int], Array | None] = Cache(ROOM)
         self._weights = self._axis_weights() if policy == "blend" else None
 
     def cut(self) -> tuple[str, list[int]]:
@@ -78,7 +80,7 @@ class MergedMap:
         if self._weights is not None:
             return self._blended(plane, box, self._weights)
         canvas = np.zeros((self.channels, *(b - a for a, b in box)), self.dtype)
-        for tile, valid, pixels in self._tiles(plane, box):
+        for tile, valid, pixels in self._near(plane, box):
             part = shared(cells(tile.core, self.stride, self.grid.shape), box)
             if part is not None:
                 for channel, own in zip(canvas, pixels, strict=True):
@@ -88,7 +90,7 @@ class MergedMap:
     def _blended(self, plane: int, box: Box, weights: list[list[Array]]) -> Array:
         canvas = np.zeros((self.channels, *(b - a for a, b in box)), np.float32)
         total = np.zeros(canvas.shape[1:], np.float32)
-        for tile, valid, pixels in self._tiles(plane, box):
+        for tile, valid, pixels in self._near(plane, box):
             part = shared(valid, box)
             if part is None:
                 continue
@@ -101,12 +103,15 @@ class MergedMap:
         canvas[:, lacks] /= total[lacks]
         return canvas.astype(self.dtype)
 
-    def _tiles(self, plane: int, box: Box) -> Iterator[tuple[Tile, Box, Array]]:
+    def _near(self, plane: int, box: Box) -> Iterator[tuple[Tile, Box, Array]]:
         """Predicted tiles near a box, in their order, with what they keep, in map pixels."""
         for index in self.grid.meeting(tuple((a * self.stride, b * self.stride) for a, b in box)):
             tile = self.grid.tile(index)
             valid = cells(tile.valid, self.stride, self.grid.shape)
-            pixels = self._tile(plane, index) if shared(valid, box) else None
+            if not shared(valid, box):
+                continue
+            read = partial(self._banked.map_of, plane, index)
+            pixels = self._tiles.get((plane, index), read)
             if pixels is not None:
                 yield tile, valid, pixels
 
