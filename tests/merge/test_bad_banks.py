@@ -309,7 +309,7 @@ def test_a_disk_that_is_full_while_predicting_ends_it_and_leaves_no_bank(
         line = ended(
             lambda: run_job(made, recipe(), out, start=go, weights=""), monkeypatch, capsys
         )
-    assert f"{out}: the bank can't be written (" in line
+    assert f"{out}: can't be written (" in line
     assert list(out.parent.iterdir()) == []
 
 
@@ -326,7 +326,7 @@ def test_a_disk_that_is_full_while_merging_ends_it_and_leaves_nothing_that_opens
     with files_of_at_most(size):
         line = ended(lambda: merged(banks, tmp_path / "out"), monkeypatch, capsys)
     assert f"{tmp_path}/out/picture/toy.zarr" in line
-    assert ": the result can't be written (File too large)" in line
+    assert ": can't be written (File too large)" in line
     assert not list((tmp_path / "out").rglob("zarr.json"))
 
 

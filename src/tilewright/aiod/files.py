@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.files import atomic, unwritable
 from tilewright.contract.jobs import Group, Job
 from tilewright.contract.spec import ModelSpec
-from tilewright.errors import USAGE, TilewrightError
+from tilewright.errors import USAGE
 from tilewright.export.export import Export
 from tilewright.plan.fit import Planned
 
@@ -35,25 +35,17 @@ def begin(plugin: Plugin, images: Sequence[Planned], jobs: Iterable[Job], spec: 
         write_table(splits, list(split_rows(plugin, images, jobs, spec)))
         make(plugin.previews, plugin.masks)
     except OSError as error:
-        raise TilewrightError(
-            f"{error.filename or plugin.masks}: can't be written ({error.strerror}).",
-            fix="Choose another base directory in the plugin, or allow it.",
-            code=USAGE,
-        ) from None
+        fix = "Choose another base directory in the plugin, or allow it."
+        raise unwritable(error.filename or plugin.masks, error, fix, USAGE) from error
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write a CSV at one stroke."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, SPLITS, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, SPLITS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def split_rows(

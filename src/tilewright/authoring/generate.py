@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright import ROOT
+from tilewright.contract.files import writing
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.registry.registry import Registry
 
@@ -76,16 +77,10 @@ def write() -> list[str]:
     changed = stale(files)
     for name in changed:
         path = ROOT / name
-        try:
+        with writing(path, "Generate in a checkout of your own.", USAGE):
             if name not in files:
                 path.unlink()
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(files[name], encoding="utf-8")
-        except OSError as error:
-            raise TilewrightError(
-                f"{path}: can't be written ({error.strerror}).",
-                fix="Generate in a checkout of your own.",
-                code=USAGE,
-            ) from None
     return changed

@@ -10,13 +10,14 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tilewright import ROOT
+from tilewright.contract.files import writing
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.plan.params import check_site
 
@@ -97,17 +98,8 @@ def alone(outdir: Path) -> Iterator[Path]:
         yield inside
 
 
-@contextmanager
-def _writing(outdir: Path) -> Iterator[None]:
-    """What the system refuses, as a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise TilewrightError(
-            f"--outdir {outdir}: can't be written ({error.strerror}).",
-            fix="Choose another folder.",
-            code=USAGE,
-        ) from None
+def _writing(outdir: Path) -> AbstractContextManager[None]:
+    return writing(f"--outdir {outdir}", "Choose another folder.", USAGE)
 
 
 def check_folder(folder: Path) -> None:

@@ -1,12 +1,56 @@
-"""Files: the digest of one."""
+"""A file's digest, writing one at one stroke, and what the system refuses as a sentence."""
 
 from __future__ import annotations
 
 import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tilewright.errors import UNAVAILABLE, TilewrightError
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 (64 hex digits) of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Where to write a file, or make a link, that becomes `path` at one stroke.
+
+    It lies beside it, hidden and this writer's own; left by an exception, it goes and `path` stays
+    as it was.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}.part")  # a process' number is another node's, too
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(where: Path | str, fix: str, code: int = UNAVAILABLE) -> Iterator[None]:
+    """What the system refuses while something is written, as a sentence.
+
+    Raises
+    ------
+    TilewrightError
+        In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(where, error, fix, code) from error
+
+
+def unwritable(
+    where: Path | str, error: OSError, fix: str, code: int = UNAVAILABLE
+) -> TilewrightError:
+    """The sentence."""
+    return TilewrightError(
+        f"{where}: can't be written ({error.strerror or error}).", fix=fix, code=code
+    )

@@ -5,8 +5,6 @@ One slice, and of it one strip, is in memory at a time; a file appears when it i
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,8 @@ import numpy as np
 import tifffile
 import zarr
 
-from tilewright.errors import UNAVAILABLE, TilewrightError
+from tilewright.contract.files import atomic, unwritable, writing
+from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, open_image
 
 from . import rle
@@ -78,8 +77,9 @@ def export_group(asked: Export, stores: Path) -> list[dict[str, str]]:
         except TilewrightError as error:
             failed.append({"id": name, "why": str(error).strip()})
         except OSError as error:
-            why = f"{error.filename or folder}: can't be written ({error.strerror})."
-            failed.append({"id": name, "why": f"{why} Make room, or allow it, and run again."})
+            where = error.filename or folder
+            why = unwritable(where, error, "Make room, or allow it, and run again.")
+            failed.append({"id": name, "why": str(why)})
     return failed
 
 
@@ -136,8 +136,7 @@ def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
     depth, height, width = (image.size(a) for a in "ZYX")
     dtype = np.dtype(np.uint8) if binary else image.dtype
     shape = (depth, height, width) if depth > 1 else (height, width)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with atomic(path) as part:
         tifffile.imwrite(
             part,
             _tiles(image, binary),
@@ -149,9 +148,6 @@ def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
             bigtiff=depth * height * width * dtype.itemsize > BIG,
             metadata={"axes": "ZYX"[-len(shape) :]},
         )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _tiles(image: Image, binary: bool) -> Iterator[Array]:
@@ -179,16 +175,9 @@ def link_weights(weights: Path, folder: Path) -> None:
         When it can't be made.
     """
     there = folder / weights.name
-    part = folder / f".{uuid.uuid4().hex}"  # groups are exported at the same time, on many nodes
     if there.exists() and not there.is_symlink():
         return
-    try:
+    with writing(folder, "Allow it, and run again."):
         folder.mkdir(parents=True, exist_ok=True)
-        part.symlink_to(weights)
-        part.replace(there)
-    except OSError as error:
-        raise TilewrightError(
-            f"{folder}: can't be written ({error.strerror}).",
-            fix="Allow it, and run again.",
-            code=UNAVAILABLE,
-        ) from None
+        with atomic(there) as part:  # groups are exported at the same time, on many nodes
+            part.symlink_to(weights)

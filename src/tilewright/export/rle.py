@@ -7,7 +7,6 @@ is written piece by piece, so that one slice's runs are in memory and no more.
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tilewright.contract.files import atomic
 
 Array = np.ndarray[Any, Any]
 Entry = dict[str, Any]
@@ -141,13 +142,8 @@ def write(path: Path, slices: Iterable[Any], mask_type: str) -> None:
     mask_type
         ``instance`` or ``binary``.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(BEGIN)
-            for one in chain(slices, [{"metadata": {"mask_type": mask_type}}]):
-                file.write(pickle.dumps(one, PROTOCOL)[2:-1])  # less its own beginning and end
-            file.write(END)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic(path) as part, part.open("wb") as file:
+        file.write(BEGIN)
+        for one in chain(slices, [{"metadata": {"mask_type": mask_type}}]):
+            file.write(pickle.dumps(one, PROTOCOL)[2:-1])  # less its own beginning and end
+        file.write(END)

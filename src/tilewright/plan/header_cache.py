@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
 from tilewright.contract.code import HEADERS, room_digests
+from tilewright.contract.files import atomic
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.contract.jobs import ImageRef, canonical, digest
 from tilewright.contract.spec import ModelSpec
@@ -81,9 +81,8 @@ class Headers:
         entries = list({**self._old, **self._new}.items())[-MOST:]
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_name(f".{uuid.uuid4().hex}")
-            part.write_text(canonical(dict(entries)), encoding="utf-8")
-            part.replace(self._file)
+            with atomic(self._file) as part:
+                part.write_text(canonical(dict(entries)), encoding="utf-8")
             for old in sorted(folder().glob("*.json"), key=_changed)[:-QUESTIONS]:
                 old.unlink()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tilewright.contract.code import MERGE, SCAN, room_digests
+from tilewright.contract.files import unwritable
 from tilewright.contract.jobs import Group, Job, Recipe, digest, save
 from tilewright.contract.spec import POLICIES, ModelSpec
 from tilewright.environments import gpus, interpreters
@@ -318,13 +319,7 @@ def writable(folder: Path) -> list[TilewrightError]:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        return [
-            TilewrightError(
-                f"--outdir {folder}: can't be written ({error.strerror}).",
-                fix="Choose another folder.",
-                code=USAGE,
-            )
-        ]
+        return [unwritable(f"--outdir {folder}", error, "Choose another folder.", USAGE)]
     finally:
         for path in made:
             with contextlib.suppress(OSError):

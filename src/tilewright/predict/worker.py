@@ -7,18 +7,18 @@ on; a model that dies, hangs or raises ends the job.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tilewright.contract.files import atomic
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
@@ -284,9 +284,5 @@ class ProgressFile:
         if now - self._last < PROGRESS_EVERY:
             return
         self._last = now
-        part = self._path.with_suffix(f".{os.getpid()}")
-        try:
+        with suppress(OSError), atomic(self._path) as part:
             part.write_text(str(done))
-            part.replace(self._path)
-        except OSError:
-            return

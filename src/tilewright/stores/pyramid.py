@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 
-from tilewright.errors import UNAVAILABLE, TilewrightError
+from tilewright.contract import files
 
 Array = np.ndarray[Any, Any]
 Slices = tuple[slice, ...]
@@ -39,6 +38,9 @@ COARSEST = 512  # levels until the longer side is at most one chunk
 DEEP_COARSEST = 256**3  # or, of a volume, until a level holds no more pixels
 COLOURS = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00", "FFFFFF")
 RGB = ("FF0000", "00FF00", "0000FF")
+writing = partial(
+    files.writing, fix="Free some space there, or choose a folder that can be written: --outdir."
+)
 
 
 @dataclass(frozen=True)
@@ -374,19 +376,6 @@ class Pyramid:
         for c in range(top.shape[at] if at >= 0 else 1):
             pick = (slice(None),) * at + (slice(c, c + 1),) if at >= 0 else ()
             yield np.asarray(top[pick])
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """What the system refuses, as a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise TilewrightError(
-            f"{path}: the result can't be written ({error.strerror or error}).",
-            fix="Free some space there, or choose a folder that can be written: --outdir.",
-            code=UNAVAILABLE,
-        ) from error
 
 
 def halve(array: Array, method: Method, axes: Sequence[bool]) -> Array:

@@ -13,12 +13,14 @@ import itertools
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numcodecs import zstd  # type: ignore[import-untyped]
 
+from tilewright.contract import files
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
 from .slabs import cut
@@ -35,6 +37,9 @@ DAMAGED = (
     KeyError, ValueError, EOFError, OSError, RuntimeError, OverflowError, zipfile.BadZipFile,
 )  # fmt: skip
 """What reading a bank raises where its bytes are not what was written."""
+_writing = partial(
+    files.writing, fix="Free some space on that disk, or choose another: --work_dir."
+)
 
 
 class BankWriter:
@@ -181,19 +186,6 @@ def _array(data: bytes) -> Array:
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     return np.frombuffer(data, dtype, offset=buffer.tell()).reshape(shape)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """What the system refuses, as a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise TilewrightError(
-            f"{path}: the bank can't be written ({error.strerror or error}).",
-            fix="Free some space on that disk, or choose another: --work_dir.",
-            code=UNAVAILABLE,
-        ) from error
 
 
 def bank_name(group: str, jobs: int, job: int) -> str:

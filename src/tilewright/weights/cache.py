@@ -10,10 +10,9 @@ import contextlib
 import hashlib
 import os
 import stat
-import uuid
 from pathlib import Path
 
-from tilewright.contract.files import file_digest
+from tilewright.contract.files import atomic, file_digest
 from tilewright.environments.inplace import home
 from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.registry.locations import NotTaken
@@ -58,9 +57,8 @@ def link(local: Path, sha: str, folder: Path) -> None:
         return
     there = folder / sha / local.name
     there.parent.mkdir(parents=True, exist_ok=True)
-    part = there.with_name(f".{uuid.uuid4().hex}")
-    part.symlink_to(local.resolve())
-    part.replace(there)  # two runs may make the same link
+    with atomic(there) as part:  # two runs may make the same link
+        part.symlink_to(local.resolve())
 
 
 def readable_size(local: Path) -> int:
@@ -113,6 +111,5 @@ def read_note(note: Path) -> str:
 def write_note(note: Path, text: str) -> None:
     """Write a note, or replace it, at one stroke."""
     note.parent.mkdir(parents=True, exist_ok=True)
-    part = note.with_name(f".{uuid.uuid4().hex}")
-    part.write_text(text)
-    part.replace(note)
+    with atomic(note) as part:
+        part.write_text(text)
