@@ -158,3 +158,13 @@ def shared(a: Box, b: Box) -> Box | None:
     """The intersection of two boxes, or None when they don't meet."""
     both = tuple((max(p[0], q[0]), min(p[1], q[1])) for p, q in zip(a, b, strict=True))
     return both if all(lo < hi for lo, hi in both) else None
+
+
+def shape_of(box: Box) -> tuple[int, ...]:
+    """Pixels of a box along each axis."""
+    return tuple(stop - start for start, stop in box)
+
+
+def slices(part: Box, box: Box) -> tuple[slice, ...]:
+    """Where a part of a box is in an array of the box's pixels."""
+    return tuple(slice(p - o, q - o) for (p, q), (o, _) in zip(part, box, strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 from skimage.draw import polygon
 
 from tilewright.contract.closing import Closing
-from tilewright.contract.grid import Box
+from tilewright.contract.grid import Box, shape_of
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
 
@@ -121,7 +121,7 @@ class Mask(Closing):
 
     def _filled(self, window: Box) -> Array:
         starts = np.array([start for start, _ in window[-2:]])
-        shape = tuple(stop - start for start, stop in window[-2:])
+        shape = shape_of(window[-2:])
         found = np.zeros(shape, bool)
         first, last = ((self._bounds - self._origin) * self._scale - 0.5 - starts).swapaxes(0, 1)
         for number in np.flatnonzero(((first <= shape) & (last >= -1)).all(1)):

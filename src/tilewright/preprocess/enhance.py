@@ -25,6 +25,7 @@ from skimage.measure import block_reduce
 from skimage.morphology import ball, disk
 from skimage.util import img_as_ubyte
 
+from tilewright.contract.grid import slices
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.image import Image, open_image
 
@@ -251,8 +252,7 @@ class Filter(Prepared):
             warnings.simplefilter("ignore")  # of lost precision, and of many grey values
             found = FILTERS[self._params["method"]](self._bytes(pixels), self._footprint())  # type: ignore[no-untyped-call]
         found = found[None] if self._flat else found
-        inner = (slice(lo - a, hi - a) for (lo, hi), (a, _) in zip(box, wide, strict=True))
-        return np.asarray(found[tuple(inner)])
+        return np.asarray(found[slices(box, wide)])
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.closing import Closing
-from tilewright.contract.grid import Box, Interval
+from tilewright.contract.grid import Box, Interval, slices
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
@@ -355,9 +355,7 @@ class TileReader(Closing):
             return None
         if normalization["scope"] == "image" and self.statistics is not None:
             return np.array(self.statistics["values"][self._time(plane)])
-        own = tuple(
-            slice(lo - start, hi - start) for (lo, hi), (start, _) in zip(window, box, strict=True)
-        )
+        own = slices(window, box)
         return np.array([intensity.of_sample(normalization, c[own].flatten()) for c in pixels])
 
     def _summary(self, normalization: Mapping[str, Any], time: int) -> list[list[float]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.contract.grid import Box, Grid, Tile, cells
+from tilewright.contract.grid import Grid, Tile, cells, slices
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 
@@ -98,12 +98,14 @@ class Banker:
         found = {"channels": len(result), "stride": stride, "dtype": dtype.name}
         self.map = self.map or found
         _check_map(found, self.map, work.grid)
-        valid = cells(work.tile.valid, stride, work.grid.shape)
-        corner = [start // stride for start, _ in work.tile.window]
-        part = result[(slice(None), *_from(valid, corner))].astype(dtype)
+        valid, window = (
+            cells(box, stride, work.grid.shape) for box in (work.tile.valid, work.tile.window)
+        )
+        where = slices(valid, window)
+        part = result[(slice(None), *where)].astype(dtype)
         if work.inside is not None:
             inside = _any_inside(work.inside, stride)
-            part = np.where(inside[_from(valid, corner)[-2:]], part, dtype.type(0))
+            part = np.where(inside[where[-2:]], part, dtype.type(0))
         self._bank.put(tile_name(work.image, work.plane, work.tile.index, "map"), part)
 
     def _vector(self, work: Work, result: Array) -> None:
@@ -142,8 +144,8 @@ class Rows:
 
 def _seen(work: Work, result: Array) -> Array:
     """Labels of the tile's window, less what filled the tile up; 0 outside a mask."""
-    window = tuple(slice(stop - start) for start, stop in work.tile.window)
-    seen = np.asarray(result)[window]
+    window = work.tile.window
+    seen = np.asarray(result)[slices(window, window)]
     return seen if work.inside is None else np.where(work.inside, seen, 0)
 
 
@@ -163,11 +165,6 @@ def _check_map(found: dict[str, Any], first: dict[str, Any], grid: Grid) -> None
                 f"{axis.stride} px with {margin} px of overlap on each side.",
                 fix=f"Make size, band and context in the manifest multiples of {stride} px.",
             )
-
-
-def _from(box: Box, corner: list[int]) -> tuple[slice, ...]:
-    """The slices of a box in an array that begins at `corner`."""
-    return tuple(slice(a - c, b - c) for (a, b), c in zip(box, corner, strict=True))
 
 
 def _any_inside(inside: Array, stride: int) -> Array:

@@ -13,7 +13,7 @@ import cc3d
 import fastremap
 import numpy as np
 
-from tilewright.contract.grid import Box, Grid, Tile, shared
+from tilewright.contract.grid import Box, Grid, Tile, shape_of, shared, slices
 from tilewright.errors import TilewrightError
 
 from .slabs import Slabs
@@ -66,7 +66,7 @@ def empty_table(axes: int) -> Array:
 
 def crop(array: Array | Slabs, box: Box, part: Box) -> Array:
     """The pixels of `part` out of an array that covers `box`; of an array a view."""
-    return array[tuple(slice(p - o, q - o) for (o, _), (p, q) in zip(box, part, strict=True))]
+    return array[slices(part, box)]
 
 
 def paint_cores(
@@ -79,7 +79,7 @@ def paint_cores(
     read
         Gives a tile's pixels on a part of its core, by its number.
     """
-    canvas = np.zeros([stop - start for start, stop in box], dtype)
+    canvas = np.zeros(shape_of(box), dtype)
     for i in grid.meeting(box):
         core = grid.tile(i).core
         part = shared(core, box)
@@ -133,7 +133,7 @@ def counts(labels: Array, n: int) -> Array:
 def check_labels(labels: Array, tile: Tile) -> None:
     """Refuse what isn't one whole number from 0 for each pixel of the tile's window."""
     where = f"The model's labels of tile {tile.index}"
-    window = tuple(stop - start for start, stop in tile.window)
+    window = shape_of(tile.window)
     if labels.shape != window:
         raise TilewrightError(
             f"{where} have the shape {labels.shape} px, wanted is the tile's, {window} px.",

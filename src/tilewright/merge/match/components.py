@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
-from tilewright.contract.grid import Box, Grid, shared
+from tilewright.contract.grid import Box, Grid, shape_of, shared
 from tilewright.tile_results.objects import crop, paint_cores, row
 from tilewright.tile_results.slabs import Slabs
 
@@ -107,7 +107,7 @@ def touching(a: Pieces, b: Pieces, connectivity: int) -> Array:
     slab = shared(*grown)
     if slab is None:
         return np.zeros((0, 2), np.int64)
-    shape = [hi - lo for lo, hi in slab]
+    shape = shape_of(slab)
     ids, classes = (np.zeros((2, *shape), np.int64) for _ in range(2))
     for side, piece in enumerate((a, b)):
         part = shared(piece.core, slab)

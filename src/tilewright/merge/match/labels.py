@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 
-from tilewright.contract.grid import Box, Grid, Tile, shared
+from tilewright.contract.grid import Box, Grid, Tile, shape_of, shared
 from tilewright.tile_results.objects import (
     AREA,
     CORE,
@@ -304,7 +304,7 @@ class Resolved:
         read_labels
             Called once for each tile that meets the box and has objects.
         """
-        canvas = np.zeros([stop - start for start, stop in box], self.dtype)
+        canvas = np.zeros(shape_of(box), self.dtype)
         seen = []
         for i in self.grid.meeting(box):
             if self.first[i] < self.first[i + 1]:

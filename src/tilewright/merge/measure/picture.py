@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 from skimage.segmentation import find_boundaries
 
-from tilewright.contract.grid import Box, Grid
+from tilewright.contract.grid import Box, Grid, shape_of
 
 from .seam import Seam
 
@@ -57,7 +57,7 @@ class Plain:
 
     def labels(self, plane: int, box: Box) -> Array:
         """None."""
-        return np.zeros([stop - start for start, stop in box], np.uint8)
+        return np.zeros(shape_of(box), np.uint8)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.contract.grid import Box, Grid
+from tilewright.contract.grid import Box, Grid, shape_of
 
 Array = np.ndarray[Any, Any]
 Amounts = tuple[Array, Array]
@@ -133,7 +133,7 @@ class SeamMeter:
         plane
             Number of the time point or slice.
         """
-        own = [stop - start for start, stop in box]
+        own = shape_of(box)
         planes: list[tuple[int, Array]] = []
         on: tuple[list[Amounts], list[Amounts]] = ([], [])
         for k in range(labels.ndim):

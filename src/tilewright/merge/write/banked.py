@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.contract.grid import Box, Grid
+from tilewright.contract.grid import Box, Grid, shape_of
 from tilewright.contract.layout import Layout
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.stores.ome_zarr import Slices
@@ -118,8 +118,7 @@ class Banked:
 
     def _slab(self, plane: int, tile: int, what: str, box: Box, slab: int) -> Array:
         found = self._get(plane, tile, slab_name(what, slab))
-        shape = tuple(stop - start for start, stop in box)
-        return np.zeros(slab_shape(shape, slab), np.uint8) if found is None else found
+        return np.zeros(slab_shape(shape_of(box), slab), np.uint8) if found is None else found
 
     def _get(self, plane: int, tile: int, what: str) -> Array | None:
         number = plane * len(self._grid) + tile

@@ -13,7 +13,7 @@ import numpy as np
 
 from tilewright.contract.cache import Cache
 from tilewright.contract.closing import Closing
-from tilewright.contract.grid import Box
+from tilewright.contract.grid import Box, shape_of
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.components import pieces
@@ -91,7 +91,7 @@ class Desk(Closing):
 
     def _tile(self, plane: int, tile: int) -> Slabs:
         at = self.grid.tile(tile)
-        shape = tuple(stop - start for start, stop in (at.valid if self._matches else at.core))
+        shape = shape_of(at.valid if self._matches else at.core)
         return Slabs(shape, partial(self._slab, plane, tile))
 
     def _slab(self, plane: int, tile: int, number: int) -> Array:
@@ -110,7 +110,7 @@ def another(source: Source) -> Desk:
 
 def halves(box: Box, most: int = PIECE) -> Iterator[Box]:
     """A box in pieces of at most so many pixels, in row-major order of what is cut."""
-    sides = [stop - start for start, stop in box]
+    sides = shape_of(box)
     if math.prod(sides) <= most:
         yield box
         return

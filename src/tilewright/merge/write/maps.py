@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.cache import Cache
-from tilewright.contract.grid import Box, Tile, cells, shared
+from tilewright.contract.grid import Box, Tile, cells, shape_of, shared
 from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.blend import axis_weights
@@ -79,7 +79,7 @@ class MergedMap:
         """A box of a plane, (C, (z,) y, x), in map pixels; 0 where no tile was predicted."""
         if self._weights is not None:
             return self._blended(plane, box, self._weights)
-        canvas = np.zeros((self.channels, *(b - a for a, b in box)), self.dtype)
+        canvas = np.zeros((self.channels, *shape_of(box)), self.dtype)
         for tile, valid, pixels in self._near(plane, box):
             part = shared(cells(tile.core, self.stride, self.grid.shape), box)
             if part is not None:
@@ -88,7 +88,7 @@ class MergedMap:
         return canvas
 
     def _blended(self, plane: int, box: Box, weights: list[list[Array]]) -> Array:
-        canvas = np.zeros((self.channels, *(b - a for a, b in box)), np.float32)
+        canvas = np.zeros((self.channels, *shape_of(box)), np.float32)
         total = np.zeros(canvas.shape[1:], np.float32)
         for tile, valid, pixels in self._near(plane, box):
             part = shared(valid, box)
