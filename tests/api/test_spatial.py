@@ -27,7 +27,7 @@ OPEN = """
 import json, sys
 import numpy as np
 from spatialdata import get_centroids, join_spatialelement_table
-from tilewright.spatial import open_spatialdata
+from tilewright.api.spatialdata import open_spatialdata
 
 def levels(element):
     one = not hasattr(element, "children")
@@ -145,7 +145,7 @@ def opened(python: Path, path: Path, time: int = 0, code: str = OPEN) -> dict[st
 TILES = """
 import json, sys
 import numpy as np
-from tilewright.spatial import open_spatialdata
+from tilewright.api.spatialdata import open_spatialdata
 
 data = open_spatialdata(sys.argv[1])
 table = data.tables["embed_table"]

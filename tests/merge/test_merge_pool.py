@@ -231,7 +231,7 @@ def merging(tmp_path: Path, processes: int = 2, **limits: int) -> tuple[list[str
     ref = image(tmp_path, np.random.default_rng(0).integers(0, 255, truth.shape, np.uint8))
     write_banks(tmp_path / "banks", [ref], spec(), cut(truth), jobs=2)
     script = (
-        "import sys, resource; sys.path.insert(0, sys.argv[1])\n"
+        "import sys, resource; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/merge']\n"
         "from pathlib import Path\n"
         "from banking import merge_all\n"
         "from test_merge_pool import spec\n"

@@ -238,7 +238,7 @@ def test_the_figures_kept_are_of_all_scenes_and_rules() -> None:
 
 def test_the_tests_that_the_page_names_exist() -> None:
     named = re.findall(r"`(test_\w+)`", tables.PAGE.read_text(encoding="utf-8"))
-    there = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").glob("test_*.py"))
+    there = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) >= 12
     assert [name for name in named if f"def {name}(" not in there] == []
 
