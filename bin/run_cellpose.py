@@ -80,7 +80,7 @@ def shorten(network, kind, dtype):
 
 def load(weights, device, spec, params):
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
-    from tilewright.runtime.serve import precision
+    from tilewright.runtime.precision import precision
 
     check_params(params)
     check_weights(weights)

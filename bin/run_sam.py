@@ -154,7 +154,7 @@ def load(weights, device, spec, params):
     import torch
     from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 
-    from tilewright.runtime.serve import precision
+    from tilewright.runtime.precision import precision
 
     scale = black_and_white(spec)
     settings = {name: params.get(name, value) for name, value in GENERATOR.items()}

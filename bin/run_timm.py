@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from timm import layers
 
-from tilewright.runtime.serve import precision
+from tilewright.runtime.precision import precision
 from tilewright.runtime.tensors import ours
 
 Params = Dict[str, Any]

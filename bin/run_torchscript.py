@@ -20,7 +20,7 @@ import torch
 
 from tilewright.runtime import tensors
 from tilewright.runtime.postprocess import to_labels
-from tilewright.runtime.serve import precision
+from tilewright.runtime.precision import precision
 
 Params = Dict[str, Any]
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.errors import BAD_DATA, TilewrightError
-from tilewright.runtime.serve import spatial
+from tilewright.runtime.pooling import spatial
 
 Array = np.ndarray[Any, Any]
 PARTS = {"cls": 1, "patch_mean": 1, "cls+patch_mean": 2, "dense": 1, "token_sequence": 1}
