@@ -488,23 +488,6 @@ def test_a_model_environment_sees_our_source_and_its_own_programs_first() -> Non
     }
 
 
-def test_serve_imports_the_standard_library_and_numpy_only() -> None:
-    code = (
-        "import sys; before = set(sys.modules); import tilewright.runtime.serve;"
-        "new = {m.split('.')[0] for m in set(sys.modules) - before};"
-        "print(*sorted(new - set(sys.stdlib_module_names)))"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=child_env(Path(sys.prefix)),
-        timeout=20,
-    )
-    assert found.stdout.split() == ["numpy", "tilewright"]
-
-
 def test_a_script_run_by_hand_says_how_it_is_meant_to_be_run() -> None:
     found = subprocess.run(
         [sys.executable, str(SCRIPTS / "run_double.py")],
