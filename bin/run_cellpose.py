@@ -11,7 +11,10 @@ import torch
 from cellpose.models import CellposeModel
 from cellpose.resnet_torch import CPnet
 
-HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+from tilewright.runtime.precision import precision
+from tilewright.runtime.torch_network import in_precision
+from tilewright.runtime.torch_weights import read
+
 WIDTHS = [2, 32, 64, 128, 256]  # channels in, and at each scale, of the networks in the manifest
 MAPS = 3  # flow along y, flow along x, chance of a cell
 SIZES = {"diam_mean", "diam_labels"}  # a file older than Cellpose 2 may lack them
@@ -48,53 +51,22 @@ def check_params(params):
             print(f"{name} isn't used: {why}.")  # noqa: T201  # goes to the log
 
 
-def check_weights(weights):
-    """Refuse all but a whole Cellpose 3 network; the library starts missing layers at random."""
-    refusal = f"{weights} isn't a file of Cellpose 3 weights"
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)  # never a whole pickle
-    except OSError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{refusal}: it doesn't hold plain tensors.") from error
-    for name, wanted in CPnet(WIDTHS, MAPS, sz=3).state_dict().items():
-        found = state.get(name) if isinstance(state, dict) else None
-        if found is None and name not in SIZES:
-            raise ValueError(f"{refusal}: the layer {name} is missing.")
-        shape = tuple(getattr(found, "shape", ()))
-        if found is not None and shape != tuple(wanted.shape):
-            raise ValueError(f"{refusal}: {name} is {shape}, not {tuple(wanted.shape)}.")
-
-
-def shorten(network, kind, dtype):
-    """Run the network in `dtype`; what the library uses of its outputs is float32 again."""
-    forward = network.forward
-
-    def shorter(tiles):
-        with torch.autocast(kind, dtype):
-            maps, style, *inner = forward(tiles)
-        return (maps.float(), style.float(), *inner)
-
-    network.forward = shorter
-
-
 def load(weights, device, spec, params):
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
-    from tilewright.runtime.serve import precision
-
     check_params(params)
-    check_weights(weights)
+    wanted = CPnet(WIDTHS, MAPS, sz=3).state_dict()
+    # The library itself would start a missing layer at random.
+    read(weights, "Cellpose 3").check(wanted, optional=SIZES, ignore=[""])
     trained_at = params.get("diam_mean") or None
     # The device itself, not gpu=True: that falls back to the CPU without a word.
     network = CellposeModel(
         pretrained_model=str(weights), device=torch.device(device), diam_mean=trained_at or 30.0
     )
     network.diam_mean = trained_at or network.diam_mean
-    half = HALVES.get(precision(spec, device))
-    if half and device == "cpu":
+    if device != "cpu":
+        network.net.forward = in_precision(network.net.forward, spec, device)
+    elif precision(spec, device) != "fp32":
         print("Cellpose's layers for the CPU are float32: fp32 is used.")  # noqa: T201  # to the log
-    elif half:
-        shorten(network.net, torch.device(device).type, half)
     return network, {name: params.get(name, value) for name, value in DEFAULTS.items()}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 from tilewright.runtime import tensors
-from tilewright.runtime.postprocess import to_labels
+from tilewright.runtime.postprocess import results
 
 Params = Dict[str, Any]
 DTYPES = {"float": "float32", "float16": "float16", "double": "float64"}
@@ -67,10 +67,7 @@ def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, 
 
 def predict(model: tuple[Any, Params, Params], tiles: np.ndarray) -> np.ndarray:
     """Labels, maps or vectors of (batch, *axes) float32 tiles, by the spec's `output_kind`."""
-    opened, spec, params = model
-    kind = spec.get("output_kind", "labels")
-    result = tensors.run(opened, tensors.ours(tiles, spec), params, kind)
-    return to_labels(result, params) if kind == "labels" else result
+    return results(*model, tiles)
 
 
 if __name__ == "__main__":

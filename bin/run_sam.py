@@ -8,6 +8,9 @@ is, and then the one that the library gives first. A mask that smaller ones cove
 
 import numpy as np
 
+from tilewright.runtime.torch_network import in_precision
+from tilewright.runtime.torch_weights import read
+
 KINDS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # by the width of a patch's embedding
 PATCHES = "image_encoder.patch_embed.proj.weight"
 GENERATOR = {
@@ -66,50 +69,17 @@ def paint(masks, size, too_large=0):
     return labels
 
 
-def read_weights(weights):
-    """The layers of a SAM file by name, or of a micro-sam file's SAM; never a whole pickle."""
-    import torch
-
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:
-        raise ValueError(
-            f"{weights} isn't a file of SAM weights: it doesn't hold plain tensors."
-        ) from error
-    layers = state.get("model_state", state) if isinstance(state, dict) else None
-    if not isinstance(layers, dict):
-        raise ValueError(f"{weights} isn't a file of SAM weights: it holds no layers.")
-    return {name[4:] if name.startswith("sam.") else name: layers[name] for name in layers}
-
-
-def kind_of(layers, spec, weights):
-    """Which network the file holds; refused where the manifest names another."""
-    kind = KINDS.get(len(layers[PATCHES]) if PATCHES in layers else 0)
+def kind_of(found, spec):
+    """Which network the weights are of; refused where the manifest names another."""
+    kind = KINDS.get(len(found.layers.get(PATCHES, ())))
     if kind is None:
-        known = ", ".join(KINDS.values())
-        raise ValueError(f"{weights} isn't a file of SAM weights: it is none of {known}.")
+        raise found.wrong(f"it is none of {', '.join(KINDS.values())}")
     for field in ("architecture", "model_name"):
         said = [k for k in KINDS.values() if (spec.get(field) or "").endswith(k)]
         if said and said != [kind]:
-            raise ValueError(f"{weights} holds {kind}, and {field} in the manifest says {said[0]}.")
+            other = f"{field} in the manifest says {said[0]}"
+            raise ValueError(f"{found.path} holds {kind}, and {other}.")
     return kind
-
-
-def check_layers(layers, wanted, weights):
-    """Refuse a file that isn't exactly the network, by its first wrong layer."""
-    for name in sorted({*layers, *wanted}):
-        found, own = (tuple(getattr(some.get(name), "shape", ())) for some in (layers, wanted))
-        if name not in layers:
-            fault = f"the layer {name} is missing"
-        elif name not in wanted:
-            fault = f"SAM has no layer {name}"
-        elif found != own:
-            fault = f"{name} is {found}, not {own}"
-        else:
-            continue
-        raise ValueError(f"{weights} isn't a file of SAM weights: {fault}.")
 
 
 def check_points(settings):
@@ -122,19 +92,6 @@ def check_points(settings):
             "points_per_side is too small: divided by crop_n_points_downscale_factor in each of "
             "the crop_n_layers it leaves no point."
         )
-
-
-def encode_in(encoder, kind, dtype):
-    """Run the encoder, which takes nearly all the time, in `dtype`; the rest stays float32."""
-    import torch
-
-    forward = encoder.forward
-
-    def shorter(image):
-        with torch.autocast(kind, dtype):
-            return forward(image).float()
-
-    encoder.forward = shorter
 
 
 def mend_empty_crops(generator):
@@ -151,23 +108,15 @@ def mend_empty_crops(generator):
 
 def load(weights, device, spec, params):
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
-    import torch
     from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
-
-    from tilewright.runtime.serve import precision
 
     scale = black_and_white(spec)
     settings = {name: params.get(name, value) for name, value in GENERATOR.items()}
     check_points(settings)
-    layers = read_weights(weights)
-    network = sam_model_registry[kind_of(layers, spec, weights)]()
-    check_layers(layers, network.state_dict(), weights)
-    network.load_state_dict(layers)
-    network.to(device)
-    halves = {"fp16": torch.float16, "bf16": torch.bfloat16}
-    half = halves.get(precision(spec, device))
-    if half:
-        encode_in(network.image_encoder, torch.device(device).type, half)
+    found = read(weights, "SAM", inside=["model_state"], prefix="sam.")  # micro-sam's have both
+    network = found.fill(sam_model_registry[kind_of(found, spec)]()).to(device)
+    encoder = network.image_encoder  # takes nearly all the time; the rest stays float32
+    encoder.forward = in_precision(encoder.forward, spec, device)
     # Run lengths: a thousand whole masks of a tile would be a gigabyte.
     generator = SamAutomaticMaskGenerator(network, output_mode="uncompressed_rle", **settings)
     mend_empty_crops(generator)

@@ -6,18 +6,16 @@ A network without tokens (a ResNet, a Swin) gives its last feature map, read as 
 
 from __future__ import annotations
 
-import os
-import zipfile
 from typing import Any, Dict
 
 import numpy as np
 import timm
 import torch
-from safetensors.torch import load_file
 from timm import layers
 
-from tilewright.runtime.serve import precision
 from tilewright.runtime.tensors import ours
+from tilewright.runtime.torch_network import on_arrays
+from tilewright.runtime.torch_weights import read
 
 Params = Dict[str, Any]
 NAMED = {  # what `timm_args` may name where timm wants a class
@@ -29,8 +27,7 @@ NAMED = {  # what `timm_args` may name where timm wants a class
     "SwiGLU": layers.SwiGLU,
     "SwiGLUPacked": layers.SwiGLUPacked,
 }
-DTYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-WRAPPERS = ("state_dict", "model", "teacher")
+INSIDE = ("state_dict", "model", "teacher")  # where a file may have the layers
 
 
 def build(spec: Params, params: Params) -> Any:
@@ -46,40 +43,10 @@ def build(spec: Params, params: Params) -> Any:
     return timm.create_model(spec["architecture"], pretrained=False, num_classes=0, **given)
 
 
-def read(weights: str) -> Params:
-    """A file's tensors by name: torch.save's zip, never a whole pickle, or safetensors."""
-    try:
-        if not zipfile.is_zipfile(weights):
-            return load_file(weights)
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{weights} holds no plain tensors ({error})") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{weights} holds a {type(state).__name__}, not tensors by name")
-    inner = [state[name] for name in WRAPPERS if isinstance(state.get(name), dict)]
-    return inner[0] if inner else state
-
-
-def fill(network: Any, state: Params, weights: str) -> None:
-    """Put every tensor in its place; a classifier's are left out, any other misfit is refused."""
+def classifier(network: Any) -> list[str]:
+    """How the names of its classifier's layers begin, which no encoder needs."""
     heads = network.pretrained_cfg.get("classifier") or ()
-    heads = tuple(f"{name}." for name in ([heads] if isinstance(heads, str) else heads))
-    state = {k: v for k, v in state.items() if not (heads and k.startswith(heads))}
-    own = network.state_dict()
-    odd = {
-        "lacks": sorted(own.keys() - state.keys()),
-        "has, and shouldn't,": sorted(state.keys() - own.keys()),
-        "has of another shape": sorted(
-            k for k in own.keys() & state.keys() if own[k].shape != state[k].shape
-        ),
-    }
-    for what, names in odd.items():
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise ValueError(f"{weights} {what} {', '.join(names[:3])}{more}")
-    network.load_state_dict(state)
+    return [f"{name}." for name in ([heads] if isinstance(heads, str) else heads)]
 
 
 def check(network: Any, spec: Params) -> None:
@@ -100,24 +67,20 @@ def check(network: Any, spec: Params) -> None:
 
 def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, ...]:
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
-    if os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     network = build(spec, params)
     check(network, spec)
-    fill(network, read(weights), weights)
-    return network.eval().to(device), device, DTYPES[precision(spec, device)], spec
+    read(weights, spec["architecture"], INSIDE).fill(network, ignore=classifier(network))
+    call = on_arrays(network.to(device).forward_features, spec, device)
+    return call, network.num_features, spec
 
 
 def predict(model: tuple[Any, ...], tiles: np.ndarray) -> np.ndarray:
     """Tokens (batch, T, D) float32 of (batch, *axes) float32 tiles, after the last norm."""
-    network, device, dtype, spec = model
-    pixels = torch.from_numpy(ours(tiles, spec)).to(device)
-    kind = torch.device(device).type
-    with torch.inference_mode(), torch.autocast(kind, dtype=dtype, enabled=dtype is not None):
-        features = network.forward_features(pixels)
-    if features.ndim == 4 and features.shape[1] == network.num_features:
-        features = features.permute(0, 2, 3, 1)
-    return features.float().flatten(1, -2).cpu().numpy()
+    call, width, spec = model
+    features = call(ours(tiles, spec))
+    if features.ndim == 4 and features.shape[1] == width:
+        features = np.moveaxis(features, 1, -1)
+    return features.reshape(len(features), -1, features.shape[-1])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ maps become objects.
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
 from pathlib import Path
@@ -19,11 +18,10 @@ import numpy as np
 import torch
 
 from tilewright.runtime import tensors
-from tilewright.runtime.postprocess import to_labels
-from tilewright.runtime.serve import precision
+from tilewright.runtime.postprocess import results
+from tilewright.runtime.torch_network import on_arrays
 
 Params = Dict[str, Any]
-HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 FILES = re.compile(rb"\b(save|from_file)\b|\bgetattr\b[^\"'\n]*[\"'][^\"'\n]*\\")
 """torch.save writes any file, torch.from_file reads any; getattr could spell their names anew."""
 
@@ -50,41 +48,16 @@ def check_archive(weights: str) -> None:
         )
 
 
-def arrays(outputs: Any) -> Any:
-    """A network's outputs as a list of arrays, or a dict of them."""
-    if isinstance(outputs, dict):
-        return {name: array(value) for name, value in outputs.items()}
-    return [array(o) for o in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
-
-
-def array(output: Any) -> np.ndarray:
-    """A tensor on the CPU; numpy has no bfloat16."""
-    tensor = output.float() if output.dtype == torch.bfloat16 else output
-    return tensor.cpu().numpy()
-
-
 def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, Params, Params]:
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
     check_archive(weights)
-    if os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    scripted = torch.jit.load(weights, map_location=device).eval()
-    half = HALF.get(precision(spec, device))
-    kind = device.partition(":")[0]
-
-    def call(tiles: np.ndarray) -> Any:
-        with torch.inference_mode(), torch.autocast(kind, half, enabled=half is not None):
-            return arrays(scripted(torch.from_numpy(tiles).to(device)))
-
+    call = on_arrays(torch.jit.load(weights, map_location=device).eval(), spec, device)
     return tensors.Network(call, dtype=params.get("dtype") or "float32"), spec, params
 
 
 def predict(model: tuple[Any, Params, Params], tiles: np.ndarray) -> np.ndarray:
     """Labels, maps or vectors of (batch, *axes) float32 tiles, by the spec's `output_kind`."""
-    network, spec, params = model
-    kind = spec.get("output_kind", "labels")
-    result = tensors.run(network, tensors.ours(tiles, spec), params, kind)
-    return to_labels(result, params) if kind == "labels" else result
+    return results(*model, tiles)
 
 
 if __name__ == "__main__":

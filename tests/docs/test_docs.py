@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
 from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,9 +24,11 @@ from tilewright.cli import main
 from tilewright.cli.envs import users_of
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
+from tilewright.environments import interpreters
 from tilewright.merge.measure.tables import COLUMNS as TABLE_COLUMNS
 from tilewright.plan.inputs import COLUMNS
 from tilewright.plan.params import Params
+from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.registry.manifest import (
     TASK_NAMES,
     Author,
@@ -39,6 +42,7 @@ from tilewright.registry.manifest import (
 )
 from tilewright.registry.registry import Registry
 from tilewright.report.report import describe
+from tilewright.runtime.postprocess import to_labels
 
 DOCS = ROOT / "docs"
 PAGES = [
@@ -263,6 +267,39 @@ def test_the_manifests_in_the_docs_are_taken_too(tmp_path: Path) -> None:
     assert len(locations) == 2
     digest = yaml.safe_load(fenced(page, "yaml", "example.org"))
     assert Version.model_validate(digest["versions"]["v1"]).tasks["nuclei"].locations[0].sha256
+
+
+NET = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 3, 1))
+"""
+SAVE = """
+import sys, torch
+layers = {"0.weight": torch.tensor([1.0, 0, 1]).reshape(3, 1, 1, 1), "0.bias": torch.zeros(3)}
+torch.save(layers, sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_the_script_in_the_docs_runs_a_torch_network(tmp_path: Path) -> None:
+    script, weights = tmp_path / "run_net.py", tmp_path / "net.pt"
+    script.write_text(fenced(DOCS / "manifest.md", "python", "from net import Net"))
+    assert len(script.read_text().splitlines()) <= 30
+    (tmp_path / "net.py").write_text(NET)
+    python = interpreters.build("torchscript", interpreters.default_root()) / "bin" / "python"
+    env = child_env(python.parents[1])
+    subprocess.run([python, "-c", SAVE, weights], check=True, timeout=300, env=env)
+    coarse = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
+    tiles = coarse.repeat(8, 2).repeat(8, 3)
+    settings = {"weights": str(weights), "device": "cpu", "params": {}, "timeout": 300, "env": env}
+    with ModelProcess(python, script, spec={"output_kind": "labels"}, **settings) as model:
+        labels = model.predict(tiles)
+    assert labels.max() > 3
+    maps = np.concatenate([tiles, 0 * tiles, tiles], 1)
+    np.testing.assert_array_equal(labels, to_labels(maps, {}))
 
 
 # The examples of docs/python.md work; its Dataset, too, where torch is

@@ -218,12 +218,18 @@ BAD = [
     pytest.param(
         "vit.safetensors", {"architecture": "vit_x"}, "no architecture 'vit_x'", id="name"
     ),
-    pytest.param("less.safetensors", {}, "less.safetensors lacks norm.weight", id="lacks"),
-    pytest.param("more.safetensors", {}, "has, and shouldn't, other", id="more"),
-    pytest.param("shape.safetensors", {}, "has of another shape norm.weight", id="shape"),
-    pytest.param("bare.pth", {}, "bare.pth holds a Tensor, not tensors by name", id="bare"),
-    pytest.param("pickle.pth", {}, "pickle.pth holds no plain tensors", id="pickle"),
-    pytest.param("a.tif", {}, "a.tif holds no plain tensors", id="no-weights"),
+    pytest.param(
+        "less.safetensors",
+        {},
+        "less.safetensors isn't a file of vit_small_patch14_reg4_dinov2 weights: "
+        "the layer norm.weight is missing.",
+        id="lacks",
+    ),
+    pytest.param("more.safetensors", {}, "_dinov2 has no layer other", id="more"),
+    pytest.param("shape.safetensors", {}, "norm.weight is (3,), not (48,)", id="shape"),
+    pytest.param("bare.pth", {}, "it holds no layers by name", id="bare"),
+    pytest.param("pickle.pth", {}, "it doesn't hold plain tensors", id="pickle"),
+    pytest.param("a.tif", {}, "it doesn't hold plain tensors", id="no-weights"),
 ]
 
 
@@ -280,7 +286,8 @@ spec, params = json.loads(sys.argv[2]), json.loads(sys.argv[3])
 network = script["build"](spec, params).eval()
 script["check"](network, spec)
 tile = numpy.zeros((1, 3, 224, 224), numpy.float32)
-tokens = script["predict"]((network, "cpu", None, spec), tile)
+call = script["on_arrays"](network.forward_features, spec, "cpu")
+tokens = script["predict"]((call, network.num_features, spec), tile)
 print(json.dumps([tokens.shape, network.blocks[0].mlp.fc1.out_features]))
 """
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -82,13 +80,6 @@ for name in ("maps", "vectors"):
     numpy.save(folder + "/" + name + ".npy", found.numpy())
 """
 """What a user of torch alone would write."""
-
-
-def test_the_script_is_short_and_runs_on_python_3_8() -> None:
-    text = SCRIPT.read_text()
-    ast.parse(text, feature_version=(3, 8))
-    assert len(text.splitlines()) < 100
-    assert os.access(SCRIPT, os.X_OK)
 
 
 def test_post_processing_is_of_the_same_versions_as_for_onnx() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import signal
 import subprocess
@@ -17,8 +16,6 @@ import pytest
 
 from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import CLOSE_SECONDS, ModelProcess, child_env
-from tilewright.runtime import serve
-from tilewright.runtime.serve import pool
 from tilewright.tile_results.check import check_results
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -417,79 +414,9 @@ def test_a_batch_too_large_for_memory_is_halved_and_gives_the_same_results() -> 
         np.testing.assert_array_equal(process.predict(tiles[3]), labels_of(tiles[3]))
 
 
-OUT_OF_MEMORY = [
-    MemoryError(),
-    type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate"),
-    RuntimeError("CUDA error: out of memory"),
-    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-    RuntimeError("Failed to allocate memory for requested buffer of size 33554432"),
-    RuntimeError("std::bad_alloc"),
-]
-
-
-@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda e: str(e)[:25])
-def test_the_ways_libraries_say_that_memory_ran_out_are_known(error: Exception) -> None:
-    assert serve._is_out_of_memory(error)
-
-
-def test_another_error_is_not_taken_for_lack_of_memory() -> None:
-    assert not serve._is_out_of_memory(RuntimeError("shape mismatch: memory format"))
-
-
-# Tokens
-
-TOKENS = np.arange(2 * 7 * 3, dtype=np.float32).reshape(2, 7, 3)  # CLS and 2 * 3 patches
-POOLED = [
-    ("cls", TOKENS[:, 0]),
-    ("patch_mean", TOKENS[:, 1:].mean(axis=1)),
-    ("cls+patch_mean", np.hstack([TOKENS[:, 0], TOKENS[:, 1:].mean(axis=1)])),
-    ("token_sequence", TOKENS),
-]
-
-
-def vit(output_type: str, prefix: int = 1) -> dict[str, Any]:
-    return {
-        **EMBEDDING,
-        "output_type": output_type,
-        "patch_size": 4,
-        "num_prefix_tokens": prefix,
-    }
-
-
-@pytest.mark.parametrize(("output_type", "expected"), POOLED)
-def test_tokens_are_reduced_as_the_spec_says(output_type: str, expected: np.ndarray) -> None:
-    np.testing.assert_allclose(pool(TOKENS, vit(output_type), (8, 12)), expected)
-
-
-def test_dense_tokens_keep_their_places_as_rows_and_columns() -> None:
-    dense = pool(TOKENS, vit("dense"), (8, 12))
-    assert dense.shape == (2, 3, 2, 3)
-    for row in range(2):
-        for column in range(3):
-            np.testing.assert_array_equal(dense[:, :, row, column], TOKENS[:, 1 + 3 * row + column])
-
-
-BAD_TOKENS = [
-    (vit("cls", prefix=5), "7 tokens for a tile of 8 x 12 px"),
-    (vit("cls", prefix=5), "5 + 2 * 3 = 11"),
-    ({**vit("cls"), "patch_size": None}, "no patch_size"),
-]
-
-
-@pytest.mark.parametrize(("spec", "says"), BAD_TOKENS)
-def test_tokens_that_do_not_add_up_are_refused(spec: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the words are checked below
-        pool(TOKENS, spec, (8, 12))
-    assert says in str(caught.value)
-
-
-def test_a_cls_token_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs a CLS token"):
-        pool(TOKENS[:, 1:], vit("cls+patch_mean", prefix=0), (8, 12))
-
-
 def test_a_script_may_return_tokens_and_gets_them_pooled() -> None:
-    spec = {**vit("cls+patch_mean"), "embedding_dim": 4}
+    spec = {**EMBEDDING, "output_type": "cls+patch_mean", "embedding_dim": 4}
+    spec.update(patch_size=4, num_prefix_tokens=1)
     with model(spec=spec, predict="gives_tokens", tokens=5) as process:  # 1 + (8/4)²
         expected = np.float32([[0, 0, 2.5, -2.5]] * 3)
         np.testing.assert_allclose(process.predict(numbered(0, 3)), expected)
@@ -553,33 +480,12 @@ def test_a_model_environment_sees_our_source_and_its_own_programs_first() -> Non
     assert child_env(Path("/envs/a"), base) == {
         "PATH": "/envs/a/bin:/usr/bin",
         "CONDA_PREFIX": "/envs/a",
-        "PYTHONPATH": str(Path(serve.__file__).parents[1]),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src"),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         "HOME": "/",
     }
-
-
-def test_serve_is_valid_for_the_oldest_python_a_model_may_have() -> None:
-    ast.parse(Path(serve.__file__).read_text(), feature_version=(3, 8))
-
-
-def test_serve_imports_the_standard_library_and_numpy_only() -> None:
-    code = (
-        "import sys; before = set(sys.modules); import tilewright.runtime.serve;"
-        "new = {m.split('.')[0] for m in set(sys.modules) - before};"
-        "print(*sorted(new - set(sys.stdlib_module_names)))"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=child_env(Path(sys.prefix)),
-        timeout=20,
-    )
-    assert found.stdout.split() == ["numpy", "tilewright"]
 
 
 def test_a_script_run_by_hand_says_how_it_is_meant_to_be_run() -> None:

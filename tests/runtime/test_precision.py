@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tilewright.runtime.serve import precision
+from tilewright.runtime.precision import precision
 
 ROOT = Path(__file__).parents[2]
 

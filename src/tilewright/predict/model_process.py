@@ -1,8 +1,8 @@
 """The worker's end of the pipe: runs a model in its own interpreter and answers for it.
 
 Starts the script, sends tiles, takes results and checks them; a model that dies, hangs, returns
-nonsense or runs out of memory becomes one sentence or a smaller batch. `serve` is the other end
-and says what a message is; `worker` decides which tiles.
+nonsense or runs out of memory becomes one sentence or a smaller batch. `serve` is the other end,
+`protocol` says what a message is, `worker` which tiles.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import IO, Any, TypeVar, cast
 import numpy as np
 
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
-from tilewright.runtime.serve import END_SECONDS, FD_IN, FD_OUT, encode, receive
+from tilewright.runtime.protocol import END_SECONDS, FD_IN, FD_OUT, encode, receive
 from tilewright.tile_results.check import check_results, described
 
 Array = np.ndarray[Any, Any]

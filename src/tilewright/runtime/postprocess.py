@@ -15,6 +15,8 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from skimage.morphology import local_maxima
 from skimage.segmentation import watershed as flood
 
+from . import tensors
+
 Params = Dict[str, Any]
 
 
@@ -155,3 +157,18 @@ def to_labels(maps: np.ndarray, params: Params) -> np.ndarray:
         )
     settings = dict(DEFAULTS, **params)
     return np.stack([rule(each, settings) for each in maps])
+
+
+def results(
+    network: tensors.Network, spec: Params, params: Params, tiles: np.ndarray
+) -> np.ndarray:
+    """A network's labels, maps or vectors, by the spec's `output_kind`.
+
+    Parameters
+    ----------
+    tiles
+        (batch, *axes) float32, as `predict` gets them; `axes` are the spec's.
+    """
+    kind = spec.get("output_kind", "labels")
+    found = tensors.run(network, tensors.ours(tiles, spec), params, kind)
+    return to_labels(found, params) if kind == "labels" else found

@@ -12,7 +12,7 @@ import numpy as np
 
 Array = np.ndarray
 Params = Dict[str, Any]
-Outputs = Union[Sequence[Array], Mapping[str, Array]]
+Outputs = Union[Array, Sequence[Array], Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Network:
     Parameters
     ----------
     call
-        From one array to all its outputs, in their order; a mapping also names them.
+        From one array to its output, or all of them in order; a mapping also names them.
     shape
         Length of each of the input's axes, anything but a number where it may vary; or None.
     dtype
@@ -147,6 +147,7 @@ def cast(array: Array, dtype: str) -> Array:
 
 def choose(outputs: Outputs, wanted: str | int | None) -> Array:
     """The output of a name or number; the first if none is wanted."""
+    outputs = [outputs] if isinstance(outputs, np.ndarray) else outputs
     names = list(outputs) if isinstance(outputs, Mapping) else [""] * len(outputs)
     values = list(outputs.values()) if isinstance(outputs, Mapping) else list(outputs)
     if wanted is None or wanted == "":

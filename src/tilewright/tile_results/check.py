@@ -10,7 +10,7 @@ import numpy as np
 
 from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.runtime.outputs import DEFAULT, OUTPUT_TYPES
-from tilewright.runtime.serve import spatial
+from tilewright.runtime.pooling import spatial
 
 Array = np.ndarray[Any, Any]
 

@@ -18,6 +18,9 @@ from .subject import WARNING, Case, Fault, Subject
 
 PARAMS = "params"  # the name that `load` and its helpers give them
 DEFAULTS = "DEFAULTS"  # a script's table of those that may be missing
+SOURCE, OURS = ROOT / "src", "tilewright"
+SERVE = SOURCE / OURS / "runtime" / "serve.py"
+"""Hands parameters to the script and reads none; what it says isn't about them."""
 
 
 @dataclass
@@ -27,11 +30,11 @@ class Reads:
     Parameters
     ----------
     needed, asked
-        Names in ``params["x"]``, and in ``params.get("x")``.
+        Names in ``params["x"]``, and in the script's own ``params.get("x")``.
     known
         Names in its own table DEFAULTS.
     texts
-        Every text in it.
+        Every text in it and in what it imports of ours.
     whole
         It hands all of them on.
     """
@@ -141,25 +144,45 @@ def _config(case: Case) -> set[str]:
 def reads(source: bytes) -> Reads:
     """What a script's source says of its parameters; the same source is parsed once.
 
+    What it imports of ours reads parameters, too; those that may be missing there needn't be
+    declared.
+
     Raises
     ------
     SyntaxError
         When it isn't Python.
     """
-    found = Reads(set(), set(), set(), set())
-    module = ast.parse(source)
-    _look(module, found)
-    for node in module.body:
-        if isinstance(node, ast.ImportFrom) and (own := _own(node.module or "")):
-            _look(ast.parse(own.read_bytes(), str(own)), found)
-    return found
+    found, ours = (Reads(set(), set(), set(), set()) for _ in range(2))
+    script = ast.parse(source)
+    _look(script, found)
+    files, seen = list(_imported(script)), {SERVE}
+    for file in files:  # it grows
+        if file not in seen:
+            seen.add(file)
+            module = ast.parse(file.read_bytes(), str(file))
+            _look(module, ours)
+            files += _imported(module, file.parent)
+    return Reads(
+        found.needed | ours.needed,
+        found.asked,
+        found.known | ours.known,
+        found.texts | ours.texts,
+        found.whole or ours.whole,
+    )
 
 
-def _own(module: str) -> Path | None:
-    """The file of one of our modules, but for `serve`."""
-    package, _, name = module.partition(".")
-    path = ROOT / "src" / "tilewright" / f"{name.replace('.', '/')}.py"
-    return path if package == "tilewright" and name != "serve" and path.is_file() else None
+def _imported(module: ast.Module, room: Path = SOURCE) -> Iterator[Path]:
+    """Files of ours that a module imports, at its top or in a function; `room` is its folder."""
+    for node in _walk(module):
+        if isinstance(node, ast.Import):
+            names = [SOURCE.joinpath(*alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = (room if node.level else SOURCE).joinpath(*(node.module or "").split("."))
+            names = [base, *(base / alias.name for alias in node.names)]
+        else:
+            continue
+        files = (name.with_suffix(".py") for name in names if name.is_relative_to(SOURCE / OURS))
+        yield from (file for file in files if file.is_file())
 
 
 def _look(module: ast.Module, found: Reads) -> None:

@@ -1,0 +1,42 @@
+"""Which precision a model computes in: the spec's, or fp32 and a word where the device can't."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .device import has_bf16
+
+PRECISIONS = {"fp32": ("cpu", "cuda", "mps"), "fp16": ("cuda", "mps"), "bf16": ("cpu",)}
+"""Devices that always compute in it."""
+
+
+def precision(spec: dict[str, Any], device: str) -> str:
+    """The precision a script should compute in: the spec's, or ``fp32`` where the device can't.
+
+    Falling back is said in one line on stderr. fp16 needs a GPU, since a CPU has no fast half
+    precision; bf16 works on a CPU, and on NVIDIA GPUs of compute capability 8 or more.
+
+    Parameters
+    ----------
+    spec
+        `precision` is read: ``fp32``, ``fp16`` or ``bf16``.
+    device
+        As `load` gets it: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+
+    Returns
+    -------
+    str
+        ``fp32``, ``fp16`` or ``bf16``. Weights stay float32 (torch's autocast), so fp16 and bf16
+        are how products are computed, not how the model is kept.
+    """
+    wanted = spec.get("precision") or "fp32"
+    if wanted not in PRECISIONS:
+        raise ValueError(f"precision is {wanted!r}; it is one of {', '.join(PRECISIONS)}")
+    kind = device.partition(":")[0]
+    if wanted == "fp32" or kind in PRECISIONS[wanted] or (kind == "cuda" and has_bf16(device)):
+        return wanted
+    sys.stderr.write(
+        f"tilewright: {device} doesn't compute in {wanted} here; it is fp32 instead.\n"
+    )
+    return "fp32"

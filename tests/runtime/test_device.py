@@ -1,0 +1,25 @@
+"""How libraries say that a device's memory is full."""
+
+from __future__ import annotations
+
+import pytest
+
+from tilewright.runtime.device import is_out_of_memory
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate"),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("Failed to allocate memory for requested buffer of size 33554432"),
+    RuntimeError("std::bad_alloc"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda e: str(e)[:25])
+def test_the_ways_libraries_say_that_memory_ran_out_are_known(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
+def test_another_error_is_not_taken_for_lack_of_memory() -> None:
+    assert not is_out_of_memory(RuntimeError("shape mismatch: memory format"))
