@@ -1,10 +1,13 @@
 """What the pipeline costs beside the computing.
 
     ./tilewright bench overhead [--repeat 3] [--counts 1 50 500]
+    ./tilewright bench overhead --imports [--repeat 3]
 
-Prints, as medians: the wall time of `demo` when all is installed; and for 1, 50 and 500 small
-images the wall time, the tasks, the compute (what one plain process needs for the same: read,
-predict, label, all in memory, the model loaded once) and wall minus compute.
+Prints, as medians: the CPU time of each step's imports, with the bytecode that is there and
+without any; then, unless it is `--imports` alone, the wall time of `demo` when all is installed;
+and for 1, 50 and 500 small images the wall time, the tasks, the compute (what one plain process
+needs for the same: read, predict, label, all in memory, the model loaded once) and wall minus
+compute.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import argparse
 import csv
 import importlib.util
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -31,6 +36,7 @@ from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Registry
 
 SIDE = 256  # px
+STEPS = ("plan", "predict", "merge", "report")
 
 
 def main() -> None:
@@ -38,7 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 50, 500])
+    parser.add_argument("--imports", action="store_true")
     asked = parser.parse_args()
+    imports(asked.repeat)
+    if asked.imports:
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         walls = [timed(["demo", "--outdir", str(folder / f"demo{i}")]) for i in range(asked.repeat)]
@@ -51,6 +61,25 @@ def main() -> None:
             walls = [timed(["run", "--input", str(images), "--outdir", str(o)]) for o in outs]
             wall, alone = statistics.median(walls), plain(images)
             print(f"{count:6} {tasks(outs[0]):6} {wall:7.1f} {alone:10.1f} {wall - alone:17.1f}")
+
+
+def imports(repeat: int) -> None:
+    """Print the CPU seconds of each step's imports."""
+    print("step     with bytecode  without: CPU s")
+    with tempfile.TemporaryDirectory() as empty:
+        for step in STEPS:
+            word = [sys.executable, "-P", "-c", f"import tilewright.steps.{step}"]
+            bare = [*word[:1], "-X", f"pycache_prefix={empty}", *word[1:]]
+            told = [[cpu(command) for _ in range(repeat)] for command in (word, bare)]
+            print(f"{step:8} {statistics.median(told[0]):13.2f} {statistics.median(told[1]):8.2f}")
+
+
+def cpu(command: list[str]) -> float:
+    """User and system seconds of a command that writes no bytecode."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return sum(getattr(after, k) - getattr(before, k) for k in ("ru_utime", "ru_stime"))
 
 
 def draw(folder: Path, count: int) -> None:

@@ -5,12 +5,33 @@ from __future__ import annotations
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import Checkout, copy_checkout
 
 # Started in the background, a shell lets us ignore Ctrl-C, and all that we start would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that run the pipeline: what is short fills the gaps at the end."""
+    long = {item.path for item in items if item.get_closest_marker("nextflow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a file's tests to one process: they share runs. All tests of SLURM share one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByRun(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "slurm" if "/slurm/" in file else file
+
+    config.option.loadscopereorder = False  # as they were sorted above
+    return ByRun(config, log)
 
 
 @pytest.fixture(scope="session")

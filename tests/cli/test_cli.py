@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -230,21 +231,33 @@ def test_what_is_no_bug_has_no_trace(
 
 
 @pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """What `./tilewright test` runs, with one marker; each check only says its name."""
+def tool() -> ModuleType:
+    """What `./tilewright test` runs."""
     spec = importlib.util.spec_from_file_location("check", ROOT / "tools" / "check.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "markers", lambda: {"slow": "takes long"})
-    monkeypatch.setattr(module, "passes", says_its_name)
     return module
 
 
-def says_its_name(name: str, command: list[str]) -> bool:
-    """A check that passes."""
-    sys.stdout.write(" ".join([name, *command]) + "\n")
+@pytest.fixture
+def check(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The same with one marker, one check, and tests that only say pytest's words."""
+    monkeypatch.setattr(tool, "markers", lambda: {"slow": "takes long"})
+    monkeypatch.setattr(tool, "checks", lambda: [check_of(tool, "good", "print('fine')")])
+    monkeypatch.setattr(tool, "passes", says_its_words)
+    return tool
+
+
+def check_of(module: ModuleType, name: str, code: str) -> Any:
+    """A check that is a line of Python."""
+    return module.Check(name, [sys.executable, "-c", code])
+
+
+def says_its_words(words: list[str]) -> bool:
+    """Tests that pass."""
+    sys.stdout.write(" ".join(words) + "\n")
     return True
 
 
@@ -260,21 +273,53 @@ def test_a_switch_without_tests_is_refused_before_any_check(
 @pytest.mark.parametrize(
     ("words", "last"),
     [
-        (["-k", "seam"], "-m pytest -m not slow -k seam"),
-        (["--slow"], "-m pytest"),
+        (["-k", "merge"], "-m not slow -k merge"),
+        (["-x", "merge", "stores"], "-m not slow -x tests/merge tests/stores"),
+        (["tests/merge/test_exact.py::test_a"], "-m not slow tests/merge/test_exact.py::test_a"),
+        (["--slow", "--durations", "5"], "--durations 5"),
     ],
 )
-def test_pytest_is_the_last_check_and_gets_the_other_words(
+def test_tests_come_last_and_rooms_are_their_folders(
     check: ModuleType, capsys: pytest.CaptureFixture[str], words: list[str], last: str
 ) -> None:
     assert check.main(words) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith(last)
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == last
+    assert "ok: good, " in "\n".join(out[:-1])
 
 
-def test_every_python_file_of_the_project_is_linted(
-    check: ModuleType, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("word", ["marge", "tests/marge"])
+def test_a_room_that_is_not_there_is_refused_with_those_that_are(
+    check: ModuleType, capsys: pytest.CaptureFixture[str], word: str
 ) -> None:
+    assert check.main([word]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"There is no room '{word}'; there is aiod, " in err
+    assert "merge, models" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_check_that_fails_is_named_at_the_end_with_what_it_said(
+    check: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [check_of(check, "good", "print('fine')"), check_of(check, "bad", "exit('why not')")]
+    monkeypatch.setattr(check, "checks", lambda: [*parts, check.Check("lost", ["/no/such/file"])])
+    assert check.main([]) == 1
+    out = capsys.readouterr().out
+    assert "why not\nFAILED: bad, " in out
+    assert "FAILED: lost, " in out
+    assert "fine" not in out
+    assert re.fullmatch("failed: (bad, lost|lost, bad)", out.splitlines()[-1])
+
+
+def test_no_checks_means_tests_alone(check: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main(["--no-checks"]) == 0
+    assert "good" not in capsys.readouterr().out
+
+
+def test_every_python_file_of_the_project_is_linted(tool: ModuleType) -> None:
     folders = [p for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".")]
     files = [p.relative_to(ROOT) for folder in folders for p in folder.rglob("*.py")]
-    linted = dict(check.checks())["ruff check"]
+    linted = {check.name: check.command for check in tool.checks()}["ruff check"]
     assert [str(p) for p in files if not any(p.is_relative_to(path) for path in linted)] == []

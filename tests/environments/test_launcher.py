@@ -280,6 +280,14 @@ def test_a_step_runs_in_base_with_its_arguments_as_they_are(checkout: Path) -> N
     assert json.loads(done.stdout)["env"]["PYTHONPATH"] == str(checkout / "src")
 
 
+def test_the_first_step_of_a_run_compiles_our_modules_for_all(checkout: Path) -> None:
+    package = checkout / "src" / "tilewright"
+    shutil.copy(package / "steps" / "plan.py", package / "steps" / "merge.py")
+    for name, compiled in (("merge", False), ("plan", True)):
+        assert step(checkout, name, PYTHONDONTWRITEBYTECODE="1").returncode == 0
+        assert bool(list(package.glob("steps/__pycache__/merge.*.pyc"))) == compiled
+
+
 def test_a_step_finds_base_where_it_was_built(checkout: Path, tmp_path: Path) -> None:
     root = tmp_path / "en vs"
     folder = interpreters.prefix("base", root)

@@ -154,10 +154,18 @@ def bench(name: str, words: tuple[str, ...]) -> None:
     os.execv(sys.executable, [sys.executable, str(BENCHMARKS[name]), *words])  # noqa: S606
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("words", metavar="[WORDS FOR PYTEST]...", nargs=-1, type=click.UNPROCESSED)
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="example: tilewright test merge stores --no-checks  |  other words go to pytest",
+)
+@click.argument("words", metavar="[ROOM|PATH|WORD]...", nargs=-1, type=click.UNPROCESSED)
 def test(words: tuple[str, ...]) -> None:
-    """Run every check and test. --slow adds model environments; other words go to pytest."""
+    """Run every check and test. Or the tests of some rooms, which are the folders of tests/.
+
+    --no-checks runs tests alone; --slow adds those that build a model's environment, --slurm
+    those on a SLURM of its own. -n 0 runs them one after the other, else there are as many at
+    a time as there are cores; CONTRIBUTING.md says how long it takes.
+    """
     os.execv(sys.executable, [sys.executable, str(ROOT / "tools" / "check.py"), *words])  # noqa: S606
 
 

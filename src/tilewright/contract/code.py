@@ -39,8 +39,8 @@ def room_digest(room: str, house: Path = HOUSE) -> str:
     house
         The folder that the room is in.
     """
-    paths = (p for p in sorted((house / room).rglob("*")) if p.is_file() and p.suffix != ".pyc")
-    return digest({p.relative_to(house).as_posix(): _counts(p) for p in paths})
+    found = (p for p in sorted((house / room).rglob("*")) if "__pycache__" not in p.parts)
+    return digest({p.relative_to(house).as_posix(): _counts(p) for p in found if p.is_file()})
 
 
 def room_digests(rooms: Iterable[str]) -> dict[str, str]:

@@ -171,7 +171,8 @@ def commands(
     found = python_for(wants.python, pythons)
     if kind == "uv":
         venv = [program, "venv", "--no-project", "--python", found or uv_request(wants.python)]
-        return [[*venv, str(folder)], [program, "pip", *install, "--python", inside]]
+        options = ["--compile-bytecode", "--python", inside]  # which pip and conda do unasked
+        return [[*venv, str(folder)], [program, "pip", *install, *options]]
     if found is None:
         raise TilewrightError(
             f"{definition.stem} needs Python {wants.python}, and none was found on the PATH.",
@@ -267,6 +268,9 @@ def clean_environ() -> dict[str, str]:
     env.setdefault("UV_CACHE_DIR", str(home() / "cache" / "uv"))
     env.setdefault("PIP_CACHE_DIR", str(home() / "cache" / "pip"))
     env.update(PYTHONNOUSERSITE="1", CONDA_ALWAYS_YES="1", MAMBA_ALWAYS_YES="1")
+    # Set, it has py_compile check bytecode by its source's hash, and no longer by its time, which
+    # a copy changes. It is the first time that a zip, and so a wheel, can hold.
+    env.setdefault("SOURCE_DATE_EPOCH", "315532800")
     return env
 
 

@@ -31,7 +31,7 @@ from .inplace import Say, say
 from .inplace import home as home
 
 OURS = ("base", "nextflow", "test")
-# Imported once at the end: proof that base works, and its bytecode is there for every task.
+# Imported once at the end: proof that base works.
 PROOF = (
     "cc3d, click, fastremap, imagecodecs, jinja2, onnxruntime, pydantic, rich, scipy.ndimage, "
     "skimage.color, skimage.segmentation, tifffile, yaml, zarr"

@@ -15,4 +15,5 @@ fi
     echo "tilewright: The base environment isn't in $envs. Build it: '$root/tilewright' environments build base" >&2; exit 69; }
 [ "$1" = fetch ] || unset HF_TOKEN HUGGING_FACE_HUB_TOKEN # no other step has use for a token
 export PYTHONPATH="$root/src" PYTHONNOUSERSITE=1; unset PYTHONHOME VIRTUAL_ENV
+[ "$1" != plan ] || "$base/bin/python" -I -S "$root/src/tilewright/environments/bytecode.py" "$root/src"
 exec "$base/bin/python" -P -m tilewright.steps."$@"
