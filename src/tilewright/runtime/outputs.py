@@ -50,8 +50,3 @@ POLICIES = {
     "table": ("rows",),
 }
 """How tiles become one image, by what is merged; what suits most models first."""
-
-
-def needs_cls(name: str) -> bool:
-    """Whether an output_type is made of the CLS token, among others."""
-    return name in OUTPUT_TYPES and "cls" in OUTPUT_TYPES[name].parts

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.runtime.outputs import DEFAULT, OUTPUT_TYPES
+
 
 def pool(tokens: np.ndarray, spec: dict[str, Any], size: tuple[int, ...]) -> np.ndarray:
     """Reduce a transformer's tokens to what the spec's `output_type` names.
@@ -31,16 +33,17 @@ def pool(tokens: np.ndarray, spec: dict[str, Any], size: tuple[int, ...]) -> np.
         When T isn't ``num_prefix_tokens + (height/patch) * (width/patch)``.
     """
     prefix, rows, columns = _token_grid(tokens, spec, size)
-    kind = spec.get("output_type") or "cls"
-    if kind == "token_sequence":
+    kind = spec.get("output_type") or DEFAULT
+    form = OUTPUT_TYPES[kind]
+    if form.ndim == tokens.ndim:
         return tokens
-    if kind == "dense":
+    if form.result == "map":
         grid = tokens[:, prefix:].reshape(len(tokens), rows, columns, -1)
         return np.moveaxis(grid, -1, 1)
-    if "cls" in kind and prefix == 0:
+    if "cls" in form.parts and prefix == 0:
         raise ValueError(f"output_type {kind} needs a CLS token, and num_prefix_tokens is 0")
     parts = {"cls": lambda: tokens[:, 0], "patch_mean": lambda: _mean(tokens[:, prefix:])}
-    return np.concatenate([parts[name]() for name in kind.split("+")], axis=-1)
+    return np.concatenate([parts[name]() for name in form.parts], axis=-1)
 
 
 def spatial(shape: tuple[int, ...], spec: dict[str, Any]) -> tuple[int, ...]:
