@@ -271,10 +271,16 @@ def test_pytest_is_the_last_check_and_gets_the_other_words(
     assert capsys.readouterr().out.splitlines()[-1].endswith(last)
 
 
-def test_every_python_file_of_the_project_is_linted(
-    check: ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_python_file_of_the_project_is_linted(check: ModuleType, tmp_path: Path) -> None:
     folders = [p for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".")]
     files = [p.relative_to(ROOT) for folder in folders for p in folder.rglob("*.py")]
-    linted = dict(check.checks())["ruff check"]
+    linted = dict(check.checks(tmp_path))["ruff check"]
     assert [str(p) for p in files if not any(p.is_relative_to(path) for path in linted)] == []
+
+
+def test_profiles_are_linted_too(check: ModuleType, tmp_path: Path) -> None:
+    """Under a name that Nextflow's lint reads."""
+    linted = check.pipeline(tmp_path)
+    copies = {path.stem: path.read_text() for path in (tmp_path / "profiles").glob("*.config")}
+    assert str(tmp_path / "profiles") in linted
+    assert copies == {p.stem: p.read_text() for p in (ROOT / "profiles").glob("*.conf")}

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -33,7 +34,8 @@ def main(args: list[str]) -> int:
         if code:
             return code
     rest = [arg for arg in args if arg not in {f"--{name}" for name in SWITCHES}]
-    failed = [name for name, command in checks() if not passes(name, command)]
+    with tempfile.TemporaryDirectory() as folder:
+        failed = [name for name, command in checks(Path(folder)) if not passes(name, command)]
     left_out = {name: why for name, why in known.items() if f"--{name}" not in args}
     for name, why in left_out.items():
         print(f"left out: {name} ({why}): ./tilewright test --{name}")
@@ -56,8 +58,8 @@ def markers() -> dict[str, str]:
     return {name: known[name] for name in SWITCHES if name in known}
 
 
-def checks() -> list[tuple[str, list[str]]]:
-    """Name and command line of each check but the tests."""
+def checks(folder: Path) -> list[tuple[str, list[str]]]:
+    """Name and command line of each check but the tests; an empty folder is filled for them."""
     python = [sys.executable, "-P"]
     code = [path for path in CODE if (ROOT / path).exists()]
     imports = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
@@ -67,14 +69,18 @@ def checks() -> list[tuple[str, list[str]]]:
         ("mypy", [*python, "-m", "mypy"]),
         ("imports", [*python, "-c", imports]),
         ("generated files", [*python, "-m", "tilewright.cli", "generate", "--check"]),
-        ("nextflow lint", [shutil.which("nextflow") or "nextflow", "lint", *pipeline()]),
+        ("nextflow lint", [shutil.which("nextflow") or "nextflow", "lint", *pipeline(folder)]),
     ]
 
 
-def pipeline() -> list[str]:
-    """Nextflow's files and folders that are there."""
-    names = ("main.nf", "nextflow.config", "modules", "conf", "profiles")
-    return [name for name in names if (ROOT / name).exists()]
+def pipeline(folder: Path) -> list[str]:
+    """Nextflow's files and folders; a profile as a copy, since lint reads no `.conf` files."""
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    for path in (ROOT / "profiles").glob("*.conf"):
+        copy = folder / "profiles" / f"{path.stem}.config"
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
+    return ["main.nf", "nextflow.config", "modules", "conf", str(folder / "profiles")]
 
 
 def passes(name: str, command: list[str]) -> bool:
