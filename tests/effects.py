@@ -379,7 +379,7 @@ def several(*checks: Any) -> Any:
 STAINED = replace(RGB, stain_target=MACENKO)
 NAMES = {"nearest": None, "area": "BOX", "box": "BOX", "bilinear": "BILINEAR",
          "bicubic": "BICUBIC", "lanczos": "LANCZOS"}  # fmt: skip
-POOLED = Elsewhere("test_pipe.py", "test_tokens_are_reduced_as_the_spec_says", "output_type")
+POOLED = Elsewhere("test_pooling.py", "test_tokens_are_reduced_as_the_spec_says", "output_type")
 COUNTED = "test_tokens_that_do_not_add_up_are_refused"
 UNFIT = "test_results_that_do_not_fit_the_spec_are_refused"
 

@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
@@ -107,14 +108,14 @@ def pytest_words(words: list[str]) -> Iterator[tuple[str, bool]]:
             yield word, before.startswith("-") or (ROOT / word.partition("::")[0]).exists()
 
 
-def checks() -> list[Check]:
-    """All checks but the tests, those that take long first."""
+def checks(folder: Path) -> list[Check]:
+    """All checks but the tests, those that take long first; an empty folder is filled for them."""
     python = [sys.executable, "-P"]
     code = [path for path in CODE if (ROOT / path).exists()]
     imports = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
     return [
         Check("mypy", [*python, "-m", "mypy"]),
-        Check("nextflow lint", [shutil.which("nextflow") or "nextflow", "lint", *pipeline()]),
+        Check("nextflow lint", [shutil.which("nextflow") or "nextflow", "lint", *pipeline(folder)]),
         Check("generated files", [*python, "-m", "tilewright.cli.main", "generate", "--check"]),
         Check("imports", [*python, "-c", imports]),
         Check("ruff check", [*python, "-m", "ruff", "check", *code]),
@@ -122,18 +123,23 @@ def checks() -> list[Check]:
     ]
 
 
-def pipeline() -> list[str]:
-    """Nextflow's files and folders that are there."""
-    names = ("main.nf", "nextflow.config", "modules", "conf", "profiles")
-    return [name for name in names if (ROOT / name).exists()]
+def pipeline(folder: Path) -> list[str]:
+    """Nextflow's files and folders; a profile as a copy, since lint reads no `.conf` files."""
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    for path in (ROOT / "profiles").glob("*.conf"):
+        copy = folder / "profiles" / f"{path.stem}.config"
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
+    return ["main.nf", "nextflow.config", "modules", "conf", str(folder / "profiles")]
 
 
 def failing_checks() -> list[str]:
     """Run all checks, two at a time, and say how each went; the names of those that failed."""
     failed = []
-    print(f"== {', '.join(check.name for check in checks())}", flush=True)
-    with ThreadPoolExecutor(2) as pool:
-        for check in as_completed([pool.submit(ended, check) for check in checks()]):
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        all_of_them = checks(Path(folder))
+        print(f"== {', '.join(check.name for check in all_of_them)}", flush=True)
+        for check in as_completed([pool.submit(ended, check) for check in all_of_them]):
             name, _, status, said, took = check.result()
             if status:
                 failed.append(name)

@@ -304,7 +304,7 @@ def test_a_check_that_fails_is_named_at_the_end_with_what_it_said(
     check: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = [check_of(check, "good", "print('fine')"), check_of(check, "bad", "exit('why not')")]
-    monkeypatch.setattr(check, "checks", lambda: [*parts, check.Check("lost", ["/no/such/file"])])
+    monkeypatch.setattr(check, "checks", lambda _: [*parts, check.Check("lost", ["/no/such/file"])])
     assert check.main([]) == 1
     out = capsys.readouterr().out
     assert "why not\nFAILED: bad, " in out
@@ -318,8 +318,16 @@ def test_no_checks_means_tests_alone(check: ModuleType, capsys: pytest.CaptureFi
     assert "good" not in capsys.readouterr().out
 
 
-def test_every_python_file_of_the_project_is_linted(tool: ModuleType) -> None:
+def test_every_python_file_of_the_project_is_linted(tool: ModuleType, tmp_path: Path) -> None:
     folders = [p for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".")]
     files = [p.relative_to(ROOT) for folder in folders for p in folder.rglob("*.py")]
-    linted = {check.name: check.command for check in tool.checks()}["ruff check"]
+    linted = {check.name: check.command for check in tool.checks(tmp_path)}["ruff check"]
     assert [str(p) for p in files if not any(p.is_relative_to(path) for path in linted)] == []
+
+
+def test_profiles_are_linted_too(tool: ModuleType, tmp_path: Path) -> None:
+    """Under a name that Nextflow's lint reads."""
+    linted = tool.pipeline(tmp_path)
+    copies = {path.stem: path.read_text() for path in (tmp_path / "profiles").glob("*.config")}
+    assert str(tmp_path / "profiles") in linted
+    assert copies == {p.stem: p.read_text() for p in (ROOT / "profiles").glob("*.conf")}

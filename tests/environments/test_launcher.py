@@ -24,11 +24,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ["__init__.py", "errors.py", "environments", "aiod/__init__.py", "aiod/doctor_plugin.py"]
 TELL = """\
 import json, os, sys
-keys = ("PYTHONPATH", "TILEWRIGHT_HOME", "TILEWRIGHT_ENVS", "PATH")
+keys = ("PYTHONPATH", "TILEWRIGHT_HOME", "TILEWRIGHT_ENVS", "PATH", "NXF_SYNTAX_PARSER")
 print(json.dumps({"args": sys.argv[1:], "env": {key: os.environ.get(key) for key in keys}}))
 """
 OFFLINE = {"PIP_NO_INDEX": "1", "UV_OFFLINE": "1"}
-OURS = ("TILEWRIGHT_HOME", "TILEWRIGHT_ENVS", "JAVA_HOME", "PYTHONPATH", "XDG_CACHE_HOME")
+OURS = (
+    *("TILEWRIGHT_HOME", "TILEWRIGHT_ENVS", "JAVA_HOME", "PYTHONPATH", "XDG_CACHE_HOME"),
+    "NXF_SYNTAX_PARSER",
+)
 
 
 @pytest.fixture
@@ -124,6 +127,14 @@ def test_all_that_is_started_finds_the_package_and_the_cache(checkout: Path) -> 
     assert env["PYTHONPATH"] == str(checkout / "src")
     assert env["TILEWRIGHT_HOME"] == str(cache)
     assert env["TILEWRIGHT_ENVS"] == str(cache / "envs")
+
+
+@pytest.mark.parametrize(("said", "used"), [({}, "v2"), ({"NXF_SYNTAX_PARSER": "v1"}, "v1")])
+def test_nextflows_parser_is_the_users_else_the_strict_one(
+    checkout: Path, said: dict[str, str], used: str
+) -> None:
+    env = json.loads(launch(checkout, "models", **said).stdout)["env"]
+    assert env["NXF_SYNTAX_PARSER"] == used
 
 
 def test_a_file_in_the_users_folder_shadows_no_module(checkout: Path, tmp_path: Path) -> None:

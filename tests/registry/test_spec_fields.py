@@ -115,8 +115,8 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
         "architecture": finding(
             "embedding", "architecture: vit", "architecture: resnet", "resnet has no patches"
         ),
-        "patch_size": Elsewhere("test_pipe.py", COUNTED, "patch_size"),
-        "num_prefix_tokens": Elsewhere("test_pipe.py", COUNTED, "num_prefix_tokens"),
+        "patch_size": Elsewhere("test_pooling.py", COUNTED, "patch_size"),
+        "num_prefix_tokens": Elsewhere("test_pooling.py", COUNTED, "num_prefix_tokens"),
         "base_dim": finding("embedding", "base_dim: 768", "base_dim: 700", "makes 1400"),
         "output_kind": Elsewhere("test_pipe.py", UNFIT, "output_kind"),
         "output_type": POOLED,
