@@ -150,7 +150,7 @@ def test_i7_a_merge_that_is_killed_leaves_nothing_that_opens_and_then_gives_the_
 
 
 STEP = """
-from tilewright.merge import stores
+from tilewright.merge.write import stores
 from tilewright.steps import merge, run
 stores.PAYS_PIXELS = 1
 run(merge.main)
