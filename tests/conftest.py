@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that run the pipeline: what is short fills the gaps at the end."""
     long = {item.path for item in items if item.get_closest_marker("nextflow")}
     items.sort(key=lambda item: item.path not in long)
+
+
+BEGUN = pytest.StashKey[float]()
+
+
+def cpu() -> float:
+    """CPU seconds of this process and of those it has started and seen end."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember when a test began, in CPU seconds."""
+    item.stash[BEGUN] = cpu()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Note a test's CPU seconds for `tools/house.py --times`."""
+    noted = [("cpu", round(cpu() - item.stash[BEGUN], 2))] if BEGUN in item.stash else []
+    item.user_properties[:] = noted
+    return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)

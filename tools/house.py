@@ -3,7 +3,7 @@
     python tools/house.py                     # a table, in Markdown
     python tools/house.py --json              # the same as JSON
     python tools/house.py --list parameters   # the places that a measure counts against
-    python tools/house.py --times JUNIT.xml   # seconds per tests/<room>, from pytest --junitxml
+    python tools/house.py --times JUNIT.xml   # seconds per tests/<room>, from pytest --junitxml=
 
 Standard library only; nothing is imported or started. `--checkout DIR` measures another checkout.
 Shares are of public functions: those of a module or public class whose names begin with no `_`.
@@ -70,7 +70,7 @@ def main(args: list[str]) -> int:
     options.add_argument("--times", metavar="JUNIT.xml", help="seconds of tests, by room")
     asked = options.parse_args(args)
     if asked.times:
-        print(table(times(Path(asked.times)), ("tests of", "seconds", "")))
+        print(table(times(Path(asked.times)), ("tests of", "seconds", "CPU seconds")))
         return 0
     found = measures(asked.checkout.resolve())
     if asked.list:
@@ -249,15 +249,20 @@ def spread(values: Iterable[int]) -> dict[str, int]:
 
 
 def times(junit: Path) -> list[Measure]:
-    """Seconds of the tests of each folder under `tests`, longest first."""
-    seconds: dict[str, float] = defaultdict(float)
+    """Seconds of the tests of each folder under `tests`, longest first, and what they computed."""
+    seconds, cpu = defaultdict[str, float](float), defaultdict[str, float](float)
     for case in ElementTree.parse(junit).iter("testcase"):  # noqa: S314 - of our own pytest
         parts = case.get("classname", "").split(".")
         folders = [p for p in parts[1:2] if not p.startswith("test_")]
-        seconds[folders[0] if folders else "(flat)"] += float(case.get("time", 0))
-    seconds["all"] = sum(seconds.values())
-    ordered = sorted(seconds.items(), key=lambda item: -item[1])
-    return [Measure(room, room, f"{took:.1f}") for room, took in ordered]
+        noted = case.find("properties/property[@name='cpu']")
+        for room in (*(folders or ["(flat)"]), "all"):
+            seconds[room] += float(case.get("time", 0))
+            cpu[room] += float(noted.get("value", 0)) if noted is not None else 0
+    ordered = sorted(seconds.items(), key=lambda item: (item[0] != "all", -item[1]))
+    return [
+        Measure(room, room, f"{took:.1f}", f"{cpu[room]:.1f}" if cpu[room] else "")
+        for room, took in ordered
+    ]
 
 
 def _lines(path: Path) -> int:

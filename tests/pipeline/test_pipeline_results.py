@@ -253,9 +253,10 @@ def test_plain_nextflow_gives_the_same_bytes(
 def test_real_nuclei_are_the_same_tiled_and_untiled(checkout: Checkout, tmp_path: Path) -> None:
     """The demo's image: twelve tiles, and one that holds it all."""
     found = []
+    image = checkout.root / "examples" / "nuclei" / "fluorescence.tif"
     for size in (352, 704):
         outdir = tmp_path / str(size)
-        words = ("run", "--input", checkout.root / "examples" / "nuclei", "--outdir", outdir)
+        words = ("run", "--input", image, "--outdir", outdir)
         done = checkout.cli(*words, "--tile_size", size, "--save_image", "false", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         found.append(labels(outdir, "fluorescence", "nuclei"))

@@ -75,7 +75,8 @@ def test_one(a):
         pass
 """
 JUNIT = """<testsuites><testsuite>
-<testcase classname="tests.merge.test_labels" name="a" time="1.5"/>
+<testcase classname="tests.merge.test_labels" name="a" time="1.5">
+<properties><property name="cpu" value="2.5"/></properties></testcase>
 <testcase classname="tests.merge.test_labels.TestMore" name="b" time="0.5"/>
 <testcase classname="tests.test_walk" name="c" time="4"/>
 </testsuite></testsuites>"""
@@ -167,7 +168,7 @@ def test_siblings_that_may_meet_are_no_fault(checkout: Path) -> None:
 def test_times_are_summed_by_folder_of_tests(tmp_path: Path) -> None:
     (tmp_path / "junit.xml").write_text(JUNIT)
     printed = house("--times", tmp_path / "junit.xml").splitlines()
-    rows = {"all": "6.0", "(flat)": "4.0", "merge": "2.0"}
-    assert [row.split("|")[1:3] for row in printed[2:]] == [
-        [f" {a} ", f" {b} "] for a, b in rows.items()
+    rows = {"all": ("6.0", "2.5"), "(flat)": ("4.0", ""), "merge": ("2.0", "2.5")}
+    assert [row.split("|")[1:4] for row in printed[2:]] == [
+        [f" {a} ", f" {b} ", f" {c} "] for a, (b, c) in rows.items()
     ]
