@@ -245,7 +245,7 @@ def tool() -> ModuleType:
 def check(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The same with one marker, one check, and tests that only say pytest's words."""
     monkeypatch.setattr(tool, "markers", lambda: {"slow": "takes long"})
-    monkeypatch.setattr(tool, "checks", lambda: [check_of(tool, "good", "print('fine')")])
+    monkeypatch.setattr(tool, "checks", lambda _: [check_of(tool, "good", "print('fine')")])
     monkeypatch.setattr(tool, "passes", says_its_words)
     return tool
 
