@@ -17,23 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tilewright.contract.names import job_name, note_name
+from tilewright.contract.steps import STEPS
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.report.timings import waiting
 from tilewright.report.trace import DONE, FAILED, Task, read_trace, sentence
 
 LOOK_EVERY = 0.3  # seconds
 SAY_EVERY = 30.0  # seconds between plain lines
-STEPS = {
-    "PLAN": "planning",
-    "ENV": "building the model's environment (the first time takes minutes)",
-    "FETCH": "fetching the weights",
-    "SCAN": "scanning big images",
-    "PREDICT": "predicting",
-    "MERGE": "merging",
-    "EXPORT": "exporting",
-    "REPORT": "writing the report",
-}
-COUNTED = ("PREDICT", "MERGE", "REPORT")  # steps at which the tiles done say how far it is
 
 
 @dataclass
@@ -151,12 +141,13 @@ def _look(watch: Watch, tell: Any) -> None:
     tasks = watch.tasks()
     plan = watch.plan()
     if plan is None:
-        tell(STEPS["PLAN"], 0, 0, 0)
+        tell(STEPS["PLAN"].doing, 0, 0, 0)
         return
     done, cached = watch.tiles_done(plan, tasks)
     step = step_now(plan, tasks, done)
     said = f": {watch.fetching()}" if step == "FETCH" and watch.fetching() else ""
-    tell(STEPS[step] + said, done, plan["tiles"] if step in COUNTED else 0, cached)
+    total = plan["tiles"] if STEPS[step].counts_tiles else 0
+    tell(STEPS[step].doing + said, done, total, cached)
 
 
 def step_now(plan: dict[str, Any], tasks: list[Task], done: int) -> str:
