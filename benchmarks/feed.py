@@ -79,7 +79,7 @@ def measure(image: Path, folder: Path) -> dict[str, float]:
     job = Job("bench", 0, (ref,), (("i000", 0, planned.tiles),))
     alone = by_itself(planned.tiles // BATCH)
     timing, before, begun = Timing(), cpu_seconds(), time.perf_counter()
-    recipe = Recipe({}, SPEC, {}, None, {}, {}, {})
+    recipe = Recipe.trial(SPEC)
     run_job(job, recipe, folder / "bank", start=start, weights="", timing=timing)
     took = time.perf_counter() - begun - timing.load
     fed = timing.tiles / took

@@ -34,7 +34,7 @@ from seams import rules
 from seams.job import Job as Tiles
 
 from tilewright.contract.grid import Grid, Tile, grid
-from tilewright.contract.jobs import Group, ImageRef, Job, Recipe, save
+from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.predict.worker import Notes, header
 from tilewright.stores.ome_zarr import StoreWriter
@@ -156,13 +156,13 @@ def bank(case: Case, folder: Path, wobble: float, processes: int) -> int:
     ref = ImageRef(
         "i000", "scene", str(folder / "image.zarr"), "", axes.upper(), case.shape, "uint8"
     )
-    recipe = Recipe({}, case.spec, {}, None, {}, {}, {})
+    recipe = Recipe.trial(case.spec)
     firsts = range(0, len(case.grid), JOB_TILES)
     jobs = [
         Job("scale", n, (ref,), ((ref.key, first, min(first + JOB_TILES, len(case.grid))),))
         for n, first in enumerate(firsts)
     ]
-    merge = {"policy": "match", "min_iou": 0.25}
+    merge = MergeOptions("match", 0.25)
     save(folder / "group.json", Group("scale", len(jobs), merge, "scale.zarr", TASK, False))
     save(folder / "recipe.json", recipe)
     (folder / "banks").mkdir()

@@ -67,6 +67,7 @@ def load(weights, device, spec, params):
         network.net.forward = in_precision(network.net.forward, spec, device)
     elif precision(spec, device) != "fp32":
         print("Cellpose's layers for the CPU are float32: fp32 is used.")  # noqa: T201  # to the log
+        precision({}, device)  # what the worker is told
     return network, {name: params.get(name, value) for name, value in DEFAULTS.items()}
 
 

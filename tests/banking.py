@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.grid import Grid, Tile
-from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
+from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.worker import Notes, header
@@ -25,7 +25,7 @@ Seen = Callable[[str, int, Grid, Tile], Array]
 
 def recipe_of(spec: ModelSpec) -> Recipe:
     """A recipe of nothing but a spec."""
-    return Recipe({}, spec, {}, None, {}, {}, {})
+    return Recipe.trial(spec)
 
 
 def write_banks(
@@ -92,7 +92,9 @@ def merge_all(
     **merge: Any,
 ) -> Path:
     """Merge banks into stores below `out`; what the report shows goes into ``.shown``."""
-    options = {"min_iou": 0.25, **(spec.merge or {}), **merge, "policy": spec.policy}
+    options = MergeOptions(
+        **{"min_iou": 0.25, **(spec.merge or {}), **merge, "policy": spec.policy}
+    )
     group = Group("group", len(banks), options, "p.zarr", "everything", save_image)
     merge_group(group, recipe_of(spec), list(banks), out, out / ".shown", processes)
     return out

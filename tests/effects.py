@@ -20,7 +20,7 @@ from toy import image, job, recipe, start
 
 from tilewright import ModelSpec, TileSpec, tiles
 from tilewright.cli.main import main
-from tilewright.contract.jobs import Group
+from tilewright.contract.jobs import Group, MergeOptions
 from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import check_banks
@@ -203,7 +203,7 @@ def releases_are_never_mixed(folder: Path) -> None:
         start=start("models/run_toy.py"),
         weights="",
     )
-    group = Group("group", 1, {"policy": "match"}, "toy-1-everything.zarr", "everything")
+    group = Group("group", 1, MergeOptions("match", 0.25), "toy-1-everything.zarr", "everything")
     check_banks(group, recipe(), [Bank(folder / "a.bank")])
     newer = replace(recipe(), spec=replace(recipe().spec, version="2"))
     with pytest.raises(TilewrightError, match="was made by another recipe"):

@@ -27,7 +27,7 @@ CONVNET = runpy.run_path(str(HERE / "models" / "run_convnet.py"))
 class InProcess:
     """What `worker` asks of a model's process; `predict` takes (batch, C, ...) tiles."""
 
-    batch_limit, seconds, device_name = None, 0.0, "cpu"
+    batch_limit, seconds, device_name, precision = None, 0.0, "cpu", None
     versions: ClassVar[dict[str, str]] = {}
 
     def __init__(self, spec: ModelSpec, predict: Callable[[Array], Array]) -> None:

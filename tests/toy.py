@@ -12,7 +12,7 @@ import tifffile
 from pictures import reference
 from running import discs
 
-from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
+from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.model_process import ModelProcess
@@ -22,13 +22,12 @@ from tilewright.registry.registry import Registry
 
 HERE = Path(__file__).parent
 SPEC = Registry.load(HERE / "models").choose("toy").spec()
-MERGE = {"policy": "match", "min_iou": 0.25}
-GROUP = Group("group", 3, MERGE, "toy.zarr", "everything")
+GROUP = Group("group", 3, MergeOptions("match", 0.25), "toy.zarr", "everything")
 
 
 def recipe(**params: Any) -> Recipe:
     """A recipe of the model `toy`."""
-    return Recipe({}, SPEC, params, None, {}, {}, {})
+    return Recipe.trial(SPEC, params)
 
 
 def image(folder: Path, key: str = "i000", shape: tuple[int, int] = (200, 240)) -> ImageRef:

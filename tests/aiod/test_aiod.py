@@ -74,7 +74,7 @@ def test_what_ai_ondemand_lists_runs_here_or_names_the_script_it_lacks() -> None
         choice = registry.choose(short_name)
         if short_name in SCRIPTS:
             recipe = choice.recipe(choice.spec(), choice.values({}))
-            assert recipe.script["name"] == f"run_{short_name}.py"
+            assert recipe.script.name == f"run_{short_name}.py"
             continue
         says = f"The model {short_name} has no script bin/run_{short_name}.py yet"
         with pytest.raises(TilewrightError, match=says) as caught:
@@ -188,7 +188,7 @@ def test_a_variant_reaches_the_recipe_and_the_results_name(tmp_path: Path) -> No
     assert (plan.recipe.spec.precision, plan.recipe.spec.tile_spec.band["y"]) == ("bf16", 16)
     assert plan.recipe.spec.variants is None
     assert {g.store for g in plan.groups} == {"nuclei-1.0.0-nuclei-rough.zarr"}
-    assert plan.to_dict()["store"] == "nuclei-1.0.0-nuclei-rough.zarr"
+    assert plan.file.store == "nuclei-1.0.0-nuclei-rough.zarr"
     with pytest.raises(
         TilewrightError, match=r"no variant of nuclei called 'fine'\. Choose from: rough"
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from toy import HERE, start
 import tilewright
 from tilewright import ModelSpec, TileSpec
 from tilewright.api.tiles import Tiles
-from tilewright.contract.jobs import Job, Recipe
+from tilewright.contract.jobs import EnvironmentId, Job, Recipe, ScriptId
 from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError
 from tilewright.predict import worker
@@ -53,7 +54,7 @@ def test_the_arrays_are_those_that_a_job_hands_its_model(tmp_path: Path) -> None
     path = picture(tmp_path, speckles((2, 3, 37, 53)), "TCYX")
     found = tilewright.tiles(path, spec, channels="blue,red")
     go = start("scripts/run_recorder.py", folder=str(tmp_path))
-    recipe = Recipe({}, spec, {}, None, {}, {}, {})
+    recipe = Recipe.trial(spec)
     run_job(job(found), recipe, tmp_path / "a.bank", start=go, weights="")
     batches = [np.load(p) for p in sorted(tmp_path.glob("*.npy"))]
     assert max(map(len, batches)) == spec.batch_size
@@ -67,7 +68,7 @@ def test_the_arrays_are_those_that_a_job_hands_its_model(tmp_path: Path) -> None
 def test_the_places_are_those_of_the_workers_windows(tmp_path: Path) -> None:
     path = picture(tmp_path, numbered("CYX"), "CYX")
     found = tilewright.tiles(path, COARSE, channels="0,2", region=(4, 6, 30, 40))
-    recipe = Recipe({}, COARSE, {}, None, {}, {}, {})
+    recipe = Recipe.trial(COARSE)
     works = list(worker.tiles_of(job(found), recipe, worker.Notes()))
     assert len(works) == len(found) > 1
     for number, (tile, work) in enumerate(zip(found, works, strict=True)):
@@ -179,10 +180,11 @@ def test_a_script_learns_where_its_weights_are_and_the_recipe_does_not(
     monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(tmp_path / "weights"))
     spec = ModelSpec("m", "1", TileSpec({"y": 64, "x": 64}))
     path = picture(tmp_path, numbered("YX"), "YX")
-    recipe = Recipe(
-        {}, spec, {"folder": str(tmp_path / "out")}, None,
-        {"name": "base", "digest": ""}, {"name": "run_recorder.py", "digest": ""}, {},
-    )  # fmt: skip
+    recipe = replace(
+        Recipe.trial(spec, {"folder": str(tmp_path / "out")}),
+        environment=EnvironmentId("base", "", ""),
+        script=ScriptId("run_recorder.py", ""),
+    )
     before = recipe.digest
     for weights, expected in (("abc", str(tmp_path / "weights/abc/net.pt")), ("", None)):
         steps_predict.predict(

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import written
 import yaml
 from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
 from tilewright import ROOT, Models, Registry
-from tilewright.authoring import generate
 from tilewright.authoring.parameter_files import END
 from tilewright.authoring.schemas import manifest_schema, nextflow_schema
+from tilewright.cli import generate
+from tilewright.contract.jobs import canonical
 from tilewright.errors import TilewrightError
 from tilewright.plan.params import FIRST, Params, plain
 from tilewright.registry.documents import read_document
@@ -47,6 +49,25 @@ def changed(where: str, value: Any) -> dict[str, Any]:
         block = block.setdefault(key, {})
     block[keys[-1]] = value
     return manifest
+
+
+# The schemas of the files that we write
+
+
+@pytest.mark.parametrize("name", generate.SCHEMAS)
+def test_the_schema_of_a_file_is_one_and_refuses_keys_at_every_depth(name: str) -> None:
+    schema = json.loads((ROOT / "schemas" / f"{name}.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    blocks = [schema, *schema["$defs"].values()]
+    assert [b for b in blocks if "properties" in b and b["additionalProperties"]] == []
+    fields = [f for b in blocks for f in b.get("properties", {}).values()]
+    assert [f for f in fields if "description" not in f] == []
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: c.model_name)
+def test_the_recipe_of_every_model_of_ours_fits_its_schema(choice: Choice) -> None:
+    recipe = choice.recipe(choice.spec(), choice.values({}))
+    assert written.faults("recipe", json.loads(canonical(recipe.to_dict()))) == []
 
 
 # The schema of a manifest

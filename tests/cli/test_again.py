@@ -13,7 +13,7 @@ from running import Checkout, discs
 from tilewright.cli import main
 from tilewright.cli.again import read, repeated
 from tilewright.errors import ProblemsError, TilewrightError
-from tilewright.report.report import describe
+from tilewright.report.run_json import Context, Results, describe
 
 
 def ran(tmp_path: Path, **params: object) -> Path:
@@ -22,12 +22,13 @@ def ran(tmp_path: Path, **params: object) -> Path:
     grey(tmp_path / "in" / "b.tif")
     given = {"input": str(tmp_path / "in"), "weights_dir": str(tmp_path / "weights"), **params}
     plan = planned(tmp_path, **params)
-    context = {"launch_dir": str(tmp_path), "trace": "none", "work_dir": ".", "nextflow": "25"}
+    context: Context = {"launch_dir": str(tmp_path), "trace": "none", "work_dir": "."}
+    context |= {"nextflow": "25", "params": given}
     context["started"] = json.dumps({"command": "x", "profile": "slurm", "configs": ["/s.config"]})
-    facts = describe(plan.to_dict(), plan.recipe, {}, {**context, "params": given})
+    facts = describe(plan.file, plan.recipe, Results({}, []), context)
     file = tmp_path / "out" / "run.json"
     file.parent.mkdir()
-    file.write_text(json.dumps(facts))
+    file.write_text(json.dumps(facts.to_dict()))
     return file
 
 

@@ -22,12 +22,12 @@ from tilewright import ROOT, __version__
 from tilewright.api.tiles import ImageTile
 from tilewright.cli import main
 from tilewright.cli.envs import users_of
-from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
 from tilewright.environments import interpreters
 from tilewright.merge.measure.tables import COLUMNS as TABLE_COLUMNS
 from tilewright.plan.inputs import COLUMNS
 from tilewright.plan.params import Params
+from tilewright.plan.plan_file import PlanFile
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.registry.manifest import (
     TASK_NAMES,
@@ -41,7 +41,7 @@ from tilewright.registry.manifest import (
     Version,
 )
 from tilewright.registry.registry import Registry
-from tilewright.report.report import describe
+from tilewright.report.run_json import RunFile
 from tilewright.runtime.postprocess import to_labels
 
 DOCS = ROOT / "docs"
@@ -164,13 +164,15 @@ def test_every_column_of_a_table_is_explained_and_no_other() -> None:
 
 
 def test_every_key_of_run_json_is_explained_and_no_other() -> None:
-    spec = ModelSpec("toy", "1", TileSpec({"y": 64, "x": 64}))
-    recipe = Recipe({}, spec, {}, None, {}, {}, {})
-    plan = {"images": [], "bad": [], "params": {}, "weights": "", "tiles": 0}
-    context = {"launch_dir": ".", "trace": "none", "work_dir": ".", "nextflow": "", "params": {}}
-    assert set(rows(section(DOCS / "output.md", "run.json"))) == set(
-        describe(plan, recipe, {}, context)
-    )
+    assert set(rows(section(DOCS / "output.md", "run.json"))) == {
+        f.name for f in dataclasses.fields(RunFile)
+    }
+
+
+def test_every_key_of_plan_json_is_explained_and_no_other() -> None:
+    assert set(rows(section(DOCS / "output.md", "plan.json"))) == {
+        f.name for f in dataclasses.fields(PlanFile)
+    }
 
 
 # What is there is true

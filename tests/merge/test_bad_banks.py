@@ -34,7 +34,7 @@ from toy import (
 )
 
 from tilewright import steps
-from tilewright.contract.jobs import ImageRef, save
+from tilewright.contract.jobs import ImageRef, MergeOptions, save
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.worker import run_job
@@ -235,7 +235,7 @@ def given(folder: Path, kind: str, gives: str) -> tuple[list[dict[str, Any]], Pa
     whole = replace(job(spotted(folder), fine(folder)), parts=(("i000", 0, 9), ("i001", 0, 1)))
     model = start_with(spec, "scripts/run_wrong.py", gives=gives)
     run_job(whole, made, folder / "0.bank", start=model, weights="w")
-    policy = {"policy": spec.policy, "min_iou": 0.25}
+    policy = MergeOptions(spec.policy, 0.25)
     out = folder / "out"
     merge_group(replace(ONE, merge=policy), made, [folder / "0.bank"], out, out / ".shown")
     return json.loads((out / ".shown" / "merged.json").read_text())["images"], out

@@ -20,7 +20,7 @@ from plugin import environment
 from running import level0
 from toy import start_with
 
-from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
+from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import merge_group
@@ -65,7 +65,7 @@ def merged(
     folder: Path, ref: ImageRef, spec: ModelSpec, *, jobs: int = 1, gives: str = "tokens"
 ) -> Path:
     """The store of an image that was predicted by some jobs."""
-    recipe = Recipe({}, spec, {}, None, {}, {}, {})
+    recipe = Recipe.trial(spec)
     with TileReader(ref, spec) as reader:
         total = len(reader.planes) * len(reader.grid)
     bounds = [total * i // jobs for i in range(jobs + 1)]
@@ -76,7 +76,7 @@ def merged(
         start = start_with(spec, "scripts/run_patches.py", gives=gives)
         run_job(part, recipe, banks[-1], start=start, weights="w")
     policy = "core" if spec.result == "map" else "rows"
-    group = Group("group", jobs, {"policy": policy, "min_iou": 0.25}, "p.zarr", "embed")
+    group = Group("group", jobs, MergeOptions(policy, 0.25), "p.zarr", "embed")
     merge_group(group, recipe, banks[::-1], folder / "out", folder / "out" / ".shown")
     return folder / "out" / ref.id / "p.zarr"
 
@@ -323,7 +323,7 @@ def test_an_image_whose_vectors_make_no_table_leaves_the_others_alone(tmp_path: 
     job = Job("group", 0, tuple(refs), (("i000", 0, 12), ("i001", 0, 1)))
     start = start_with(made, "scripts/run_patches.py", gives="tokens")
     out = tmp_path / "a.bank"
-    run_job(job, Recipe({}, made, {}, None, {}, {}, {}), out, start=start, weights="w")
+    run_job(job, Recipe.trial(made), out, start=start, weights="w")
     bank = Bank(out)
     assert list(bank.header["failures"]) == ["i000"]
     assert bank.get(f"{rows_name('i001', 0)}/vectors").shape == (1, 66, 3)

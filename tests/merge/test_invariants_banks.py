@@ -6,6 +6,7 @@ image. The scenes are `oracle`'s, banked and merged for real; `test_invariants` 
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from pictures import reference
 from running import ROOT, digests, level0
 
 from tilewright.contract.grid import Grid, Tile, TileAxis
-from tilewright.contract.jobs import Group, ImageRef, Job, Recipe, save
+from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.banked import Banked
@@ -92,6 +93,11 @@ def renumbered(seen: Seen, seed: int) -> Seen:
 # --- I6: any order, any number -----------------
 
 
+def said(out: Path) -> str:
+    """What the report is told of the images; it is told of each job as well."""
+    return str(json.loads((out / ".shown" / "merged.json").read_text())["images"])
+
+
 @SCENE
 def test_i6_no_order_number_of_jobs_or_processes_changes_a_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: str
@@ -102,7 +108,8 @@ def test_i6_no_order_number_of_jobs_or_processes_changes_a_byte(
         monkeypatch.setenv("TILEWRIGHT_CPUS", str(processes))
         banks = write_banks(tmp_path / str(jobs), [ref], spec, shaken(SCENES[scene][0]), jobs)
         np.random.default_rng(jobs).shuffle(banks)  # type: ignore[arg-type]
-        found.append(digests(merge_all(banks, tmp_path / f"out{jobs}", spec, save_image=True)))
+        out = merge_all(banks, tmp_path / f"out{jobs}", spec, save_image=True)
+        found.append(digests(out) | {".shown/merged.json": said(out)})
     assert len(found[0]) > 20
     assert found[0] == found[1] == found[2]
 
@@ -130,7 +137,7 @@ def test_i7_a_merge_that_is_killed_leaves_nothing_that_opens_and_then_gives_the_
 ) -> None:
     ref, spec = image_of(tmp_path, "2d"), spec_of("2d")
     banks = write_banks(tmp_path / "banks", [ref], spec, shaken(SCENES["2d"][0]))
-    group = Group("group", len(banks), {"policy": "match", "min_iou": 0.25}, "p.zarr", "everything")
+    group = Group("group", len(banks), MergeOptions("match", 0.25), "p.zarr", "everything")
     save(tmp_path / "group.json", group)
     save(tmp_path / "recipe.json", recipe_of(spec))
     whole_run = step(tmp_path, "whole", processes)
@@ -285,7 +292,7 @@ def test_i11_banks_of_another_geometry_spec_or_model_are_refused_by_name(
 ) -> None:
     ref, spec = image_of(tmp_path, "2d"), spec_of("2d")
     paths = write_banks(tmp_path / "banks", [ref], spec, cut(SCENES["2d"][0][None]), jobs=1)
-    group = Group("group", 1, {}, "p.zarr", "everything")
+    group = Group("group", 1, MergeOptions("match", 0.25), "p.zarr", "everything")
     check_banks(group, recipe_of(spec), [Bank(p) for p in paths])
     with pytest.raises(TilewrightError, match=r"^0\.bank: was made by another recipe \("):
         check_banks(group, changed(what), [Bank(p) for p in paths])
@@ -294,7 +301,7 @@ def test_i11_banks_of_another_geometry_spec_or_model_are_refused_by_name(
 def test_i11_missing_banks_are_named(tmp_path: Path) -> None:
     ref, spec = image_of(tmp_path, "2d"), spec_of("2d")
     paths = write_banks(tmp_path / "banks", [ref], spec, cut(SCENES["2d"][0][None]))
-    group = Group("group", 3, {"policy": "match", "min_iou": 0.25}, "p.zarr", "everything")
+    group = Group("group", 3, MergeOptions("match", 0.25), "p.zarr", "everything")
     for kept, missing in ((paths[::2], "group_3_00001.bank"), ([], "group_3_00000.bank, group_3")):
         with pytest.raises(TilewrightError, match=f"^{missing}.*: missing; group has") as caught:
             merge_group(group, recipe_of(spec), kept, tmp_path / "out", tmp_path / "shown")

@@ -17,7 +17,7 @@ from test_merge_components import whole
 from test_merge_slices import balls
 from toy import start_with
 
-from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
+from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import merge_group
@@ -37,7 +37,7 @@ def spec(kind: str, tiles: TileSpec = TILES, **merge: Any) -> ModelSpec:
 def merged(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str, min_iou: float = 0.25) -> Path:
     """The store of an image that was predicted by two jobs, its banks in any order."""
     check_spec(spec)
-    recipe = Recipe({}, spec, {}, None, {}, {}, {})
+    recipe = Recipe.trial(spec)
     with TileReader(ref, spec) as reader:
         total = len(reader.planes) * len(reader.grid)
     banks = []
@@ -46,7 +46,7 @@ def merged(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str, min_iou: fl
         part = Job("group", number, (ref,), ((ref.key, start, stop),))
         model = start_with(spec, "scripts/run_patches.py", gives=gives)
         run_job(part, recipe, banks[-1], start=model, weights="w")
-    merge = {**(spec.merge or {}), "policy": spec.policy, "min_iou": min_iou}
+    merge = MergeOptions.of(spec, min_iou)
     group = Group("group", 2, merge, "p.zarr", "everything")
     merge_group(group, recipe, banks[::-1], folder / "out", folder / "out" / ".shown")
     return folder / "out" / "a" / "p.zarr"

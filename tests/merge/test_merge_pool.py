@@ -25,7 +25,7 @@ from running import digests, level0
 from skimage.segmentation import find_boundaries
 
 from tilewright.contract.grid import Grid, Tile
-from tilewright.contract.jobs import ImageRef
+from tilewright.contract.jobs import ImageRef, MergeOptions
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.merge.measure.picture import OUTLINE
@@ -332,7 +332,7 @@ def test_a_deep_stack_reads_each_tile_a_few_times(
         return read(banked, plane, tile, slab)
 
     monkeypatch.setattr(Banked, "labels", counted)
-    source = Source(ref, made, tuple(banks), {**dict(made.merge or {}), "min_iou": 0.25})
+    source = Source(ref, made, tuple(banks), MergeOptions.of(made, 0.25))
     with Desk(source) as desk, Crew(desk, 1, Desk, source) as crew:
         monkeypatch.setattr(desk._slabs, "_most", 40 * 96 * 96)  # two slices' tiles, not eight
         merged = Merged(desk, crew, tmp_path / "scratch")

@@ -62,7 +62,7 @@ def banked(folder: Path, ref: ImageRef, spec: ModelSpec, gives: str) -> Bank:
         total = len(reader.planes) * len(reader.grid)
     part = Job("group", 0, (ref,), ((ref.key, 0, total),))
     start = start_with(spec, "scripts/run_patches.py", gives=gives)
-    run_job(part, Recipe({}, spec, {}, None, {}, {}, {}), folder / "bank", start=start, weights="")
+    run_job(part, Recipe.trial(spec), folder / "bank", start=start, weights="")
     return Bank(folder / "bank")
 
 
@@ -99,7 +99,7 @@ def test_the_model_gets_its_axes_in_its_own_order_and_answers_in_zyx(
         "serve(lambda *_: None, predict)\n"
     )
     part = Job("group", 0, (ref,), ((ref.key, 0, 1),))
-    recipe = Recipe({}, spec, {}, None, {}, {}, {})
+    recipe = Recipe.trial(spec)
     run_job(part, recipe, tmp_path / "bank", start=start_with(spec, str(script)), weights="")
     found = Bank(tmp_path / "bank").get(tile_name("i000", 0, 0, "labels"))
     np.testing.assert_array_equal(found > 0, pixels > 0)

@@ -18,7 +18,7 @@ from running import Checkout, level0, store
 
 from tilewright import ModelSpec, TileSpec
 from tilewright.api.tiles import tiles
-from tilewright.contract.jobs import Group, ImageRef, Job, Recipe
+from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe
 from tilewright.environments import interpreters
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.model_process import ModelProcess, child_env
@@ -159,12 +159,12 @@ def ours(
     """The store that PREDICT and MERGE make of the image."""
     base = reference(folder / "a.tif", picture(), "YXC")
     ref = ImageRef(**{**vars(base), "key": "i000", "id": "a", "channels": (0, 1, 2)})
-    recipe = Recipe({}, spec, {}, None, {}, {}, {})
+    recipe = Recipe.trial(spec)
     job = Job("g", 0, (ref,), (("i000", 0, 9),))
     start = lambda: process(python, folder / file, spec)  # noqa: E731
     run_job(job, recipe, out / "0.bank", start=start, weights="w")
     policy = "core" if spec.result == "map" else "rows"
-    group = Group("g", 1, {"policy": policy, "min_iou": 0.25}, "p.zarr", "embed")
+    group = Group("g", 1, MergeOptions(policy, 0.25), "p.zarr", "embed")
     merge_group(group, recipe, [out / "0.bank"], out / "out", out / "shown")
     return out / "out" / "a" / "p.zarr"
 

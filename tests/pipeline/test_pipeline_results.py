@@ -33,6 +33,7 @@ from running import (
     tasks,
 )
 from skimage.measure import label, regionprops
+from written import faults
 
 pytestmark = pytest.mark.nextflow
 
@@ -214,6 +215,20 @@ def test_run_json_says_where_each_jobs_time_went(outdir: Path) -> None:
     assert sum(job["tiles"] for job in jobs) == run["counts"]["tiles"]
     assert all(job["seconds"] >= job["load"] > 0 for job in jobs)
     assert run["measured"]["seconds_per_tile"] > 0
+
+
+def test_the_files_of_a_run_are_as_their_schemas_say(outdir: Path) -> None:
+    for name in ("run", "plan"):
+        assert faults(name, json.loads((outdir / f"{name}.json").read_text())) == []
+    (recipe,) = outdir.glob(".tilewright/work/*/*/groups/../recipe.json")
+    assert faults("recipe", json.loads(recipe.read_text())) == []
+    attributes: Any = zarr.open_group(store(outdir, "plane"), mode="r").attrs["tilewright"]
+    assert attributes["recipe"] == json.loads(recipe.read_text())
+
+
+def test_run_json_counts_the_jobs_that_ran_in_the_models_own_precision(outdir: Path) -> None:
+    run = run_json(outdir)
+    assert run["precision"] == [{"precision": None, "jobs": run["times"]["PREDICT"]["tasks"]}]
 
 
 def test_small_images_share_their_tasks(outdir: Path) -> None:

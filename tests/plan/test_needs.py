@@ -8,25 +8,25 @@ from typing import Any
 import pytest
 
 from tilewright.plan.params import Params, check_params
-from tilewright.plan.resources import contradictions, needs
+from tilewright.plan.resources import Needs, contradictions, needs
 from tilewright.registry.registry import Registry
 
 SPEC = Registry.load().choose("nuclei").spec()
-HUNGRY = {"gpus": 1, "memory_gb": 12}
+HUNGRY = Needs(gpus=1, memory_gb=12)
 
 
 @pytest.mark.parametrize(
     ("environment", "vram", "wanted"),
     [
-        ("base", None, {"gpus": 0, "memory_gb": 4}),
-        ("sam", None, {"gpus": 1, "memory_gb": 4}),
-        ("sam", 7.5, {"gpus": 1, "memory_gb": 12}),
-        ("base", 2, {"gpus": 1, "memory_gb": 6}),
-        ("small", 0, {"gpus": 0, "memory_gb": 4}),
+        ("base", None, Needs(0, 4)),
+        ("sam", None, Needs(1, 4)),
+        ("sam", 7.5, Needs(1, 12)),
+        ("base", 2, Needs(1, 6)),
+        ("small", 0, Needs(0, 4)),
     ],
 )
 def test_a_model_in_its_own_environment_or_that_says_so_wants_a_gpu(
-    environment: str, vram: float | None, wanted: dict[str, int]
+    environment: str, vram: float | None, wanted: Needs
 ) -> None:
     assert needs(replace(SPEC, min_vram_gb=vram), environment) == wanted
 

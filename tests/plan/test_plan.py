@@ -310,7 +310,7 @@ def test_embeddings_and_maps_have_a_policy_of_their_own(tmp_path: Path) -> None:
     grey(tmp_path / "in" / "a.tif")
     site = changed(tmp_path, {**EMBEDDING, "output_type": "dense", "patch_size": 14})
     (group,) = planned(tmp_path, manifests=str(site)).groups
-    assert group.merge["policy"] == "core"
+    assert group.merge.policy == "core"
 
 
 def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def said(plan: Plan) -> tuple[Any, ...]:
     """All that a plan decides."""
-    return plan.to_dict(), plan.groups, plan.jobs
+    return plan.file, plan.groups, plan.jobs
 
 
 def test_a_second_plan_is_the_same_and_opens_no_image(tmp_path: Path, opened: list[str]) -> None:

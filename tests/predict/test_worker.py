@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,13 +16,15 @@ import numpy as np
 import pytest
 from running import discs
 from skimage.measure import label
-from toy import SPEC, image, job, recipe, start
+from toy import GROUP, SPEC, image, job, recipe, start
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
+from tilewright.merge.write.stores import merge_group
 from tilewright.predict.timing import Timing
 from tilewright.predict.worker import QUEUE, batched, read_ahead, run_job
 from tilewright.preprocess.reader import TileReader
+from tilewright.report.run_json import Precision, PrecisionRan, read_merged
 from tilewright.tile_results.bank import Bank, tile_name
 
 
@@ -56,6 +59,37 @@ def test_a_bank_says_which_job_recipe_and_weights_it_is_of(tmp_path: Path) -> No
     assert header["recipe"] == recipe().digest
     assert header["weights"] == "w"
     assert header["failures"] == {}
+
+
+SCRIPT = """
+from tilewright.runtime.precision import precision
+from tilewright.runtime.serve import serve
+
+def load(weights, device, spec, params):
+    for said in params["asks"]:
+        precision({"precision": said}, device)
+
+serve(load, lambda model, tiles: (tiles[:, 0] > 0).astype("uint8"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("asks", "ran"),
+    [(["bf16"], "bf16"), (["fp16"], "fp32"), (["bf16", "fp32"], "fp32"), ([], None)],
+)
+def test_the_precision_that_ran_reaches_the_report_through_bank_and_merge(
+    tmp_path: Path, asks: list[str], ran: Precision
+) -> None:
+    """On a CPU, which has bf16 and no fp16; what a script says last holds."""
+    script, whole = tmp_path / "run_half.py", job(image(tmp_path))
+    script.write_text(SCRIPT)
+    banks = [tmp_path / f"{n}.bank" for n in range(3)]
+    for n, bank in enumerate(banks):
+        part = replace(whole, job=n, parts=(("i000", 3 * n, 3 * n + 3),))
+        run_job(part, recipe(), bank, start=start(str(script), asks=asks), weights="w")
+        assert Bank(bank).header["precision"] == ran
+    merge_group(GROUP, recipe(), banks, tmp_path / "out", tmp_path / "merged" / "group")
+    assert read_merged(tmp_path / "merged").precision == [PrecisionRan(ran, jobs=3)]
 
 
 def test_the_same_job_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_the_worker_marks_the_image_and_reads_the_others(
     tissue = dataclasses.replace(saved(tmp_path, TISSUE), key="i001")
     job = Job("g", 0, (glass, tissue), (("i000", 0, 4), ("i001", 0, 25)))
     notes = Notes()
-    works = list(tiles_of(job, Recipe({}, spec, {}, None, {}, {}, {}), notes))
+    works = list(tiles_of(job, Recipe.trial(spec), notes))
     assert [w.image for w in works] == ["i001"] * 25
     assert "no tissue" in getattr(notes, marked)["i000"]
     assert notes.skipped == ({"i000": [0, 1, 2, 3]} if policy == "skip" else {})

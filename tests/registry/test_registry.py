@@ -48,7 +48,7 @@ def test_every_manifest_names_a_script_and_an_environment_that_exist(path: Path)
 @pytest.mark.parametrize("found", list(Registry.load()), ids=lambda c: c.store())
 def test_every_choice_has_a_spec_and_a_recipe(found: Choice) -> None:
     recipe = found.recipe(found.spec(), found.values({}))
-    assert recipe.model["model_name"] == found.model_name
+    assert recipe.model.model_name == found.model_name
     assert {"predict", "preprocess", "runtime", "contract"} <= set(recipe.code)
 
 

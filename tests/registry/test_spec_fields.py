@@ -133,7 +133,7 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
         ),
         "classes": Elsewhere("test_pipe.py", UNFIT, '"classes": ["a", "b"]'),
         "merge": Elsewhere(
-            "test_plan.py", "test_embeddings_and_maps_have_a_policy_of_their_own", '["policy"]'
+            "test_plan.py", "test_embeddings_and_maps_have_a_policy_of_their_own", 'merge.policy'
         ),
         "equivalence": finding(
             "good", "equivalence: approx", "equivalence: exact", "exact has no receptive_field",

@@ -1,13 +1,15 @@
 """What jobs took: collected from their folders, and suggested for the next run."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.jobs import ModelId
 from tilewright.report.timings import collect, suggestion, waiting
 from tilewright.report.trace import Task
 
-MODEL = {"model_name": "toy", "release": "1"}
+MODEL = ModelId("toy", "toy", "v1", release="1", task="nuclei")
 
 
 def predicted(folder: Path, job: int, status: str = "COMPLETED", **timing: Any) -> Task:
@@ -29,8 +31,8 @@ def test_what_jobs_took_is_a_median_without_loading(tmp_path: Path) -> None:
     ]
     found = collect(tasks)
     assert found is not None
-    assert found["seconds_per_tile"] == 0.3  # of 0.5 and 0.1
-    assert [(j["job"], j["cached"]) for j in found["jobs"]] == [
+    assert found.seconds_per_tile == 0.3  # of 0.5 and 0.1
+    assert [(j.job, j.cached) for j in found.jobs] == [
         ("a_3_00000", False), ("a_3_00001", False), ("a_3_00002", True)
     ]  # fmt: skip
     assert collect(tasks[4:]) is None
@@ -38,13 +40,13 @@ def test_what_jobs_took_is_a_median_without_loading(tmp_path: Path) -> None:
 
 def test_an_earlier_run_of_the_same_model_is_a_suggestion(tmp_path: Path) -> None:
     jobs = [{"device": "cpu"}, {"device": "cpu"}]
-    run = {"model": MODEL, "measured": {"seconds_per_tile": 0.25, "jobs": jobs}}
+    run = {"model": asdict(MODEL), "measured": {"seconds_per_tile": 0.25, "jobs": jobs}}
     (tmp_path / "run.json").write_text(json.dumps(run))
     said = suggestion(tmp_path, MODEL)
     assert "0.25 s per tile on cpu (median of 2 jobs)" in said
     assert said.endswith("2400 tiles each: --job_minutes 10 --seconds_per_tile 0.25")
-    assert suggestion(tmp_path, {**MODEL, "release": "2"}) == ""
-    (tmp_path / "run.json").write_text(json.dumps({"model": MODEL, "measured": None}))
+    assert suggestion(tmp_path, replace(MODEL, release="2")) == ""
+    (tmp_path / "run.json").write_text(json.dumps({"model": asdict(MODEL), "measured": None}))
     assert suggestion(tmp_path, MODEL) == ""
     (tmp_path / "run.json").write_text("{")
     assert suggestion(tmp_path, MODEL) == ""

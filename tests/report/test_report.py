@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import shlex
+from collections import Counter
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,15 +18,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from written import faults
 
 from tilewright import ROOT
 from tilewright.contract.grid import grid
-from tilewright.contract.jobs import Recipe, save
+from tilewright.contract.jobs import EnvironmentId, ModelId, Recipe, ScriptId, save
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.merge.measure import picture
 from tilewright.merge.measure.seam import Seam
 from tilewright.plan.params import Params
+from tilewright.report import page as html_page
 from tilewright.report import report, trace
+from tilewright.report.page import PICTURES, SEAM_ZOOM, command, scale_bar, um_per_model_px
+from tilewright.report.run_json import RunParam
+from tilewright.report.tasks import STEPS
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
 PLANNED = ("axes", "shape", "model_shape", "mpp", "z_um", "grid")  # what PLAN says of an image
@@ -45,11 +53,13 @@ class Run:
         self.trace: list[str] | None = [HEADER]
         self.given: dict[str, Any] = {"input": "/data/plate 7"}
         self.spec: dict[str, Any] = {}
+        self.precision: dict[str, list[str | None]] = {}  # of each job of a group
 
     def planned(self, name: str, group: str = "g", **more: Any) -> None:
         """An image of 96 x 128 px: 2 x 3 tiles."""
         self.images.append(
             {"id": name, "path": f"/data/{name}.tif", "group": group, "axes": "YX"}
+            | {"fingerprint": "f" * 64, "z_um": None}
             | {"shape": [96, 128], "dtype": "uint8", "mpp": None, "model_shape": [96, 128]}
             | {"planes": 1, "tiles": 6, "grid": [2, 3], "read_factor": 1.5}
             | more
@@ -96,7 +106,8 @@ class Run:
         """run.json and the page."""
         for group, images in self.merged.items():
             path = self.here / "merged" / f"merged-{group}" / "merged.json"
-            save(path, {"group": group, "images": images})
+            ran = self.precision.get(group, ["fp32"])
+            save(path, {"group": group, "precision": ran, "images": images})
         if self.trace is not None:
             (self.here / "trace.txt").write_text("\n".join(self.trace) + "\n")
         save(self.here / "recipe.json", recipe(**self.spec))
@@ -105,17 +116,29 @@ class Run:
         out.mkdir(exist_ok=True)
         plan, made_by, merged = (self.here / n for n in ("plan.json", "recipe.json", "merged"))
         report.write_report(plan, made_by, merged, self.context(), out)
-        return json.loads((out / "run.json").read_text()), (out / "report.html").read_text()
+        told = json.loads((out / "run.json").read_text())
+        assert faults("run", told) == []
+        assert faults("plan", json.loads((self.here / "plan.json").read_text())) == []
+        return told, (out / "report.html").read_text()
 
     def plan(self) -> dict[str, Any]:
         params = Params.model_validate({k: v for k, v in self.given.items() if v is not None})
         return {
-            "model": recipe().model,
+            "model": asdict(recipe().model),
             "recipe": recipe().digest,
+            "store": STORE,
             "params": params.model_dump(by_alias=True),
             "launch_dir": str(self.here),
+            "environment": {**asdict(recipe().environment), "ready": True},
             "weights": None,
+            "config": None,
+            "min_vram_gb": None,
+            "needs": {"gpus": 0, "memory_gb": 4},
+            "warnings": [],
             "tiles": sum(i["tiles"] for i in self.images),
+            "jobs": [],
+            "scans": [],
+            "previews": None,
             "images": self.images,
             "bad": self.bad,
         }
@@ -128,13 +151,12 @@ class Run:
 def recipe(**spec: Any) -> Recipe:
     """A recipe; `spec` is what differs in the model's."""
     return Recipe(
-        model={"short_name": "nuclei", "model_name": "nuclei-dsb", "variant": "dsb"}
-        | {"release": "1.0.0", "task": "nuclei"},
+        model=ModelId("nuclei", "nuclei-dsb", "dsb", release="1.0.0", task="nuclei"),
         spec=ModelSpec("nuclei-dsb", "1.0.0", **{"tile_spec": TILE, "license": "CC0-1.0", **spec}),
         params={"threshold": 0.5},
         weights="c0ffee" * 10 + "abcd",
-        environment={"name": "base", "digest": "0123456789ab"},
-        script={"name": "run_onnx.py", "digest": "feed" * 16},
+        environment=EnvironmentId("base", "0123456789ab", "0123456789ab"),
+        script=ScriptId("run_onnx.py", "feed" * 16),
         code={"spec.py": "f" * 64},
     )
 
@@ -191,6 +213,42 @@ def test_the_page_says_the_same_counts(run: Run) -> None:
     assert "Nuclei: 1,234 objects in 2 images" in text
     assert "nuclei-dsb" in text
     assert "The seams can't be seen." in text
+
+
+def test_no_key_that_is_unknown_or_missing_fits_the_schema(run: Run) -> None:
+    run.result("a")
+    told, _ = run.write()
+    image = told["images"][0]
+    for wrong in ({**told, "more": 1}, {**told, "images": [{**image, "sbe": "1"}]}):
+        assert len(faults("run", wrong)) == 1
+    assert faults("run", {k: v for k, v in told.items() if k != "precision"}) == [
+        "$: 'precision' is a required property"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "ran", "says"),
+    [
+        ("fp32", {"g": ["fp32", "fp32"]}, "fp32"),
+        ("bf16", {"g": ["bf16", "fp32"], "h": ["bf16"]},
+         "bf16 in 2 jobs, fp32 in 1 job (asked for: bf16)"),
+        ("fp16", {"g": ["fp32"]}, "fp32 (asked for: fp16)"),
+        ("fp32", {"g": [None]}, "the model's own"),
+        ("fp16", {"g": [None]}, "the model's own (asked for: fp16)"),
+    ],
+)  # fmt: skip
+def test_the_precision_that_ran_is_said_with_counts_where_jobs_differ(
+    run: Run, asked: str, ran: dict[str, list[str | None]], says: str
+) -> None:
+    run.spec, run.precision = {"precision": asked}, ran
+    for group in ran:
+        run.result(f"of-{group}", group)
+    told, page = run.write()
+    counted = Counter(word for words in ran.values() for word in words)
+    assert {p["precision"]: p["jobs"] for p in told["precision"]} == counted
+    assert f"<dt>Precision</dt><dd>{html.escape(says, quote=False)}</dd>" in page.replace(
+        "&#39;", "'"
+    )
 
 
 EMBEDDING = {"output_kind": "embedding", "output_type": "cls", "embedding_dim": 768}
@@ -313,12 +371,13 @@ def test_the_command_to_run_again_is_safe_to_paste(run: Run) -> None:
     run.given = {"input": "/data/it's; $(rm) here", "region": "0,0,64,64", "strict": True}
     run.result("a")
     facts, html = run.write()
-    command = report.command(facts["params"])
-    assert shlex.split(command) == [
+    params = {k: RunParam(p["value"], p["from"]) for k, p in facts["params"].items()}
+    again = command(params)
+    assert shlex.split(again) == [
         *("./tilewright", "run", "--input", "/data/it's; $(rm) here"),
         *("--region", "0,0,64,64", "--strict", "true"),
     ]
-    assert command in Page(html).text
+    assert again in Page(html).text
 
 
 def test_an_image_that_plan_left_out_is_named_with_its_sentence(run: Run) -> None:
@@ -430,10 +489,10 @@ def test_every_step_of_the_pipeline_is_told_of_in_its_order(run: Run) -> None:
     """REPORT itself isn't done yet when it writes."""
     run.result("a")
     steps = sorted(p.parent.name.upper() for p in (ROOT / "modules").glob("*/main.nf"))
-    assert sorted([*report.STEPS, "REPORT"]) == steps
+    assert sorted([*STEPS, "REPORT"]) == steps
     for step in steps:
         run.task(f"{step} (g)")
-    assert [s for s in run.write()[0]["times"] if s != "REPORT"] == list(report.STEPS)
+    assert [s for s in run.write()[0]["times"] if s != "REPORT"] == list(STEPS)
 
 
 TIMES = [("1.5s", 1.5), ("250ms", 0.25), ("2m 3s", 123.0), ("1h 1m 1s", 3661.0), ("1500", 1.5)]
@@ -504,7 +563,7 @@ def test_only_the_first_images_have_pictures_and_all_are_in_the_table(run: Run) 
     for n in range(30):
         run.result(f"image-{n:02d}")
     page = Page(run.write()[1])
-    assert len(page.every("src")) == 2 * report.PICTURES
+    assert len(page.every("src")) == 2 * PICTURES
     assert "first 24 of 30 images" in page.text
     assert sum(tag == "tr" for tag, _ in page.tags) == 1 + 30  # no trace, so no second table
     assert "image-29" in page.text
@@ -515,7 +574,7 @@ def test_only_the_first_images_have_pictures_and_all_are_in_the_table(run: Run) 
 def test_pictures_stop_at_a_size_but_the_first_is_shown(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "PICTURE_BYTES", 1)
+    monkeypatch.setattr(html_page, "PICTURE_BYTES", 1)
     for n in range(3):
         run.result(f"image-{n}")
     page = Page(run.write()[1])
@@ -589,18 +648,20 @@ def test_the_lines_to_open_a_store_survive_odd_names(run: Run) -> None:
 
 @given(width=st.integers(1, 5000), um=st.none() | st.floats(0.001, 100))
 def test_a_scale_bar_is_as_long_as_it_says(width: int, um: float | None) -> None:
-    bar = report.scale_bar(width, um)
-    length, unit = bar["text"].split()
+    bar = scale_bar(width, um)
+    length, unit = bar.text.split()
     assert unit == ("px" if um is None else "µm")
-    assert float(length) == pytest.approx(bar["percent"] / 100 * width * (um or 1), rel=1e-2)
-    assert 10 - 0.01 <= bar["percent"] <= 25
+    assert float(length) == pytest.approx(bar.percent / 100 * width * (um or 1), rel=1e-2)
+    assert 10 - 0.01 <= bar.percent <= 25
     assert f"{float(length):.0e}"[0] in "125"
 
 
 def test_a_resampled_region_has_its_own_micrometres_per_pixel() -> None:
     """100 px of 0.5 µm, from column 20 to the end at 100, read as 160 px: 0.25 µm each."""
-    image = {"mpp": [9, 0.5], "axes": "CYX", "shape": [3, 50, 100], "model_shape": [50, 160]}
-    assert report.um_per_model_px(image, [0, 20, 50, 999]) == pytest.approx(0.25)
+    image: Any = SimpleNamespace(
+        mpp=(9, 0.5), axes="CYX", shape=(3, 50, 100), model_shape=(50, 160)
+    )
+    assert um_per_model_px(image, [0, 20, 50, 999]) == pytest.approx(0.25)
 
 
 def test_seams_are_enlarged_as_much_as_the_report_believes(tmp_path: Path) -> None:
@@ -614,7 +675,7 @@ def test_seams_are_enlarged_as_much_as_the_report_believes(tmp_path: Path) -> No
     section = picture.seam_section(merged, seam)
     picture.seam_picture(merged, section, merged.labels, tmp_path / "seam.png")
     shown = imagecodecs.png_decode((tmp_path / "seam.png").read_bytes())
-    assert shown.shape[:2] == (96 * report.SEAM_ZOOM, 128 * report.SEAM_ZOOM)
+    assert shown.shape[:2] == (96 * SEAM_ZOOM, 128 * SEAM_ZOOM)
 
 
 def test_the_same_run_gives_the_same_bytes(run: Run) -> None:

@@ -22,6 +22,7 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.inputs import Row, check_ids
 from tilewright.plan.params import Folder, Text
+from tilewright.plan.plan_file import PreviewPlan
 from tilewright.preprocess.enhance import Method, checked
 
 from .previews import FOLDER, MARK
@@ -120,10 +121,9 @@ class Plugin:
         """Where previews are written before they appear among the masks."""
         return self.cache / "splits" / f"{FOLDER}{self.asked.param_hash}"
 
-    def to_dict(self) -> dict[str, str]:
+    def previews_made(self) -> PreviewPlan:
         """What the run's end needs to remove previews: two folders, and what is in their names."""
-        mark = f"{self.stem}_x"
-        return {"folder": str(self.previews), "masks": str(self.masks), "mark": mark}
+        return PreviewPlan(str(self.previews), str(self.masks), mark=f"{self.stem}_x")
 
     def params(self, given: dict[str, Any]) -> dict[str, Any]:
         """All of the run's parameters, in our own terms."""

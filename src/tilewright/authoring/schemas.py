@@ -1,13 +1,14 @@
-"""JSON Schemas (draft 2020-12) of a manifest and of a run's parameters, for editors and forms.
+"""JSON Schemas (draft 2020-12) of a manifest, a run's parameters and the files that we write.
 
-Both come from the pydantic models that check the same things; `generate` writes them.
+They come from the classes that check or write the same things; `cli.generate` writes them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
@@ -79,6 +80,44 @@ def spec_definitions() -> dict[str, Schema]:
         described(defs["TileSpec"], name, per_axis())
     tile["stride"] = {**per_axis(), "description": "Between two tiles' origins, in place of band."}
     return defs
+
+
+def file_schema(kind: type) -> Schema:
+    """A file that we write, by its dataclass: each key is there, and no other is."""
+    schema: Schema = without_defaults(tidy(TypeAdapter(kind).json_schema(mode="serialization")))
+    defs = schema.pop("$defs", {})
+    for part in dataclasses_of(kind):
+        block = schema if part is kind else defs[part.__name__]
+        block["description"] = (inspect.getdoc(part) or "").splitlines()[0]
+        for each in reversed(part.__mro__):
+            for name, told in explained(each).items():
+                key = name.removesuffix("_")
+                described(block, key, block["properties"][key], told)
+    for block in (schema, *defs.values()):
+        if "properties" in block:
+            block |= {"required": list(block["properties"]), "additionalProperties": False}
+    return {"$schema": DIALECT, **schema, "$defs": defs}
+
+
+def dataclasses_of(kind: type) -> list[type]:
+    """A dataclass, and those that its fields are of."""
+    found, todo = [kind], [*get_type_hints(kind).values()]
+    while todo:
+        hint = todo.pop()
+        todo += get_args(hint)
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type) and hint not in found:
+            found.append(hint)
+            todo += get_type_hints(hint).values()
+    return found
+
+
+def without_defaults(node: Any) -> Any:
+    """A schema of what is always written."""
+    if isinstance(node, list):
+        return [without_defaults(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: without_defaults(value) for key, value in node.items() if key != "default"}
 
 
 def explained(kind: type) -> dict[str, str]:

@@ -75,7 +75,7 @@ def new_model(**given: Any) -> None:
 @click.option("--check", is_flag=True, help="Write nothing; fail where a file is stale.")
 def generate(check: bool) -> None:
     """Write what follows from manifests and parameters. Schemas, registry.json, docs, configs."""
-    from tilewright.authoring import generate as files
+    from . import generate as files
 
     if check:
         files.check()

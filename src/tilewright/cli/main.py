@@ -122,7 +122,7 @@ def plan(as_json: bool, **given: Any) -> None:
 
     made = plan_run(absolute(given), Path.cwd())
     if as_json:
-        click.echo(json.dumps(made.to_dict(), indent=2))
+        click.echo(json.dumps(made.file.to_dict(), indent=2))
         return
     console = _console()
     table = Table(

@@ -1,4 +1,4 @@
-"""What travels between steps: recipe.json, groups/*.json and jobs/*.json.
+"""What travels between steps: recipe.json, groups/*.json, scans/*.json and jobs/*.json.
 
 A *recipe* is what makes the numbers; a *group* is merged together (one big image, or a pack of
 small ones); a *job* is one PREDICT task's tiles. PLAN writes them, nothing edits them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,12 +20,12 @@ EMPTY = -1
 """In place of a channel's number: one of zeros, for a model's channel that the image hasn't."""
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """JSON text that depends on the value alone: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """SHA-256 (64 hex digits) of a JSON value."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
@@ -99,13 +100,67 @@ class ImageRef:
 
 
 @dataclass(frozen=True)
+class ModelId:
+    """Which model a run is of.
+
+    Parameters
+    ----------
+    short_name, model_name
+        Its manifest's name, and that of the version.
+    variant
+        The version, as the manifest names it.
+    release
+        The version's immutable number.
+    task
+        What it looks for.
+    """
+
+    short_name: str
+    model_name: str
+    variant: str
+    release: str
+    task: str
+
+
+@dataclass(frozen=True)
+class EnvironmentId:
+    """Which environment a model runs in.
+
+    Parameters
+    ----------
+    name, digest
+        Of its file in `envs/`.
+    base
+        Digest of ours, whose libraries read and prepare tiles.
+    """
+
+    name: str
+    digest: str
+    base: str
+
+
+@dataclass(frozen=True)
+class ScriptId:
+    """Which script runs a model.
+
+    Parameters
+    ----------
+    name, digest
+        Of the file in `bin/`; SHA-256.
+    """
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything the numbers depend on, and nothing else.
 
     Parameters
     ----------
     model
-        ``short_name, model_name, variant, release, task``.
+        Which model.
     spec
         What the model expects and returns.
     params
@@ -113,27 +168,29 @@ class Recipe:
     weights
         SHA-256 of the weights, or None when the manifest doesn't give one for all locations:
         the banks have that of what was loaded.
-    environment
-        ``name`` and ``digest`` of the environment file; ``base``, the digest of ours, whose
-        libraries read and prepare tiles.
-    script
-        ``name`` and ``digest`` of the model script.
+    environment, script
+        What runs it.
     code
-        Digest of each of our modules that reads, prepares or runs a tile.
+        Digest of each room of our code that reads, prepares or runs a tile.
     """
 
-    model: dict[str, str]
+    model: ModelId
     spec: ModelSpec
-    params: dict[str, Any]
+    params: dict[str, object]
     weights: str | None
-    environment: dict[str, str]
-    script: dict[str, str]
+    environment: EnvironmentId
+    script: ScriptId
     code: dict[str, str]
+
+    @classmethod
+    def trial(cls, spec: ModelSpec, params: dict[str, object] | None = None) -> Recipe:
+        """A recipe of a spec and parameters alone: of a trial, which is no run."""
+        none = EnvironmentId("", "", ""), ScriptId("", "")
+        return cls(ModelId("", "", "", "", ""), spec, params or {}, None, *none, {})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**values, "spec": self.spec.to_dict()}
+        return dataclasses.asdict(self)
 
     @property
     def digest(self) -> str:
@@ -143,20 +200,71 @@ class Recipe:
     @property
     def made_by(self) -> dict[str, str]:
         """Each thing that the numbers depend on, besides pixels and weights, and its digest."""
+        said = self.to_dict()
         return {
-            "model": digest(self.model),
-            "spec": digest(self.spec.to_dict()),
-            "model parameters": digest(self.params),
-            "environment": digest(self.environment),
-            "script": digest(self.script),
-            "code": digest(self.code),
+            "model": digest(said["model"]),
+            "spec": digest(said["spec"]),
+            "model parameters": digest(said["params"]),
+            "environment": digest(said["environment"]),
+            "script": digest(said["script"]),
+            "code": digest(said["code"]),
         }
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """Read a recipe.json."""
         data = json.loads(path.read_text())
-        return cls(**{**data, "spec": ModelSpec.from_dict(data["spec"])})
+        parts = {
+            "model": ModelId(**data["model"]),
+            "spec": ModelSpec.from_dict(data["spec"]),
+            "environment": EnvironmentId(**data["environment"]),
+            "script": ScriptId(**data["script"]),
+        }
+        return cls(**{**data, **parts})
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """How tiles' results become one.
+
+    Parameters
+    ----------
+    policy
+        One of the spec's `POLICIES`.
+    min_iou
+        How much two objects must overlap to be one, over their union.
+    link_z
+        ``iou`` joins the objects of neighbouring slices.
+    connectivity
+        In how many axes two touching pixels may differ, of `components`; None is 1.
+    code
+        Digest of the code that merges.
+    """
+
+    policy: str
+    min_iou: float
+    link_z: Literal["none", "iou"] = "none"
+    connectivity: int | None = None
+    code: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        spec: ModelSpec,
+        min_iou: float,
+        *,
+        link_z: Literal["none", "iou"] | None = None,
+        code: str = "",
+    ) -> MergeOptions:
+        """What a spec says, and what a run adds; its `link_z` comes first."""
+        said = spec.merge or {}
+        linked = link_z or said.get("link_z", "none")
+        return cls(spec.policy, min_iou, linked, said.get("connectivity"), code)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a store says of them: all but the code, and what nobody chose."""
+        said = dataclasses.asdict(self)
+        return {k: v for k, v in said.items() if k != "code" and v is not None}
 
 
 @dataclass(frozen=True)
@@ -183,7 +291,7 @@ class Group:
 
     group: str
     jobs: int
-    merge: dict[str, Any]
+    merge: MergeOptions
     store: str
     task: str
     save_image: bool | None = None
@@ -192,7 +300,12 @@ class Group:
     @classmethod
     def load(cls, path: Path) -> Group:
         """Read a group's JSON."""
-        return cls(**json.loads(path.read_text()))
+        data = json.loads(path.read_text())
+        return cls(**{**data, "merge": MergeOptions(**data["merge"])})
+
+
+Part = tuple[str, int, int]
+"""``(image key, start, stop)``: tiles, numbered over the looped planes and then the grid."""
 
 
 @dataclass(frozen=True)
@@ -206,13 +319,13 @@ class Job:
     images
         The images it reads.
     parts
-        ``(image key, start, stop)``: tiles, numbered over the looped planes and then the grid.
+        Its tiles, image by image.
     """
 
     group: str
     job: int
     images: tuple[ImageRef, ...]
-    parts: tuple[tuple[str, int, int], ...]
+    parts: tuple[Part, ...]
 
     @classmethod
     def load(cls, path: Path) -> Job:
@@ -222,14 +335,53 @@ class Job:
             group=data["group"],
             job=data["job"],
             images=tuple(ImageRef.from_dict(i) for i in data["images"]),
-            parts=tuple((k, a, b) for k, a, b in data["parts"]),
+            parts=_parts(data["parts"]),
         )
 
 
-def save(path: Path, value: Any) -> None:
-    """Write a recipe, group or job (or any JSON value) in canonical form."""
-    if isinstance(value, Recipe):
-        value = value.to_dict()
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+@dataclass(frozen=True)
+class Scan:
+    """What SCAN is to look at, before a big image's tiles are read.
+
+    Parameters
+    ----------
+    image
+        The image.
+    parts
+        The tiles of each of its jobs.
+    spec
+        The model's.
+    copy
+        Whether a tiled copy pays.
+    code
+        Digest of the code and libraries that look at it.
+    """
+
+    image: ImageRef
+    parts: tuple[tuple[Part, ...], ...]
+    spec: ModelSpec
+    copy: bool
+    code: str
+
+    @classmethod
+    def load(cls, path: Path) -> Scan:
+        """Read a scan's JSON."""
+        data = json.loads(path.read_text())
+        return cls(
+            image=ImageRef.from_dict(data["image"]),
+            parts=tuple(_parts(each) for each in data["parts"]),
+            spec=ModelSpec.from_dict(data["spec"]),
+            copy=data["copy"],
+            code=data["code"],
+        )
+
+
+def _parts(values: Sequence[Sequence[Any]]) -> tuple[Part, ...]:
+    return tuple((key, start, stop) for key, start, stop in values)
+
+
+def save(path: Path, value: object) -> None:
+    """Write a recipe, group, scan or job (or any JSON value) in canonical form."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     path.write_text(canonical(value) + "\n", encoding="utf-8")

@@ -7,16 +7,15 @@ is named and left out.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from tilewright.contract.code import MERGE, SCAN, room_digests
 from tilewright.contract.files import unwritable
-from tilewright.contract.jobs import Group, Job, Recipe, digest, save
+from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe, Scan, digest, save
 from tilewright.contract.names import job_name
 from tilewright.contract.spec import LINKS, ModelSpec
 from tilewright.environments import gpus, interpreters
@@ -33,7 +32,8 @@ from .fit import Planned
 from .header_cache import Headers
 from .inputs import Row, rows
 from .params import Params, check_params
-from .resources import contradictions, needs
+from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
+from .resources import Needs, contradictions, needs
 
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""
@@ -51,8 +51,8 @@ class Dialect(Protocol):
     def spec(self, spec: ModelSpec) -> ModelSpec:
         """The model's spec, with what it asks of it."""
 
-    def to_dict(self) -> dict[str, str]:
-        """What the workflow needs to know of its previews."""
+    def previews_made(self) -> PreviewPlan:
+        """Where its previews are."""
 
 
 @dataclass(frozen=True)
@@ -85,60 +85,60 @@ class Plan:
 
     def _gpu_warnings(self) -> list[str]:
         """A line where a model that wants a GPU will do without, on the machine PLAN runs on."""
-        wanted = self.needs["gpus"] if self.params.gpus is None else self.params.gpus
+        wanted = self.needs.gpus if self.params.gpus is None else self.params.gpus
         if not wanted or not gpus.shared() or gpus.visible():
             return []
-        return [f"There is no GPU here: {self.recipe.model['model_name']} runs on the CPU, slowly."]
+        return [f"There is no GPU here: {self.recipe.model.model_name} runs on the CPU, slowly."]
 
     @property
-    def needs(self) -> dict[str, int]:
+    def needs(self) -> Needs:
         """What a PREDICT task asks a scheduler for."""
-        return needs(self.recipe.spec, self.recipe.environment["name"])
+        return needs(self.recipe.spec, self.recipe.environment.name)
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def file(self) -> PlanFile:
         """plan.json: for people, for the report and for the workflow."""
         group_of = {i.id: j.group for j in self.jobs for i in j.images}
-        return {
-            "model": self.recipe.model,
-            "recipe": self.recipe.digest,
-            "store": self.choice.store(self.params.variant),
-            "params": self.params.model_dump(by_alias=True),
-            "launch_dir": str(self.launch_dir),
-            "environment": {**self.recipe.environment, "ready": self.environment_ready},
-            "weights": self.weights,
-            "config": self.config,
-            "min_vram_gb": self.recipe.spec.min_vram_gb,
-            "needs": self.needs,
-            "warnings": self.warnings,
-            "tiles": self.tiles,
-            "jobs": [
-                {"group": j.group, "job": j.job, "tiles": sum(b - a for _, a, b in j.parts)}
-                for j in self.jobs
-            ],
-            "scans": sorted(self.scans),
-            "previews": self.dialect.to_dict() if self.dialect else None,
-            "images": [_describe(i, group_of[i.ref.id]) for i in self.images],
-            "bad": [{"id": row.id, "path": str(row.path), "why": str(e)} for row, e in self.bad],
-        }
+        environment = self.recipe.environment
+        return PlanFile(
+            model=self.recipe.model,
+            recipe=self.recipe.digest,
+            store=self.choice.store(self.params.variant),
+            params=self.params,
+            launch_dir=str(self.launch_dir),
+            environment=EnvironmentPlan(**vars(environment), ready=self.environment_ready),
+            weights=self.weights,
+            config=self.config,
+            min_vram_gb=self.recipe.spec.min_vram_gb,
+            needs=self.needs,
+            warnings=self.warnings,
+            tiles=self.tiles,
+            jobs=[JobPlan(j.group, j.job, sum(b - a for _, a, b in j.parts)) for j in self.jobs],
+            scans=sorted(self.scans),
+            previews=self.dialect.previews_made() if self.dialect else None,
+            images=[_described(i, group_of[i.ref.id]) for i in self.images],
+            bad=[BadImage(row.id, str(row.path), str(error)) for row, error in self.bad],
+        )
 
 
-def _describe(image: Planned, group: str) -> dict[str, Any]:
-    return {
-        "id": image.ref.id,
-        "path": image.ref.path,
-        "fingerprint": image.ref.fingerprint,
-        "group": group,
-        "axes": image.ref.axes,
-        "shape": image.ref.shape,
-        "dtype": image.ref.dtype,
-        "mpp": image.ref.mpp,
-        "z_um": image.ref.z_um,
-        "model_shape": image.grid.shape,
-        "planes": image.planes,
-        "tiles": image.tiles,
-        "grid": image.grid.counts,
-        "read_factor": round(image.read_factor, 3),
-    }
+def _described(image: Planned, group: str) -> ImagePlan:
+    ref, grid = image.ref, image.grid
+    return ImagePlan(
+        id=ref.id,
+        path=ref.path,
+        fingerprint=ref.fingerprint,
+        group=group,
+        axes=ref.axes,
+        shape=ref.shape,
+        dtype=ref.dtype,
+        mpp=ref.mpp,
+        z_um=ref.z_um,
+        model_shape=grid.shape,
+        planes=image.planes,
+        tiles=image.tiles,
+        grid=grid.counts,
+        read_factor=round(image.read_factor, 3),
+    )
 
 
 def make_plan(given: dict[str, Any], here: Path, dialect: Dialect | None = None) -> Plan:
@@ -169,7 +169,7 @@ def make_plan(given: dict[str, Any], here: Path, dialect: Dialect | None = None)
         sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
         recipe = choice.recipe(spec, values)
-        problems += contradictions(params, needs(spec, recipe.environment["name"]))
+        problems += contradictions(params, needs(spec, recipe.environment.name))
     except TilewrightError as error:
         problems.append(error)
     try:
@@ -194,9 +194,7 @@ def make_plan(given: dict[str, Any], here: Path, dialect: Dialect | None = None)
         scans=frozenset(scans),
         weights=found_weights.sha256,
         config=found_weights.config,
-        environment_ready=interpreters.ready(
-            recipe.environment["name"], Path(str(params.env_root))
-        ),
+        environment_ready=interpreters.ready(recipe.environment.name, Path(str(params.env_root))),
         launch_dir=here,
         dialect=dialect,
     )
@@ -278,7 +276,7 @@ def pick_channels(
     return params.model_copy(update={"channels": said}), left
 
 
-def linked(spec: ModelSpec, asked: str | None) -> str:
+def linked(spec: ModelSpec, asked: str | None) -> Literal["none", "iou"]:
     """How slices are linked: as the user says, else as the manifest does."""
     if asked is not None and (asked not in LINKS or (asked != "none" and not spec.links_slices)):
         raise TilewrightError(
@@ -287,7 +285,8 @@ def linked(spec: ModelSpec, asked: str | None) -> str:
             fix="Leave it out, or say none.",
             code=USAGE,
         )
-    return str(asked or (spec.merge or {}).get("link_z", "none"))
+    said = asked or (spec.merge or {}).get("link_z")
+    return "iou" if said == "iou" else "none"
 
 
 def writable(folder: Path) -> list[TilewrightError]:
@@ -327,13 +326,8 @@ def cut(
     images: list[Planned], params: Params, choice: Choice, spec: ModelSpec
 ) -> tuple[list[Group], list[Job], set[str]]:
     """Groups and jobs: small images in packs, a big one by itself."""
-    merge = {
-        **(spec.merge or {}),
-        "policy": spec.policy,
-        "min_iou": params.match_iou,
-        "link_z": linked(spec, params.link_z),
-        "code": digest(room_digests(MERGE)),
-    }
+    code, link_z = digest(room_digests(MERGE)), linked(spec, params.link_z)
+    merge = MergeOptions.of(spec, params.match_iou, link_z=link_z, code=code)
     store = choice.store(params.variant)
     spec = sized(spec, params)
     groups, jobs, scans = [], [], set()
@@ -373,26 +367,21 @@ def write_plan(plan: Plan, out: Path) -> None:
         save(out / "groups" / f"{group.group}.json", group)
         if group.group in plan.scans:
             mine = [j for j in plan.jobs if j.group == group.group]
-            scan = {
-                "image": asdict(mine[0].images[0]),
-                "parts": [j.parts for j in mine],
-                "spec": plan.recipe.spec.to_dict(),
-                "copy": factors[mine[0].images[0].id] > DECODE_LIMIT,
-                "code": code,
-            }
+            (image,) = mine[0].images
+            copy = factors[image.id] > DECODE_LIMIT
+            scan = Scan(image, tuple(j.parts for j in mine), plan.recipe.spec, copy, code)
             save(out / "scans" / f"{group.group}.json", scan)
     for job in plan.jobs:
         if job.group not in plan.scans:
             save(out / "jobs" / f"{job_name(job.group, counts[job.group], job.job)}.json", job)
     save(out / "recipe.json", plan.recipe)
-    save(out / "plan.json", plan.to_dict())
+    save(out / "plan.json", plan.file.to_dict())
 
 
 def load_choice(path: Path) -> tuple[Choice, Path, str | None]:
     """The model a plan.json is of, the folder its weights go into, and the config file it read."""
-    plan = json.loads(path.read_text())
-    params = Params.model_validate(plan["params"])
-    here = Path(plan["launch_dir"])
-    model = plan["model"]
-    choice = registry(params, here).choose(model["model_name"], model["variant"], model["task"])
-    return choice, Path(str(params.weights_dir)), plan["config"]
+    plan = PlanFile.load(path)
+    params, model = plan.params, plan.model
+    manifests = registry(params, Path(plan.launch_dir))
+    choice = manifests.choose(model.model_name, model.variant, model.task)
+    return choice, Path(str(params.weights_dir)), plan.config

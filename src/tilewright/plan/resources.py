@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE, TilewrightError
@@ -12,8 +13,24 @@ from .params import Params
 MEMORY_GB = 4  # of a task whose model asks for nothing
 
 
-def needs(spec: ModelSpec, environment: str) -> dict[str, int]:
-    """``gpus`` and ``memory_gb`` of a PREDICT task, by the model alone.
+@dataclass(frozen=True)
+class Needs:
+    """What a PREDICT task asks a scheduler for.
+
+    Parameters
+    ----------
+    gpus
+        1, or 0 of a model that runs without.
+    memory_gb
+        Memory in GB.
+    """
+
+    gpus: int
+    memory_gb: int
+
+
+def needs(spec: ModelSpec, environment: str) -> Needs:
+    """What a PREDICT task asks for, by the model alone.
 
     A model in the `base` environment runs without a GPU; one in its own wants one, unless its
     manifest says ``min_vram_gb: 0``. What goes to the GPU passes through memory, too.
@@ -25,20 +42,20 @@ def needs(spec: ModelSpec, environment: str) -> dict[str, int]:
     """
     vram = spec.min_vram_gb
     wants = environment != "base" if vram is None else vram > 0
-    return {"gpus": int(wants), "memory_gb": MEMORY_GB + math.ceil(vram or 0)}
+    return Needs(int(wants), MEMORY_GB + math.ceil(vram or 0))
 
 
-def contradictions(params: Params, wanted: dict[str, int]) -> list[TilewrightError]:
+def contradictions(params: Params, wanted: Needs) -> list[TilewrightError]:
     """What can't be had together, before a job is sent in vain.
 
     Nextflow asks for the resources of a job array before it knows the model.
     """
     wrong = {}
-    if params.slurm_array and params.gpus is None and wanted["gpus"]:
+    if params.slurm_array and params.gpus is None and wanted.gpus:
         wrong["--slurm_array: a job array can't know that this model wants a GPU."] = (
             "Say --gpus 1, or --gpus 0."
         )
-    gb = wanted["memory_gb"]
+    gb = wanted.memory_gb
     if params.slurm_array and params.predict_memory is None and gb > MEMORY_GB:
         wrong[f"--slurm_array: a job array can't know that this model wants {gb} GB."] = (
             f"Say --predict_memory {gb}."

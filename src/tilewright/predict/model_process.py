@@ -97,8 +97,9 @@ class ModelProcess:
     ----------
     batch_limit
         Tiles in the largest batch worth sending; None until memory has run out.
-    device_name
-        What people call the device; known when the first result is there.
+    device_name, precision
+        What people call the device, and what the model computes in, or None: its script asked for
+        none, so it is its own; known when the first result is there.
     seconds
         That the script has spent in `predict`, by its own clock.
 
@@ -131,6 +132,7 @@ class ModelProcess:
         self.env = child_env(self.python.parents[1]) if env is None else env
         self.batch_limit: int | None = None
         self.device_name, self.seconds = device, 0.0
+        self.precision: str | None = None
         self._versions: dict[str, str] | None = None
         self._sent = 0
         self._waiting: dict[int, Answer | None] = {}
@@ -165,7 +167,7 @@ class ModelProcess:
             if "error" in answer:
                 raise self._failed(answer["error"])
             self._versions = {k: answer[k] for k in ("python", "numpy")}
-            self.device_name = answer["device"]
+            self.device_name, self.precision = answer["device"], answer["precision"]
         return self._versions
 
     def predict(self, tiles: Array) -> Array:

@@ -110,9 +110,8 @@ def run_job(
         banker.close()
         timing.batch = model.batch_limit or recipe.spec.batch_size
         timing.forward, timing.device = model.seconds, model.device_name
-        bank.close(
-            {**header(job, recipe, weights, notes), "map": banker.map, "classes": banker.classes}
-        )
+        found = {"map": banker.map, "classes": banker.classes, "precision": model.precision}
+        bank.close({**header(job, recipe, weights, notes), **found})
 
 
 def bank_batch(

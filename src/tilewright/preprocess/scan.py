@@ -5,7 +5,6 @@ A copy pays where reading tile by tile would decode the file's strips or pages m
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -15,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tilewright.contract.jobs import ImageRef, Job, save
+from tilewright.contract.jobs import ImageRef, Job, Scan, save
 from tilewright.contract.names import job_name
-from tilewright.contract.spec import ModelSpec
 from tilewright.images.image import Image
 from tilewright.stores.ome_zarr import Pyramid, Slices, StoreWriter
 
@@ -39,18 +37,16 @@ def scan(asked: Path, jobs: Path, copy: Path) -> None:
     copy
         Where a tiled copy goes, if one is asked for.
     """
-    data = json.loads(asked.read_text())
-    ref = ImageRef.from_dict(data["image"])
-    spec = ModelSpec.from_dict(data["spec"])
-    if data["copy"]:
+    wanted = Scan.load(asked)
+    ref = wanted.image
+    if wanted.copy:
         copy_tiled(ref, copy)
         ref = replace(ref, copy=os.path.abspath(copy))  # noqa: PTH100  # keep a link's own path
-    ref = replace(ref, statistics=statistics(ref, spec))
+    ref = replace(ref, statistics=statistics(ref, wanted.spec))
     jobs.mkdir(exist_ok=True)
-    parts = data["parts"]
-    for number, part in enumerate(parts):
-        job = Job(asked.stem, number, (ref,), tuple((k, a, b) for k, a, b in part))
-        save(jobs / f"{job_name(asked.stem, len(parts), number)}.json", job)
+    for number, parts in enumerate(wanted.parts):
+        job = Job(asked.stem, number, (ref,), parts)
+        save(jobs / f"{job_name(asked.stem, len(wanted.parts), number)}.json", job)
 
 
 def copy_tiled(ref: ImageRef, path: Path) -> None:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tilewright import ROOT
 from tilewright.contract.code import PREDICT, room_digests
 from tilewright.contract.files import file_digest
-from tilewright.contract.jobs import Recipe
+from tilewright.contract.jobs import EnvironmentId, ModelId, Recipe, ScriptId
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.interpreters import digest as environment_digest
 from tilewright.errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
@@ -196,27 +196,25 @@ class Choice:
             )
         return script
 
-    def recipe(self, spec: ModelSpec, params: dict[str, Any]) -> Recipe:
+    def recipe(self, spec: ModelSpec, params: dict[str, object]) -> Recipe:
         """What makes the numbers of this choice."""
         script = self.script()
         environment = self.manifest.environment_name
         return Recipe(
-            model={
-                "short_name": self.manifest.short_name,
-                "model_name": self.model_name,
-                "variant": self.version_key,
-                "release": self.version.release,
-                "task": self.task_name,
-            },
+            model=ModelId(
+                self.manifest.short_name,
+                self.model_name,
+                self.version_key,
+                self.version.release,
+                self.task_name,
+            ),
             spec=dataclasses.replace(spec, variants=None),  # the one chosen is in it
             params=params,
             weights=self.sha256,
-            environment={
-                "name": environment,
-                "digest": environment_digest(environment),
-                "base": environment_digest("base"),
-            },
-            script={"name": script.name, "digest": file_digest(script)},
+            environment=EnvironmentId(
+                environment, environment_digest(environment), environment_digest("base")
+            ),
+            script=ScriptId(script.name, file_digest(script)),
             code=room_digests(PREDICT),
         )
 

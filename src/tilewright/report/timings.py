@@ -7,48 +7,81 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tilewright.predict.timing import NAME
+from tilewright.contract.jobs import ModelId
+from tilewright.predict.timing import NAME, Timing
 
 from .trace import DONE, Task
 
-Facts = dict[str, Any]
 ENOUGH = 60  # seconds of jobs: of fewer, waiting says nothing
 WORTH = 0.25  # share of waiting that is worth a line
 
 
-def collect(tasks: list[Task]) -> Facts | None:
-    """What the PREDICT tasks of a run say of their time; None where none says anything.
+@dataclass
+class _Task:
+    job: str
+    cached: bool
 
-    Returns
-    -------
-    dict
-        ``seconds_per_tile``: median over jobs, without loading the model; ``jobs``: each job's
-        name, whether it ran now, and its `Timing`.
+
+@dataclass
+class JobTiming(Timing, _Task):  # its fields come after a task's: keys have an order
+    """What a PREDICT task took.
+
+    Parameters
+    ----------
+    job
+        The task's name.
+    cached
+        Whether it is of an earlier run.
     """
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run's PREDICT tasks took.
+
+    Parameters
+    ----------
+    seconds_per_tile
+        The median over jobs, without loading the model; null where none had a tile.
+    jobs
+        Each job's own, by name.
+    """
+
+    seconds_per_tile: float | None
+    jobs: list[JobTiming]
+
+
+def collect(tasks: list[Task]) -> Measured | None:
+    """What the PREDICT tasks of a run say of their time; None where none says anything."""
     jobs = [_job(t) for t in tasks if t.step == "PREDICT" and t.status in DONE]
-    known = sorted((j for j in jobs if j), key=lambda j: str(j["job"]))
-    rates = [(j["seconds"] - j["load"]) / j["tiles"] for j in known if j["tiles"]]
+    known = sorted((j for j in jobs if j), key=lambda j: j.job)
+    rates = [(j.seconds - j.load) / j.tiles for j in known if j.tiles]
     if not known:
         return None
-    return {
-        "seconds_per_tile": round(statistics.median(rates), 6) if rates else None,
-        "jobs": known,
-    }
+    return Measured(round(statistics.median(rates), 6) if rates else None, known)
 
 
-def _job(task: Task) -> Facts | None:
+def _job(task: Task) -> JobTiming | None:
     try:
         timing = json.loads((Path(task.workdir) / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return JobTiming(task.tag, task.status == "CACHED", **timing)
+    except (OSError, ValueError, TypeError):
         return None
-    return {"job": task.tag, "cached": task.status == "CACHED", **timing}
 
 
-def waiting(measured: Facts | None) -> str:
-    """What to say of a run whose models waited for tiles for long; nothing of another."""
+def waiting(measured: Mapping[str, Any] | None) -> str:
+    """What to say of a run whose models waited for tiles for long; nothing of another.
+
+    Parameters
+    ----------
+    measured
+        As run.json has it.
+    """
     jobs = [j for j in (measured or {}).get("jobs", ()) if not j["cached"]]
     seconds = sum(j["seconds"] - j["load"] for j in jobs)
     waited = sum(j["read_wait"] for j in jobs)
@@ -60,12 +93,12 @@ def waiting(measured: Facts | None) -> str:
     )
 
 
-def suggestion(outdir: Path, model: dict[str, str], minutes: float = 10) -> str:
+def suggestion(outdir: Path, model: ModelId, minutes: float = 10) -> str:
     """What an earlier run of the same model into a folder measured, and how to use it."""
     try:
         run = json.loads((outdir / "run.json").read_text(encoding="utf-8"))
         seconds = float(run["measured"]["seconds_per_tile"])
-        jobs, there = run["measured"]["jobs"], run["model"]
+        jobs, there = run["measured"]["jobs"], ModelId(**run["model"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     if there != model or seconds <= 0:

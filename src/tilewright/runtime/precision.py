@@ -9,6 +9,7 @@ from .device import has_bf16
 
 PRECISIONS = {"fp32": ("cpu", "cuda", "mps"), "fp16": ("cuda", "mps"), "bf16": ("cpu",)}
 """Devices that always compute in it."""
+_said: list[str] = []  # what `precision` said last
 
 
 def precision(spec: dict[str, Any], device: str) -> str:
@@ -34,9 +35,15 @@ def precision(spec: dict[str, Any], device: str) -> str:
     if wanted not in PRECISIONS:
         raise ValueError(f"precision is {wanted!r}; it is one of {', '.join(PRECISIONS)}")
     kind = device.partition(":")[0]
-    if wanted == "fp32" or kind in PRECISIONS[wanted] or (kind == "cuda" and has_bf16(device)):
-        return wanted
-    sys.stderr.write(
-        f"tilewright: {device} doesn't compute in {wanted} here; it is fp32 instead.\n"
-    )
-    return "fp32"
+    can = wanted == "fp32" or kind in PRECISIONS[wanted] or (kind == "cuda" and has_bf16(device))
+    if not can:
+        sys.stderr.write(
+            f"tilewright: {device} doesn't compute in {wanted} here; it is fp32 instead.\n"
+        )
+    _said[:] = [wanted if can else "fp32"]
+    return _said[0]
+
+
+def used() -> str | None:
+    """What `precision` said last, for the run's report; None where no script asked it."""
+    return _said[0] if _said else None

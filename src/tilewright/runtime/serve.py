@@ -20,6 +20,7 @@ import numpy as np
 
 from .device import device_name, free_memory, is_out_of_memory
 from .pooling import pool, spatial
+from .precision import used
 from .protocol import END_SECONDS, NOTHING, Message, filler, open_pipe, receive, send
 
 Load = Callable[[Optional[str], str, Dict[str, Any], Dict[str, Any]], Any]
@@ -80,7 +81,8 @@ def _load(load: Load, hello: dict[str, Any], answers: FileIO) -> Any:
         send(answers, {"error": _sentence(error)})
         sys.exit(1)
     versions = {"python": platform.python_version(), "numpy": np.__version__}
-    send(answers, {"ready": True, **versions, "device": device_name(hello["device"])})
+    ran = {"device": device_name(hello["device"]), "precision": used()}
+    send(answers, {"ready": True, **versions, **ran})
     return model
 
 

@@ -31,7 +31,7 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
     Where environments and weights are, how long a model may be silent and where progress goes, the
     environment variables say (``nextflow.config``): none of it changes a number.
     """
-    prefix = interpreters.prefix(recipe.environment["name"], Path(os.environ["TILEWRIGHT_ENVS"]))
+    prefix = interpreters.prefix(recipe.environment.name, Path(os.environ["TILEWRIGHT_ENVS"]))
     file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))
     folder = os.environ.get("TILEWRIGHT_PROGRESS")
     name = note_name(job.group, job.job)
@@ -39,7 +39,7 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
     def start() -> ModelProcess:
         return ModelProcess(
             prefix / "bin" / "python",
-            ROOT / "bin" / recipe.script["name"],
+            ROOT / "bin" / recipe.script.name,
             weights=str(file or ""),
             device=device(),
             spec=replace(recipe.spec, weights_source=str(file) if file else None).to_dict(),

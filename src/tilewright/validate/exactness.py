@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from tilewright.contract.jobs import Group, Job, Recipe
+from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import merge_group
@@ -127,11 +127,10 @@ def _merged(
     ref = samples.reference(picture, spec, folder, depth)
     with TileReader(ref, spec) as reader:
         count = len(reader.grid)
-    recipe = Recipe({}, spec, probe.params, None, {}, {}, {})
+    recipe = Recipe.trial(spec, probe.params)
     job = Job("probe", 0, (ref,), ((ref.key, 0, count),))
     run_job(job, recipe, folder / "bank", start=probe.start, weights="")
-    merge = {**(spec.merge or {}), "policy": spec.policy, "min_iou": 0.25, "code": ""}
-    group = Group("probe", 1, merge, "probe.zarr", task, False)
+    group = Group("probe", 1, MergeOptions.of(spec, 0.25), "probe.zarr", task, False)
     merge_group(group, recipe, [folder / "bank"], folder / "out", folder / "shown")
     (result,) = json.loads((folder / "shown" / "merged.json").read_text())["images"]
     if "why" in result:

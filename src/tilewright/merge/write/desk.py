@@ -14,7 +14,7 @@ import numpy as np
 from tilewright.contract.cache import Cache
 from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box, shape_of
-from tilewright.contract.jobs import ImageRef
+from tilewright.contract.jobs import ImageRef, MergeOptions
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.components import pieces
 from tilewright.preprocess.reader import TileReader
@@ -37,7 +37,7 @@ class Source:
     ref: ImageRef
     spec: ModelSpec
     banks: tuple[Path, ...]
-    merge: dict[str, Any]
+    merge: MergeOptions
 
 
 class Desk(Closing):
@@ -61,7 +61,7 @@ class Desk(Closing):
         self.layout, self.grid = self._reader.layout, self._reader.grid
         opened = open_banks(source.banks) if banks is None else banks
         self.banked = Banked(source.ref.key, self.grid, opened)
-        self._matches = self.merge["policy"] == "match"
+        self._matches = self.merge.policy == "match"
         self._slabs: Cache[tuple[int, int, int], Array] = Cache(SLABS)
         self._pieces: Cache[tuple[int, int], Array] = Cache(ROOM)
 
@@ -80,13 +80,13 @@ class Desk(Closing):
     @cached_property
     def map(self) -> MergedMap:
         """Its tiles as a map."""
-        return MergedMap(self.layout, self.banked, self.source.spec, self.merge["policy"])
+        return MergedMap(self.layout, self.banked, self.source.spec, self.merge.policy)
 
     def _core(self, plane: int, tile: int) -> Array:
         return self._pieces.get((plane, tile), partial(self._piece, plane, tile))
 
     def _piece(self, plane: int, tile: int) -> Array:
-        core, connectivity = self.grid.tile(tile).core, self.merge.get("connectivity", 1)
+        core, connectivity = self.grid.tile(tile).core, self.merge.connectivity or 1
         return pieces(core, self._tile(plane, tile), connectivity).labels
 
     def _tile(self, plane: int, tile: int) -> Slabs:

@@ -21,6 +21,7 @@ from tilewright.stores.anndata import Blocks, Vectors
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 
 from .banked import Banked
+from .facts import EmbeddingFacts
 
 Array = np.ndarray[Any, Any]
 Tokens = tuple[Blocks, tuple[int, int]] | None
@@ -53,7 +54,7 @@ def write_embeddings(
     banked: Banked,
     recipe: Recipe,
     place: Placement,
-) -> dict[str, Any]:
+) -> EmbeddingFacts:
     """Write ``tables/<name>``: a row per predicted tile; what it came to comes back.
 
     X is float32. Of token sequences it is the mean over the patches' tokens, and
@@ -76,12 +77,12 @@ def write_embeddings(
         tokens=tokens,
     )
     store.vectors(name, table)
-    return {
-        "type": spec.form,
-        "rows": len(numbers),
-        "dim": shape[-1],
-        "tokens": shape[0] if len(shape) == 2 else None,
-    }
+    return EmbeddingFacts(
+        dim=shape[-1],
+        rows=len(numbers),
+        tokens=shape[0] if len(shape) == 2 else None,
+        type=spec.form,
+    )
 
 
 def _plain(banked: Banked, spec: ModelSpec) -> tuple[Blocks, Tokens, dict[str, str]]:

@@ -56,12 +56,12 @@ class Merged:
         self.count = self._painting.count
         self.dtype = self._painting.dtype
         self.meter = SeamMeter(desk.grid)
-        keeps = desk.merge["policy"] == "keep"
+        keeps = desk.merge.policy == "keep"
         self.measure = None if keeps else measure_of(desk, self.count)
 
     def _linked(self) -> Painting:
         desk = self._desk
-        policy = desk.merge["policy"]
+        policy = desk.merge.policy
         if policy == "keep":
             return Painting(desk.banked.most)
         items = ((p, r) for p in range(len(desk.layout.planes)) for r in range(rows(desk.grid)))
@@ -70,7 +70,7 @@ class Merged:
             found = list(self._components(self._crew.map(touches_of, items)))
         else:
             found = list(self._resolved(self._crew.map(matches_of, items)))
-        if desk.merge.get("link_z") != "iou":
+        if desk.merge.link_z != "iou":
             return Painting.of(found, None)
         counts = [p.count for p in found]
         own = Painting.of(found, [np.arange(n + 1) for n in counts])
@@ -89,7 +89,7 @@ class Merged:
     def _components(self, found: Iterator[tuple[Array, list[Touch]]]) -> Iterator[Components]:
         for _ in self._desk.layout.planes:
             each = islice(found, rows(self.grid))
-            yield join(self.grid, each, self._desk.merge.get("connectivity", 1))
+            yield join(self.grid, each, self._desk.merge.connectivity or 1)
 
     def _link_slices(self, counts: Sequence[int], painting: Painting) -> list[Array]:
         """For each plane, the image's id of each of its labels; a time point after the other."""
@@ -107,7 +107,7 @@ class Merged:
             )
             counted = self._crew.map(count_batch, parts)
             of_each = (islice(counted, len(regions)) for _ in batches(own))
-            linked = join_slices(own, of_each, self._desk.merge["min_iou"])
+            linked = join_slices(own, of_each, self._desk.merge.min_iou)
             found += [np.where(ids > 0, ids + last, 0) for ids in linked]
             last = max(last, *(int(ids.max()) for ids in found[start:]))
         return found
@@ -126,7 +126,7 @@ class Merged:
 
         def own(i: int, part: Box) -> Array:
             tile = self.grid.tile(i)
-            whole = tile.valid if self._desk.merge["policy"] == "match" else tile.core
+            whole = tile.valid if self._desk.merge.policy == "match" else tile.core
             found = crop(read(i), whole, part).astype(np.int64)
             return np.where(found > 0, found + (i << 32), 0)
 
@@ -157,10 +157,10 @@ class Merged:
         pyramid.build(self._crew.each)
         return axes, shape
 
-    def facts(self) -> dict[str, Any]:
-        """What the report and the store say of the merge."""
-        sbe = self.meter.value()
-        return {"sbe": None if sbe is None else round(sbe, 4)}
+    def sbe(self) -> float | None:
+        """Seam boundary excess, where it is defined."""
+        found = self.meter.value()
+        return None if found is None else round(found, 4)
 
 
 def matches_of(desk: Desk, at: tuple[int, int]) -> tuple[list[Array], list[Pair]]:
@@ -173,7 +173,7 @@ def matches_of(desk: Desk, at: tuple[int, int]) -> tuple[list[Array], list[Pair]
             tables[tile] = desk.banked.objects(plane, tile)[:, :BOX].astype(np.uint32)
         return tables[tile]
 
-    matches = row_pairs(desk.grid, number, desk.read(plane), table, desk.merge["min_iou"])
+    matches = row_pairs(desk.grid, number, desk.read(plane), table, desk.merge.min_iou)
     found = list(matches)
     return [table(i) for i in row(desk.grid, number)], found
 
@@ -181,7 +181,7 @@ def matches_of(desk: Desk, at: tuple[int, int]) -> tuple[list[Array], list[Pair]
 def touches_of(desk: Desk, at: tuple[int, int]) -> tuple[Array, list[Touch]]:
     """A plane's row of tiles: its pieces, and what they touch."""
     plane, number = at
-    return row_touches(desk.grid, number, desk.read(plane), desk.merge.get("connectivity", 1))
+    return row_touches(desk.grid, number, desk.read(plane), desk.merge.connectivity or 1)
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def write_block(desk: Desk, block: Block) -> tuple[Counted, list[Part]]:
     around = grown(box, desk.grid)
     canvas = composed(desk, _open(block.painting), plane, around)
     counted, measured = SeamMeter(desk.grid).count(box, canvas, plane), []
-    if desk.merge["policy"] != "keep":
+    if desk.merge.policy != "keep":
         measure = measure_of(desk, 0)
         for piece in halves(box):
             mine, pixels = crop(canvas, around, piece), desk.raw(plane, piece)
@@ -245,7 +245,7 @@ def composed(desk: Desk, painting: Painting, plane: int, box: Box) -> Array:
 def measure_of(desk: Desk, count: int) -> Measure:
     """What measures an image of so many objects."""
     at = desk.layout
-    volumes = desk.merge.get("link_z") == "iou" or at.deep
+    volumes = desk.merge.link_z == "iou" or at.deep
     side = max(*at.shape, *at.looped.values())
     return Measure(count, channels=at.channels, dtype=at.dtype, volumes=volumes, side=side)
 

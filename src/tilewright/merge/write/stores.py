@@ -24,6 +24,7 @@ from tilewright.tile_results.bank import Bank, open_banks
 
 from .banked import Banked
 from .desk import Desk, Source, another
+from .facts import MergedImage
 from .merged import Merged
 from .pool import Crew, cpus
 from .writers import WRITERS, Scene, Written, write_image, write_visited
@@ -74,7 +75,9 @@ def merge_group(
         alone = replace(pack, processes=1)
         with Crew(alone, several, open_pack, group, recipe, paths, out, shown) as crew:
             results = list(crew.map(merge_one, refs))
-    save(shown / "merged.json", {"group": group.group, "images": results})
+    ran = [bank.header.get("precision") for bank in pack.banks]
+    images = [each.to_dict() for each in results]
+    save(shown / "merged.json", {"group": group.group, "precision": ran, "images": images})
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,8 @@ def open_pack(group: Group, recipe: Recipe, banks: Sequence[Path], out: Path, sh
     return Pack(group, recipe, open_banks(banks), out, shown, 1)
 
 
-def merge_one(pack: Pack, ref: ImageRef) -> dict[str, Any]:
+def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
     """Write one image's store, if that can be; what the report says of it comes back."""
-    result: dict[str, Any] = {"id": ref.id, "path": ref.path}
     why, notes = ({} for _ in range(2))  # type: dict[str, str], dict[str, str]
     for bank in pack.banks:
         why |= bank.header["failures"]
@@ -104,13 +106,11 @@ def merge_one(pack: Pack, ref: ImageRef) -> dict[str, Any]:
     try:
         if ref.key in why:
             raise TilewrightError(why[ref.key], fix="")
-        result |= merge_image(pack, ref)
-        result |= {"note": notes[ref.key]} if ref.key in notes else {}
+        return replace(merge_image(pack, ref), note=notes.get(ref.key))
     except TilewrightError as error:
         if error.code != BAD_DATA:
             raise
-        result["why"] = str(error).strip()
-    return result
+        return MergedImage(ref.id, ref.path, why=str(error).strip())
 
 
 def check_banks(group: Group, recipe: Recipe, banks: Sequence[Bank]) -> None:
@@ -145,7 +145,7 @@ def _stray(what: str) -> TilewrightError:
     return TilewrightError(f"{what}.", fix=fix)
 
 
-def merge_image(pack: Pack, ref: ImageRef) -> dict[str, Any]:
+def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
     """Write one image's store; what the report says of it comes back."""
     group, recipe, weights = pack.group, pack.recipe, pack.banks[0].header["weights"]
     path = pack.out / ref.id / group.store
@@ -171,18 +171,31 @@ def merge_image(pack: Pack, ref: ImageRef) -> dict[str, Any]:
                 "recipe_digest": recipe.digest,
                 "weights": weights,
                 "image": {"id": ref.id, "file": Path(ref.path).name, "region": ref.region},
-                "merge": {k: v for k, v in group.merge.items() if k != "code"},
+                "merge": group.merge.to_dict(),
                 "tiles": visited(layout, desk.banked),
-                **written.facts,
+                **written.attributes(),
             },
             channels=_channel_names(ref, layout),
             rgb=_is_rgb(ref, layout),
         )
-        return (
-            written.facts
-            | {"store": f"{ref.id}/{group.store}", **written.sizes, "weights": weights}
-            | pictures(written, scene, picture, pack.shown)
-        )
+        result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
+        return replace(result, **pictures(written, scene, picture, pack.shown))
+
+
+def told(ref: ImageRef, written: Written, store: str, weights: str) -> MergedImage:
+    """What the report says of an image's store."""
+    return MergedImage(
+        ref.id,
+        ref.path,
+        store=store,
+        weights=weights,
+        objects=written.objects,
+        sbe=written.sbe,
+        area_px=written.sizes.get("area_px"),
+        volume_px=written.sizes.get("volume_px"),
+        map=written.map,
+        embeddings=written.embeddings,
+    )
 
 
 def suited(desk: Desk) -> int:

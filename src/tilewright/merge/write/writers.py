@@ -6,7 +6,7 @@ Blocks are composed and written by any of the crew's processes, each by one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from tilewright.stores.pyramid import Handle, Pyramid
 from .banked import Banked, plane_box, stack_axes, stacked
 from .desk import Desk
 from .embeddings import write_embeddings
+from .facts import EmbeddingFacts, MapFacts
 from .merged import Merged
 from .pool import Crew
 
@@ -46,12 +47,22 @@ class Scene:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: facts for store and report, what is drawn, sizes and a map to be shown."""
+    """What was written: what is drawn, a map to be shown, and facts for store and report."""
 
-    facts: dict[str, Any]
     drawn: Pictured
-    sizes: dict[str, list[float]] = field(default_factory=dict)
     mapped: Pictured | None = None
+    objects: int | None = None
+    sbe: float | None = None
+    sizes: dict[str, list[float]] = field(default_factory=dict)
+    map: MapFacts | None = None
+    embeddings: EmbeddingFacts | None = None
+
+    def attributes(self) -> dict[str, object]:
+        """What the store says of itself."""
+        for name, facts in (("map", self.map), ("embeddings", self.embeddings)):
+            if facts is not None:
+                return {name: asdict(facts)}
+        return {"objects": self.objects, "sbe": self.sbe}
 
 
 def write_labels(store: StoreWriter, scene: Scene) -> Written:
@@ -59,14 +70,12 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
     merged = Merged(scene.desk, scene.crew, store.scratch)
     axes, shape = merged.write(store, f"labels/{scene.group.task}", scene.place)
     if merged.measure is None:
-        made = {"axes": axes, "shape": shape, "stride": 1, "dtype": merged.dtype.name}
-        return Written({"map": made}, merged)
+        return Written(merged, map=MapFacts(axes, merged.dtype.name, shape, stride=1))
     scene.crew.close()  # what its processes hold is room for the table
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     store.table(scene.group.task, table)
-    facts = merged.facts() | {"objects": len(table)}
     sizes = {name: _quantiles(table.obs[name][:]) for name in SIZES if name in table.obs}
-    return Written(facts, merged, sizes)
+    return Written(merged, objects=len(table), sbe=merged.sbe(), sizes=sizes)
 
 
 def write_map(store: StoreWriter, scene: Scene) -> Written:
@@ -85,8 +94,8 @@ def write_map(store: StoreWriter, scene: Scene) -> Written:
     )
     pyramid.channels = scene.recipe.spec.classes or ()
     write_blocks(pyramid, scene, axes, of_map=True)
-    facts = {"axes": axes, "shape": shape, "stride": merged.stride, "dtype": merged.dtype.name}
-    return Written({"map": facts}, Plain(scene.desk), mapped=Plain(merged))
+    facts = MapFacts(axes, merged.dtype.name, shape, merged.stride)
+    return Written(Plain(scene.desk), mapped=Plain(merged), map=facts)
 
 
 def write_table(store: StoreWriter, scene: Scene) -> Written:
@@ -94,7 +103,7 @@ def write_table(store: StoreWriter, scene: Scene) -> Written:
     facts = write_embeddings(
         store, scene.group.task, scene.layout, scene.desk.banked, scene.recipe, scene.place
     )
-    return Written({"embeddings": facts}, Plain(scene.desk))
+    return Written(Plain(scene.desk), embeddings=facts)
 
 
 WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}

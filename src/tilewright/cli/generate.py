@@ -1,20 +1,28 @@
-"""The files that follow from manifests, tasks and parameters: which they are, and whether stale."""
+"""The files that follow from manifests, parameters and our own types, and whether one is stale."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from tilewright import ROOT
+from tilewright.authoring.catalogue import (
+    default_configs,
+    models_module,
+    models_page,
+    registry_json,
+)
+from tilewright.authoring.parameter_files import params_config, tables
+from tilewright.authoring.schemas import file_schema, manifest_schema, nextflow_schema
 from tilewright.contract.files import writing
+from tilewright.contract.jobs import Recipe
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
+from tilewright.plan.plan_file import PlanFile
 from tilewright.registry.registry import Registry
+from tilewright.report.run_json import RunFile
 
-from .catalogue import default_configs, models_module, models_page, registry_json
-from .parameter_files import params_config, tables
-from .schemas import manifest_schema, nextflow_schema
-
+SCHEMAS: dict[str, type] = {"plan": PlanFile, "recipe": Recipe, "run": RunFile}
+"""Files that we write for other programs."""
 TABLES = "docs/run.md"  # generated in part
 DEFAULTS = "manifests/defaults"  # generated whole: a file that isn't wanted is stale, too
 
@@ -27,6 +35,7 @@ def generated() -> dict[str, str]:
         "registry.json": as_json(registry_json(registry)),
         "nextflow_schema.json": as_json(nextflow_schema()),
         "conf/params.config": params_config(),
+        **{f"schemas/{n}.json": as_json(file_schema(kind)) for n, kind in SCHEMAS.items()},
         "docs/models.md": models_page(registry),
         "src/tilewright/api/models.py": models_module(registry),
     }
@@ -36,7 +45,7 @@ def generated() -> dict[str, str]:
     return files | {f"{DEFAULTS}/{name}": text for name, text in configs.items()}
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """JSON that people can read and compare line by line."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 

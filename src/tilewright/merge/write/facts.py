@@ -1,0 +1,105 @@
+"""What MERGE says of an image: to the report by merged.json, and in part by the store itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class MapFacts:
+    """A map, or labels of classes that are kept.
+
+    Parameters
+    ----------
+    axes
+        In the store's order, e.g. ``cyx``.
+    dtype, shape
+        Of level 0.
+    stride
+        Model pixels per map pixel.
+    """
+
+    axes: str
+    dtype: str
+    shape: list[int]
+    stride: int
+
+
+@dataclass(frozen=True)
+class EmbeddingFacts:
+    """A table of embeddings.
+
+    Parameters
+    ----------
+    dim
+        Length of a vector.
+    rows
+        How many tiles there are.
+    tokens
+        Of a tile; null where it has one vector.
+    type
+        The spec's `output_type`.
+    """
+
+    dim: int
+    rows: int
+    tokens: int | None
+    type: str
+
+
+@dataclass(frozen=True)
+class MergedImage:
+    """An image, its store and the pictures of it.
+
+    Parameters
+    ----------
+    id, path
+        Its name and where it is.
+    why
+        Why it has no result.
+    note
+        Why it was left out, which is no failure.
+    store, weights
+        Its store below the output folder, and the digest of the weights that made it.
+    objects, sbe
+        Of labels, how many, and how well seams are hidden; None where that isn't known.
+    area_px, volume_px
+        5th, 50th and 95th percentile of the objects' sizes.
+    map, embeddings
+        What there is in place of objects.
+    overview, seam, seam_before, mapped
+        Names of pictures.
+    seam_at
+        Where the seam is that is shown.
+    """
+
+    id: str
+    path: str
+    why: str | None = None
+    note: str | None = None
+    store: str | None = None
+    weights: str | None = None
+    objects: int | None = None
+    sbe: float | None = None
+    area_px: list[float] | None = None
+    volume_px: list[float] | None = None
+    map: MapFacts | None = None
+    embeddings: EmbeddingFacts | None = None
+    overview: str | None = None
+    seam: str | None = None
+    seam_before: str | None = None
+    mapped: str | None = None
+    seam_at: dict[str, int | str] | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> MergedImage:
+        """The inverse of `to_dict`, from JSON."""
+        kinds = {"map": MapFacts, "embeddings": EmbeddingFacts}
+        parts = {name: kind(**data[name]) for name, kind in kinds.items() if data.get(name)}
+        return cls(**{**data, **parts})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: what is known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

@@ -1,0 +1,198 @@
+"""plan.json: what a run will do, for people, for the report and for the workflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from tilewright.contract.jobs import EnvironmentId, ModelId
+
+from .params import Params
+from .resources import Needs
+
+
+@dataclass(frozen=True)
+class EnvironmentPlan(EnvironmentId):
+    """Which environment the model runs in, and whether it is there.
+
+    Parameters
+    ----------
+    ready
+        Whether it is built already.
+    """
+
+    ready: bool
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """One PREDICT task.
+
+    Parameters
+    ----------
+    group, job
+        Its group's name and its number in it, from 0.
+    tiles
+        How many it predicts.
+    """
+
+    group: str
+    job: int
+    tiles: int
+
+
+@dataclass(frozen=True)
+class PreviewPlan:
+    """Where the previews of who watches a run are.
+
+    Parameters
+    ----------
+    folder
+        Where they are made.
+    masks
+        Where they are shown.
+    mark
+        What is in each one's name.
+    """
+
+    folder: str
+    masks: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """An image that is read.
+
+    Parameters
+    ----------
+    id
+        Its name for people and in the output folder.
+    path, fingerprint
+        The file or folder, and the digest of its size, times and ends.
+    group
+        What it is merged with.
+    axes, shape, dtype
+        Of the whole scene at level 0, in the file's own order.
+    mpp
+        µm per level-0 pixel (y, x), or null.
+    z_um
+        µm per slice, or null.
+    model_shape
+        (z,) y, x at the model's resolution, in pixels, of the region where there is one.
+    planes
+        How many are looped: time points, and slices where the model takes none.
+    tiles
+        Of all its planes.
+    grid
+        Tiles along (z,) y and x.
+    read_factor
+        How many times a pixel is read on average.
+    """
+
+    id: str
+    path: str
+    fingerprint: str
+    group: str
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+    mpp: tuple[float, float] | None
+    z_um: float | None
+    model_shape: tuple[int, ...]
+    planes: int
+    tiles: int
+    grid: tuple[int, ...]
+    read_factor: float
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """An image that is left out.
+
+    Parameters
+    ----------
+    id, path
+        Its name and where it is.
+    why
+        What is wrong with it.
+    """
+
+    id: str
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """What a run will do.
+
+    Parameters
+    ----------
+    model
+        Which model.
+    recipe
+        SHA-256 of the recipe.
+    store
+        Name of each image's result.
+    params
+        Every parameter of the run.
+    launch_dir
+        The folder that relative paths are relative to.
+    environment
+        Which environment the model runs in.
+    weights
+        SHA-256 of the weights; "" for a model that brings its own, null if they must be fetched.
+    config
+        The model's own config file that was read, or null.
+    min_vram_gb
+        GPU memory in GB that the model asks for.
+    needs
+        What a PREDICT task asks a scheduler for.
+    warnings
+        What needn't stop the run, a line each.
+    tiles
+        Of the whole run.
+    jobs
+        Every PREDICT task.
+    scans
+        Groups whose pixels are looked at first.
+    previews
+        Where a watcher's previews are, or null.
+    images, bad
+        The images that are read, and those left out.
+    """
+
+    model: ModelId
+    recipe: str
+    store: str
+    params: Params
+    launch_dir: str
+    environment: EnvironmentPlan
+    weights: str | None
+    config: str | None
+    min_vram_gb: float | None
+    needs: Needs
+    warnings: list[str]
+    tiles: int
+    jobs: list[JobPlan]
+    scans: list[str]
+    previews: PreviewPlan | None
+    images: list[ImagePlan]
+    bad: list[BadImage]
+
+    @classmethod
+    def load(cls, path: Path) -> PlanFile:
+        """Read a plan.json."""
+        return FILE.validate_json(path.read_bytes())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values: dict[str, Any] = FILE.dump_python(self, mode="json", by_alias=True)
+        return values
+
+
+FILE = TypeAdapter(PlanFile)

@@ -1,0 +1,82 @@
+"""What a run's tasks came to: what each step took, and why a group has no result."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from .trace import FAILED, Task, sentence
+
+STEPS = {
+    "PLAN": "checks parameters and image headers, cuts jobs",
+    "ENV": "builds the model's environment",
+    "FETCH": "downloads the model's weights",
+    "SCAN": "reads a big image's statistics",
+    "PREDICT": "runs the model on tiles",
+    "MERGE": "joins tiles, measures objects, writes stores",
+    "EXPORT": "writes them in other formats",
+}
+"""Every step before this one, in the order they run in."""
+FOR_ALL = ("ENV", "FETCH")  # no image has a result when one of them fails
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """What a step's tasks took.
+
+    Parameters
+    ----------
+    tasks, cached, failed
+        In all, taken from an earlier run, and failed.
+    seconds_total, seconds_median
+        Of those that ran now, in all and per task; null if none did.
+    """
+
+    tasks: int
+    cached: int
+    failed: int
+    seconds_total: float
+    seconds_median: float | None
+
+
+def times(tasks: list[Task]) -> dict[str, StepTimes]:
+    """What each step's tasks took, in the order that steps run in."""
+    known = list(STEPS)
+    order = sorted({t.step for t in tasks}, key=lambda s: (known.index(s) if s in known else 99, s))
+    return {step: _step_times([t for t in tasks if t.step == step]) for step in order}
+
+
+def _step_times(tasks: list[Task]) -> StepTimes:
+    ran = [t.seconds for t in tasks if t.status != "CACHED" and t.seconds is not None]
+    return StepTimes(
+        tasks=len(tasks),
+        cached=sum(t.status == "CACHED" for t in tasks),
+        failed=sum(t.status in FAILED for t in tasks),
+        seconds_total=round(sum(ran, 0.0), 3),
+        seconds_median=round(statistics.median(ran), 3) if ran else None,
+    )
+
+
+def why_missing(group: str, tasks: list[Task], work_dir: Path) -> str:
+    """Why a group has no result: the last sentence of its failed task, or where to look."""
+    last = {(t.step, t.tag): t for t in tasks if t.group == group or t.step in FOR_ALL}
+    failed = [t for t in last.values() if t.status in FAILED]
+    if not failed:
+        return "its tasks failed; the trace doesn't say which, see Nextflow's log"
+    folders = [_folder(t, work_dir) for t in failed]
+    sentences = [s.splitlines()[0] for f in folders if (s := sentence(f))]
+    task = failed[0]
+    return (
+        sentences[0]
+        if sentences
+        else f"its tasks failed; see {folders[0]} ({task.step}, exit code {task.exit})"
+    )
+
+
+def _folder(task: Task, work_dir: Path) -> Path:
+    """A task's work folder."""
+    if task.workdir:
+        return Path(task.workdir)
+    found = sorted(work_dir.glob(f"{task.hash}*")) if task.hash else []
+    return found[0] if found else work_dir / task.hash
