@@ -20,8 +20,8 @@ from toy import image, job, recipe, start
 
 from tilewright import ModelSpec, TileSpec, tiles
 from tilewright.cli.main import main
+from tilewright.contract.blocks import Resolution
 from tilewright.contract.jobs import Group, MergeOptions
-from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import check_banks
 from tilewright.plan.cut import jobs_of

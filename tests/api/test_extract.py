@@ -19,8 +19,8 @@ from toy import HERE, start
 import tilewright
 from tilewright import ModelSpec, TileSpec
 from tilewright.api.tiles import Tiles
+from tilewright.contract.blocks import Resolution
 from tilewright.contract.jobs import EnvironmentId, Job, Recipe, ScriptId
-from tilewright.contract.spec import Resolution
 from tilewright.errors import TilewrightError
 from tilewright.predict import worker
 from tilewright.predict.worker import run_job

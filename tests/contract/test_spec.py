@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from running import ROOT
 
 from tilewright import ModelSpec, TileSpec
-from tilewright.contract.spec import Normalization, Resolution
+from tilewright.contract.blocks import Normalization, Resolution
 from tilewright.errors import BAD_DATA, TilewrightError
 
 ALONE = """
@@ -61,7 +61,7 @@ def test_the_specs_work_where_no_library_is_installed(python: Path) -> None:
 @pytest.mark.parametrize(
     ("oldest", "names"),
     [
-        ("3.9", ("__init__.py", "contract/spec.py", "errors.py")),
+        ("3.9", ("__init__.py", "contract/spec.py", "contract/blocks.py", "errors.py")),
         ("3.8", ("runtime",)),
     ],
 )

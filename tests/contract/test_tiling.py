@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tilewright.contract.blocks import Resolution
 from tilewright.contract.grid import Grid, TileAxis, grid, shared
-from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
+from tilewright.contract.spec import ModelSpec, TileSpec
 
 
 @st.composite

@@ -22,7 +22,8 @@ from tilewright import ROOT, __version__
 from tilewright.api.tiles import ImageTile
 from tilewright.cli import main
 from tilewright.cli.envs import users_of
-from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
+from tilewright.contract.blocks import Resolution
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.environments import interpreters
 from tilewright.merge.measure.tables import COLUMNS as TABLE_COLUMNS
 from tilewright.plan.inputs import COLUMNS

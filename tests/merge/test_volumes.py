@@ -23,9 +23,10 @@ from test_merge_policies import merged
 from toy import start_with
 
 import tilewright
+from tilewright.contract.blocks import Resolution
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job, Recipe
-from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.merge.measure import picture
 from tilewright.merge.measure.seam import Seam

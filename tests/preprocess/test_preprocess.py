@@ -17,8 +17,9 @@ from pictures import SIZES, Array, numbered, reference, speckles, write_ome_zarr
 from PIL import Image as Pillow
 from skimage.color import rgb2hed
 
+from tilewright.contract.blocks import Normalization
 from tilewright.contract.jobs import ImageRef
-from tilewright.contract.spec import ModelSpec, Normalization, TileSpec
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.preprocess import intensity
 from tilewright.preprocess.reader import TileReader, statistics

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tilewright.contract.spec import ModelSpec, Resolution, TileSpec
+from tilewright.contract.blocks import Resolution
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.plan.params import Params, check_params
 from tilewright.registry.diagnostics import faults
 from tilewright.registry.documents import read_document

@@ -53,7 +53,7 @@ from skimage.color import rgb2hed
 from stains import MACENKO, REINHARD
 
 from tilewright import ModelSpec, TileSpec
-from tilewright.contract.spec import Resolution
+from tilewright.contract.blocks import Resolution
 
 EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
     ModelSpec: {

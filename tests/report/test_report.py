@@ -24,6 +24,7 @@ from tilewright import ROOT
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import EnvironmentId, ModelId, Recipe, ScriptId, save
 from tilewright.contract.spec import ModelSpec, TileSpec
+from tilewright.contract.steps import STEPS
 from tilewright.merge.measure import picture
 from tilewright.merge.measure.seam import Seam
 from tilewright.plan.params import Params
@@ -31,7 +32,6 @@ from tilewright.report import page as html_page
 from tilewright.report import report, trace
 from tilewright.report.page import PICTURES, SEAM_ZOOM, command, scale_bar, um_per_model_px
 from tilewright.report.run_json import RunParam
-from tilewright.report.tasks import STEPS
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
 PLANNED = ("axes", "shape", "model_shape", "mpp", "z_um", "grid")  # what PLAN says of an image
@@ -489,10 +489,13 @@ def test_every_step_of_the_pipeline_is_told_of_in_its_order(run: Run) -> None:
     """REPORT itself isn't done yet when it writes."""
     run.result("a")
     steps = sorted(p.parent.name.upper() for p in (ROOT / "modules").glob("*/main.nf"))
-    assert sorted([*STEPS, "REPORT"]) == steps
+    assert sorted(STEPS) == steps
     for step in steps:
         run.task(f"{step} (g)")
-    assert [s for s in run.write()[0]["times"] if s != "REPORT"] == list(STEPS)
+    told = [step for step in run.write()[0]["times"] if step != "REPORT"]
+    assert told == [step for step in STEPS if step != "REPORT"]
+        s for s in STEPS if s != "REPORT"
+    ]
 
 
 TIMES = [("1.5s", 1.5), ("250ms", 0.25), ("2m 3s", 123.0), ("1h 1m 1s", 3661.0), ("1500", 1.5)]

@@ -12,7 +12,8 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
-from tilewright.contract.spec import BLOCKS, SPATIAL_AXES, ModelSpec, Resolution, TileSpec
+from tilewright.contract.blocks import BLOCKS, Resolution
+from tilewright.contract.spec import SPATIAL_AXES, ModelSpec, TileSpec
 from tilewright.plan.params import FIRST, Params, plain
 from tilewright.registry.manifest import TASK_NAMES, Manifest
 

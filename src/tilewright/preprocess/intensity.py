@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.contract.spec import Normalization
+from tilewright.contract.blocks import Normalization
 
 Array = np.ndarray[Any, Any]
 Slices = tuple[slice, ...]

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.blocks import Normalization
 from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box, Interval, slices
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.layout import Layout
-from tilewright.contract.spec import ModelSpec, Normalization
+from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.image import open_image
 

@@ -21,7 +21,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from tilewright.contract.spec import BLOCKS, ModelSpec
+from tilewright.contract.blocks import BLOCKS
+from tilewright.contract.spec import ModelSpec
 
 from .numbers import Number, Whole, without_flags
 

@@ -17,6 +17,7 @@ import jinja2
 
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.contract.steps import STEPS
 from tilewright.errors import TilewrightError
 from tilewright.merge.measure.seam import SBE_TARGET
 from tilewright.plan.plan_file import PlanFile
@@ -24,7 +25,6 @@ from tilewright.registry.manifest import TASK_NAMES, Publication
 from tilewright.registry.registry import Registry
 
 from .run_json import Result, RunFile, RunImage, RunParam
-from .tasks import STEPS
 
 PICTURES = 24  # images shown by a picture; the others are in the table
 PICTURE_BYTES = 48 << 20  # of all pictures together, so that a browser opens the page at once
@@ -311,7 +311,7 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[P
         cards=shown,
         linked={card.image.id: n for n, card in enumerate(shown, 1)},
         task=TASK_NAMES.get(recipe.model.task, recipe.model.task),
-        steps=STEPS,
+        steps={name: step.does for name, step in STEPS.items()},
         sbe_target=SBE_TARGET,
         headline=headline(run),
         policy=recipe.spec.policy,

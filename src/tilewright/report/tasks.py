@@ -6,19 +6,9 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from .trace import FAILED, Task, sentence
+from tilewright.contract.steps import STEPS
 
-STEPS = {
-    "PLAN": "checks parameters and image headers, cuts jobs",
-    "ENV": "builds the model's environment",
-    "FETCH": "downloads the model's weights",
-    "SCAN": "reads a big image's statistics",
-    "PREDICT": "runs the model on tiles",
-    "MERGE": "joins tiles, measures objects, writes stores",
-    "EXPORT": "writes them in other formats",
-}
-"""Every step before this one, in the order they run in."""
-FOR_ALL = ("ENV", "FETCH")  # no image has a result when one of them fails
+from .trace import FAILED, Task, sentence
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,8 @@ def _step_times(tasks: list[Task]) -> StepTimes:
 
 def why_missing(group: str, tasks: list[Task], work_dir: Path) -> str:
     """Why a group has no result: the last sentence of its failed task, or where to look."""
-    last = {(t.step, t.tag): t for t in tasks if t.group == group or t.step in FOR_ALL}
+    for_all = [name for name, step in STEPS.items() if step.for_all]
+    last = {(t.step, t.tag): t for t in tasks if t.group == group or t.step in for_all}
     failed = [t for t in last.values() if t.status in FAILED]
     if not failed:
         return "its tasks failed; the trace doesn't say which, see Nextflow's log"

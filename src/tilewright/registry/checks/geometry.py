@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tilewright.contract.spec import MPP_TOLERANCE, PADS, SPATIAL_AXES, Resolution
+from tilewright.contract.blocks import MPP_TOLERANCE, Resolution
+from tilewright.contract.spec import PADS, SPATIAL_AXES
 from tilewright.registry.documents import Where
 from tilewright.runtime.outputs import OUTPUT_TYPES
 
