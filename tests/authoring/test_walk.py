@@ -81,7 +81,7 @@ def test_the_walk_ends_with_two_models_that_find_something(
     passed = [out for line, out in told.items() if line.startswith("./tilewright test")]
     assert all("2 passed" in out for out in passed)
     assert copy.cli("generate", "--check", cwd=copy.root).returncode == 0
-    assert "NUCLEI" in (copy.root / "src" / "tilewright" / "models.py").read_text()
+    assert "NUCLEI" in (copy.root / "src" / "tilewright" / "api" / "models.py").read_text()
 
 
 @pytest.mark.nextflow
