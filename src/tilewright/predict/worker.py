@@ -30,7 +30,7 @@ from tilewright.tile_results.banker import Banker, Work
 from .model_process import ModelProcess
 from .timing import Timing
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 QUEUE = 2  # batches read while the model works: enough to hide reading, little memory
 NO_TISSUE = "left out: it has no tissue that stain_normalization {} could be fitted to"
 PROGRESS_EVERY = 0.5  # seconds between two looks of the progress file

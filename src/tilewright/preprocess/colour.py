@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from skimage.color import rgb2hed
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Colour = Callable[[Array], Array]
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and OpenCV make grey

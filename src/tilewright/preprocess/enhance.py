@@ -29,7 +29,7 @@ from tilewright.contract.grid import slices
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.image import Image, open_image
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Method = dict[str, Any]
 """A step as the plugin writes it: ``{"name": "CLAHE", "params": {"clipLimit": 3.0}}``."""
 Span = tuple[int, int]
@@ -391,7 +391,8 @@ def equalised(pixels: Array, tables: Array, y: tuple[Array, ...], x: tuple[Array
     one = np.float32(1)
 
     def through(rows: Array, columns: Array) -> Array:
-        return tables[rows[:, None], columns[None], pixels].astype(np.float32)
+        found: Array = tables[rows[:, None], columns[None], pixels].astype(np.float32)
+        return found
 
     above = through(top, left) * (one - across) + through(top, right) * across
     below = through(bottom, left) * (one - across) + through(bottom, right) * across

@@ -21,7 +21,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore, MemoryStore
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Blocks = Callable[[], Iterable[Array]]
 """Gives an array's rows from the first to the last, some at a time; may be asked twice."""
 

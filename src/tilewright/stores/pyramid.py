@@ -19,7 +19,7 @@ import zarr
 
 from tilewright.contract import files
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Slices = tuple[slice, ...]
 """One slice per axis of the array, in pixels of its level."""
 Method = Literal["nearest", "mean"]

@@ -25,7 +25,7 @@ from tilewright.errors import UNAVAILABLE, TilewrightError
 
 from .slabs import cut
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 HEADER = "header.json"
 PLAIN, PACKED = ".npy", ".npy.zst"
 SAYS = {"group": str, "job": int, "recipe": str, "weights": str, "images": list, "parts": list}

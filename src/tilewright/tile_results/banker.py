@@ -17,7 +17,7 @@ from tilewright.errors import TilewrightError
 from .bank import BankWriter, check_shape, rows_name, tile_name
 from .objects import check_labels, crop, prepare
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 PIECE_BYTES = 1 << 24  # of vectors, in one entry: a file of 5,000 tiles is one or two
 
 

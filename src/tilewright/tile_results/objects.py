@@ -18,7 +18,7 @@ from tilewright.errors import TilewrightError
 
 from .slabs import Slabs
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 AREA, CORE, CUT, BOX = 0, 1, 2, 3
 """Columns of an object table; from `BOX` on: start and stop along each axis."""

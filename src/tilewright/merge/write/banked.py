@@ -17,7 +17,7 @@ from tilewright.tile_results.bank import Bank, check_shape, rows_start, slab_nam
 from tilewright.tile_results.objects import empty_table
 from tilewright.tile_results.slabs import slab_shape
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 
 class Banked:

@@ -24,7 +24,7 @@ from tilewright.tile_results.objects import crop
 
 from .banked import Banked, stacked
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 ROOM = 1 << 26  # bytes of tiles that are kept: boxes share those at their sides
 STRIP = 64  # rows that a picture takes at once: all their channels are in memory
 ROUNDING = 1e-5  # how far from 1 float32 weights may add up

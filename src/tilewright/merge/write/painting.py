@@ -19,7 +19,7 @@ from tilewright.merge.match.labels import ReadLabels, Resolved
 from tilewright.stores.ome_zarr import label_dtype
 from tilewright.tile_results.objects import crop, paint_cores
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 
 @dataclass(frozen=True)
