@@ -38,7 +38,7 @@ class Rows(Protocol):
         """As an array's."""
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype:
         """As an array's."""
 
     def __getitem__(self, rows: slice, /) -> Array:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import cc3d
 import fastremap
@@ -69,9 +68,7 @@ def crop(array: Array | Slabs, box: Box, part: Box) -> Array:
     return array[slices(part, box)]
 
 
-def paint_cores(
-    grid: Grid, box: Box, dtype: np.dtype[Any], read: Callable[[int, Box], Array]
-) -> Array:
+def paint_cores(grid: Grid, box: Box, dtype: np.dtype, read: Callable[[int, Box], Array]) -> Array:
     """A box of the plane, each pixel by the tile whose core it lies in.
 
     Parameters
