@@ -125,11 +125,11 @@ class Plugin:
         """What the run's end needs to remove previews: two folders, and what is in their names."""
         return PreviewPlan(str(self.previews), str(self.masks), mark=f"{self.stem}_x")
 
-    def params(self, given: dict[str, Any]) -> dict[str, Any]:
+    def params(self, given: dict[str, object]) -> dict[str, Any]:
         """All of the run's parameters, in our own terms."""
         ours = {k: v for k, v in given.items() if k not in OWN}
         results = Path(self.asked.root_dir) / "results" / self.asked.param_hash
-        pack = min(PACK, int(ours.get("pack") or PACK))
+        pack = min(PACK, int(str(ours.get("pack") or PACK)))
         manifests = ours.get("manifests") or str(MANIFESTS)
         fixed = {"input": self.asked.img_dir, "outdir": str(results), "pack": pack}
         return ours | fixed | {"manifests": manifests}
@@ -185,7 +185,7 @@ class Plugin:
         }
 
 
-def recognised(given: dict[str, Any]) -> Plugin | None:
+def recognised(given: dict[str, object]) -> Plugin | None:
     """The plugin's run, if these parameters are its; its list of images is read here.
 
     Raises

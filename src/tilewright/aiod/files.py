@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from tilewright.contract.files import atomic, unwritable
 from tilewright.contract.jobs import Group, Job
@@ -39,7 +38,7 @@ def begin(plugin: Plugin, images: Sequence[Planned], jobs: Iterable[Job], spec: 
         raise unwritable(error.filename or plugin.masks, error, fix, USAGE) from error
 
 
-def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_table(path: Path, rows: list[dict[str, object]]) -> None:
     """Write a CSV at one stroke."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
@@ -50,7 +49,7 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def split_rows(
     plugin: Plugin, images: Sequence[Planned], jobs: Iterable[Job], spec: ModelSpec
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     """A row for every preview of the run: its image, and its box in pixels of the mask."""
     planned = {image.ref.id: image for image in images}
     lines = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tilewright.contract.jobs import save
 from tilewright.plan.plan import Plan, make_plan, write_plan
@@ -12,7 +11,7 @@ from .adapter import Plugin, recognised
 from .files import begin, exports
 
 
-def plan_run(given: dict[str, Any], here: Path) -> Plan:
+def plan_run(given: dict[str, object], here: Path) -> Plan:
     """`make_plan` of our parameters or the plugin's; it says what is raised."""
     return make_plan(given, here, recognised(given))
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from tilewright.export import rle
 from tilewright.tile_results.banker import Work
 from tilewright.tile_results.objects import crop
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 FOLDER = ".tiles-"  # and the run's hash
 PLACE = "masks"  # a file in it that names the folder of masks
 MARK = "_masks_"  # stands between an image's name and the run's hash

@@ -24,7 +24,7 @@ from tilewright.preprocess.reader import TileReader
 from tilewright.registry.checks.run import check_spec, run_spec
 from tilewright.tile_results.banker import Work
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable
-from typing import Any
 
 import yaml
 
@@ -31,7 +30,7 @@ AVAILABLE = {
 """How the weights of a model can be had, and how a reader is told."""
 
 
-def registry_json(registry: Registry) -> dict[str, Any]:
+def registry_json(registry: Registry) -> dict[str, object]:
     """Everything a user interface needs to offer the models."""
     models = sorted(registry.manifests.values(), key=lambda m: m.short_name)
     return {
@@ -41,7 +40,7 @@ def registry_json(registry: Registry) -> dict[str, Any]:
     }
 
 
-def model(manifest: Manifest, registry: Registry) -> dict[str, Any]:
+def model(manifest: Manifest, registry: Registry) -> dict[str, object]:
     """One base model with its versions."""
     choices = [c for c in registry if c.manifest is manifest]
     return {
@@ -56,7 +55,7 @@ def model(manifest: Manifest, registry: Registry) -> dict[str, Any]:
     }
 
 
-def version(choices: list[Choice]) -> dict[str, Any]:
+def version(choices: list[Choice]) -> dict[str, object]:
     """One version with its tasks; of one version are all `choices`."""
     first = choices[0]
     about = first.version.metadata
@@ -74,7 +73,7 @@ def version(choices: list[Choice]) -> dict[str, Any]:
     }
 
 
-def task(choice: Choice) -> dict[str, Any]:
+def task(choice: Choice) -> dict[str, object]:
     """What one choice takes, gives and lets a user change."""
     spec = choice.spec()
     return {
@@ -93,7 +92,7 @@ def task(choice: Choice) -> dict[str, Any]:
     }
 
 
-def takes(spec: ModelSpec) -> dict[str, Any]:
+def takes(spec: ModelSpec) -> dict[str, object]:
     """The images a model wants: channels, axes, and µm per pixel where it reads at one."""
     tile = spec.tile_spec
     return {
@@ -108,7 +107,7 @@ def takes(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def param(param: Param) -> dict[str, Any]:
+def param(param: Param) -> dict[str, object]:
     """A parameter; ``selector`` is there where it chooses one of the image's channels."""
     channel = param.param_type == "channel"
     return {
@@ -127,7 +126,7 @@ def param(param: Param) -> dict[str, Any]:
     }
 
 
-def weights(choice: Choice) -> dict[str, Any]:
+def weights(choice: Choice) -> dict[str, object]:
     """How the weights can be had, from how many places, and their size where it is known."""
     places = choice.task.locations
     return {

@@ -11,7 +11,7 @@ import numpy as np
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.runtime import tensors
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 SIDE = 256  # px of a trial tile, for a network that takes any size
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 FEW = 4  # channels at most that a last axis is taken for

@@ -28,7 +28,7 @@ from tilewright.runtime.tensors import arrange
 
 from .bioimageio import Imported, translate
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 READER = ROOT / "tools" / "read_bioimageio.py"
 READER_SECONDS = 300

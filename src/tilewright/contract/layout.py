@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -45,7 +44,7 @@ class Layout:
     grid: Grid
     looped: Mapping[str, int]
     channels: int
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     read: tuple[Interval, Interval]
     origin: tuple[float, float]
     scale: tuple[float, float]

@@ -20,7 +20,7 @@ from tilewright.images.image import Image, open_image
 
 from . import rle
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 STRIP = 2048  # columns or rows read at once: a shard
 TILE = 512  # side of a TIFF's tiles
 BIG = 1 << 31  # bytes from which a TIFF is a BigTIFF

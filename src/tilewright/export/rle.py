@@ -17,7 +17,7 @@ import numpy as np
 
 from tilewright.contract.files import atomic
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Entry = dict[str, Any]
 MOST = np.iinfo(np.uint16).max  # the plugin's canvas is uint16: more labels would wrap round
 PROTOCOL = 3  # of the pickle: the last without frames, so that lists can be written in pieces

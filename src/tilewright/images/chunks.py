@@ -16,7 +16,7 @@ import numpy as np
 
 from tilewright.contract.cache import Cache
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Window = tuple[slice, ...]
 """One slice per axis of the level, start and stop given, step 1."""
 Position = tuple[int, ...]

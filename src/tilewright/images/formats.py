@@ -74,7 +74,7 @@ class Source:
     """
 
     axes: str
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     levels: tuple[Level, ...]
     close: Callable[[], None]
     channel_names: tuple[str, ...] | None = None

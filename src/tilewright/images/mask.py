@@ -19,7 +19,7 @@ from tilewright.errors import TilewrightError
 
 from .image import Image, fingerprint, open_image
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Rings = list[Array]
 """A polygon: its outline and its holes, each ``(n, 2)`` (y, x) in level-0 pixels."""
 GEOJSON = (".geojson", ".json")

@@ -49,8 +49,8 @@ class Headers:
         self._params, self._spec = params, spec
         code = [room_digests(HEADERS), interpreters.digest("base")]
         self._file = folder() / f"{digest([spec.to_dict(), params.region, code])}.json"
-        self._old: dict[str, Any] = _load(self._file)
-        self._new: dict[str, Any] = {}
+        self._old: dict[str, object] = _load(self._file)
+        self._new: dict[str, object] = {}
 
     def plan(self, row: Row) -> Planned:
         """`plan_image`, or what it said when the image was the same.
@@ -91,7 +91,7 @@ def _changed(file: Path) -> float:
     return file.stat().st_mtime
 
 
-def _load(file: Path) -> dict[str, Any]:
+def _load(file: Path) -> dict[str, object]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -175,7 +175,7 @@ def plain(text: str) -> str:
     return re.sub(r"\[([^]]+)]\([^)]+\)", r"\1", text)
 
 
-def check_params(given: dict[str, Any]) -> tuple[Params | None, list[TilewrightError]]:
+def check_params(given: dict[str, object]) -> tuple[Params | None, list[TilewrightError]]:
     """The parameters, and a problem for every unknown, missing or unfit one.
 
     Unfit ones are left out, so that all else can be checked in the same look; without `input`
@@ -192,7 +192,7 @@ def check_params(given: dict[str, Any]) -> tuple[Params | None, list[TilewrightE
     return params, [_problem(fault) for fault in faults]
 
 
-def check_site(given: dict[str, Any]) -> None:
+def check_site(given: dict[str, object]) -> None:
     """Refuse what Nextflow reads itself, before PLAN could say in words what is wrong with it.
 
     Raises

@@ -42,7 +42,7 @@ PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 class Dialect(Protocol):
     """Another program's way to say what a run is, e.g. that of napari's AI OnDemand plugin."""
 
-    def params(self, given: dict[str, Any]) -> dict[str, Any]:
+    def params(self, given: dict[str, object]) -> dict[str, Any]:
         """Its parameters as ours."""
 
     def rows(self) -> list[Row]:
@@ -141,7 +141,7 @@ def _described(image: Planned, group: str) -> ImagePlan:
     )
 
 
-def make_plan(given: dict[str, Any], here: Path, dialect: Dialect | None = None) -> Plan:
+def make_plan(given: dict[str, object], here: Path, dialect: Dialect | None = None) -> Plan:
     """Check a run's parameters and images and cut it into jobs.
 
     Parameters
@@ -209,7 +209,7 @@ def with_places(params: Params, here: Path) -> Params:
     )
 
 
-def check_places(given: dict[str, Any], told: Mapping[str, str] = os.environ) -> None:
+def check_places(given: dict[str, object], told: Mapping[str, str] = os.environ) -> None:
     """Refuse a run whose tasks would look for environments or weights elsewhere than PLAN.
 
     Configuration tells tasks where they are, and has done so before Nextflow reads a ``-c`` file.
@@ -221,7 +221,7 @@ def check_places(given: dict[str, Any], told: Mapping[str, str] = os.environ) ->
     """
     for name, variable in PLACES.items():
         said, used = given.get(name), told.get(variable)
-        if said and used and Path(said) != Path(used):
+        if said and used and Path(str(said)) != Path(used):
             raise TilewrightError(
                 f"--{name} is {said}, and tasks are told {used}: a file of -c sets one alone.",
                 fix=f"Set env.{variable} in that file in place of params.{name}.",
@@ -250,8 +250,8 @@ def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, An
 
 
 def pick_channels(
-    params: Params, choice: Choice, spec: ModelSpec, values: dict[str, Any]
-) -> tuple[Params, dict[str, Any]]:
+    params: Params, choice: Choice, spec: ModelSpec, values: dict[str, object]
+) -> tuple[Params, dict[str, object]]:
     """Channels that the model's own parameters choose, as if ``--channels`` did; the rest of them.
 
     A parameter of the type `channel` counts if its name is one of the model's channels, e.g.

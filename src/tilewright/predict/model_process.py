@@ -29,7 +29,7 @@ from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.runtime.protocol import END_SECONDS, FD_IN, FD_OUT, encode, receive
 from tilewright.tile_results.check import check_results, described
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Answer = tuple[dict[str, Any], Array]
 Key = TypeVar("Key")
 

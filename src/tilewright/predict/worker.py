@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,13 +24,14 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.mask import Mask
 from tilewright.preprocess.reader import TileReader
-from tilewright.tile_results.bank import BankWriter
+from tilewright.tile_results.bank import BankWriter, Header
 from tilewright.tile_results.banker import Banker, Work
 
 from .model_process import ModelProcess
 from .timing import Timing
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
+T = TypeVar("T")
 QUEUE = 2  # batches read while the model works: enough to hide reading, little memory
 NO_TISSUE = "left out: it has no tissue that stain_normalization {} could be fitted to"
 PROGRESS_EVERY = 0.5  # seconds between two looks of the progress file
@@ -95,8 +96,8 @@ def run_job(
     """
     notes, timing = Notes(), timing or Timing()
     with BankWriter(out) as bank, start() as model:
-        works = timing.each(tiles_of(job, recipe, notes), "read")
-        batches = read_ahead(stacked(batched(works, recipe.spec.batch_size)))
+        tiles = timing.each(tiles_of(job, recipe, notes), "read")
+        batches = read_ahead(stacked(batched(tiles, recipe.spec.batch_size)))
         with timing.adds("load"):
             timing.versions = model.versions  # tiles are read meanwhile
         banker = Banker(bank, recipe.spec)
@@ -110,8 +111,9 @@ def run_job(
         banker.close()
         timing.batch = model.batch_limit or recipe.spec.batch_size
         timing.forward, timing.device = model.seconds, model.device_name
-        found = {"map": banker.map, "classes": banker.classes, "precision": model.precision}
-        bank.close({**header(job, recipe, weights, notes), **found})
+        said = header(job, recipe, weights, notes)
+        said |= {"map": banker.map, "classes": banker.classes, "precision": model.precision}
+        bank.close(said)
 
 
 def bank_batch(
@@ -157,7 +159,7 @@ def put(banker: Banker, work: Work, result: Array, notes: Notes) -> None:
         notes.failures[work.image] = str(error)
 
 
-def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> dict[str, Any]:
+def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> Header:
     """What a bank says of itself; `merge` refuses one that doesn't fit."""
     return {
         "group": job.group,
@@ -235,7 +237,7 @@ def stacked(batches: Iterable[list[Work]]) -> Iterator[tuple[list[Work], Array]]
         yield works, np.stack([w.pixels for w in works])
 
 
-def read_ahead(items: Iterable[Any]) -> Iterator[Any]:
+def read_ahead(items: Iterable[T]) -> Iterator[T]:
     """The same items, read by a thread that stays at most `QUEUE` ahead."""
     ready: queue.Queue[tuple[str, Any]] = queue.Queue(QUEUE)
     stop = threading.Event()

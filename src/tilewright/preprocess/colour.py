@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from skimage.color import rgb2hed
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Colour = Callable[[Array], Array]
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and OpenCV make grey
 
 
-def white(dtype: np.dtype[Any]) -> float:
+def white(dtype: np.dtype) -> float:
     """The value of white: the dtype's greatest, or 1 for real numbers."""
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 

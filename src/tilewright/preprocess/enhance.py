@@ -29,7 +29,7 @@ from tilewright.contract.grid import slices
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.image import Image, open_image
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Method = dict[str, Any]
 """A step as the plugin writes it: ``{"name": "CLAHE", "params": {"clipLimit": 3.0}}``."""
 Span = tuple[int, int]
@@ -174,7 +174,7 @@ class Prepared(Image):
         """Close the file."""
         self._image.close()
 
-    def _dtype(self, image: Image) -> np.dtype[Any]:
+    def _dtype(self, image: Image) -> np.dtype:
         return image.dtype
 
     def _factor(self) -> tuple[int, int, int]:
@@ -237,7 +237,7 @@ class Downsample(Prepared):
 class Filter(Prepared):
     """The mean or median of what lies around each pixel, in the plane or, of a volume, in space."""
 
-    def _dtype(self, image: Image) -> np.dtype[Any]:
+    def _dtype(self, image: Image) -> np.dtype:
         return image.dtype if image.dtype in BYTES else np.dtype(np.uint8)
 
     def _made(self, at: dict[str, int], box: tuple[Span, ...]) -> Array:
@@ -353,7 +353,7 @@ class Clahe(Prepared):
         return tables
 
 
-def table(counts: Array, limit: float, dtype: np.dtype[Any]) -> Array:
+def table(counts: Array, limit: float, dtype: np.dtype) -> Array:
     """What each grey value of a region becomes: its histogram, clipped and summed up.
 
     Parameters
@@ -391,7 +391,8 @@ def equalised(pixels: Array, tables: Array, y: tuple[Array, ...], x: tuple[Array
     one = np.float32(1)
 
     def through(rows: Array, columns: Array) -> Array:
-        return tables[rows[:, None], columns[None], pixels].astype(np.float32)
+        found: Array = tables[rows[:, None], columns[None], pixels].astype(np.float32)
+        return found
 
     above = through(top, left) * (one - across) + through(top, right) * across
     below = through(bottom, left) * (one - across) + through(bottom, right) * across

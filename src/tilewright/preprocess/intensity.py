@@ -8,13 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
 from tilewright.contract.blocks import Normalization
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Slices = tuple[slice, ...]
 
 SAMPLE_PIXELS = 2**26  # per channel and timepoint; of more, an even sample is taken

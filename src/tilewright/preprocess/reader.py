@@ -34,7 +34,7 @@ from .colour import COLOURS, Colour, same, white
 from .enhance import opened, reflected
 from .stain import Fit, Stain
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Index = dict[str, int | slice]
 
 LEAST_SPAN = np.float32(1e-6)  # what a flat channel is divided by
@@ -390,7 +390,7 @@ class TileReader(Closing):
 
 
 def _clipped(at: Array, n: int) -> Array:
-    return np.minimum(at, n - 1)
+    return np.asarray(np.minimum(at, n - 1))
 
 
 def _column(values: Any, ndim: int) -> Array:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from tilewright.contract.grid import Interval
 from tilewright.contract.spec import ModelSpec
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 
 def _box(x: Array) -> Array:
@@ -24,7 +23,7 @@ def _box(x: Array) -> Array:
 
 
 def _triangle(x: Array) -> Array:
-    return np.maximum(0.0, 1.0 - np.abs(x))
+    return np.asarray(np.maximum(0.0, 1.0 - np.abs(x)))
 
 
 def _cubic(x: Array) -> Array:

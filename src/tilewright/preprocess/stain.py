@@ -30,7 +30,7 @@ from tilewright.images.image import open_image
 
 from .colour import white
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Fit = dict[str, Any]
 """A method's figures by torchstain's names, as lists."""
 

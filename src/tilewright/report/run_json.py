@@ -233,7 +233,7 @@ class RunFile:
     times: dict[str, StepTimes]
     measured: Measured | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
         values: dict[str, Any] = FILE.dump_python(self, mode="json", by_alias=True)
         return values
@@ -290,6 +290,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     """Everything run.json says."""
     here = Path(context["launch_dir"])
     tasks = read_trace(here / context["trace"])
+    command, profile, configs = _started(context)
     images = describe_images(plan, results.images, tasks, here / context["work_dir"])
     failed = [_line(f"{i.id}: {i.why}") for i in images if i.why]
     result = "classes" if recipe.spec.policy == "keep" else recipe.spec.result
@@ -297,7 +298,9 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     return RunFile(
         tilewright=__version__,
         nextflow=context["nextflow"],
-        **_started(context),
+        command=command,
+        profile=profile,
+        configs=configs,
         host=socket.gethostname(),
         python=platform.python_version(),
         model=recipe.model,
@@ -318,14 +321,13 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     )
 
 
-def _started(context: Context) -> dict[str, Any]:
+def _started(context: Context) -> tuple[str | None, str | None, list[str]]:
     """Command, profile and config files; the launcher's words where it was used."""
     said = json.loads(context.get("started") or "null")
     if said:
-        return {name: said[name] for name in ("command", "profile", "configs")}
+        return said["command"], said["profile"], said["configs"]
     files = [f for f in context.get("configs", ()) if Path(f) != ROOT / "nextflow.config"]
-    command, profile = context.get("command"), context.get("profile")
-    return {"command": command, "profile": profile, "configs": files}
+    return context.get("command"), context.get("profile"), files
 
 
 def _first(*known: str | None) -> str | None:

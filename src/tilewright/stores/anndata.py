@@ -21,7 +21,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore, MemoryStore
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Blocks = Callable[[], Iterable[Array]]
 """Gives an array's rows from the first to the last, some at a time; may be asked twice."""
 
@@ -38,7 +38,7 @@ class Rows(Protocol):
         """As an array's."""
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype:
         """As an array's."""
 
     def __getitem__(self, rows: slice, /) -> Array:

@@ -48,7 +48,7 @@ CODECS = {
 numcodecs.blosc.use_threads = False
 
 
-def label_dtype(count: int) -> np.dtype[Any]:
+def label_dtype(count: int) -> np.dtype:
     """The smallest unsigned integer that holds the labels 0..count."""
     return np.dtype(np.min_scalar_type(count).name)  # Zarr knows one of numpy's two 64-bit types
 
@@ -92,7 +92,7 @@ class StoreWriter:
         self,
         where: str,
         shape: Sequence[int],
-        dtype: np.dtype[Any] | type,
+        dtype: np.dtype | type,
         *,
         axes: str,
         method: Method,
@@ -240,7 +240,7 @@ class StoreWriter:
 
 
 def _create(
-    group: zarr.Group, name: str, level: Level, dtype: np.dtype[Any], axes: str, codec: Any
+    group: zarr.Group, name: str, level: Level, dtype: np.dtype, axes: str, codec: Any
 ) -> zarr.Array[Any]:
     sharded = group.metadata.zarr_format == 3
     return group.create_array(

@@ -19,7 +19,7 @@ import zarr
 
 from tilewright.contract import files
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Slices = tuple[slice, ...]
 """One slice per axis of the array, in pixels of its level."""
 Method = Literal["nearest", "mean"]
@@ -216,7 +216,7 @@ class Handle:
 
     path: Path
     levels: tuple[Level, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     method: Method
 
     def blocks(self) -> Iterator[Slices]:
@@ -403,7 +403,7 @@ def halve(array: Array, method: Method, axes: Sequence[bool]) -> Array:
     return np.asarray(mean).astype(array.dtype)
 
 
-def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _wide(dtype: np.dtype) -> np.dtype:
     """A type that holds the sum of eight."""
     if dtype.kind == "f":
         return np.promote_types(dtype, np.float32)

@@ -12,22 +12,50 @@ import io
 import itertools
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numcodecs import zstd  # type: ignore[import-untyped]
 
 from tilewright.contract import files
+from tilewright.contract.jobs import Part
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
 from .slabs import cut
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 HEADER = "header.json"
 PLAIN, PACKED = ".npy", ".npy.zst"
+
+
+class MapHeader(TypedDict):
+    """What a bank says of maps; `stride` is model pixels per map pixel."""
+
+    channels: int
+    stride: int
+    dtype: str
+
+
+class Header(TypedDict, total=False):
+    """What a bank says of itself."""
+
+    group: str
+    job: int
+    recipe: str
+    weights: str
+    images: list[dict[str, Any]]
+    parts: Sequence[Part]
+    failures: dict[str, str]
+    left_out: dict[str, str]
+    skipped: dict[str, list[int]]
+    precision: str | None
+    map: MapHeader | None
+    classes: dict[str, int]
+
+
 SAYS = {"group": str, "job": int, "recipe": str, "weights": str, "images": list, "parts": list}
 SAYS |= {"failures": dict, "left_out": dict, "skipped": dict}
 """What every header says, and as which kind of value."""
@@ -73,7 +101,7 @@ class BankWriter:
         for number, slab in enumerate(cut(array)):
             self.put(slab_name(name, number), slab)
 
-    def close(self, header: dict[str, Any]) -> None:
+    def close(self, header: Header) -> None:
         """Add the header and give the file its name."""
         self._write(HEADER, json.dumps(header, sort_keys=True).encode())
         with _writing(self._path):
@@ -108,7 +136,7 @@ class Bank:
         self.path = path
         with self._reading("its end or its header"):
             self._zip = zipfile.ZipFile(path)
-            self.header: dict[str, Any] = json.loads(self._zip.read(HEADER))
+            self.header: Header = json.loads(self._zip.read(HEADER))
             self._names, self._entries = _index(self._zip)
         lacks = [k for k, kind in SAYS.items() if not isinstance(self._said(k), kind)]
         if lacks:
@@ -145,7 +173,7 @@ class Bank:
             setattr(entry, field, value)
         return entry
 
-    def _said(self, key: str) -> Any:
+    def _said(self, key: str) -> object:
         return self.header.get(key) if isinstance(self.header, dict) else None
 
     @contextlib.contextmanager

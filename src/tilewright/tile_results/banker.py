@@ -6,7 +6,6 @@ The worker gives each result as it comes, in the order of tiles; `merge` reads t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,10 +13,10 @@ from tilewright.contract.grid import Grid, Tile, cells, slices
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 
-from .bank import BankWriter, check_shape, rows_name, tile_name
+from .bank import BankWriter, MapHeader, check_shape, rows_name, tile_name
 from .objects import check_labels, crop, prepare
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 PIECE_BYTES = 1 << 24  # of vectors, in one entry: a file of 5,000 tiles is one or two
 
 
@@ -56,8 +55,8 @@ class Banker:
         }[spec.result]
         self._rows = Rows(bank)
         self._x = spec.array_axes.index("X")
-        self.map: dict[str, Any] | None = None
-        """A map's `channels`, `stride` (model pixels per map pixel) and `dtype`."""
+        self.map: MapHeader | None = None
+        """What maps are, once there is one."""
         self.classes: dict[str, int] = {}
         """The greatest class of each image, of labels that are classes."""
 
@@ -95,7 +94,7 @@ class Banker:
         """A map's pixels on the tile's valid region, ``(C, (z,) y, x)``; 0 outside a mask."""
         stride = work.pixels.shape[self._x] // result.shape[-1]
         dtype = np.dtype(np.float16 if result.dtype == np.float16 else np.float32)
-        found = {"channels": len(result), "stride": stride, "dtype": dtype.name}
+        found = MapHeader(channels=len(result), stride=stride, dtype=dtype.name)
         self.map = self.map or found
         _check_map(found, self.map, work.grid)
         valid, window = (
@@ -149,7 +148,7 @@ def _seen(work: Work, result: Array) -> Array:
     return seen if work.inside is None else np.where(work.inside, seen, 0)
 
 
-def _check_map(found: dict[str, Any], first: dict[str, Any], grid: Grid) -> None:
+def _check_map(found: MapHeader, first: MapHeader, grid: Grid) -> None:
     """Refuse tiles of different maps, and map pixels that tiles don't share."""
     if found != first:
         raise TilewrightError(

@@ -12,7 +12,7 @@ from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.runtime.outputs import DEFAULT, OUTPUT_TYPES
 from tilewright.runtime.pooling import spatial
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 
 def check_results(results: Array, tiles: Array, spec: Mapping[str, Any], script: str) -> None:

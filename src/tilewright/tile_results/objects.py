@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import cc3d
 import fastremap
@@ -18,7 +17,7 @@ from tilewright.errors import TilewrightError
 
 from .slabs import Slabs
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 AREA, CORE, CUT, BOX = 0, 1, 2, 3
 """Columns of an object table; from `BOX` on: start and stop along each axis."""
@@ -69,9 +68,7 @@ def crop(array: Array | Slabs, box: Box, part: Box) -> Array:
     return array[slices(part, box)]
 
 
-def paint_cores(
-    grid: Grid, box: Box, dtype: np.dtype[Any], read: Callable[[int, Box], Array]
-) -> Array:
+def paint_cores(grid: Grid, box: Box, dtype: np.dtype, read: Callable[[int, Box], Array]) -> Array:
     """A box of the plane, each pixel by the tile whose core it lies in.
 
     Parameters

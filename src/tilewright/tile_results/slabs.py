@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 MOST = 1 << 21  # pixels of a slab: 1,024 px squared is one, 256 voxels cubed are eight
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -13,11 +12,18 @@ from tilewright.contract.grid import Box, Grid, shape_of
 from tilewright.contract.layout import Layout
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.stores.ome_zarr import Slices
-from tilewright.tile_results.bank import Bank, check_shape, rows_start, slab_name, tile_name
+from tilewright.tile_results.bank import (
+    Bank,
+    MapHeader,
+    check_shape,
+    rows_start,
+    slab_name,
+    tile_name,
+)
 from tilewright.tile_results.objects import empty_table
 from tilewright.tile_results.slabs import slab_shape
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 
 class Banked:
@@ -52,15 +58,15 @@ class Banked:
         return np.setdiff1d(np.concatenate([np.zeros(0, np.int64), *found]), list(self._skipped))
 
     @property
-    def map(self) -> dict[str, Any] | None:
+    def map(self) -> MapHeader | None:
         """A map's channels, stride and dtype; None where no tile was predicted."""
-        found = [b.header["map"] for b in self._banks if b.header.get("map")]
+        found = [made for b in self._banks if (made := b.header.get("map"))]
         if any(other != found[0] for other in found):
             raise TilewrightError(
                 f"The model gives maps of {found[0]} in one task and of others in another.",
                 fix="Give every tile the same channels, stride and dtype.",
             )
-        return dict(found[0]) if found else None
+        return found[0] if found else None
 
     @cached_property
     def vector_shape(self) -> tuple[int, ...] | None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from tilewright.tile_results.slabs import Slabs
 from .banked import Banked
 from .maps import ROOM, MergedMap
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 PIECE = 1 << 22  # pixels that are measured, or compared with the next slice's, at once
 SLABS = 1 << 25  # bytes of tiles' slabs that are kept for what is done next
 KEPT = 1 << 26  # bytes of decoded pixels that each of several processes keeps

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from tilewright.stores.ome_zarr import Placement, StoreWriter
 from .banked import Banked
 from .facts import EmbeddingFacts
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 Tokens = tuple[Blocks, tuple[int, int]] | None
 """Blocks of whole token sequences, and the length of their axes (T, D)."""
 PX = "level-0 px"

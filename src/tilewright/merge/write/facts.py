@@ -100,6 +100,6 @@ class MergedImage:
         parts = {name: kind(**data[name]) for name, kind in kinds.items() if data.get(name)}
         return cls(**{**data, **parts})
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values for JSON: what is known."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial, reduce
-from typing import Any
 
 import numpy as np
 
@@ -20,11 +19,12 @@ from tilewright.contract.grid import Box, Tile, cells, shape_of, shared
 from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.blend import axis_weights
+from tilewright.tile_results.bank import MapHeader
 from tilewright.tile_results.objects import crop
 
 from .banked import Banked, stacked
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 ROOM = 1 << 26  # bytes of tiles that are kept: boxes share those at their sides
 STRIP = 64  # rows that a picture takes at once: all their channels are in memory
 ROUNDING = 1e-5  # how far from 1 float32 weights may add up
@@ -50,7 +50,7 @@ class MergedMap:
     ) -> None:
         found = banked.map or _declared(spec)
         self._layout, self.grid = layout, layout.grid
-        self.stride, self.channels = int(found["stride"]), int(found["channels"])
+        self.stride, self.channels = found["stride"], found["channels"]
         self.dtype = np.dtype(found["dtype"])
         self.shape = tuple(-(-n // self.stride) for n in layout.shape)
         self._banked = banked
@@ -130,7 +130,7 @@ def _share(weights: list[Array], valid: Box, part: Box) -> Array:
     return reduce(np.multiply.outer, [w[p - v : q - v] for w, (v, _), (p, q) in own])
 
 
-def _declared(spec: ModelSpec) -> dict[str, Any]:
+def _declared(spec: ModelSpec) -> MapHeader:
     """What the spec says of a map of which no tile was predicted."""
     channels = spec.embedding_dim or len(spec.classes or ()) or 1
-    return {"channels": channels, "stride": spec.patch_size or 1, "dtype": "float32"}
+    return MapHeader(channels=channels, stride=spec.patch_size or 1, dtype="float32")

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,7 @@ from .desk import Desk, halves
 from .painting import Painting, Stored, opened
 from .pool import Crew
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 REGION = 1 << 24  # pixels of a slice that are compared with the next one's at once
 
 

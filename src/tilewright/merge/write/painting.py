@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from tilewright.merge.match.labels import ReadLabels, Resolved
 from tilewright.stores.ome_zarr import label_dtype
 from tilewright.tile_results.objects import crop, paint_cores
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Painting:
         return cls(count, first, np.concatenate(found), role)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype:
         """The smallest unsigned integer that holds `count`."""
         return label_dtype(self.count)
 

@@ -208,7 +208,7 @@ def placement(ref: ImageRef, layout: Layout) -> Placement:
     return Placement(layout.origin, layout.scale, ref.mpp, ref.z_um)
 
 
-def visited(layout: Layout, banked: Banked) -> dict[str, Any]:
+def visited(layout: Layout, banked: Banked) -> dict[str, object]:
     """How many tiles there are along each axis, in all, and how many were predicted."""
     total = len(layout.planes) * len(layout.grid)
     return {"grid": layout.grid.counts, "total": total, "visited": total - banked.skipped}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from .facts import EmbeddingFacts, MapFacts
 from .merged import Merged
 from .pool import Crew
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 SIZES = ("area_px", "volume_px")  # columns whose percentiles the report gives
 
 
