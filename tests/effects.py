@@ -84,7 +84,8 @@ class Seen:
         assert got.shape == wanted.shape
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=self.within)
         before = tiles(path, self.base)[0].pixels
-        assert before.shape != got.shape or not np.array_equal(before, got)
+        changed = before.shape != got.shape or not np.array_equal(before, got)
+        assert changed, f"{self.change} has no effect"
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,10 @@ def odd(_: Path, number: int) -> int:
 
 
 def test_a_bug_that_cannot_be_handed_on_is_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None:
-    with Crew(tmp_path, 2, Path, str(tmp_path)) as crew, pytest.raises(BrokenProcessPool) as error:
+    with (
+        Crew(tmp_path, 2, Path, str(tmp_path)) as crew,
+        pytest.raises(BrokenProcessPool, match="terminated abruptly") as error,
+    ):
         list(crew.map(odd, range(20)))
     assert "OddError" in str(error.value.__cause__)
 

@@ -205,7 +205,7 @@ def test_the_table_names_no_field_that_is_gone() -> None:
 
 
 def test_an_effect_that_is_none_is_seen(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="has no effect"):
         Seen({"batch_size": 3}, lambda p: p)(tmp_path)
     with pytest.raises(AssertionError, match="test_nothing"):
         Elsewhere("test_pipe.py", "test_nothing", "")(tmp_path)

@@ -259,9 +259,9 @@ def test_an_exception_leaves_nothing_behind(tmp_path: Path) -> None:
     def stopped() -> None:
         with StoreWriter(tmp_path / "s.zarr") as writer:
             put(writer, "labels/n", squares((30, 20)), "yx", "nearest", Placement())
-            raise KeyError
+            raise KeyError("ours")
 
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="ours"):
         stopped()
     assert list(tmp_path.iterdir()) == []
 
