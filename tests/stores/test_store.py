@@ -281,13 +281,13 @@ def test_what_a_killed_task_left_is_replaced(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_is_one_sentence_and_nothing_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, says: str
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise OSError(number, says)
 
     def write_on_it() -> None:
         with StoreWriter(tmp_path / "s.zarr") as writer:
             pyramid = writer.pyramid("labels/n", (30, 20), np.uint8, axes="yx", method="nearest")
-            monkeypatch.setattr("zarr.storage._local._put", refuse)
+            monkeypatch.setattr(zarr.storage.LocalStore, "set", refuse)
             pyramid.write(next(pyramid.blocks()), np.ones((30, 20), np.uint8))
 
     with pytest.raises(TilewrightError, match=f"s.zarr.*{says}.*--outdir") as caught:
