@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
-from test_store import digests
+from test_ome_zarr import digests
 
 from tilewright.errors import TilewrightError
 from tilewright.stores import pyramid
