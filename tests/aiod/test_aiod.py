@@ -138,7 +138,7 @@ def planned(tmp_path: Path, **params: Any) -> Plan:
 def test_a_model_without_a_script_ends_plan_with_the_scripts_name(
     tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(TilewrightError) as caught:
+    with pytest.raises(TilewrightError, match="has no script bin/") as caught:
         planned(tmp_path, model=name, manifests=str(aiod()))
     assert caught.value.code == 69
     assert str(caught.value).strip() == (

@@ -131,7 +131,7 @@ BAD = [
 @pytest.mark.parametrize(("where", "value", "says"), BAD)
 def test_the_schema_refuses_a_typo_as_the_registry_does(where: str, value: Any, says: str) -> None:
     assert any(says in fault for fault in faults(changed(where, value)))
-    with pytest.raises((ValueError, TilewrightError)):
+    with pytest.raises((ValueError, TilewrightError), match=re.escape(where.replace("/", "."))):
         load(changed(where, value))
 
 

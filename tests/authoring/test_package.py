@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -110,9 +111,8 @@ def test_a_file_outside_or_another_than_stated_is_refused(
     (tmp_path / "w.onnx").write_text("not of the package")
     (tmp_path / "in" / "link.onnx").symlink_to(tmp_path / "w.onnx")
     (tmp_path / "in" / "inside.onnx").write_text("weights")
-    with pytest.raises(TilewrightError) as refused:
+    with pytest.raises(TilewrightError, match=re.escape(says)):
         member(tmp_path / "in", file, "weights")
-    assert says in str(refused.value)
 
 
 # By bioimageio.spec, in its own environment: seconds, and a hundred megabytes once.

@@ -54,7 +54,7 @@ def test_all_that_has_changed_is_listed(tmp_path: Path) -> None:
     grey(tmp_path / "in" / "c.tif")
     run = json.loads(file.read_text())
     file.write_text(json.dumps({**run, "made_by": {**run["made_by"], "script": "c0ffee"}}))
-    with pytest.raises(ProblemsError) as caught:
+    with pytest.raises(ProblemsError, match="isn't there any more") as caught:
         repeated(file, {})
     text = str(caught.value)
     assert f"{tmp_path}/in/a.tif (image a) isn't there any more" in text

@@ -198,7 +198,7 @@ def entered(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int | str 
 
     monkeypatch.setattr(main.main, "main", fails)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit, match=r"^\d+$") as left:
         main.entry()
     return left.value.code
 

@@ -83,9 +83,9 @@ def test_vermin_would_see_newer_python(tmp_path: Path) -> None:
 
 def test_specs_are_frozen() -> None:
     tile = TileSpec({"y": 8, "x": 8})
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(dataclasses.FrozenInstanceError, match="field 'unit'"):
         tile.unit = "um"  # type: ignore[misc]
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(dataclasses.FrozenInstanceError, match="field 'version'"):
         ModelSpec("m", "1", tile).version = "2"  # type: ignore[misc]
 
 

@@ -56,7 +56,7 @@ def test_each_process_gets_a_gpu_of_its_own_and_the_third_waits(two_gpus: Path) 
     first, second = holder(two_gpus), holder(two_gpus)
     assert {said(first), said(second)} == {"0", "1"}
     third = holder(two_gpus)
-    with pytest.raises(subprocess.TimeoutExpired):
+    with pytest.raises(subprocess.TimeoutExpired, match="after 2 seconds"):
         third.wait(timeout=2)
     first.kill()  # however it ends, its GPU is free
     assert said(third) in ("0", "1")

@@ -63,18 +63,28 @@ def test_no_more_is_kept_than_was_said(array: Any) -> None:
     chunk = 32 * 48 * 2
     counted = Counted(array)
     chunks = Chunks(counted, 4 * chunk)
-    corner = (slice(0, 1), slice(0, 20), slice(0, 20))
-    chunks.read(corner)
-    for x in range(50, 150, 30):
-        chunks.read((slice(0, 1), slice(40, 60), slice(x, x + 20)))
-    before = counted.decoded
-    chunks.read(corner)
-    assert counted.decoded - before <= 1
+
+    def decoded(*corners: tuple[int, int]) -> list[int]:
+        """Chunks that are decoded for a window in each of some others."""
+        found = []
+        for y, x in corners:
+            before = counted.decoded
+            chunks.read((slice(0, 1), slice(y, y + 5), slice(x, x + 5)))
+            found.append(counted.decoded - before)
+        return found
+
+    first, *four = [(0, 0), (0, 50), (0, 100), (40, 0), (40, 50)]
+    assert decoded(first, *four) == [1] * 5
+    assert decoded(*four) == [0] * 4
+    assert decoded(first) == [1], "what was longest unused is gone"
     chunks.read((slice(0, 3), slice(10, 100), slice(10, 100)))  # more than may be kept
-    assert chunks._kept.nbytes <= 4 * chunk
+    assert decoded(*four[1:], first) == [0] * 4
 
 
 def test_whole_chunks_are_read_as_they_are(array: Any) -> None:
-    chunks = Chunks(array, 2**20)
+    counted = Counted(array)
+    chunks = Chunks(counted, 2**20)
     chunks.read((slice(0, 3), slice(32, 130), slice(0, 96)))
-    assert not len(chunks._kept)
+    assert counted.decoded == 3 * 4 * 2
+    chunks.read((slice(0, 1), slice(32, 40), slice(0, 8)))
+    assert counted.decoded == 3 * 4 * 2 + 1, "they aren't kept"

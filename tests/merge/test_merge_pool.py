@@ -29,6 +29,7 @@ from tilewright.contract.jobs import ImageRef, MergeOptions
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.merge.measure.picture import OUTLINE
+from tilewright.merge.write import desk as desks
 from tilewright.merge.write.banked import Banked
 from tilewright.merge.write.desk import Desk, Source
 from tilewright.merge.write.merged import Merged
@@ -220,7 +221,10 @@ def odd(_: Path, number: int) -> int:
 
 
 def test_a_bug_that_cannot_be_handed_on_is_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None:
-    with Crew(tmp_path, 2, Path, str(tmp_path)) as crew, pytest.raises(BrokenProcessPool) as error:
+    with (
+        Crew(tmp_path, 2, Path, str(tmp_path)) as crew,
+        pytest.raises(BrokenProcessPool, match="terminated abruptly") as error,
+    ):
         list(crew.map(odd, range(20)))
     assert "OddError" in str(error.value.__cause__)
 
@@ -332,9 +336,9 @@ def test_a_deep_stack_reads_each_tile_a_few_times(
         return read(banked, plane, tile, slab)
 
     monkeypatch.setattr(Banked, "labels", counted)
+    monkeypatch.setattr(desks, "SLABS", 40 * 96 * 96)  # two slices' tiles, not eight
     source = Source(ref, made, tuple(banks), MergeOptions.of(made, 0.25))
     with Desk(source) as desk, Crew(desk, 1, Desk, source) as crew:
-        monkeypatch.setattr(desk._slabs, "_most", 40 * 96 * 96)  # two slices' tiles, not eight
         merged = Merged(desk, crew, tmp_path / "scratch")
         assert len(reads) == 8 * len(desk.grid) == 8 * 25
     assert max(reads.values()) <= 3

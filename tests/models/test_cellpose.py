@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from types import ModuleType
@@ -103,9 +104,8 @@ def test_the_plugins_settings_reach_the_script_as_they_are(version: str) -> None
     ],
 )
 def test_a_wrong_parameter_is_refused_before_any_work(given: dict[str, Any], says: str) -> None:
-    with pytest.raises(TilewrightError) as refused:
+    with pytest.raises(TilewrightError, match=re.escape(says)) as refused:
         choice("cyto3").values(given)
-    assert says in str(refused.value)
     assert refused.value.code == 2
 
 
@@ -383,7 +383,6 @@ def test_a_file_that_isnt_a_whole_network_is_refused_with_its_fault(
 def test_what_cant_be_run_ends_in_one_sentence(
     file: str, params: dict[str, Any], says: str, python: Path, weights: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(TilewrightError) as failed:
+    with pytest.raises(TilewrightError, match=re.escape(says)) as failed:
         ours(python, weights / file, [TWO], params, tmp_path)
-    assert says in str(failed.value)
     assert "Traceback" not in str(failed.value)

@@ -236,7 +236,7 @@ def entered(
         monkeypatch.setattr("sys.argv", ["tilewright", *words])
         monkeypatch.setattr("signal.signal", lambda *_: None)
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit, match=r"^\d+$") as left:
             main.entry()
         return left.value.code, capsys.readouterr().err
 

@@ -231,9 +231,8 @@ def test_a_wrong_parameter_stops_with_one_sentence(
     tmp_path: Path, params: dict[str, object], says: str
 ) -> None:
     grey(tmp_path / "in" / "a.tif")
-    with pytest.raises(TilewrightError) as caught:
+    with pytest.raises(TilewrightError, match=re.escape(says)) as caught:
         planned(tmp_path, **params)
-    assert says in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -301,9 +300,8 @@ def test_an_embeddings_numbers_that_do_not_fit_each_other_are_refused(
     tmp_path: Path, spec: dict[str, object], says: str
 ) -> None:
     grey(tmp_path / "in" / "a.tif")
-    with pytest.raises(TilewrightError) as caught:
+    with pytest.raises(TilewrightError, match=re.escape(f"nuclei: {says}")):
         planned(tmp_path, manifests=str(changed(tmp_path, {**EMBEDDING, **spec})))
-    assert f"nuclei: {says}" in str(caught.value)
 
 
 def test_embeddings_and_maps_have_a_policy_of_their_own(tmp_path: Path) -> None:
@@ -314,9 +312,9 @@ def test_embeddings_and_maps_have_a_policy_of_their_own(tmp_path: Path) -> None:
 
 
 def test_all_problems_are_listed_at_once(tmp_path: Path) -> None:
-    with pytest.raises(TilewrightError) as caught:
+    with pytest.raises(TilewrightError, match="no model called 'nope'") as caught:
         planned(tmp_path, model="nope", mpp=-1, outdir="/proc/nothing")
-    for word in ("nope", "--mpp", "/proc/nothing", "in"):
+    for word in ("--mpp", "/proc/nothing", "in"):
         assert word in str(caught.value)
 
 
@@ -348,7 +346,7 @@ def test_weights_that_only_the_user_can_give_are_asked_for_with_all_other_proble
     ours["versions"]["v1"]["tasks"]["nuclei"]["locations"] = []
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "nuclei.yml").write_text(yaml.safe_dump(ours))
-    with pytest.raises(TilewrightError) as caught:
+    with pytest.raises(TilewrightError, match="Get the file") as caught:
         planned(tmp_path, manifests=str(tmp_path / "site"))
     said = str(caught.value).splitlines()
     assert said[0].startswith("The manifest of nuclei names no place to fetch its weights from.")

@@ -163,10 +163,8 @@ def test_all_wrong_manifests_are_named_at_once(tmp_path: Path) -> None:
     (site / "b.yml").write_text(
         "name: B\nshort_name: b\nversions: {}\nmetadata: {description: x}\n"
     )
-    with pytest.raises(TilewrightError) as caught:
+    with pytest.raises(TilewrightError, match=r"a\.yml[\s\S]*b\.yml"):
         Registry.load(site)
-    assert "a.yml" in str(caught.value)
-    assert "b.yml" in str(caught.value)
 
 
 PARAMS = [
@@ -188,7 +186,6 @@ def test_a_bad_value_is_refused_with_what_it_takes(
 
 
 def test_all_bad_values_of_a_config_are_named_at_once() -> None:
-    with pytest.raises(TilewrightError) as caught:
+    with pytest.raises(TilewrightError, match="min_area is -1") as caught:
         Registry.load().choose("nuclei").values({"min_area": -1, "colour": "red"})
-    assert "min_area" in str(caught.value)
     assert "no parameter 'colour'" in str(caught.value)

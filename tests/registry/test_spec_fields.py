@@ -62,7 +62,7 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
         "tile_spec": Seen({"tile_spec": TileSpec({"y": 20, "x": 30})}, lambda p: p[:, :20, :30]),
         "license": shown_by_models({"license": "LicenseRef-ours"}, {}, "LicenseRef-ours"),
         "weights_source": Elsewhere(
-            "test_extract.py",
+            "test_tiles.py",
             "test_a_script_learns_where_its_weights_are_and_the_recipe_does_not",
             "weights_source",
         ),
@@ -118,9 +118,9 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
         "patch_size": Elsewhere("test_pooling.py", COUNTED, "patch_size"),
         "num_prefix_tokens": Elsewhere("test_pooling.py", COUNTED, "num_prefix_tokens"),
         "base_dim": finding("embedding", "base_dim: 768", "base_dim: 700", "makes 1400"),
-        "output_kind": Elsewhere("test_pipe.py", UNFIT, "output_kind"),
+        "output_kind": Elsewhere("test_model_process.py", UNFIT, "output_kind"),
         "output_type": POOLED,
-        "embedding_dim": Elsewhere("test_pipe.py", UNFIT, '"embedding_dim": 5'),
+        "embedding_dim": Elsewhere("test_model_process.py", UNFIT, '"embedding_dim": 5'),
         "output_spatial_dims": Elsewhere(
             "test_plan.py",
             "test_an_embeddings_numbers_that_do_not_fit_each_other_are_refused",
@@ -131,7 +131,7 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
             "test_a_variant_is_merged_over_the_spec_and_ends_the_name_of_its_results",
             "variants",
         ),
-        "classes": Elsewhere("test_pipe.py", UNFIT, '"classes": ["a", "b"]'),
+        "classes": Elsewhere("test_model_process.py", UNFIT, '"classes": ["a", "b"]'),
         "merge": Elsewhere(
             "test_plan.py", "test_embeddings_and_maps_have_a_policy_of_their_own", 'merge.policy'
         ),
@@ -205,7 +205,7 @@ def test_the_table_names_no_field_that_is_gone() -> None:
 
 
 def test_an_effect_that_is_none_is_seen(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="has no effect"):
         Seen({"batch_size": 3}, lambda p: p)(tmp_path)
     with pytest.raises(AssertionError, match="test_nothing"):
-        Elsewhere("test_pipe.py", "test_nothing", "")(tmp_path)
+        Elsewhere("test_model_process.py", "test_nothing", "")(tmp_path)

@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
-from test_store import digests
+from test_ome_zarr import digests
 
 from tilewright.errors import TilewrightError
 from tilewright.stores import pyramid
@@ -130,10 +131,10 @@ def test_blocks_are_whole_shards_of_both_levels_and_bounded(
     box = next(iter(handle.blocks()))
     pixels = np.prod([float(s.stop - s.start) for s in box])
     assert pixels * itemsize <= max(pyramid.SHARD_BYTES, 64 * 64 * 64 * channels * itemsize)
-    for axis, (n, step) in enumerate(zip(shape, handle._block(), strict=True)):
+    for axis, (n, side) in enumerate(zip(shape, box, strict=True)):
         for level in cut[:2]:
-            whole = step // (level.shrunk[axis] // cut[0].shrunk[axis])
-            assert step >= n or whole % level.shard[axis] == 0
+            whole = side.stop // (level.shrunk[axis] // cut[0].shrunk[axis])
+            assert side.stop == n or whole % level.shard[axis] == 0
     for level in cut:
         assert all(s % c == 0 for s, c in zip(level.shard, level.chunk, strict=True))
     last = cut[-1].shape
@@ -181,19 +182,21 @@ def test_levels_above_are_made_from_whole_shards_of_the_one_below(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is decoded twice, and what is held stays a shard."""
-    made: list[tuple[int, tuple[slice, ...]]] = []
-    real = Handle._below
+    reads: list[tuple[tuple[int, ...], tuple[slice, ...]]] = []
+    real = zarr.Array.__getitem__
 
-    def noted(self: Handle, level: int, box: tuple[slice, ...]) -> tuple[slice, ...]:
-        made.append((level, real(self, level, box)))
-        return made[-1][1]
+    def noted(array: Any, box: tuple[slice, ...]) -> Any:
+        reads.append((array.shape, box))
+        return real(array, box)
 
-    monkeypatch.setattr(Handle, "_below", noted)
+    monkeypatch.setattr(zarr.Array, "__getitem__", noted)
     array = volume((17, 52, 33))
     deep(tmp_path / "s.zarr", array)
     cut: tuple[Level, ...] = plan_levels("zyx", array.shape, 2, placement=ISOTROPIC, deep=True)
-    for level, box in made:
-        below = cut[level - 1]
+    levels = {level.shape: level for level in cut[1:-1]}
+    assert {shape for shape, _ in reads} == set(levels)
+    for shape, box in reads:
+        below = levels[shape]
         assert all(s.start % n == 0 for s, n in zip(box, below.shard, strict=True))
         assert all(s.stop - s.start <= n for s, n in zip(box, below.shard, strict=True))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tilewright.validate.rules.scripts import reads
 
+from tilewright.registry.checks.scripts import reads
 from tilewright.validate.validate import check_files
 
 GOOD = Path(__file__).parents[1] / "manifests" / "rules" / "good.yml"

@@ -157,7 +157,7 @@ def test_it_is_a_sequence(tmp_path: Path) -> None:
     found = tilewright.tiles(picture(tmp_path, numbered("YX"), "YX"), TileSpec({"y": 20, "x": 20}))
     assert [t.number for t in found[1:5:2]] == [1, 3]
     assert found[-1].number == len(found) - 1 == 5
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="out of range"):
         found[6]
 
 

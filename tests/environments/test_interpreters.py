@@ -193,7 +193,7 @@ def test_a_build_that_is_told_to_stop_takes_its_tool_with_it(uv: Path, here: Pat
     stopped.send_signal(signal.SIGTERM)
     stopped.communicate(timeout=10)
     assert stopped.returncode == 128 + signal.SIGTERM
-    with pytest.raises(ProcessLookupError):
+    with pytest.raises(ProcessLookupError, match="No such process"):
         os.kill(int((here / "begun").read_text()), 0)
     assert not list((here / "cache" / "envs").glob("*.lock"))
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from running import copy_checkout, write_discs
-from test_environments import ROOT, builder, quiet
+from test_interpreters import ROOT, builder, quiet
 
 from tilewright.cli import main
 from tilewright.environments import inplace, installers, interpreters
