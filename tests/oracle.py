@@ -16,6 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from tilewright.contract.grid import Box, Grid, Tile, TileAxis
+from tilewright.contract.jobs import MergeOptions
 from tilewright.merge.match.groups import Edges
 from tilewright.merge.match.labels import Pair, Resolved, resolve
 from tilewright.merge.write.merged import matches_of
@@ -212,7 +213,7 @@ def matched(
         grid=banked.grid,
         banked=banked,
         read=lambda _: read or banked.read,
-        merge={"min_iou": min_iou},
+        merge=MergeOptions("match", min_iou),
     )
     found = [matches_of(desk, (0, number)) for number in range(rows(banked.grid))]
     return [t for tables, _ in found for t in tables], [p for _, pairs in found for p in pairs]

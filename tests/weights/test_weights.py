@@ -545,7 +545,7 @@ def planned_toy(
         more = site(tmp_path / "site", *locations, runner="onnx")
         given = {"input": "in", "model": "toy-split", "manifests": str(more)}
         made = make_plan({**given, "weights_dir": str(kept_in)}, tmp_path)
-        (tmp_path / "plan.json").write_text(json.dumps(made.to_dict()))
+        (tmp_path / "plan.json").write_text(json.dumps(made.file.to_dict()))
 
         def step() -> str:
             capsys.readouterr()
