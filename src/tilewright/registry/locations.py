@@ -68,7 +68,13 @@ def source(location: str, revision: str | None = None, *, with_token: bool = Tru
 
 
 def checked(url: str) -> str:
-    """The URL, escaped, if a file may be fetched from it."""
+    """The URL, escaped, if a file may be fetched from it.
+
+    Raises
+    ------
+    NotTaken
+        When it isn't https (http on this machine itself), or holds a user name or password.
+    """
     try:
         parts = urlsplit(url)
         host = parts.hostname
