@@ -112,7 +112,22 @@ def _extent(axis: Values, axes: dict[str, Values]) -> tuple[int, int]:
 
 
 def tile_spec(given: Values, result: Values, labels: bool, notes: list[str]) -> Values:
-    """ModelSpec's `axes` and `tile_spec`; what was left open is chosen."""
+    """ModelSpec's `axes` and `tile_spec`; what was left open is chosen.
+
+    Parameters
+    ----------
+    given, result
+        The input and the output as a description of format 0.5 has them; lengths in px.
+    labels
+        Whether maps become objects: tiles get a band, and the output is as large as the input.
+    notes
+        Gets a sentence on each choice that the user should look at.
+
+    Raises
+    ------
+    TilewrightError
+        When the output's size doesn't fit the input's (65).
+    """
     coarse = _coarseness(given, result, labels)
     sides = _sides(given, result, coarse)
     if not any(side.halo for side in sides.values()):

@@ -65,7 +65,15 @@ class Wanted:
 
 
 def spec(wanted: Wanted, kind: str, told: Network | Encoder | None) -> dict[str, Any]:
-    """ModelSpec's fields as they are known so far."""
+    """ModelSpec's fields as they are known so far.
+
+    Parameters
+    ----------
+    kind
+        One of KINDS.
+    told
+        What an ONNX file or timm says of the network; None where nothing does.
+    """
     if isinstance(told, Encoder):
         return encoder_spec(wanted.architecture, told)
     channels = (told.channels if told else wanted.channels) or 1
@@ -88,7 +96,15 @@ def colours(channels: int) -> str:
 
 
 def tile_spec(wanted: Wanted, kind: str, network: Network | None) -> dict[str, Any]:
-    """The tiles: the one size a network takes, or any; a sixteenth is context, an eighth band."""
+    """The tiles: the one size a network takes, or any; a sixteenth is context, an eighth band.
+
+    Parameters
+    ----------
+    kind
+        One of KINDS; tiles of an embedding have no context and no band.
+    network
+        None where no file was opened; its size and `stride` are px.
+    """
     fixed = network.size if network else None
     usual = VECTOR_TILE if kind == "embedding" else TILE
     rows, columns = fixed or (wanted.tile or usual,) * 2
@@ -138,7 +154,20 @@ def encoder_spec(architecture: str, encoder: Encoder) -> dict[str, Any]:
 
 
 def params(wanted: Wanted, kind: str, network: Network | None) -> list[dict[str, Any]]:
-    """The parameters the script reads."""
+    """The parameters the script reads, as a manifest lists them.
+
+    Parameters
+    ----------
+    kind
+        One of KINDS; only labels have a rule, only a script a threshold.
+    network
+        None where no file was opened.
+
+    Raises
+    ------
+    TilewrightError
+        As `rule` does (2).
+    """
     if wanted.scripted and kind != "embedding":
         told = {"value": 0.5, "min": 0, "max": 1, "tooltip": "Brightness; higher finds less"}
         return [{"name": "Threshold", "arg_name": "threshold", **told}]
@@ -149,7 +178,13 @@ def params(wanted: Wanted, kind: str, network: Network | None) -> list[dict[str,
 
 
 def rule(wanted: Wanted, network: Network | None) -> str:
-    """How maps become labels: what was said, else what suits their number."""
+    """How maps become labels: what was said, else what suits their number.
+
+    Raises
+    ------
+    TilewrightError
+        When there is no such rule, or it needs more maps than there are (2).
+    """
     from tilewright.runtime.postprocess import POSTPROCESS  # scikit-image is slow to import
 
     maps = len(network.output) if network else None

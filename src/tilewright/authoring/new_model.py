@@ -92,7 +92,13 @@ def questions(given: dict[str, Any]) -> Iterator[Question]:
 
 
 def wanted(given: dict[str, Any]) -> Wanted:
-    """What was said, as a whole."""
+    """What was said, as a whole.
+
+    Raises
+    ------
+    TilewrightError
+        When nothing says what there is of the model (2).
+    """
     if "source" not in given:
         raise usage("--from is missing.", f"Say one of {', '.join(SOURCES)}.")
     return Wanted(**given)
@@ -128,7 +134,13 @@ def files_of(wanted: Wanted) -> Files:
 
 
 def check(wanted: Wanted) -> None:
-    """Refuse what can't be right, before anything is opened."""
+    """Refuse what can't be right, before anything is opened.
+
+    Raises
+    ------
+    TilewrightError
+        When the name can't be one or is taken, an option is missing, or two don't go together (2).
+    """
     name = wanted.name
     if not NAME.fullmatch(name):
         raise usage(
@@ -184,7 +196,13 @@ def facts(wanted: Wanted, files: Files) -> dict[str, Any]:
 
 
 def kind_of(wanted: Wanted, told: Network | Encoder | None) -> str:
-    """What was said that it gives, if that can be so, else what it gives."""
+    """What was said that it gives, if that can be so, else what it gives.
+
+    Raises
+    ------
+    TilewrightError
+        When vectors were said to be maps, or maps vectors (2).
+    """
     if told is None:
         return wanted.kind or "labels"
     found = "embedding" if isinstance(told, Encoder) else told.kind
@@ -195,7 +213,13 @@ def kind_of(wanted: Wanted, told: Network | Encoder | None) -> str:
 
 
 def opened(wanted: Wanted) -> Network | None:
-    """What an ONNX file says, where it is here."""
+    """What an ONNX file says, where it is here.
+
+    Raises
+    ------
+    TilewrightError
+        When ``--channels`` or ``--tile`` isn't what it takes (2), or as `inspect` does.
+    """
     path = local(wanted.weights)
     if wanted.source != "onnx" or path is None:
         return None
@@ -210,7 +234,13 @@ def opened(wanted: Wanted) -> Network | None:
 
 
 def local(weights: str) -> Path | None:
-    """The file that `--weights` names, or None for a URL, a hub's file and nothing."""
+    """The file that `--weights` names, or None for a URL, a hub's file and nothing.
+
+    Raises
+    ------
+    TilewrightError
+        When there is no such file (2).
+    """
     if not weights or "://" in weights or weights.startswith("hf:"):
         return None
     path = Path(weights).expanduser().absolute()
@@ -257,7 +287,13 @@ def one_line(value: Any) -> str:
 
 
 def prove(text: str, wanted: Wanted) -> None:
-    """Load a manifest as the registry will."""
+    """Load a manifest as the registry will.
+
+    Raises
+    ------
+    TilewrightError
+        Naming the first field that doesn't hold (2).
+    """
     try:
         manifest = Manifest.model_validate(yaml.safe_load(text))
     except ValidationError as error:
