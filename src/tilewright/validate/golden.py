@@ -68,12 +68,21 @@ def compare(probe: Probe, folder: Path, task: str, variant: str | None) -> str |
 
 
 def write(probe: Probe, folder: Path, task: str, variant: str | None, weights: str) -> Path:
-    """Make a model's golden from what it gives now.
+    """Make a model's golden from what it gives now; the path of its JSON.
+
+    Parameters
+    ----------
+    folder
+        ``goldens/<model_name>`` beside the manifest; made if need be, files in it replaced.
+    variant
+        None for the plain model.
+    weights
+        The SHA-256 of what was loaded; empty for a model that brings its own.
 
     Raises
     ------
     TilewrightError
-        When it gives nothing.
+        When it gives nothing (65).
     """
     path = place(folder, variant)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ class Unchecked(ModelProcess):
     """A model whose results are taken as they are."""
 
     def check(self, results: Array, tiles: Array) -> None:
-        """Nothing."""
+        """Takes results of any shape and dtype."""
 
 
 @dataclass(frozen=True)

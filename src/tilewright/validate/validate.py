@@ -213,7 +213,19 @@ def _each_once(findings: list[Finding]) -> list[Finding]:
 
 
 def finding(document: Document, name: str, severity: str, fault: Fault, level: int) -> Finding:
-    """A fault with its rule's name, its file and line."""
+    """A fault with its rule's name, its file and line.
+
+    Parameters
+    ----------
+    document
+        Where ``fault.where`` leads.
+    name
+        The rule's id: ``S31``.
+    severity
+        The rule's; the fault's own wins.
+    level
+        Of the validator, 0 to 7.
+    """
     path, line = document.place(fault.where)
     severity = fault.severity or severity
     return Finding(name, severity, fault.message, fault.fix, shown(path), line, level)
