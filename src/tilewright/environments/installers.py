@@ -185,7 +185,13 @@ def commands(
 
 
 def require_venv(interpreter: str) -> None:
-    """Refuse a Python that can't make an environment with pip in it (69)."""
+    """Refuse a Python that can't make an environment with pip in it.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't (69).
+    """
     if not output_of([interpreter, "-c", "import ensurepip, venv; print('ok')"]):
         raise TilewrightError(
             f"{interpreter} has no venv module.",
