@@ -25,7 +25,10 @@ Message = Tuple[Dict[str, Any], np.ndarray]
 
 
 def encode(header: dict[str, Any], array: np.ndarray = NOTHING) -> tuple[bytes, memoryview]:
-    """A message as two runs of bytes: its length and JSON, and the array's own."""
+    """A message as two runs of bytes: its length and JSON, and the array's own.
+
+    The array may be of any shape and dtype but object; the JSON says which.
+    """
     header = {**header, "shape": array.shape, "dtype": array.dtype.str}
     text = json.dumps(header).encode() + b"\n"
     return struct.pack(">I", len(text)) + text, _bytes_of(np.ascontiguousarray(array))
@@ -78,7 +81,17 @@ def filler(file: FileIO) -> Callable[[memoryview], None]:
 
 
 def send(file: FileIO, header: dict[str, Any], array: np.ndarray = NOTHING) -> None:
-    """Write one message."""
+    """Write one message.
+
+    Parameters
+    ----------
+    file
+        Unbuffered: a write may take a part only.
+    header
+        Values for JSON, but ``shape`` and ``dtype``, which are the array's.
+    array
+        Of any shape and dtype but object; empty for a message without one.
+    """
     for data in encode(header, array):
         view = memoryview(data)
         while view:

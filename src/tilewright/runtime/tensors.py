@@ -81,7 +81,7 @@ def ours(tiles: Array, spec: Params) -> Array:
 
 
 def own_layout(tiles: Array) -> str:
-    """Our order of axes: ``bcyx``, or ``bczyx`` in 3D."""
+    """Our order of axes, of tiles (batch, C, (z,) y, x): ``bcyx``, or ``bczyx`` in 3D."""
     return "bc" + "zyx"[5 - tiles.ndim :]
 
 
@@ -90,6 +90,18 @@ def guess(shape: Sequence[Any] | None, tiles: Array) -> str:
 
     It is ours, unless the last axis is as long as a tile has channels, and the second isn't; with
     one axis less it has no channels.
+
+    Parameters
+    ----------
+    shape
+        As in `Network`.
+    tiles
+        (batch, C, (z,) y, x).
+
+    Raises
+    ------
+    ValueError
+        When their numbers of axes don't fit.
     """
     own, channels = own_layout(tiles), tiles.shape[1]
     if shape is None:
@@ -106,7 +118,20 @@ def guess(shape: Sequence[Any] | None, tiles: Array) -> str:
 
 
 def like(layout: str, own: str, found: Array) -> str:
-    """The order of an output's axes, from that of the input and their number."""
+    """The order of an output's axes, from that of the input and their number.
+
+    Parameters
+    ----------
+    layout, own
+        The network's input's order, and ours, a letter an axis: ``byxc``.
+    found
+        The output, of any shape.
+
+    Raises
+    ------
+    ValueError
+        When neither has as many axes, with or without channels.
+    """
     for known in (layout, own, own.replace("c", "")):
         if len(known) == found.ndim:
             return known
@@ -117,7 +142,24 @@ def like(layout: str, own: str, found: Array) -> str:
 
 
 def arrange(array: Array, have: str, want: str) -> Array:
-    """The same values with their axes in another order; an axis of length 1 may come or go."""
+    """The same values with their axes in another order; an axis of length 1 may come or go.
+
+    Parameters
+    ----------
+    array
+        Of any dtype; its axes are `have`.
+    have, want
+        A letter an axis: ``bcyx``.
+
+    Returns
+    -------
+        With axes `want`, of `array`'s dtype, C-ordered; `array` itself where nothing changes.
+
+    Raises
+    ------
+    ValueError
+        When the array hasn't these axes, or an axis that goes is longer than 1.
+    """
     if have == want:
         return array
     gone = tuple(i for i, axis in enumerate(have) if axis not in want)
@@ -146,7 +188,13 @@ def cast(array: Array, dtype: str) -> Array:
 
 
 def choose(outputs: Outputs, wanted: str | int | None) -> Array:
-    """The output of a name or number; the first if none is wanted."""
+    """The output of a name or number, of any shape and dtype; the first if none is wanted.
+
+    Raises
+    ------
+    ValueError
+        Naming those there are, when it isn't among them.
+    """
     outputs = [outputs] if isinstance(outputs, np.ndarray) else outputs
     names = list(outputs) if isinstance(outputs, Mapping) else [""] * len(outputs)
     values = list(outputs.values()) if isinstance(outputs, Mapping) else list(outputs)
