@@ -23,7 +23,7 @@ from .manifest import (
     Version,
 )
 
-BLOCKS: dict[str, type[Strict]] = {
+MANIFEST_BLOCKS: dict[str, type[Strict]] = {
     "versions": Version,
     "tasks": Task,
     "locations": Location,
@@ -159,8 +159,8 @@ def _known(where: Where) -> list[str]:
     """The fields of the block that holds `where`."""
     block: type[Strict] = Manifest
     for key in where[:-1]:
-        if key in BLOCKS and key in block.model_fields:
-            block = BLOCKS[str(key)]
+        if key in MANIFEST_BLOCKS and key in block.model_fields:
+            block = MANIFEST_BLOCKS[str(key)]
     return list(block.model_fields)
 
 
