@@ -15,7 +15,7 @@ DEPTH = 32  # px; the same along z
 MOST_SIZE = 2048  # px; a test input that is larger is cut
 MOST_LEAST = 256  # px; a least size up to which tiles may vary
 GUESS = 32  # px; context where the package gives no halo
-BAND = {"z": 8, "y": 64, "x": 64}  # px; to match objects
+USUAL_BAND = {"z": 8, "y": 64, "x": 64}  # px; to match objects
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _free(sides: dict[str, Side], labels: bool, coarse: int) -> Values:
     guess = 0 if any(side.halo for side in sides.values()) else GUESS
     size, band, context = {}, {}, {}
     for axis, side in sides.items():
-        band[axis] = _up(BAND[axis] if labels else 0, multiple)
+        band[axis] = _up(USUAL_BAND[axis] if labels else 0, multiple)
         shortest = math.ceil(side.least / 2) - band[axis]  # the last tile may be little more
         context[axis] = _up(max(side.halo or guess, shortest), multiple)
         fits = side.tested if side.tested <= MOST_SIZE else 0
@@ -177,7 +177,7 @@ def _fixed(sides: dict[str, Side], labels: bool, coarse: int) -> Values:
         guess = 0 if any(s.halo for s in sides.values()) else min(GUESS, size[axis] // 8)
         context[axis] = _up(side.halo or guess, coarse)
         most = max(0, (3 * size[axis] // 4 - 2 * context[axis]) // 2)  # a quarter stays its core
-        band[axis] = min(BAND[axis], most) if labels else 0
+        band[axis] = min(USUAL_BAND[axis], most) if labels else 0
     return {"size": size, "band": band, "context": context}
 
 

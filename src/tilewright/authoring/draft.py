@@ -10,12 +10,12 @@ from typing import Any
 
 from tilewright.errors import USAGE, TilewrightError
 
-from .onnx_file import Network
+from .onnx_file import OnnxNetwork
 from .timm_encoder import Encoder
 
 SOURCES = ("onnx", "torchscript", "timm", "script")
 KINDS = ("labels", "map", "embedding")
-TILE = 1024  # px, for a network that takes any size
+USUAL_TILE = 1024  # px, for a network that takes any size
 VECTOR_TILE = 224  # px, for what describes a tile by a vector
 
 
@@ -64,7 +64,7 @@ class Wanted:
         return self.source == "script"
 
 
-def spec(wanted: Wanted, kind: str, told: Network | Encoder | None) -> dict[str, Any]:
+def spec(wanted: Wanted, kind: str, told: OnnxNetwork | Encoder | None) -> dict[str, Any]:
     """ModelSpec's fields as they are known so far.
 
     Parameters
@@ -95,7 +95,7 @@ def colours(channels: int) -> str:
     return {1: "GRAY", 3: "RGB"}.get(channels, "MULTI")
 
 
-def tile_spec(wanted: Wanted, kind: str, network: Network | None) -> dict[str, Any]:
+def tile_spec(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> dict[str, Any]:
     """The tiles: the one size a network takes, or any; a sixteenth is context, an eighth band.
 
     Parameters
@@ -106,7 +106,7 @@ def tile_spec(wanted: Wanted, kind: str, network: Network | None) -> dict[str, A
         None where no file was opened; its size and `stride` are px.
     """
     fixed = network.size if network else None
-    usual = VECTOR_TILE if kind == "embedding" else TILE
+    usual = VECTOR_TILE if kind == "embedding" else USUAL_TILE
     rows, columns = fixed or (wanted.tile or usual,) * 2
     tile: dict[str, Any] = {"size": rows if rows == columns else {"y": rows, "x": columns}}
     if kind == "embedding":
@@ -119,7 +119,7 @@ def tile_spec(wanted: Wanted, kind: str, network: Network | None) -> dict[str, A
     return tile
 
 
-def embedding(network: Network) -> dict[str, Any]:
+def embedding(network: OnnxNetwork) -> dict[str, Any]:
     """An embedding's form: a vector as it is, or tokens, the most that fill a square of patches."""
     count, dim = (1, *network.output.shape)[-2:]
     if network.output.ndim == 1:
@@ -153,7 +153,7 @@ def encoder_spec(architecture: str, encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def params(wanted: Wanted, kind: str, network: Network | None) -> list[dict[str, Any]]:
+def params(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> list[dict[str, Any]]:
     """The parameters the script reads, as a manifest lists them.
 
     Parameters
@@ -177,7 +177,7 @@ def params(wanted: Wanted, kind: str, network: Network | None) -> list[dict[str,
     return [{"name": "Post-processing", "arg_name": "postprocess", **told}]
 
 
-def rule(wanted: Wanted, network: Network | None) -> str:
+def rule(wanted: Wanted, network: OnnxNetwork | None) -> str:
     """How maps become labels: what was said, else what suits their number.
 
     Raises

@@ -23,13 +23,13 @@ from tilewright.registry.manifest import TASK_NAMES, Manifest
 from tilewright.registry.registry import Choice, Registry
 
 from .draft import KINDS, SOURCES, Wanted, packages, params, spec, usage
-from .onnx_file import Network, inspect
+from .onnx_file import OnnxNetwork, inspect
 from .timm_encoder import Encoder, ask
 
 RESERVED = ("base", "test", "nextflow", "onnx", "torchscript", "timm")  # of envs/ and bin/
-SMALL = 10_000_000  # bytes of weights that a repository can hold
-NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,49}")
-PINNED = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?==[\w.+!-]+")
+SMALL_WEIGHTS = 10_000_000  # bytes of weights that a repository can hold
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_]{0,49}")
+PINNED_PACKAGE = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?==[\w.+!-]+")
 
 
 @dataclass
@@ -142,7 +142,7 @@ def check(wanted: Wanted) -> None:
         When the name can't be one or is taken, an option is missing, or two don't go together (2).
     """
     name = wanted.name
-    if not NAME.fullmatch(name):
+    if not NAME_PATTERN.fullmatch(name):
         raise usage(
             f"{name!r} can't be a model's short name.",
             "Take up to 50 lower-case letters, digits and _, a letter or digit first.",
@@ -153,7 +153,7 @@ def check(wanted: Wanted) -> None:
     if wanted.source != "script" and wanted.packages:
         raise usage("--package is for --from script.", f"{wanted.source} has its environment.")
     for package in wanted.packages:
-        if not PINNED.fullmatch(package):
+        if not PINNED_PACKAGE.fullmatch(package):
             raise usage(
                 f"--package {package!r} isn't one exact version.", "Say --package NAME==VERSION."
             )
@@ -195,7 +195,7 @@ def facts(wanted: Wanted, files: Files) -> dict[str, Any]:
     }
 
 
-def kind_of(wanted: Wanted, told: Network | Encoder | None) -> str:
+def kind_of(wanted: Wanted, told: OnnxNetwork | Encoder | None) -> str:
     """What was said that it gives, if that can be so, else what it gives.
 
     Raises
@@ -212,7 +212,7 @@ def kind_of(wanted: Wanted, told: Network | Encoder | None) -> str:
     return wanted.kind or found
 
 
-def opened(wanted: Wanted) -> Network | None:
+def opened(wanted: Wanted) -> OnnxNetwork | None:
     """What an ONNX file says, where it is here.
 
     Raises
@@ -257,7 +257,7 @@ def location(wanted: Wanted, files: Files) -> dict[str, Any]:
     place, size = str(path), path.stat().st_size
     if path.is_relative_to(ROOT):
         place = path.relative_to(ROOT).as_posix()
-    elif size <= SMALL:
+    elif size <= SMALL_WEIGHTS:
         place = f"models/{wanted.name}/{path.name}"
         files.copies[place] = path
     site = {"scope": "this machine"} if place.startswith("/") else {}
