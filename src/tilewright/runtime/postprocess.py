@@ -17,10 +17,10 @@ from skimage.segmentation import watershed as flood
 
 from . import tensors
 
-Params = Dict[str, Any]
+Settings = Dict[str, Any]
 
 
-def watershed(maps: np.ndarray, params: Params) -> np.ndarray:
+def watershed(maps: np.ndarray, params: Settings) -> np.ndarray:
     """Objects, (H, W) int32, from maps (3, H, W) of foreground, boundary (unused) and distance.
 
     The distance is 1 at each object's centre; its `peaks` over ``seed_threshold``, told apart by
@@ -99,7 +99,7 @@ def borders(basins: np.ndarray, height: np.ndarray) -> list[np.ndarray]:
     return [np.concatenate(parts) for parts in zip(*found)]
 
 
-def components(maps: np.ndarray, params: Params) -> np.ndarray:
+def components(maps: np.ndarray, params: Settings) -> np.ndarray:
     """Objects, (H, W) int32: connected pieces of maps (1 or more, H, W)'s first.
 
     A pixel is in one where the map is above ``foreground_threshold``; ``min_area`` and ``max_hole``
@@ -109,7 +109,7 @@ def components(maps: np.ndarray, params: Params) -> np.ndarray:
     return drop_small(ndimage.label(foreground)[0], params["min_area"])
 
 
-def argmax(maps: np.ndarray, params: Params) -> np.ndarray:
+def argmax(maps: np.ndarray, params: Settings) -> np.ndarray:
     """Each pixel's class, (H, W) int32: the number of its greatest of maps (class, H, W).
 
     Class 0 is background.
@@ -158,7 +158,7 @@ def only(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
     return np.where(keep[labels], labels, 0).astype(np.int32)
 
 
-def as_labels(maps: np.ndarray, params: Params) -> np.ndarray:
+def as_labels(maps: np.ndarray, params: Settings) -> np.ndarray:
     """Maps (1 or more, H, W)'s first as int32, where a network gives labels itself."""
     return np.asarray(np.rint(maps[0]), np.int32)
 
@@ -180,7 +180,7 @@ DEFAULTS = {
 }
 
 
-def to_labels(maps: np.ndarray, params: Params) -> np.ndarray:
+def to_labels(maps: np.ndarray, params: Settings) -> np.ndarray:
     """(batch, H, W) int32 labels from (batch, class, H, W) maps, by ``params["postprocess"]``.
 
     Of volumes (batch, D, H, W) from (batch, class, D, H, W).
@@ -205,7 +205,7 @@ def to_labels(maps: np.ndarray, params: Params) -> np.ndarray:
 
 
 def results(
-    network: tensors.Network, spec: Params, params: Params, tiles: np.ndarray
+    network: tensors.Network, spec: Settings, params: Settings, tiles: np.ndarray
 ) -> np.ndarray:
     """A network's labels, maps or vectors, by the spec's `output_kind`.
 

@@ -19,12 +19,12 @@ import numpy as np
 FD_IN = "TILEWRIGHT_FD_IN"
 FD_OUT = "TILEWRIGHT_FD_OUT"
 END_SECONDS = 2.0  # from the end of the pipe to the end of a script's process, at most
-NOTHING = np.empty(0, np.uint8)
+NO_ARRAY = np.empty(0, np.uint8)
 Message = Tuple[Dict[str, Any], np.ndarray]
 """The JSON's values, and the array that follows them."""
 
 
-def encode(header: dict[str, Any], array: np.ndarray = NOTHING) -> tuple[bytes, memoryview]:
+def encode(header: dict[str, Any], array: np.ndarray = NO_ARRAY) -> tuple[bytes, memoryview]:
     """A message as two runs of bytes: its length and JSON, and the array's own.
 
     The array may be of any shape and dtype but object; the JSON says which.
@@ -80,7 +80,7 @@ def filler(file: FileIO) -> Callable[[memoryview], None]:
     return fill
 
 
-def send(file: FileIO, header: dict[str, Any], array: np.ndarray = NOTHING) -> None:
+def send(file: FileIO, header: dict[str, Any], array: np.ndarray = NO_ARRAY) -> None:
     """Write one message.
 
     Parameters

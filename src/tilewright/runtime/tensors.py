@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Mapping, Sequence, Union
 import numpy as np
 
 Array = np.ndarray
-Params = Dict[str, Any]
+Settings = Dict[str, Any]
 Outputs = Union[Array, Sequence[Array], Mapping[str, Array]]
 
 
@@ -34,7 +34,7 @@ class Network:
     dtype: str = "float32"
 
 
-def run(network: Network, tiles: Array, params: Params, kind: str) -> Array:
+def run(network: Network, tiles: Array, params: Settings, kind: str) -> Array:
     """One output of a network for a batch of tiles.
 
     Parameters
@@ -63,7 +63,7 @@ def run(network: Network, tiles: Array, params: Params, kind: str) -> Array:
     return np.concatenate([_run(network, part, layout, params, kind) for part in parts])
 
 
-def _run(network: Network, tiles: Array, layout: str, params: Params, kind: str) -> Array:
+def _run(network: Network, tiles: Array, layout: str, params: Settings, kind: str) -> Array:
     own = own_layout(tiles)
     given = arrange(apply(params.get("before"), tiles), own, layout)
     found = choose(network.call(cast(given, network.dtype)), params.get("output"))
@@ -74,7 +74,7 @@ def _run(network: Network, tiles: Array, layout: str, params: Params, kind: str)
     return apply(params.get("after"), maps)
 
 
-def ours(tiles: Array, spec: Params) -> Array:
+def ours(tiles: Array, spec: Settings) -> Array:
     """Tiles (batch, *axes) in our own order, (batch, C, (z,) y, x); `axes` are the spec's."""
     axes = spec.get("axes") or own_layout(tiles)[1:].upper()
     return arrange(tiles, ("b" if "C" in axes else "bc") + axes.lower(), own_layout(tiles))
@@ -208,7 +208,7 @@ def choose(outputs: Outputs, wanted: str | int | None) -> Array:
     raise ValueError(f"the network has no output {wanted!r}; it has {', '.join(known)}")
 
 
-def apply(steps: Sequence[Params] | None, array: Array) -> Array:
+def apply(steps: Sequence[Settings] | None, array: Array) -> Array:
     """An array (batch, C, …) after steps ``{"id": …, "kwargs": {…}}``, one after the other.
 
     The names and meanings are those of bioimage.io's descriptions. Each looks at one pixel at a
@@ -220,9 +220,11 @@ def apply(steps: Sequence[Params] | None, array: Array) -> Array:
         When there is no such step.
     """
     for step in steps or ():
-        if step["id"] not in STEPS:
-            raise ValueError(f"there is no step {step['id']!r}; it must be one of {sorted(STEPS)}")
-        array = STEPS[step["id"]](array, **(step.get("kwargs") or {}))
+        if step["id"] not in VALUE_STEPS:
+            raise ValueError(
+                f"there is no step {step['id']!r}; it must be one of {sorted(VALUE_STEPS)}"
+            )
+        array = VALUE_STEPS[step["id"]](array, **(step.get("kwargs") or {}))
     return array
 
 
@@ -262,7 +264,7 @@ def _softmax(array: Array, axis: str = "channel") -> Array:
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
 
-STEPS: dict[str, Callable[..., Array]] = {
+VALUE_STEPS: dict[str, Callable[..., Array]] = {
     "binarize": _binarize,
     "clip": _clip,
     "ensure_dtype": _ensure_dtype,
