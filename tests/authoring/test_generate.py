@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
 from tilewright import ROOT, Models, Registry
-from tilewright.authoring.parameter_files import END
+from tilewright.authoring.parameter_files import TABLES_END
 from tilewright.authoring.schemas import manifest_schema, nextflow_schema
 from tilewright.cli import generate
 from tilewright.contract.jobs import canonical
@@ -219,7 +219,7 @@ def test_availability_is_the_same_on_every_machine(
 
 @pytest.mark.parametrize("choice", [c for c in CHOICES if c.params], ids=lambda c: c.store())
 def test_a_default_config_changes_nothing(choice: Choice) -> None:
-    path = ROOT / generate.DEFAULTS / f"{choice.model_name}-{choice.task_name}.yml"
+    path = ROOT / generate.CONFIGS / f"{choice.model_name}-{choice.task_name}.yml"
     config = read_document(path).data
     assert set(config) == {p.arg_name for p in choice.params}
     assert choice.values(config) == choice.values({})
@@ -297,7 +297,7 @@ def test_a_config_of_a_model_that_is_gone_is_stale_and_deleted(
     monkeypatch: pytest.MonkeyPatch, checkout: Checkout
 ) -> None:
     monkeypatch.setattr(generate, "ROOT", checkout.root)
-    left = checkout.root / generate.DEFAULTS / "gone-nuclei.yml"
+    left = checkout.root / generate.CONFIGS / "gone-nuclei.yml"
     left.write_text("a: 1\n")
     with pytest.raises(TilewrightError, match=r"say: manifests/defaults/gone-nuclei\.yml\."):
         generate.check()
@@ -317,7 +317,7 @@ def test_a_changed_table_of_parameters_is_stale_and_what_stands_around_it_is_kep
         generate.check()
     assert generate.write() == ["docs/run.md"]
     assert page.read_text(encoding="utf-8") == whole + "More.\n"
-    page.write_text(whole.replace(END, ""))
+    page.write_text(whole.replace(TABLES_END, ""))
     with pytest.raises(TilewrightError, match="has no place for the parameters between"):
         generate.check()
     page.write_text(whole)

@@ -21,7 +21,7 @@ from tilewright import ROOT
 from tilewright.authoring import new_model
 from tilewright.authoring.draft import KINDS, Wanted, embedding
 from tilewright.authoring.new_model import Files, files_of
-from tilewright.authoring.onnx_file import Network, inspect
+from tilewright.authoring.onnx_file import OnnxNetwork, inspect
 from tilewright.authoring.schemas import manifest_schema
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
@@ -192,7 +192,7 @@ def test_a_network_of_one_size_that_gives_vectors(tmp_path: Path) -> None:
 def test_tokens_are_the_most_patches_that_fill_a_tile_and_a_prefix(
     count: int, side: int, patch: int, prefix: int, form: str
 ) -> None:
-    told = embedding(Network(3, (side, side), 1, np.zeros((count, 8), np.float32)))
+    told = embedding(OnnxNetwork(3, (side, side), 1, np.zeros((count, 8), np.float32)))
     assert told == {
         "patch_size": patch,
         "num_prefix_tokens": prefix,
@@ -211,7 +211,7 @@ def test_a_small_file_from_elsewhere_is_copied_into_the_checkout(
 
 
 def test_a_big_file_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(new_model, "SMALL", 10)
+    monkeypatch.setattr(new_model, "SMALL_WEIGHTS", 10)
     weights = network(tmp_path, shape=(1, 4, 96, 64))
     files, choice = made("onnx", weights=weights, license="MIT")
     assert files.copies == {}

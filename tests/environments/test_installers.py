@@ -23,7 +23,9 @@ from tilewright.errors import TilewrightError
 from tilewright.report.trace import read_trace
 
 STAND_IN = Path(__file__).parents[1] / "stand_ins" / "conda_like.py"
-FILES = sorted(p for p in (ROOT / "envs").glob("*.yml") if p.stem not in interpreters.OURS)
+FILES = sorted(
+    p for p in (ROOT / "envs").glob("*.yml") if p.stem not in interpreters.OUR_ENVIRONMENTS
+)
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 METADATA = "Metadata-Version: 2.1\nName: brick\nVersion: 1.0\n"
 WHEEL = "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

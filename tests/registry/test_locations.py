@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tilewright.errors import TilewrightError
-from tilewright.registry.locations import NotTaken, Source, hub_token, shown, source
+from tilewright.registry.locations import NotTaken, WebFile, hub_token, shown, source
 
 VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HF_ENDPOINT")
 
@@ -72,7 +72,7 @@ def test_other_places_are_refused(location: str, says: str) -> None:
     ],
 )
 def test_a_file_is_named_as_on_the_web_and_safely(url: str, name: str) -> None:
-    assert Source(url).name == name
+    assert WebFile(url).name == name
 
 
 def test_a_mirror_of_the_hub_is_taken_and_only_by_https(monkeypatch: pytest.MonkeyPatch) -> None:

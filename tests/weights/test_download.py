@@ -17,7 +17,7 @@ from web import Page, Web, serving
 
 from tilewright.errors import TilewrightError
 from tilewright.registry.documents import LARGEST
-from tilewright.registry.locations import NotTaken, Source
+from tilewright.registry.locations import NotTaken, WebFile
 from tilewright.weights import download as downloads
 from tilewright.weights.config_files import downloaded
 from tilewright.weights.download import Download, NoAccess
@@ -38,7 +38,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
 
 def download(web: Web, folder: Path, path: str = "/net.bin", **more: Any) -> str:
     """Download a page to `folder/part`."""
-    return Download(Source(web.url + path), folder / "part", **more).run()
+    return Download(WebFile(web.url + path), folder / "part", **more).run()
 
 
 def reason(web: Web, folder: Path, path: str = "/net.bin", **more: Any) -> str:
@@ -88,10 +88,10 @@ def test_a_server_that_always_breaks_off_is_given_up_and_the_part_is_kept(
 
 KILLED = """
 import sys
-from tilewright.registry.locations import Source
+from tilewright.registry.locations import WebFile
 from tilewright.weights.download import Download
 from pathlib import Path
-Download(Source(sys.argv[1]), Path(sys.argv[2])).run()
+Download(WebFile(sys.argv[1]), Path(sys.argv[2])).run()
 """
 
 
@@ -207,7 +207,7 @@ def test_a_file_of_another_size_is_refused_before_it_is_sent(web: Web, tmp_path:
 def test_a_server_that_does_not_answer_is_given_up(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
+    monkeypatch.setattr(downloads, "STALL_SECONDS", 0.2)
     web.pages["/net.bin"] = Page(CONTENT, wait=0.6)
     assert reason(web, tmp_path) == "no answer within 0.2 s"
     web.pages["/net.bin"] = Page(CONTENT, slow=0.6, etag="")
@@ -229,7 +229,7 @@ def test_a_token_is_shown_to_its_own_host_only(web: Web, tmp_path: Path, same: b
     """Hubs send downloads on to storage hosts, which have no business with it."""
     there = "/net.bin" if same else f"{web.other_url}/net.bin"
     web.pages["/hub"] = Page(to=there, token="secret")
-    assert Download(Source(f"{web.url}/hub", "secret"), tmp_path / "part").run() == SHA
+    assert Download(WebFile(f"{web.url}/hub", "secret"), tmp_path / "part").run() == SHA
     assert [(s.path, s.token) for s in web.seen] == [
         ("/hub", "Bearer secret"),
         ("/net.bin", "Bearer secret" if same else None),
@@ -269,7 +269,7 @@ def test_access_that_is_refused_is_told_apart(
 ) -> None:
     web.pages["/net.bin"].token = "secret"
     with pytest.raises(NoAccess, match=f"^{re.escape(says)}$"):
-        Download(Source(f"{web.url}/net.bin", token), tmp_path / "part").run()
+        Download(WebFile(f"{web.url}/net.bin", token), tmp_path / "part").run()
 
 
 # Config files

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable  # noqa: UP035 - Python 3.7
 
 from tilewright.environments import inplace, installers, interpreters, nextflow
-from tilewright.environments.doctor import ABSENT, OK, WRONG, Finding
+from tilewright.environments.doctor import ABSENT, OK, WRONG, Diagnosis
 from tilewright.errors import USAGE, TilewrightError
 
 PLUGIN = "0.2.2"
@@ -21,45 +21,45 @@ VARIABLE = "AIOD_NXF_REPO"
 ASK = "import importlib.metadata as m; print(m.version('aiod-napari'))"
 
 
-def check_plugin() -> Finding:
+def check_plugin() -> Diagnosis:
     """The plugin, in the Python on the PATH: napari's, if this is run from its environment."""
     python = shutil.which("python") or shutil.which("python3") or ""
     found = installers.output_of([python, "-c", ASK]).strip() if python else ""
     if not found:
-        return Finding(
+        return Diagnosis(
             "aiod-napari", ABSENT, f"not in {python or 'any Python'}; look from napari's"
         )
     if found == PLUGIN:
-        return Finding("aiod-napari", OK, f"{found} ({python})")
+        return Diagnosis("aiod-napari", OK, f"{found} ({python})")
     fix = f"Tilewright is tested with {PLUGIN}: pip install aiod-napari=={PLUGIN}."
-    return Finding("aiod-napari", WRONG, f"{found} ({python})", fix)
+    return Diagnosis("aiod-napari", WRONG, f"{found} ({python})", fix)
 
 
-def check_variable() -> Finding:
+def check_variable() -> Diagnosis:
     """The variable by which the plugin finds this checkout, and a path that it can use."""
     here = str(interpreters.ROOT)
     if not re.fullmatch(r"[A-Za-z0-9_./+-]+", here):
         fix = "Move it: the plugin starts Nextflow with this path as it is, without quotes."
-        return Finding(VARIABLE, WRONG, f"{here} has a space or a special letter", fix)
+        return Diagnosis(VARIABLE, WRONG, f"{here} has a space or a special letter", fix)
     said = os.environ.get(VARIABLE, "")
     if said and os.path.isabs(said) and os.path.realpath(said) == os.path.realpath(here):  # noqa: PTH117
-        return Finding(VARIABLE, OK, said)
+        return Diagnosis(VARIABLE, OK, said)
     fix = f"Set it where you start napari: export {VARIABLE}={here}"
-    return Finding(VARIABLE, WRONG, said or "not set", fix)
+    return Diagnosis(VARIABLE, WRONG, said or "not set", fix)
 
 
-def check_login() -> Finding:
+def check_login() -> Diagnosis:
     """Nextflow as a login shell finds it: the plugin starts it by `/bin/sh -l`."""
     ask = ["/bin/sh", "-l", "-c", "command -v nextflow && nextflow -version"]
     said = installers.output_of(ask, timeout=120)
     lines = said.split()
     version = re.search(r"version (\d+)\.(\d+)\S*", said)
     if version and (int(version.group(1)), int(version.group(2))) >= (25, 4):
-        return Finding("login shell", OK, f"Nextflow {version.group(0)[8:]} ({lines[0]})")
+        return Diagnosis("login shell", OK, f"Nextflow {version.group(0)[8:]} ({lines[0]})")
     folder = _nextflow_folder()
     found = f"Nextflow {version.group(0)[8:]}, older than 25.04" if version else "no Nextflow"
     line = f"export PATH={shlex.quote(folder)}:$PATH" if folder else "export PATH=ITS_FOLDER:$PATH"
-    return Finding("login shell", WRONG, found, f"Write this line into ~/.profile: {line}")
+    return Diagnosis("login shell", WRONG, found, f"Write this line into ~/.profile: {line}")
 
 
 def _nextflow_folder() -> str:
@@ -71,44 +71,44 @@ def _nextflow_folder() -> str:
     return str(own / "bin") if inplace.is_ready(own) else ""
 
 
-def check_profiles() -> Finding:
+def check_profiles() -> Diagnosis:
     """The profiles that the plugin lists: each a file, and each one that Nextflow knows."""
     files = sorted(p.stem for p in (interpreters.ROOT / "profiles").glob("*.conf"))
     config = (interpreters.ROOT / "nextflow.config").read_text()
     unknown = [name for name in files if f"profiles/{name}.conf" not in config]
     if files and not unknown:
-        return Finding("profiles", OK, ", ".join(files))
+        return Diagnosis("profiles", OK, ", ".join(files))
     fix = "Include each file of profiles/ in nextflow.config under its own name."
-    return Finding("profiles", WRONG, f"{', '.join(unknown) or 'none'} can't be chosen", fix)
+    return Diagnosis("profiles", WRONG, f"{', '.join(unknown) or 'none'} can't be chosen", fix)
 
 
-def check_folder() -> Finding:
+def check_folder() -> Diagnosis:
     """The plugin's folder, where it stands unless it was changed there."""
     folder = Path.home() / ".nextflow" / "aiod"
     if re.search(r"\s", str(folder)):
         fix = "Choose another base directory in the plugin, without spaces."
-        return Finding("base directory", WRONG, f"{folder} has a space", fix)
+        return Diagnosis("base directory", WRONG, f"{folder} has a space", fix)
     try:
         inplace.writable(folder)
     except TilewrightError as error:
-        return Finding("base directory", WRONG, error.what, "Choose another one in the plugin.")
-    return Finding("base directory", OK, str(folder))
+        return Diagnosis("base directory", WRONG, error.what, "Choose another one in the plugin.")
+    return Diagnosis("base directory", OK, str(folder))
 
 
-def check_models() -> Finding:
+def check_models() -> Diagnosis:
     """Which of the models that the plugin lists run here."""
     names = sorted(p.stem for p in (interpreters.ROOT / "manifests" / "aiod").glob("*.json"))
     run = [n for n in names if (interpreters.ROOT / "bin" / f"run_{n}.py").is_file()]
     without = [n for n in names if n not in run]
-    return Finding("models", OK, ", ".join(run) + f"; not yet: {', '.join(without)}")
+    return Diagnosis("models", OK, ", ".join(run) + f"; not yet: {', '.join(without)}")
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (
+CHECKS: tuple[Callable[[], Diagnosis], ...] = (
     check_plugin, check_variable, check_login, check_profiles, check_folder, check_models,
 )  # fmt: skip
 
 
-def asked(args: list[str]) -> tuple[Callable[[], Finding], ...]:
+def asked(args: list[str]) -> tuple[Callable[[], Diagnosis], ...]:
     """The checks that `doctor`'s options ask for.
 
     Raises

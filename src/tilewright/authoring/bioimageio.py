@@ -23,7 +23,7 @@ POINTWISE = ("binarize", "clip", "ensure_dtype", "fixed_zero_mean_unit_variance"
              "sigmoid", "softmax")  # fmt: skip
 """Steps that look at one pixel at a time: the runner does them."""
 MOST_EPS = 1e-5  # we divide by at least 1e-6 in place of adding a small number
-RULES: dict[str, tuple[str, ...]] = {
+RULE_PARAMS: dict[str, tuple[str, ...]] = {
     "watershed": ("foreground_threshold", "seed_threshold", "split_ratio", "min_certainty",
                   "min_area", "max_hole"),
     "components": ("foreground_threshold", "min_area", "max_hole"),
@@ -31,7 +31,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "labels": (),
 }  # fmt: skip
 """How labels are made of maps, and what a user may change then."""
-PARAMS: dict[str, Values] = {
+PARAM_FIELDS: dict[str, Values] = {
     "foreground_threshold": {"name": "Foreground threshold", "value": 0.5, "min": 0, "max": 1,
                              "tooltip": "Higher finds less and smaller objects"},
     "seed_threshold": {"name": "Seed threshold", "value": 0.4, "min": 0, "max": 1,
@@ -87,7 +87,7 @@ def translate(
     task
         A key of TASK_NAMES.
     labels
-        One of `RULES`, to make labels; if left out, the result is the package's maps.
+        One of `RULE_PARAMS`, to make labels; if left out, the result is the package's maps.
     output
         Name of the output to use; the first if left out.
     short_name
@@ -122,7 +122,7 @@ def translate(
         **_identity(model, short),
         "runner": runner,
         "config": "",
-        "params": [{**PARAMS[n], "arg_name": n} for n in RULES.get(labels or "", ())],
+        "params": [{**PARAM_FIELDS[n], "arg_name": n} for n in RULE_PARAMS.get(labels or "", ())],
         "spec": {**tile, **_channels(given), **normalisation, **_result(result, labels)},
         "versions": {str(model.get("version") or "v1"): _version(model, short, task, weights)},
     }

@@ -15,7 +15,7 @@ DEPTH = 32  # px; the same along z
 MOST_SIZE = 2048  # px; a test input that is larger is cut
 MOST_LEAST = 256  # px; a least size up to which tiles may vary
 GUESS = 32  # px; context where the package gives no halo
-BAND = {"z": 8, "y": 64, "x": 64}  # px; to match objects
+USUAL_BAND = {"z": 8, "y": 64, "x": 64}  # px; to match objects
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,22 @@ def _extent(axis: Values, axes: dict[str, Values]) -> tuple[int, int]:
 
 
 def tile_spec(given: Values, result: Values, labels: bool, notes: list[str]) -> Values:
-    """ModelSpec's `axes` and `tile_spec`; what was left open is chosen."""
+    """ModelSpec's `axes` and `tile_spec`; what was left open is chosen.
+
+    Parameters
+    ----------
+    given, result
+        The input and the output as a description of format 0.5 has them; lengths in px.
+    labels
+        Whether maps become objects: tiles get a band, and the output is as large as the input.
+    notes
+        Gets a sentence on each choice that the user should look at.
+
+    Raises
+    ------
+    TilewrightError
+        When the output's size doesn't fit the input's (65).
+    """
     coarse = _coarseness(given, result, labels)
     sides = _sides(given, result, coarse)
     if not any(side.halo for side in sides.values()):
@@ -142,7 +157,7 @@ def _free(sides: dict[str, Side], labels: bool, coarse: int) -> Values:
     guess = 0 if any(side.halo for side in sides.values()) else GUESS
     size, band, context = {}, {}, {}
     for axis, side in sides.items():
-        band[axis] = _up(BAND[axis] if labels else 0, multiple)
+        band[axis] = _up(USUAL_BAND[axis] if labels else 0, multiple)
         shortest = math.ceil(side.least / 2) - band[axis]  # the last tile may be little more
         context[axis] = _up(max(side.halo or guess, shortest), multiple)
         fits = side.tested if side.tested <= MOST_SIZE else 0
@@ -162,7 +177,7 @@ def _fixed(sides: dict[str, Side], labels: bool, coarse: int) -> Values:
         guess = 0 if any(s.halo for s in sides.values()) else min(GUESS, size[axis] // 8)
         context[axis] = _up(side.halo or guess, coarse)
         most = max(0, (3 * size[axis] // 4 - 2 * context[axis]) // 2)  # a quarter stays its core
-        band[axis] = min(BAND[axis], most) if labels else 0
+        band[axis] = min(USUAL_BAND[axis], most) if labels else 0
     return {"size": size, "band": band, "context": context}
 
 

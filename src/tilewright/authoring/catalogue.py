@@ -19,7 +19,7 @@ from tilewright.registry.manifest import TASK_NAMES, Manifest, Param
 from tilewright.registry.registry import Choice, Registry
 
 WIDTH = 100  # characters of a line of prose
-MADE = "written by `./tilewright generate` from manifests/"
+FROM_MANIFESTS = "written by `./tilewright generate` from manifests/"
 AVAILABLE = {
     "own": "brings its own",
     "bundled": "comes with Tilewright",
@@ -162,7 +162,8 @@ def default_config(choice: Choice) -> str:
     """A file for ``--model_config`` that changes nothing, every parameter explained."""
     chosen = f"--model {choice.model_name} --task {choice.task_name}"
     lines = [
-        f"# {choice.manifest.name}, {choice.version_key}, {TASK_NAMES[choice.task_name]}: {MADE}.",
+        f"# {choice.manifest.name}, {choice.version_key}, {TASK_NAMES[choice.task_name]}: "
+        f"{FROM_MANIFESTS}.",
         "# Copy this file, change the copy, and add --model_config COPY to",
         f"# ./tilewright run --input IMAGES {chosen}",
     ]
@@ -188,7 +189,7 @@ def models_page(registry: Registry) -> str:
     """`docs/models.md`: which models there are, for who wants to choose one."""
     manifests = sorted(registry.manifests.values(), key=lambda m: m.short_name)
     lines = [
-        f"<!-- {MADE} -->",
+        f"<!-- {FROM_MANIFESTS} -->",
         "# Models",
         "",
         "Choose by what you look for. `--model` takes a name of the second column. The licence is",
@@ -277,7 +278,7 @@ def models_module(registry: Registry) -> str:
         members[key] = name
     lines = "".join(f'    {key} = "{name}"\n' for key, name in members.items())
     return (
-        f'"""Every model_name, {MADE}."""\n\nfrom enum import StrEnum\n\n\n'
+        f'"""Every model_name, {FROM_MANIFESTS}."""\n\nfrom enum import StrEnum\n\n\n'
         'class Models(StrEnum):\n    """May stand wherever a model\'s name is taken."""\n\n'
         f"{lines}"
     )

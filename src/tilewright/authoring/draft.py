@@ -10,12 +10,12 @@ from typing import Any
 
 from tilewright.errors import USAGE, TilewrightError
 
-from .onnx_file import Network
+from .onnx_file import OnnxNetwork
 from .timm_encoder import Encoder
 
 SOURCES = ("onnx", "torchscript", "timm", "script")
 KINDS = ("labels", "map", "embedding")
-TILE = 1024  # px, for a network that takes any size
+USUAL_TILE = 1024  # px, for a network that takes any size
 VECTOR_TILE = 224  # px, for what describes a tile by a vector
 
 
@@ -64,8 +64,16 @@ class Wanted:
         return self.source == "script"
 
 
-def spec(wanted: Wanted, kind: str, told: Network | Encoder | None) -> dict[str, Any]:
-    """ModelSpec's fields as they are known so far."""
+def spec(wanted: Wanted, kind: str, told: OnnxNetwork | Encoder | None) -> dict[str, Any]:
+    """ModelSpec's fields as they are known so far.
+
+    Parameters
+    ----------
+    kind
+        One of KINDS.
+    told
+        What an ONNX file or timm says of the network; None where nothing does.
+    """
     if isinstance(told, Encoder):
         return encoder_spec(wanted.architecture, told)
     channels = (told.channels if told else wanted.channels) or 1
@@ -87,10 +95,18 @@ def colours(channels: int) -> str:
     return {1: "GRAY", 3: "RGB"}.get(channels, "MULTI")
 
 
-def tile_spec(wanted: Wanted, kind: str, network: Network | None) -> dict[str, Any]:
-    """The tiles: the one size a network takes, or any; a sixteenth is context, an eighth band."""
+def tile_spec(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> dict[str, Any]:
+    """The tiles: the one size a network takes, or any; a sixteenth is context, an eighth band.
+
+    Parameters
+    ----------
+    kind
+        One of KINDS; tiles of an embedding have no context and no band.
+    network
+        None where no file was opened; its size and `stride` are px.
+    """
     fixed = network.size if network else None
-    usual = VECTOR_TILE if kind == "embedding" else TILE
+    usual = VECTOR_TILE if kind == "embedding" else USUAL_TILE
     rows, columns = fixed or (wanted.tile or usual,) * 2
     tile: dict[str, Any] = {"size": rows if rows == columns else {"y": rows, "x": columns}}
     if kind == "embedding":
@@ -103,7 +119,7 @@ def tile_spec(wanted: Wanted, kind: str, network: Network | None) -> dict[str, A
     return tile
 
 
-def embedding(network: Network) -> dict[str, Any]:
+def embedding(network: OnnxNetwork) -> dict[str, Any]:
     """An embedding's form: a vector as it is, or tokens, the most that fill a square of patches."""
     count, dim = (1, *network.output.shape)[-2:]
     if network.output.ndim == 1:
@@ -137,8 +153,21 @@ def encoder_spec(architecture: str, encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def params(wanted: Wanted, kind: str, network: Network | None) -> list[dict[str, Any]]:
-    """The parameters the script reads."""
+def params(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> list[dict[str, Any]]:
+    """The parameters the script reads, as a manifest lists them.
+
+    Parameters
+    ----------
+    kind
+        One of KINDS; only labels have a rule, only a script a threshold.
+    network
+        None where no file was opened.
+
+    Raises
+    ------
+    TilewrightError
+        As `rule` does (2).
+    """
     if wanted.scripted and kind != "embedding":
         told = {"value": 0.5, "min": 0, "max": 1, "tooltip": "Brightness; higher finds less"}
         return [{"name": "Threshold", "arg_name": "threshold", **told}]
@@ -148,8 +177,14 @@ def params(wanted: Wanted, kind: str, network: Network | None) -> list[dict[str,
     return [{"name": "Post-processing", "arg_name": "postprocess", **told}]
 
 
-def rule(wanted: Wanted, network: Network | None) -> str:
-    """How maps become labels: what was said, else what suits their number."""
+def rule(wanted: Wanted, network: OnnxNetwork | None) -> str:
+    """How maps become labels: what was said, else what suits their number.
+
+    Raises
+    ------
+    TilewrightError
+        When there is no such rule, or it needs more maps than there are (2).
+    """
     from tilewright.runtime.postprocess import POSTPROCESS  # scikit-image is slow to import
 
     maps = len(network.output) if network else None

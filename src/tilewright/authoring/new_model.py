@@ -23,13 +23,13 @@ from tilewright.registry.manifest import TASK_NAMES, Manifest
 from tilewright.registry.registry import Choice, Registry
 
 from .draft import KINDS, SOURCES, Wanted, packages, params, spec, usage
-from .onnx_file import Network, inspect
+from .onnx_file import OnnxNetwork, inspect
 from .timm_encoder import Encoder, ask
 
 RESERVED = ("base", "test", "nextflow", "onnx", "torchscript", "timm")  # of envs/ and bin/
-SMALL = 10_000_000  # bytes of weights that a repository can hold
-NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,49}")
-PINNED = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?==[\w.+!-]+")
+SMALL_WEIGHTS = 10_000_000  # bytes of weights that a repository can hold
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_]{0,49}")
+PINNED_PACKAGE = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?==[\w.+!-]+")
 
 
 @dataclass
@@ -92,7 +92,13 @@ def questions(given: dict[str, Any]) -> Iterator[Question]:
 
 
 def wanted(given: dict[str, Any]) -> Wanted:
-    """What was said, as a whole."""
+    """What was said, as a whole.
+
+    Raises
+    ------
+    TilewrightError
+        When nothing says what there is of the model (2).
+    """
     if "source" not in given:
         raise usage("--from is missing.", f"Say one of {', '.join(SOURCES)}.")
     return Wanted(**given)
@@ -128,9 +134,15 @@ def files_of(wanted: Wanted) -> Files:
 
 
 def check(wanted: Wanted) -> None:
-    """Refuse what can't be right, before anything is opened."""
+    """Refuse what can't be right, before anything is opened.
+
+    Raises
+    ------
+    TilewrightError
+        When the name can't be one or is taken, an option is missing, or two don't go together (2).
+    """
     name = wanted.name
-    if not NAME.fullmatch(name):
+    if not NAME_PATTERN.fullmatch(name):
         raise usage(
             f"{name!r} can't be a model's short name.",
             "Take up to 50 lower-case letters, digits and _, a letter or digit first.",
@@ -141,7 +153,7 @@ def check(wanted: Wanted) -> None:
     if wanted.source != "script" and wanted.packages:
         raise usage("--package is for --from script.", f"{wanted.source} has its environment.")
     for package in wanted.packages:
-        if not PINNED.fullmatch(package):
+        if not PINNED_PACKAGE.fullmatch(package):
             raise usage(
                 f"--package {package!r} isn't one exact version.", "Say --package NAME==VERSION."
             )
@@ -183,8 +195,14 @@ def facts(wanted: Wanted, files: Files) -> dict[str, Any]:
     }
 
 
-def kind_of(wanted: Wanted, told: Network | Encoder | None) -> str:
-    """What was said that it gives, if that can be so, else what it gives."""
+def kind_of(wanted: Wanted, told: OnnxNetwork | Encoder | None) -> str:
+    """What was said that it gives, if that can be so, else what it gives.
+
+    Raises
+    ------
+    TilewrightError
+        When vectors were said to be maps, or maps vectors (2).
+    """
     if told is None:
         return wanted.kind or "labels"
     found = "embedding" if isinstance(told, Encoder) else told.kind
@@ -194,8 +212,14 @@ def kind_of(wanted: Wanted, told: Network | Encoder | None) -> str:
     return wanted.kind or found
 
 
-def opened(wanted: Wanted) -> Network | None:
-    """What an ONNX file says, where it is here."""
+def opened(wanted: Wanted) -> OnnxNetwork | None:
+    """What an ONNX file says, where it is here.
+
+    Raises
+    ------
+    TilewrightError
+        When ``--channels`` or ``--tile`` isn't what it takes (2), or as `inspect` does.
+    """
     path = local(wanted.weights)
     if wanted.source != "onnx" or path is None:
         return None
@@ -210,7 +234,13 @@ def opened(wanted: Wanted) -> Network | None:
 
 
 def local(weights: str) -> Path | None:
-    """The file that `--weights` names, or None for a URL, a hub's file and nothing."""
+    """The file that `--weights` names, or None for a URL, a hub's file and nothing.
+
+    Raises
+    ------
+    TilewrightError
+        When there is no such file (2).
+    """
     if not weights or "://" in weights or weights.startswith("hf:"):
         return None
     path = Path(weights).expanduser().absolute()
@@ -227,7 +257,7 @@ def location(wanted: Wanted, files: Files) -> dict[str, Any]:
     place, size = str(path), path.stat().st_size
     if path.is_relative_to(ROOT):
         place = path.relative_to(ROOT).as_posix()
-    elif size <= SMALL:
+    elif size <= SMALL_WEIGHTS:
         place = f"models/{wanted.name}/{path.name}"
         files.copies[place] = path
     site = {"scope": "this machine"} if place.startswith("/") else {}
@@ -257,7 +287,13 @@ def one_line(value: Any) -> str:
 
 
 def prove(text: str, wanted: Wanted) -> None:
-    """Load a manifest as the registry will."""
+    """Load a manifest as the registry will.
+
+    Raises
+    ------
+    TilewrightError
+        Naming the first field that doesn't hold (2).
+    """
     try:
         manifest = Manifest.model_validate(yaml.safe_load(text))
     except ValidationError as error:

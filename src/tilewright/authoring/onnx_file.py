@@ -18,7 +18,7 @@ FEW = 4  # channels at most that a last axis is taken for
 
 
 @dataclass(frozen=True)
-class Network:
+class OnnxNetwork:
     """An ONNX network that takes tiles, as `bin/run_onnx.py` gives them to it.
 
     Parameters
@@ -51,7 +51,7 @@ class Network:
         return "map" if self.output.ndim == 3 else "embedding"
 
 
-def inspect(path: Path, channels: int | None = None) -> Network:
+def inspect(path: Path, channels: int | None = None) -> OnnxNetwork:
     """Open a network and run it on noise.
 
     Parameters
@@ -83,7 +83,7 @@ def inspect(path: Path, channels: int | None = None) -> Network:
     name = takes[0].name
     network = tensors.Network(lambda a: session.run(None, {name: a}), shape, dtype)
     stride, output = _try(path, network, count, fixed)
-    return Network(count, fixed, stride, output)
+    return OnnxNetwork(count, fixed, stride, output)
 
 
 def _open(path: Path) -> Any:

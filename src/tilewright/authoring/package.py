@@ -166,10 +166,19 @@ def read(path: Path) -> dict[str, Any]:
 def member(folder: Path, file: dict[str, Any], what: str) -> Path:
     """A file that a description names, of the right digest.
 
+    Parameters
+    ----------
+    folder
+        The unpacked package's.
+    file
+        ``source``, relative to `folder`, and ``sha256`` where the description states it.
+    what
+        How errors call it: ``weights file``.
+
     Raises
     ------
     TilewrightError
-        When it is on the web, outside the package, missing, or another.
+        When it is on the web (69), outside the package, missing, or another (65).
     """
     source = str(file["source"])
     if "://" in source:

@@ -7,9 +7,9 @@ from pydantic.fields import FieldInfo
 from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.plan.params import FIRST, Params, plain
 
-MADE = "written by `./tilewright generate` from params.py"
+FROM_PARAMS = "written by `./tilewright generate` from params.py"
 HEAD = ("| parameter | default | meaning |", "|---|---|---|")
-BEGIN, END = f"<!-- {MADE} -->\n", "<!-- until here -->\n"
+TABLES_BEGIN, TABLES_END = f"<!-- {FROM_PARAMS} -->\n", "<!-- until here -->\n"
 
 
 def params_config() -> str:
@@ -19,7 +19,7 @@ def params_config() -> str:
     reads; so each looks first whether it is said already.
     """
     lines = [
-        f"// Every parameter, {MADE}. What is said already, on the",
+        f"// Every parameter, {FROM_PARAMS}. What is said already, on the",
         "// command line or in a file of parameters, stays: a bare default would win over it where",
         "// configuration reads it. (In a block, parser v1 would make a parameter `params`.)",
     ]
@@ -52,11 +52,12 @@ def tables(page: str) -> str:
     TilewrightError
         When the place for them isn't marked.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(TABLES_BEGIN)
+    _, end, after = rest.partition(TABLES_END)
     if not begin or not end:
         raise TilewrightError(
-            f"docs/run.md has no place for the parameters between {BEGIN.strip()} and {END}",
+            "docs/run.md has no place for the parameters between "
+            f"{TABLES_BEGIN.strip()} and {TABLES_END}",
             fix="Put both lines back.",
             code=BAD_DATA,
         )

@@ -139,7 +139,17 @@ def per_axis() -> Schema:
 
 
 def described(block: Schema, name: str, field: Schema, told: str | None = None) -> None:
-    """Put a field into a block; its description stays unless another is given."""
+    """Put a field into a block; its description stays unless another is given.
+
+    Parameters
+    ----------
+    block
+        An object's schema with its ``properties``; changed in place.
+    name
+        The field's key there.
+    told
+        Its description; the one that `block` has for it if not given.
+    """
     told = told or block["properties"][name].get("description")
     block["properties"][name] = {**field, "description": told} if told else field
 

@@ -14,7 +14,7 @@ from tilewright.environments import interpreters
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 from tilewright.predict.model_process import child_env
 
-ASK = """
+ASK_TIMM = """
 import json, sys, timm, torch
 name = sys.argv[1]
 if not timm.is_model(name):
@@ -35,7 +35,7 @@ print(json.dumps({
     "interpolation": about["interpolation"],
 }))
 """
-LIMIT = 300  # seconds to import torch, at most
+TIMM_SECONDS = 300  # seconds to import torch, at most
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,15 @@ def ask(architecture: str) -> Encoder:
     prefix = interpreters.build("timm")
     try:
         done = subprocess.run(
-            [str(prefix / "bin" / "python"), "-c", ASK, architecture],
+            [str(prefix / "bin" / "python"), "-c", ASK_TIMM, architecture],
             env=child_env(prefix),
             capture_output=True,
             text=True,
             check=False,
-            timeout=LIMIT,
+            timeout=TIMM_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise _silent(f"it was silent for {LIMIT} s") from None
+        raise _silent(f"it was silent for {TIMM_SECONDS} s") from None
     if done.returncode:
         raise _silent((done.stderr.strip().splitlines() or ["it died"])[-1])
     found = json.loads(done.stdout.splitlines()[-1])

@@ -58,7 +58,13 @@ def repeated(file: Path, over: Facts) -> tuple[Facts, str | None, tuple[str, ...
 
 
 def read(file: Path) -> Facts:
-    """A run.json that says enough to be repeated."""
+    """A run.json that says enough to be repeated.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be read, or is another release's (2).
+    """
     try:
         run: Facts = json.loads(file.read_text(encoding="utf-8"))
         _ = run["params"].items(), run["made_by"].items(), [i["fingerprint"] for i in run["images"]]

@@ -24,7 +24,7 @@ from tilewright.report.run_json import RunFile
 SCHEMAS: dict[str, type] = {"plan": PlanFile, "recipe": Recipe, "run": RunFile}
 """Files that we write for other programs."""
 TABLES = "docs/run.md"  # generated in part
-DEFAULTS = "manifests/defaults"  # generated whole: a file that isn't wanted is stale, too
+CONFIGS = "manifests/defaults"  # generated whole: a file that isn't wanted is stale, too
 
 
 def generated() -> dict[str, str]:
@@ -42,7 +42,7 @@ def generated() -> dict[str, str]:
     page = read(ROOT / TABLES)
     files |= {TABLES: tables(page)} if page else {}
     configs = default_configs(registry)
-    return files | {f"{DEFAULTS}/{name}": text for name, text in configs.items()}
+    return files | {f"{CONFIGS}/{name}": text for name, text in configs.items()}
 
 
 def as_json(value: object) -> str:
@@ -53,8 +53,8 @@ def as_json(value: object) -> str:
 def stale(files: dict[str, str]) -> list[str]:
     """Paths of the generated files that are missing, differ, or aren't wanted any more."""
     differ = [name for name, text in files.items() if read(ROOT / name) != text]
-    there = (ROOT / DEFAULTS).glob("*")
-    return sorted(differ + [n for p in there if (n := f"{DEFAULTS}/{p.name}") not in files])
+    there = (ROOT / CONFIGS).glob("*")
+    return sorted(differ + [n for p in there if (n := f"{CONFIGS}/{p.name}") not in files])
 
 
 def read(path: Path) -> str | None:

@@ -39,6 +39,26 @@ def pipeline(
     """Run the workflow and say where its results are; a failure exits with its code.
 
     Nextflow is launched in ``OUTDIR/.tilewright``, so that its cache belongs to these results.
+
+    Parameters
+    ----------
+    given
+        Parameters of a run by name; None is one that wasn't given.
+    profile
+        A profile of ours or of `configs`; None is `local`, or with `configs` none.
+    work_dir
+        Nextflow's; in ``OUTDIR/.tilewright`` if not given.
+    resume
+        Whether tasks done before are kept.
+    configs
+        A site's own files of Nextflow configuration, the last one winning.
+
+    Raises
+    ------
+    SystemExit
+        When the run fails: 2, 65, 69 or 70.
+    TilewrightError
+        When it can't start: a folder or parameter (2), another run or no Nextflow (69).
     """
     stated = absolute(given)
     check_site(stated)
@@ -174,7 +194,20 @@ def nextflow() -> str:
 
 
 def finish(code: int, watch: Watch, log: Path) -> None:
-    """Tell how it ended: where things are, or what went wrong; then exit."""
+    """Tell how it ended: where things are, or what went wrong; then exit.
+
+    Parameters
+    ----------
+    code
+        Nextflow's exit code.
+    log
+        What it printed.
+
+    Raises
+    ------
+    SystemExit
+        2, 65, 69 or 70; nothing is raised after a run without a fault.
+    """
     result = _result(watch)
     for line in (watch.plan() or {}).get("warnings", ()):
         click.echo(f"tilewright: note: {line}", err=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
-MARK = re.compile(
+LAUNCHED_IN = re.compile(
     r'^ *export TILEWRIGHT_LAUNCH="(.*)"$', re.MULTILINE
 )  # conf/base.config puts it into every task's script
 PATIENCE = 60  # seconds for SLURM to answer, and for cancelled jobs to end
@@ -84,7 +84,7 @@ def launched_in(folder: Path) -> Path | None:
         text = (folder / ".command.run").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    found = MARK.search(text)
+    found = LAUNCHED_IN.search(text)
     return Path(re.sub(r"\\(.)", r"\1", found[1])) if found else None
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import installers, interpreters
 
-LOOK_EVERY = 0.5  # seconds
+LOCK_EVERY = 0.5  # seconds between looks for a free GPU
 
 
 def visible() -> list[str]:
@@ -97,4 +97,4 @@ def _first_free(names: list[str], folder: Path, held: ExitStack) -> str:
                 continue
             held.enter_context(file)
             return name
-        time.sleep(LOOK_EVERY)
+        time.sleep(LOCK_EVERY)

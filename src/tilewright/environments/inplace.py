@@ -49,7 +49,13 @@ class Owner:
             handle.write(f"{pid}\n")
 
     def check(self) -> None:
-        """Refuse to go on if another process took the lock over."""
+        """Refuse to go on if another process took the lock over.
+
+        Raises
+        ------
+        TilewrightError
+            When it has (69).
+        """
         if not self.file.exists():
             raise TilewrightError(
                 f"Another process took over {self.lock.stem} while this one was stopped.",
@@ -275,7 +281,13 @@ def closed(path: Path, like: Path) -> Path | None:
 
 
 def writable(folder: Path) -> None:
-    """Make a folder if need be, and refuse one that can't be written (69)."""
+    """Make a folder if need be.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be written (69).
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=str(folder)):
@@ -292,6 +304,17 @@ def run(
     command: list[str], owner: Owner, log: Path, env: Mapping[str, str], cwd: Path | None = None
 ) -> None:
     """Run a program to its end, its output appended to `log`.
+
+    Parameters
+    ----------
+    command
+        Its words; no shell reads them.
+    owner
+        Counts it as an owner of the lock, too.
+    env
+        All of its environment.
+    cwd
+        Its folder; this one if not given.
 
     Raises
     ------
@@ -350,7 +373,13 @@ def say(line: str) -> None:
 
 
 def home() -> Path:
-    """The one folder where all that is fetched or built is kept (`TILEWRIGHT_HOME`)."""
+    """The one folder where all that is fetched or built is kept (`TILEWRIGHT_HOME`).
+
+    Raises
+    ------
+    TilewrightError
+        When its path holds what parts a PATH, a colon, or has a part ``~`` (2).
+    """
     given = os.environ.get("TILEWRIGHT_HOME")
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
     folder = Path(os.path.abspath(given or f"{cache}/tilewright"))  # noqa: PTH100 - as typed

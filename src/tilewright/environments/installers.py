@@ -27,7 +27,7 @@ TOOLS = ("auto", "uv", "pip", "conda", "mamba", "micromamba")
 CONDA_LIKE = TOOLS[3:]
 
 
-class Wanted(NamedTuple):
+class Installs(NamedTuple):
     """What pip or uv installs."""
 
     python: str
@@ -35,15 +35,15 @@ class Wanted(NamedTuple):
     options: list[str]
 
 
-def wanted(definition: Path, folder: Path) -> Wanted:
+def wanted(definition: Path, folder: Path) -> Installs:
     """An environment's Python and requirements, in pip's terms; hashed where a list is."""
     hashed = definition.with_suffix(".txt")
     if hashed.is_file():
-        return Wanted(PYTHON, hashed, ["--require-hashes", "--no-deps", "--only-binary", ":all:"])
+        return Installs(PYTHON, hashed, ["--require-hashes", "--no-deps", "--only-binary", ":all:"])
     pin, lines = read_yml(definition)
     listed = folder.with_name(f"{folder.name}.requirements.txt")
     listed.write_text("\n".join([*lines, ""]))
-    return Wanted(pin, listed, [])
+    return Installs(pin, listed, [])
 
 
 def read_yml(path: Path) -> tuple[str, list[str]]:
@@ -185,7 +185,13 @@ def commands(
 
 
 def require_venv(interpreter: str) -> None:
-    """Refuse a Python that can't make an environment with pip in it (69)."""
+    """Refuse a Python that can't make an environment with pip in it.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't (69).
+    """
     if not output_of([interpreter, "-c", "import ensurepip, venv; print('ok')"]):
         raise TilewrightError(
             f"{interpreter} has no venv module.",

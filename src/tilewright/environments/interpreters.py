@@ -30,7 +30,7 @@ from . import inplace, installers
 from .inplace import Say, say
 from .inplace import home as home
 
-OURS = ("base", "nextflow", "test")
+OUR_ENVIRONMENTS = ("base", "nextflow", "test")
 # Imported once at the end: proof that base works.
 PROOF = (
     "cc3d, click, fastremap, imagecodecs, jinja2, onnxruntime, pydantic, rich, scipy.ndimage, "
@@ -129,7 +129,7 @@ def _make(name: str, root: Path, tool: str, owner: inplace.Owner, say: Say) -> N
     folder = prefix(name, root)
     log = folder.with_name(f"{folder.name}.log")
     log.write_text("")
-    order = ("uv", "pip") if name in OURS else (*installers.CONDA_LIKE, "uv", "pip")
+    order = ("uv", "pip") if name in OUR_ENVIRONMENTS else (*installers.CONDA_LIKE, "uv", "pip")
     kind, program = installers.choose(tool, order)
     say(f"building {folder.name} with {kind}")
     env = installers.clean_environ()
@@ -174,7 +174,7 @@ def _act(options: Any, name: str) -> None:
     root = Path(os.path.abspath(options.env_root)) if options.env_root else default_root()  # noqa: PTH100 - as typed
     if options.action == "prefix":
         print(prefix(name, root))  # noqa: T201 - what was asked for
-    elif name in OURS or ready(name, root) or importlib.util.find_spec("yaml"):
+    elif name in OUR_ENVIRONMENTS or ready(name, root) or importlib.util.find_spec("yaml"):
         build(name, root, options.tool)
     else:  # a model's file needs PyYAML, which base has
         base = build("base", root, "auto") / "bin" / "python"

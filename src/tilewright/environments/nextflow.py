@@ -182,6 +182,22 @@ def fetch_jars(folder: Path, python: Path, owner: inplace.Owner, log: Path) -> N
     """Put Nextflow's jars into ``folder/lib``, each of the digest that the lock file says.
 
     A download that was cut off may lie in Maven's cache; a second try starts without that.
+
+    Parameters
+    ----------
+    folder
+        Our Nextflow's.
+    python
+        That of the environment `nextflow`, which has jgo.
+    owner
+        Of the lock on `folder`.
+    log
+        Gets what jgo prints.
+
+    Raises
+    ------
+    TilewrightError
+        When the second try fails, too (69).
     """
     cache = interpreters.home() / "cache" / "maven"
     for name in ("jgo.toml", "jgo.lock.toml"):  # jgo writes beside them
@@ -214,7 +230,22 @@ def locked_jars(lock: Path) -> dict[str, str]:
 
 
 def collect(fetched: dict[str, Path], wanted: dict[str, str], lib: Path) -> None:
-    """Move the wanted jars into `lib`, refusing any that isn't what it should be (69)."""
+    """Move the wanted jars into `lib`.
+
+    Parameters
+    ----------
+    fetched
+        Files by name.
+    wanted
+        SHA-256 by name.
+    lib
+        Made if need be.
+
+    Raises
+    ------
+    TilewrightError
+        At the first that wasn't fetched, or isn't what it should be (69).
+    """
     lib.mkdir(exist_ok=True)
     for name, digest in wanted.items():
         if name not in fetched:

@@ -23,7 +23,7 @@ from .manifest import (
     Version,
 )
 
-BLOCKS: dict[str, type[Strict]] = {
+MANIFEST_BLOCKS: dict[str, type[Strict]] = {
     "versions": Version,
     "tasks": Task,
     "locations": Location,
@@ -73,13 +73,27 @@ def faults(
 
 
 def spec_fault(message: str, document: Document, blocks: Sequence[Where]) -> FaultError:
-    """A fault that concerns several fields of merged blocks: it is put where one is written."""
+    """A fault that concerns several fields of merged blocks: it is put where one is written.
+
+    Parameters
+    ----------
+    message
+        Names a field; the first that a block has is the place.
+    blocks
+        As `faults` takes them, the last one first.
+    """
     where = _where({"type": "", "loc": (), "msg": message}, document, blocks)
     return FaultError(document.place(where), _sentence(where, message), fix=MANUAL)
 
 
 def spec_blocks(document: Document, version: str, task: str) -> list[Where]:
-    """The blocks that a choice's spec is merged from, the last one first."""
+    """The blocks that a choice's spec is merged from, the last one first.
+
+    Parameters
+    ----------
+    version, task
+        Keys of the document's `versions`, and of that version's `tasks`.
+    """
     inside: Where = ("versions", version)
     return [(*inside, "tasks", task, "spec"), (*inside, "spec"), ("spec",), inside]
 
@@ -145,8 +159,8 @@ def _known(where: Where) -> list[str]:
     """The fields of the block that holds `where`."""
     block: type[Strict] = Manifest
     for key in where[:-1]:
-        if key in BLOCKS and key in block.model_fields:
-            block = BLOCKS[str(key)]
+        if key in MANIFEST_BLOCKS and key in block.model_fields:
+            block = MANIFEST_BLOCKS[str(key)]
     return list(block.model_fields)
 
 

@@ -20,13 +20,13 @@ from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 
 LARGEST = 1 << 20  # bytes
 DEEPEST = 40  # blocks in blocks
-MOST = 100_000  # values, those that aliases repeat counted
+MOST_VALUES = 100_000  # values, those that aliases repeat counted
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 NUMERIC = tuple("+-0123456789")
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, those that turn the direction of text, and halves of characters."""
 TAG = "tag:yaml.org,2002:"
-PLAIN = {f"{TAG}{name}": f"construct_yaml_{name}" for name in ("null", "bool", "int", "float")}
+PLAIN_TAGS = {f"{TAG}{name}": f"construct_yaml_{name}" for name in ("null", "bool", "int", "float")}
 TEXT = {f"{TAG}str", f"{TAG}timestamp"}  # a date in a manifest is a text
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Where = tuple[str | int, ...]
@@ -193,8 +193,8 @@ def _check_values(path: Path, data: Any) -> None:
             stack += [*value, *value.values()]
         elif isinstance(value, list):
             stack += value
-    if count > MOST:
-        raise _wrong(path, 1, f"more than {MOST} values")
+    if count > MOST_VALUES:
+        raise _wrong(path, 1, f"more than {MOST_VALUES} values")
 
 
 def _check_depth(path: Path, text: str) -> None:
@@ -222,7 +222,7 @@ class _Walk:
         """The value of a node whose line is noted."""
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
-        if len(self.lines) > MOST or len(where) > DEEPEST:  # an alias can hold itself
+        if len(self.lines) > MOST_VALUES or len(where) > DEEPEST:  # an alias can hold itself
             raise _wrong(self.path, _line(node), "its aliases make too much of it")
         if isinstance(node, yaml.MappingNode) and node.tag == f"{TAG}map":
             return dict(self.items(node, where))
@@ -256,10 +256,10 @@ class _Walk:
             if not node.style and text[:1] in NUMERIC and EXPONENT.fullmatch(text):
                 return self.finite(float(text), text, _line(node))
             return self.shown(text, _line(node)) if self.odd else text
-        if node.tag not in PLAIN:
+        if node.tag not in PLAIN_TAGS:
             raise self.tagged(node)
         try:
-            value = getattr(_CONSTRUCT, PLAIN[node.tag])(node)
+            value = getattr(_CONSTRUCT, PLAIN_TAGS[node.tag])(node)
         except (ValueError, LookupError) as error:
             raise _wrong(self.path, _line(node), f"{text!r}: {error}") from None
         return self.finite(value, text, _line(node)) if isinstance(value, float) else value

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from tilewright.errors import USAGE, TilewrightError
 
-HUB = "https://huggingface.co"
+HUB_URL = "https://huggingface.co"
 HUB_FILE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SAFE = "/%:@!$&'()*+,;=~"  # what stays as it is in a URL's path
@@ -25,7 +25,7 @@ class NotTaken(Exception):  # noqa: N818 - a reason, told as part of an error's 
 
 
 @dataclass(frozen=True)
-class Source:
+class WebFile:
     """A file on the web."""
 
     url: str
@@ -44,7 +44,7 @@ def is_remote(location: str) -> bool:
     return "://" in location or location.startswith("hf:")
 
 
-def source(location: str, revision: str | None = None, *, with_token: bool = True) -> Source:
+def source(location: str, revision: str | None = None, *, with_token: bool = True) -> WebFile:
     """Where a file is fetched from.
 
     Parameters
@@ -63,12 +63,18 @@ def source(location: str, revision: str | None = None, *, with_token: bool = Tru
     """
     if location.startswith("hf:"):
         url = _hub_url(location[3:], revision)
-        return Source(url, hub_token() if with_token else "")
-    return Source(checked(location))
+        return WebFile(url, hub_token() if with_token else "")
+    return WebFile(checked(location))
 
 
 def checked(url: str) -> str:
-    """The URL, escaped, if a file may be fetched from it."""
+    """The URL, escaped, if a file may be fetched from it.
+
+    Raises
+    ------
+    NotTaken
+        When it isn't https (http on this machine itself), or holds a user name or password.
+    """
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -136,7 +142,7 @@ def _hub_url(text: str, revision: str | None) -> str:
     if revision and found["revision"] not in (None, revision):
         raise NotTaken(f"it names the revision {found['revision']}, and `revision` another")
     pinned = quote(found["revision"] or revision or "main", safe="")
-    hub = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    hub = (os.environ.get("HF_ENDPOINT") or HUB_URL).rstrip("/")
     try:
         checked(hub)
     except NotTaken:

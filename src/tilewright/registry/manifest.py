@@ -40,21 +40,39 @@ TASK_NAMES = {
 
 
 def inside(path: str) -> str:
-    """A path as it is, unless it is a relative one that leads out of the repository."""
+    """A path as it is, unless it is a relative one that leads out of the repository.
+
+    Raises
+    ------
+    ValueError
+        When it does.
+    """
     if not path.startswith("/") and posixpath.normpath(path).split("/")[0] == "..":
         raise ValueError("leads out of the repository; an absolute path may be anywhere")
     return path
 
 
 def path_or_https(path: str) -> str:
-    """A path inside the repository, an absolute one, or an https address."""
+    """A path inside the repository, an absolute one, or an https address.
+
+    Raises
+    ------
+    ValueError
+        When it is none of these.
+    """
     if "://" in path and not path.startswith("https://"):
         raise ValueError("must be a path or an https:// address")
     return inside(path)
 
 
 def known_task(name: str) -> str:
-    """A task's key of TASK_NAMES, from any mix of capitals."""
+    """A task's key of TASK_NAMES, from any mix of capitals.
+
+    Raises
+    ------
+    ValueError
+        When there is no such task.
+    """
     if name.lower() not in TASK_NAMES:
         raise ValueError(f"unknown task {name!r}")
     return name.lower()

@@ -19,7 +19,15 @@ from .documents import Document, FaultError, Where, deep_merge, merge_documents,
 from .manifest import short_name_of, slug
 
 ENDINGS = (".yml", ".yaml", ".json")
-OURS = ("spec", "runner", "environment", "license", "gated", "commercial_use", "access_url")
+TAKEN_FROM_OURS = (
+    "spec",
+    "runner",
+    "environment",
+    "license",
+    "gated",
+    "commercial_use",
+    "access_url",
+)
 """What a manifest without a spec takes from ours: keys of the root and of versions."""
 
 
@@ -173,7 +181,7 @@ def _take(made: Document, ours: Document, here: Where, there: Where | None) -> N
     """Copy the keys that a block lacks, and the parameters, from one of ours."""
     target = block(made.data, *here) if here else made.data
     source = block(ours.data, *there) if there is not None else {}
-    for key in OURS:
+    for key in TAKEN_FROM_OURS:
         if key in source and key not in target:
             target[key] = source[key]
             _copy_lines(made, ours, (*here, key), (*(there or ()), key))

@@ -17,10 +17,10 @@ from skimage.segmentation import watershed as flood
 
 from . import tensors
 
-Params = Dict[str, Any]
+Settings = Dict[str, Any]
 
 
-def watershed(maps: np.ndarray, params: Params) -> np.ndarray:
+def watershed(maps: np.ndarray, params: Settings) -> np.ndarray:
     """Objects, (H, W) int32, from maps (3, H, W) of foreground, boundary (unused) and distance.
 
     The distance is 1 at each object's centre; its `peaks` over ``seed_threshold``, told apart by
@@ -36,10 +36,23 @@ def watershed(maps: np.ndarray, params: Params) -> np.ndarray:
 
 
 def peaks(height: np.ndarray, ratio: float, least: float) -> np.ndarray:
-    """Number the peaks of (H, W) `height` over `least` that no saddle joins to a higher one.
+    """Number the peaks of a map that no saddle joins to a higher one.
 
     Each is lowered to `ratio` of itself, then raised to what reaches it over the saddles; what
     nothing raises stays: morphological reconstruction, on the peaks instead of on every pixel.
+
+    Parameters
+    ----------
+    height
+        (H, W) float32; 0 and less is background.
+    ratio
+        0 to 1: a saddle of at most this share of a peak's height tells it apart.
+    least
+        What a peak must exceed, in `height`'s unit.
+
+    Returns
+    -------
+        (H, W) whole numbers: each peak's pixels have its own, all others 0.
     """
     highest = local_maxima(height)  # type: ignore[no-untyped-call]
     near = ndimage.generate_binary_structure(height.ndim, height.ndim)  # corners too
@@ -59,7 +72,19 @@ def peaks(height: np.ndarray, ratio: float, least: float) -> np.ndarray:
 
 
 def borders(basins: np.ndarray, height: np.ndarray) -> list[np.ndarray]:
-    """Per pair of neighbouring pixels in two basins, both ways: the basins, the lower height."""
+    """Per pair of neighbouring pixels in two basins, both ways: the basins, the lower height.
+
+    Parameters
+    ----------
+    basins
+        (H, W) whole numbers, 0 outside.
+    height
+        (H, W), as `basins`.
+
+    Returns
+    -------
+        Three (pairs,): the one basin, the other, and the lower of their two heights.
+    """
     found = []
     wide, high = np.pad(basins, 1), np.pad(height, 1)
     here = (slice(1, -1),) * height.ndim
@@ -74,19 +99,29 @@ def borders(basins: np.ndarray, height: np.ndarray) -> list[np.ndarray]:
     return [np.concatenate(parts) for parts in zip(*found)]
 
 
-def components(maps: np.ndarray, params: Params) -> np.ndarray:
-    """Objects as connected pieces of the first map above ``foreground_threshold``."""
+def components(maps: np.ndarray, params: Settings) -> np.ndarray:
+    """Objects, (H, W) int32: connected pieces of maps (1 or more, H, W)'s first.
+
+    A pixel is in one where the map is above ``foreground_threshold``; ``min_area`` and ``max_hole``
+    are px.
+    """
     foreground = fill(maps[0] > params["foreground_threshold"], params["max_hole"])
     return drop_small(ndimage.label(foreground)[0], params["min_area"])
 
 
-def argmax(maps: np.ndarray, params: Params) -> np.ndarray:
-    """Each pixel's class: the number of its greatest map, 0 being background."""
+def argmax(maps: np.ndarray, params: Settings) -> np.ndarray:
+    """Each pixel's class, (H, W) int32: the number of its greatest of maps (class, H, W).
+
+    Class 0 is background.
+    """
     return np.asarray(maps.argmax(0), np.int32)
 
 
 def fill(mask: np.ndarray, most: float) -> np.ndarray:
-    """Fill enclosed background of at most `most` px; what reaches the tile's edge is open."""
+    """Fill enclosed background of at most `most` px; what reaches the tile's edge is open.
+
+    `mask` and the result are (H, W) bool.
+    """
     holes, _ = ndimage.label(~mask)
     closed = np.bincount(holes.ravel()) <= most
     closed[0] = False
@@ -97,24 +132,34 @@ def fill(mask: np.ndarray, most: float) -> np.ndarray:
 
 
 def drop_small(labels: np.ndarray, least: float) -> np.ndarray:
-    """Labels without the objects under `least` px."""
+    """Labels, (H, W) int32, without the objects under `least` px."""
     return only(labels, np.bincount(labels.ravel()) >= least)
 
 
 def drop_doubtful(labels: np.ndarray, foreground: np.ndarray, least: float) -> np.ndarray:
-    """Labels without the objects whose mean chance of foreground is under `least`."""
+    """Labels without the objects whose mean chance of foreground is under a least one.
+
+    Parameters
+    ----------
+    labels
+        (H, W) whole numbers, 0 background.
+    foreground
+        (H, W), each pixel's chance, 0 to 1.
+    least
+        0 to 1.
+    """
     area, total = (np.bincount(labels.ravel(), w) for w in (None, foreground.ravel()))
     return only(labels, total >= least * area)
 
 
 def only(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """Labels of the objects that `keep` says, (H, W) int32."""
+    """Labels, (H, W) int32, of the objects that `keep`, a bool per label, says."""
     keep[0] = False
     return np.where(keep[labels], labels, 0).astype(np.int32)
 
 
-def as_labels(maps: np.ndarray, params: Params) -> np.ndarray:
-    """The first map as it is, where a network gives labels itself."""
+def as_labels(maps: np.ndarray, params: Settings) -> np.ndarray:
+    """Maps (1 or more, H, W)'s first as int32, where a network gives labels itself."""
     return np.asarray(np.rint(maps[0]), np.int32)
 
 
@@ -135,7 +180,7 @@ DEFAULTS = {
 }
 
 
-def to_labels(maps: np.ndarray, params: Params) -> np.ndarray:
+def to_labels(maps: np.ndarray, params: Settings) -> np.ndarray:
     """(batch, H, W) int32 labels from (batch, class, H, W) maps, by ``params["postprocess"]``.
 
     Of volumes (batch, D, H, W) from (batch, class, D, H, W).
@@ -160,7 +205,7 @@ def to_labels(maps: np.ndarray, params: Params) -> np.ndarray:
 
 
 def results(
-    network: tensors.Network, spec: Params, params: Params, tiles: np.ndarray
+    network: tensors.Network, spec: Settings, params: Settings, tiles: np.ndarray
 ) -> np.ndarray:
     """A network's labels, maps or vectors, by the spec's `output_kind`.
 

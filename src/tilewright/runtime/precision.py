@@ -30,6 +30,11 @@ def precision(spec: dict[str, Any], device: str) -> str:
     str
         ``fp32``, ``fp16`` or ``bf16``. Weights stay float32 (torch's autocast), so fp16 and bf16
         are how products are computed, not how the model is kept.
+
+    Raises
+    ------
+    ValueError
+        When the spec names another.
     """
     wanted = spec.get("precision") or "fp32"
     if wanted not in PRECISIONS:

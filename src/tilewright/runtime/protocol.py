@@ -19,13 +19,16 @@ import numpy as np
 FD_IN = "TILEWRIGHT_FD_IN"
 FD_OUT = "TILEWRIGHT_FD_OUT"
 END_SECONDS = 2.0  # from the end of the pipe to the end of a script's process, at most
-NOTHING = np.empty(0, np.uint8)
+NO_ARRAY = np.empty(0, np.uint8)
 Message = Tuple[Dict[str, Any], np.ndarray]
 """The JSON's values, and the array that follows them."""
 
 
-def encode(header: dict[str, Any], array: np.ndarray = NOTHING) -> tuple[bytes, memoryview]:
-    """A message as two runs of bytes: its length and JSON, and the array's own."""
+def encode(header: dict[str, Any], array: np.ndarray = NO_ARRAY) -> tuple[bytes, memoryview]:
+    """A message as two runs of bytes: its length and JSON, and the array's own.
+
+    The array may be of any shape and dtype but object; the JSON says which.
+    """
     header = {**header, "shape": array.shape, "dtype": array.dtype.str}
     text = json.dumps(header).encode() + b"\n"
     return struct.pack(">I", len(text)) + text, _bytes_of(np.ascontiguousarray(array))
@@ -77,8 +80,18 @@ def filler(file: FileIO) -> Callable[[memoryview], None]:
     return fill
 
 
-def send(file: FileIO, header: dict[str, Any], array: np.ndarray = NOTHING) -> None:
-    """Write one message."""
+def send(file: FileIO, header: dict[str, Any], array: np.ndarray = NO_ARRAY) -> None:
+    """Write one message.
+
+    Parameters
+    ----------
+    file
+        Unbuffered: a write may take a part only.
+    header
+        Values for JSON, but ``shape`` and ``dtype``, which are the array's.
+    array
+        Of any shape and dtype but object; empty for a message without one.
+    """
     for data in encode(header, array):
         view = memoryview(data)
         while view:

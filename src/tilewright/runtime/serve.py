@@ -21,7 +21,7 @@ import numpy as np
 from .device import device_name, free_memory, is_out_of_memory
 from .pooling import pool, spatial
 from .precision import used
-from .protocol import END_SECONDS, NOTHING, Message, filler, open_pipe, receive, send
+from .protocol import END_SECONDS, NO_ARRAY, Message, filler, open_pipe, receive, send
 
 Load = Callable[[Optional[str], str, Dict[str, Any], Dict[str, Any]], Any]
 Predict = Callable[[Any, np.ndarray], Any]
@@ -94,9 +94,9 @@ def _answer(predict: Predict, model: Any, tiles: np.ndarray, spec: dict[str, Any
     except Exception as error:  # noqa: BLE001  # told to the worker, whatever it is
         if not is_out_of_memory(error):
             traceback.print_exc()
-            return {"error": _sentence(error)}, NOTHING
+            return {"error": _sentence(error)}, NO_ARRAY
     free_memory()  # out here, where the error no longer holds the batch's tensors
-    return {"oom": True}, NOTHING
+    return {"oom": True}, NO_ARRAY
 
 
 def _results(results: Any, spec: dict[str, Any], size: tuple[int, ...]) -> np.ndarray:

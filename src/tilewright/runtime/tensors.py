@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Mapping, Sequence, Union
 import numpy as np
 
 Array = np.ndarray
-Params = Dict[str, Any]
+Settings = Dict[str, Any]
 Outputs = Union[Array, Sequence[Array], Mapping[str, Array]]
 
 
@@ -34,7 +34,7 @@ class Network:
     dtype: str = "float32"
 
 
-def run(network: Network, tiles: Array, params: Params, kind: str) -> Array:
+def run(network: Network, tiles: Array, params: Settings, kind: str) -> Array:
     """One output of a network for a batch of tiles.
 
     Parameters
@@ -63,7 +63,7 @@ def run(network: Network, tiles: Array, params: Params, kind: str) -> Array:
     return np.concatenate([_run(network, part, layout, params, kind) for part in parts])
 
 
-def _run(network: Network, tiles: Array, layout: str, params: Params, kind: str) -> Array:
+def _run(network: Network, tiles: Array, layout: str, params: Settings, kind: str) -> Array:
     own = own_layout(tiles)
     given = arrange(apply(params.get("before"), tiles), own, layout)
     found = choose(network.call(cast(given, network.dtype)), params.get("output"))
@@ -74,14 +74,14 @@ def _run(network: Network, tiles: Array, layout: str, params: Params, kind: str)
     return apply(params.get("after"), maps)
 
 
-def ours(tiles: Array, spec: Params) -> Array:
+def ours(tiles: Array, spec: Settings) -> Array:
     """Tiles (batch, *axes) in our own order, (batch, C, (z,) y, x); `axes` are the spec's."""
     axes = spec.get("axes") or own_layout(tiles)[1:].upper()
     return arrange(tiles, ("b" if "C" in axes else "bc") + axes.lower(), own_layout(tiles))
 
 
 def own_layout(tiles: Array) -> str:
-    """Our order of axes: ``bcyx``, or ``bczyx`` in 3D."""
+    """Our order of axes, of tiles (batch, C, (z,) y, x): ``bcyx``, or ``bczyx`` in 3D."""
     return "bc" + "zyx"[5 - tiles.ndim :]
 
 
@@ -90,6 +90,18 @@ def guess(shape: Sequence[Any] | None, tiles: Array) -> str:
 
     It is ours, unless the last axis is as long as a tile has channels, and the second isn't; with
     one axis less it has no channels.
+
+    Parameters
+    ----------
+    shape
+        As in `Network`.
+    tiles
+        (batch, C, (z,) y, x).
+
+    Raises
+    ------
+    ValueError
+        When their numbers of axes don't fit.
     """
     own, channels = own_layout(tiles), tiles.shape[1]
     if shape is None:
@@ -106,7 +118,20 @@ def guess(shape: Sequence[Any] | None, tiles: Array) -> str:
 
 
 def like(layout: str, own: str, found: Array) -> str:
-    """The order of an output's axes, from that of the input and their number."""
+    """The order of an output's axes, from that of the input and their number.
+
+    Parameters
+    ----------
+    layout, own
+        The network's input's order, and ours, a letter an axis: ``byxc``.
+    found
+        The output, of any shape.
+
+    Raises
+    ------
+    ValueError
+        When neither has as many axes, with or without channels.
+    """
     for known in (layout, own, own.replace("c", "")):
         if len(known) == found.ndim:
             return known
@@ -117,7 +142,24 @@ def like(layout: str, own: str, found: Array) -> str:
 
 
 def arrange(array: Array, have: str, want: str) -> Array:
-    """The same values with their axes in another order; an axis of length 1 may come or go."""
+    """The same values with their axes in another order; an axis of length 1 may come or go.
+
+    Parameters
+    ----------
+    array
+        Of any dtype; its axes are `have`.
+    have, want
+        A letter an axis: ``bcyx``.
+
+    Returns
+    -------
+        With axes `want`, of `array`'s dtype, C-ordered; `array` itself where nothing changes.
+
+    Raises
+    ------
+    ValueError
+        When the array hasn't these axes, or an axis that goes is longer than 1.
+    """
     if have == want:
         return array
     gone = tuple(i for i, axis in enumerate(have) if axis not in want)
@@ -146,7 +188,13 @@ def cast(array: Array, dtype: str) -> Array:
 
 
 def choose(outputs: Outputs, wanted: str | int | None) -> Array:
-    """The output of a name or number; the first if none is wanted."""
+    """The output of a name or number, of any shape and dtype; the first if none is wanted.
+
+    Raises
+    ------
+    ValueError
+        Naming those there are, when it isn't among them.
+    """
     outputs = [outputs] if isinstance(outputs, np.ndarray) else outputs
     names = list(outputs) if isinstance(outputs, Mapping) else [""] * len(outputs)
     values = list(outputs.values()) if isinstance(outputs, Mapping) else list(outputs)
@@ -160,7 +208,7 @@ def choose(outputs: Outputs, wanted: str | int | None) -> Array:
     raise ValueError(f"the network has no output {wanted!r}; it has {', '.join(known)}")
 
 
-def apply(steps: Sequence[Params] | None, array: Array) -> Array:
+def apply(steps: Sequence[Settings] | None, array: Array) -> Array:
     """An array (batch, C, …) after steps ``{"id": …, "kwargs": {…}}``, one after the other.
 
     The names and meanings are those of bioimage.io's descriptions. Each looks at one pixel at a
@@ -172,9 +220,11 @@ def apply(steps: Sequence[Params] | None, array: Array) -> Array:
         When there is no such step.
     """
     for step in steps or ():
-        if step["id"] not in STEPS:
-            raise ValueError(f"there is no step {step['id']!r}; it must be one of {sorted(STEPS)}")
-        array = STEPS[step["id"]](array, **(step.get("kwargs") or {}))
+        if step["id"] not in VALUE_STEPS:
+            raise ValueError(
+                f"there is no step {step['id']!r}; it must be one of {sorted(VALUE_STEPS)}"
+            )
+        array = VALUE_STEPS[step["id"]](array, **(step.get("kwargs") or {}))
     return array
 
 
@@ -214,7 +264,7 @@ def _softmax(array: Array, axis: str = "channel") -> Array:
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
 
-STEPS: dict[str, Callable[..., Array]] = {
+VALUE_STEPS: dict[str, Callable[..., Array]] = {
     "binarize": _binarize,
     "clip": _clip,
     "ensure_dtype": _ensure_dtype,

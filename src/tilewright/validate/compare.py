@@ -55,7 +55,10 @@ def _labels(found: Array, wanted: Array) -> str:
 
 
 def f1(found: Array, wanted: Array) -> float:
-    """Share of objects found, at an IoU over 0.5, which pairs each with one at most."""
+    """F1 of objects, 0 to 1, at an IoU over 0.5, which pairs each with one at most.
+
+    Both are labels of one shape, 0 being background; where neither has objects it is 1.
+    """
     a, b = (np.unique(v, return_inverse=True)[1].ravel() for v in (found, wanted))
     a, b = (v + (u.min() > 0) for v, u in ((a, found), (b, wanted)))  # 0 is background
     areas = [np.bincount(v, minlength=2) for v in (a, b)]
@@ -69,7 +72,7 @@ def f1(found: Array, wanted: Array) -> float:
 
 
 def same_objects(found: Array, wanted: Array) -> bool:
-    """Whether two label images have the very same objects, numbering aside."""
+    """Whether two label images, of any shape, have the very same objects, numbering aside."""
     if found.shape != wanted.shape or not np.array_equal(found > 0, wanted > 0):
         return False
     pairs = np.unique(np.stack([found[found > 0], wanted[wanted > 0]]).astype(np.int64), axis=1)

@@ -25,7 +25,7 @@ from .compare import unlike
 from .probe import Probe
 
 Array = np.ndarray[Any, Any]
-MOST = 1 << 14  # values of a map or dense embedding that are kept: its middle
+MOST_KEPT = 1 << 14  # values of a map or dense embedding that are kept: its middle
 
 
 def place(folder: Path, variant: str | None) -> Path:
@@ -68,12 +68,21 @@ def compare(probe: Probe, folder: Path, task: str, variant: str | None) -> str |
 
 
 def write(probe: Probe, folder: Path, task: str, variant: str | None, weights: str) -> Path:
-    """Make a model's golden from what it gives now.
+    """Make a model's golden from what it gives now; the path of its JSON.
+
+    Parameters
+    ----------
+    folder
+        ``goldens/<model_name>`` beside the manifest; made if need be, files in it replaced.
+    variant
+        None for the plain model.
+    weights
+        The SHA-256 of what was loaded; empty for a model that brings its own.
 
     Raises
     ------
     TilewrightError
-        When it gives nothing.
+        When it gives nothing (65).
     """
     path = place(folder, variant)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,10 +170,10 @@ def _expected(path: Path, digest: str | None) -> Array:
 
 
 def _middle(result: Array) -> Array:
-    """The middle of a large map, at most `MOST` values; labels and vectors whole."""
-    if result.dtype.kind in "iu" or result.size <= MOST or result.ndim < 3:
+    """The middle of a large map, at most `MOST_KEPT` values; labels and vectors whole."""
+    if result.dtype.kind in "iu" or result.size <= MOST_KEPT or result.ndim < 3:
         return result
-    keep = max(1, int((MOST / len(result)) ** (1 / (result.ndim - 1))))
+    keep = max(1, int((MOST_KEPT / len(result)) ** (1 / (result.ndim - 1))))
     cuts = [
         slice(max(0, (n - keep) // 2), max(0, (n - keep) // 2) + keep) for n in result.shape[1:]
     ]

@@ -40,15 +40,15 @@ from . import exactness, samples
 from . import golden as goldens
 from .probe import Probe
 
-PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")
+PINNED_LINE = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")
 IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probed')"
 IMPORT_LIMIT = 300  # s to import a script and its libraries
-LIMIT = 900  # s for one run of the pipeline
+RUN_LIMIT = 900  # s for one run of the pipeline
 ALWAYS = ("PLAN", "REPORT")  # steps that look again each time
 
 
 @dataclass
-class Work:
+class Climb:
     """One manifest on its way up the levels.
 
     Parameters
@@ -71,7 +71,7 @@ class Work:
     notes: list[str] = field(default_factory=list)
 
 
-def locations(work: Work) -> Iterator[Named]:
+def locations(work: Climb) -> Iterator[Named]:
     """Level 2: each location can be reached from here, and is of the size and digest it says."""
     skipped = 0
     for case in work.subject.plain():
@@ -102,12 +102,12 @@ def _fetch(location: Location) -> None:
         Download(there, Path(folder) / "part", location.sha256, location.bytes).run()
 
 
-def environment(work: Work) -> Iterator[Named]:
+def environment(work: Climb) -> Iterator[Named]:
     """Level 3: the environment's file is pinned, it can be built, and the script imports there."""
     subject = work.subject
     name = subject.manifest.environment_name
     where = ("environment",) if subject.manifest.environment else ("short_name",)
-    if name not in interpreters.OURS:
+    if name not in interpreters.OUR_ENVIRONMENTS:
         for entry in _loose(interpreters.definition(name)):
             message = f"envs/{name}.yml doesn't pin {entry!r}, so it will be another one some day"
             yield "L3", Fault(where, message, "write name==version")
@@ -148,11 +148,13 @@ def _loose(path: Path) -> Iterator[str]:
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     for entry in data.get("dependencies", []):
         for one in entry.get("pip", []) if isinstance(entry, dict) else [entry]:
-            if one != "pip" and not (PINNED.fullmatch(one) or "://" in one or one.startswith("-")):
+            if one != "pip" and not (
+                PINNED_LINE.fullmatch(one) or "://" in one or one.startswith("-")
+            ):
                 yield one
 
 
-def models(work: Work) -> Iterator[Named]:
+def models(work: Climb) -> Iterator[Named]:
     """Levels 4 to 6: each version, task and variant runs on sample tiles."""
     fetched: dict[tuple[str, str], str | TilewrightError] = {}
     for case in work.subject.cases:
@@ -190,7 +192,7 @@ def _weights(case: Case) -> str | TilewrightError:
         return error
 
 
-def _model(work: Work, case: Case, sha: str, values: dict[str, Any]) -> Iterator[Named]:
+def _model(work: Climb, case: Case, sha: str, values: dict[str, Any]) -> Iterator[Named]:
     path = path_of(sha, default_folder())
     python = interpreter(work.subject.manifest.environment_name)
     script = work.subject.script
@@ -234,7 +236,7 @@ def _name(case: Case) -> str:
     return "/".join(n for n in (case.choice.model_name, case.choice.task_name, case.variant) if n)
 
 
-def _exact(work: Work, run: Run) -> Iterator[Named]:
+def _exact(work: Climb, run: Run) -> Iterator[Named]:
     """Level 6 of a model that says it is exact: tiled equals untiled, and how far it looks."""
     case = run.case
     problem, note = exactness.tiled_and_whole(run.probe)
@@ -253,7 +255,7 @@ def _exact(work: Work, run: Run) -> Iterator[Named]:
         yield "L6", Fault(case.at("receptive_field"), message, f"write {reach}, and context for it")
 
 
-def end_to_end(work: Work) -> Iterator[Named]:
+def end_to_end(work: Climb) -> Iterator[Named]:
     """Level 7: the pipeline finishes on a small picture, and a second run does nothing again."""
     if shutil.which("nextflow") is None:
         fault = Fault(("short_name",), "there is no nextflow", "start through ./tilewright")
@@ -276,7 +278,7 @@ def end_to_end(work: Work) -> Iterator[Named]:
                 work.notes.append(f"{_name(case)}: {note}")
 
 
-def _run_pipeline(work: Work, case: Case, folder: Path) -> str:
+def _run_pipeline(work: Climb, case: Case, folder: Path) -> str:
     """Run a case on a picture that comes along; what went wrong, or ``""``."""
     spec, choice = case.spec, case.choice
     words = ["--input", samples.for_a_run(spec, folder), "--outdir", folder / "out"]
@@ -293,10 +295,16 @@ def _run_pipeline(work: Work, case: Case, folder: Path) -> str:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     try:
         done = subprocess.run(
-            command, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT
+            command,
+            env=env,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=RUN_LIMIT,
         )
     except subprocess.TimeoutExpired:
-        return f"it didn't end in {LIMIT} s"
+        return f"it didn't end in {RUN_LIMIT} s"
     lines = [line for line in done.stderr.splitlines() if line.startswith("tilewright: ")]
     last = (lines or done.stderr.strip().splitlines() or ["no word"])[-1]
     return f"exit {done.returncode}: {last}" if done.returncode else ""

@@ -35,11 +35,11 @@ class Unchecked(ModelProcess):
     """A model whose results are taken as they are."""
 
     def check(self, results: Array, tiles: Array) -> None:
-        """Nothing."""
+        """Takes results of any shape and dtype."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Outcome:
     """What a model made of a batch: results, or why there are none."""
 
     results: Array | None
@@ -68,7 +68,7 @@ class Probe:
     device: str = "cpu"
     timeout: float = TIMEOUT
     _model: ModelProcess | None = None
-    _answers: dict[tuple[str, ...], Answer] = field(default_factory=dict)
+    _answers: dict[tuple[str, ...], Outcome] = field(default_factory=dict)
 
     def __enter__(self) -> Probe:
         return self
@@ -117,24 +117,24 @@ class Probe:
             return str(error)
         return ""
 
-    def answer(self, *names: str) -> Answer:
+    def answer(self, *names: str) -> Outcome:
         """What the model makes of a batch of sample tiles."""
         if names not in self._answers:
             self._answers[names] = self.ask(np.stack([self.tiles[n] for n in names]))
         return self._answers[names]
 
-    def ask(self, tiles: Array) -> Answer:
+    def ask(self, tiles: Array) -> Outcome:
         """What the model makes of (batch, C, *spatial) tiles, asked anew."""
         if self.failure:
-            return Answer(None, self.failure)
+            return Outcome(None, self.failure)
         try:
-            return Answer(self._running().predict(tiles))
+            return Outcome(self._running().predict(tiles))
         except TilewrightError as error:
             if not isinstance(error, ScriptError):  # it is dead, or as good as
                 self._stop(error)
-            return Answer(None, str(error))
+            return Outcome(None, str(error))
         except ValueError as error:  # results that can't be an array
-            return Answer(None, str(error))
+            return Outcome(None, str(error))
 
     def seconds(self) -> float:
         """Seconds it takes for a tile, the second time."""
@@ -147,16 +147,16 @@ class Probe:
         """Most memory its process has had so far, in MB; 0 where the system doesn't say."""
         return _peak_mb(self._model.pid) if self._model is not None else 0.0
 
-    def with_rubbish(self) -> Answer:
+    def with_rubbish(self) -> Outcome:
         """What it makes of ``a`` with a file of zeros for its weights."""
         with TemporaryDirectory() as folder:
             file = Path(folder) / Path(self.weights).name
             file.write_bytes(bytes(4096))
             try:  # its traceback would look like a fault
                 with redirect_stderr(StringIO()), self.start(weights=str(file)) as model:
-                    return Answer(model.predict(self.tiles["a"][None]))
+                    return Outcome(model.predict(self.tiles["a"][None]))
             except TilewrightError as error:
-                return Answer(None, str(error))
+                return Outcome(None, str(error))
 
     def _running(self) -> ModelProcess:
         if self._model is None:

@@ -91,7 +91,15 @@ def _same_kind(picture: Array, like: Array) -> Array:
 
 
 def at_least(picture: Array, rows: int, columns: int) -> Array:
-    """The picture, reflected until it is large enough."""
+    """The picture, reflected until it is large enough.
+
+    Parameters
+    ----------
+    picture
+        (y, x) or (y, x, C), of any dtype.
+    rows, columns
+        px.
+    """
     missing = [max(0, n - have) for n, have in zip((rows, columns), picture.shape, strict=False)]
     pad = [(0, n) for n in missing] + [(0, 0)] * (picture.ndim - 2)
     return np.pad(picture, pad, mode="symmetric")
@@ -99,7 +107,15 @@ def at_least(picture: Array, rows: int, columns: int) -> Array:
 
 @contextmanager
 def reader(picture: Array, spec: ModelSpec, depth: int = 0) -> Iterator[TileReader]:
-    """A picture, written to a file and opened as the pipeline would open it."""
+    """A picture, written to a file and opened as the pipeline would open it.
+
+    Parameters
+    ----------
+    picture
+        (y, x) or (y, x, 3) uint8.
+    depth
+        As in `reference`.
+    """
     with TemporaryDirectory() as folder:
         ref = reference(picture, spec, folder, depth)
         with TileReader(ref, spec) as made:
@@ -107,7 +123,17 @@ def reader(picture: Array, spec: ModelSpec, depth: int = 0) -> Iterator[TileRead
 
 
 def reference(picture: Array, spec: ModelSpec, folder: str | Path, depth: int = 0) -> ImageRef:
-    """A picture as an image of a run; for a model of volumes one of `depth` slices, or a tile's."""
+    """A picture as an image of a run; for a model of volumes, a volume made of it.
+
+    Parameters
+    ----------
+    picture
+        (y, x) or (y, x, 3) uint8.
+    folder
+        Where its file, ``picture.tif``, is written.
+    depth
+        Slices of the volume; 0 for a tile's.
+    """
     pixels, axes = _as_image(picture, spec, depth)
     path = Path(folder) / "picture.tif"
     tifffile.imwrite(path, pixels, photometric=_photometric(axes))
@@ -149,7 +175,7 @@ def whole(path: Path, spec: ModelSpec) -> Array:
 
 
 def corner(picture: Array, spec: ModelSpec) -> Array:
-    """What the model sees of a picture's end, most of it filled."""
+    """What the model sees of a picture's end, most of it filled: (C, *spatial) float32."""
     with reader(picture, spec) as made:
         window: Box = tuple((n - min(n, _end(spec)), n) for n in made.shape)
         return made.read(0, window)

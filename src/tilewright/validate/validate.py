@@ -44,9 +44,9 @@ LEVELS = {
     6: "golden",
     7: "end to end",
 }
-RULES = {1: STATIC, 4: LOAD, 5: DRY_RUN, 6: GOLDEN}
-SEVERITIES = {rule.id: rule.severity for rules in RULES.values() for rule in rules}
-LEVEL_OF = {rule.id: level for level, rules in RULES.items() for rule in rules}
+RULES_OF_LEVEL = {1: STATIC, 4: LOAD, 5: DRY_RUN, 6: GOLDEN}
+SEVERITIES = {rule.id: rule.severity for rules in RULES_OF_LEVEL.values() for rule in rules}
+LEVEL_OF = {rule.id: level for level, rules in RULES_OF_LEVEL.items() for rule in rules}
 Names = dict[str, list[tuple[str, str]]]
 Published = dict[tuple[str, str, str], dict[str, Any]]
 Read = Document | TilewrightError
@@ -116,7 +116,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Options:
+class HowFar:
     """How far to go, and with what.
 
     Parameters
@@ -156,7 +156,7 @@ def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
     level
         0 to 7: what is checked, each level on top of the ones below.
     more
-        The other `Options`.
+        The other fields of `HowFar`.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
     if level not in LEVELS:
         known = ", ".join(f"{n} {name}" for n, name in LEVELS.items())
         raise TilewrightError(f"There is no level {level}.", fix=f"Levels: {known}.", code=USAGE)
-    options = Options(level, **more)
+    options = HowFar(level, **more)
     ours = list(dict.fromkeys(p.absolute() for p in paths)) or _manifests(ROOT / "manifests")
     published = _published(options.base) if options.base else None
     report = Report(device=device() if level >= 4 else "cpu")
@@ -180,9 +180,9 @@ def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
     return report
 
 
-def _climb(subject: Subject, options: Options, checked: Checked) -> None:
+def _climb(subject: Subject, options: HowFar, checked: Checked) -> None:
     """Level by level, as far as it is asked for and there is no error."""
-    work = levels.Work(
+    work = levels.Climb(
         subject, options.level, options.offline, options.full, options.write_golden, checked.notes
     )
     for level, found in (
@@ -213,7 +213,19 @@ def _each_once(findings: list[Finding]) -> list[Finding]:
 
 
 def finding(document: Document, name: str, severity: str, fault: Fault, level: int) -> Finding:
-    """A fault with its rule's name, its file and line."""
+    """A fault with its rule's name, its file and line.
+
+    Parameters
+    ----------
+    document
+        Where ``fault.where`` leads.
+    name
+        The rule's id: ``S31``.
+    severity
+        The rule's; the fault's own wins.
+    level
+        Of the validator, 0 to 7.
+    """
     path, line = document.place(fault.where)
     severity = fault.severity or severity
     return Finding(name, severity, fault.message, fault.fix, shown(path), line, level)
@@ -255,7 +267,7 @@ def _read(paths: list[Path], sites: Sequence[Path]) -> Iterator[tuple[Path, Read
 
 
 def _subjects(
-    paths: list[Path], options: Options, published: Published | None, report: Report
+    paths: list[Path], options: HowFar, published: Published | None, report: Report
 ) -> list[Subject | None]:
     """Level 0 of every manifest; None where that ends it."""
     names = _names([p for p in _manifests(ROOT / "manifests") if p not in paths])
@@ -291,7 +303,7 @@ def _add_names(names: Names, path: Path, manifest: Manifest) -> None:
         names.setdefault(version.model_name or "", []).append(entry)
 
 
-def _level_0(read: Read, public: bool, checked: Checked, options: Options) -> Subject | None:
+def _level_0(read: Read, public: bool, checked: Checked, options: HowFar) -> Subject | None:
     """A manifest that is one, with its models; else its faults are kept."""
     if isinstance(read, TilewrightError):
         checked.findings += [_of_error(read, checked.file)]

@@ -25,7 +25,13 @@ def default_folder() -> Path:
 
 
 def path_of(sha256: str, folder: Path) -> Path | None:
-    """The file kept under a digest, or None for a model that brings its own."""
+    """The file kept under a digest, or None for a model that brings its own.
+
+    Raises
+    ------
+    TilewrightError
+        When it isn't there any more (69).
+    """
     if not sha256:
         return None
     found = kept(sha256, folder)
@@ -52,7 +58,15 @@ def kept(sha: str, folder: Path) -> Path | None:
 
 
 def link(local: Path, sha: str, folder: Path) -> None:
-    """Make a local file answer to its digest."""
+    """Make a local file answer to its digest.
+
+    Parameters
+    ----------
+    sha
+        Its SHA-256.
+    folder
+        Of weights; ``folder/sha`` is made if need be.
+    """
     if kept(sha, folder):
         return
     there = folder / sha / local.name
@@ -62,7 +76,13 @@ def link(local: Path, sha: str, folder: Path) -> None:
 
 
 def readable_size(local: Path) -> int:
-    """The bytes of a file the user may read."""
+    """The bytes of a file the user may read.
+
+    Raises
+    ------
+    NotTaken
+        When there is none, it is no file, or it may not be read.
+    """
     try:
         if not stat.S_ISREG(local.stat().st_mode):
             raise NotTaken("it is no file")  # opening a pipe would wait for ever

@@ -22,14 +22,14 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 from tilewright.contract.files import file_digest
 from tilewright.environments.inplace import say
-from tilewright.registry.locations import NotTaken, Source, checked, is_loopback, origin
+from tilewright.registry.locations import NotTaken, WebFile, checked, is_loopback, origin
 
-BLOCK = 1 << 20  # bytes read at a time
-TIMEOUT = 60.0  # s without a byte
+READ_BYTES = 1 << 20  # bytes read at a time
+STALL_SECONDS = 60.0  # s without a byte
 TRIES = 3  # in a row that bring nothing new
 PAUSE = 2.0  # s between tries
 TELL_EVERY = 10.0  # s between lines about how far it is
-HEADERS = {"User-Agent": "tilewright", "Accept-Encoding": "identity"}
+REQUEST_HEADERS = {"User-Agent": "tilewright", "Accept-Encoding": "identity"}
 BUSY = (429, 500, 502, 503, 504)
 
 Say = Callable[[str], None]
@@ -72,7 +72,7 @@ class Download:
         Takes a line about how far it is, every few seconds.
     """
 
-    source: Source
+    source: WebFile
     part: Path
     sha256: str | None = None
     size: int | None = None
@@ -156,7 +156,7 @@ class Download:
     @contextlib.contextmanager
     def _answer(self, note: Note | None, had: int) -> Iterator[HTTPResponse]:
         """The server's answer, open; or why there is none."""
-        request = Request(self.source.url, headers=HEADERS)  # noqa: S310 - checked()
+        request = Request(self.source.url, headers=REQUEST_HEADERS)  # noqa: S310 - checked()
         if note:
             request.add_header("Range", f"bytes={had}-")
         if note and note.validator:
@@ -165,7 +165,7 @@ class Download:
             request.add_unredirected_header("Authorization", f"Bearer {self.source.token}")
         direct = [ProxyHandler({})] if is_loopback(self.source.url) else []
         try:
-            answer = build_opener(_Redirects(), *direct).open(request, timeout=TIMEOUT)
+            answer = build_opener(_Redirects(), *direct).open(request, timeout=STALL_SECONDS)
         except HTTPError as error:
             error.close()
             if error.code == 416:
@@ -256,7 +256,7 @@ def _refusal(code: int, with_token: bool) -> Exception:
 def _unreachable(error: Exception) -> str:
     reason = error.reason if isinstance(error, URLError) else error
     if isinstance(reason, TimeoutError):
-        return f"no answer within {TIMEOUT:g} s"
+        return f"no answer within {STALL_SECONDS:g} s"
     if isinstance(reason, SSLCertVerificationError):
         return "its certificate isn't trusted"
     words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
@@ -274,9 +274,9 @@ def _blocks(answer: HTTPResponse) -> Iterator[bytes]:
     """What the server sends, block by block."""
     while True:
         try:
-            block = answer.read1(BLOCK)
+            block = answer.read1(READ_BYTES)
         except TimeoutError:
-            raise _BrokenError(f"it sent nothing for {TIMEOUT:g} s") from None
+            raise _BrokenError(f"it sent nothing for {STALL_SECONDS:g} s") from None
         except (OSError, HTTPException, ValueError) as error:
             raise _BrokenError(f"the connection broke: {error or type(error).__name__}") from None
         if not block:

@@ -14,8 +14,8 @@ from tilewright.runtime.outputs import OUTPUT_TYPES
 
 from .subject import REGISTRY, WARNING, Fault, SpecCase
 
-WHOLE = 1e-6  # px
-MPP = (0.05, 50.0)  # µm per pixel: an electron micrograph's overview to a slide's thumbnail
+WHOLE_WITHIN = 1e-6  # px
+USUAL_MPP = (0.05, 50.0)  # µm per pixel: an electron micrograph's overview to a slide's thumbnail
 USUAL_MPP = (0.1, 10.0)
 COARSEST_TOLERANCE = 0.2
 
@@ -83,7 +83,7 @@ def _not_whole(case: SpecCase, name: str, axis: str) -> Fault | None:
     value = tile.stride(axis) if name == "stride" else getattr(tile, name).get(axis, 0)
     rest = tile.size[axis] if name == "stride" else 0  # what is left of it lies on two sides
     found = (rest - value) / unit / step
-    if not math.isfinite(found) or abs(found - round(found)) <= WHOLE:
+    if not math.isfinite(found) or abs(found - round(found)) <= WHOLE_WITHIN:
         return None
     near = sorted(abs(rest - step * unit * n) for n in (math.floor(found), math.ceil(found)))
     words = f"take {near[0]:g} or {near[1]:g}"
@@ -131,7 +131,7 @@ def _unusual(resolution: Resolution) -> Iterator[Fault]:
         message = f"{resolution.magnification:g}x is approximate"
         fix = f"write mpp: {resolution.target_mpp:g}"
         yield Fault((*block, "magnification"), message, fix, WARNING)
-    elif mpp is not None and not MPP[0] <= mpp <= MPP[1]:
+    elif mpp is not None and not USUAL_MPP[0] <= mpp <= USUAL_MPP[1]:
         message = f"{mpp:g} µm per pixel isn't from 0.05 to 50"
         yield Fault((*block, "mpp"), message, "give µm per pixel", concerns=REGISTRY)
     elif mpp is not None and not USUAL_MPP[0] <= mpp <= USUAL_MPP[1]:

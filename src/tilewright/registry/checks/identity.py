@@ -17,9 +17,9 @@ from .subject import ERROR, WARNING, Case, Fault, Subject
 
 HINTS = ("weights_source", "license", "batch_size", "tiles_per_task", "min_vram_gb", "variants")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-HUB = re.compile(r"hf:[^/@\s]+/[^/@\s]+(@(?P<revision>[^/]+))?(/.+)?")
+HUB_LOCATION = re.compile(r"hf:[^/@\s]+/[^/@\s]+(@(?P<revision>[^/]+))?(/.+)?")
 SECRETS = {"token", "access_token", "key", "apikey", "api_key", "password", "signature", "sig"}
-HOMES = ("/home/", "/Users/", "/root/", "~")
+HOME_FOLDERS = ("/home/", "/Users/", "/root/", "~")
 SHORTEST = 20  # characters of a description
 
 
@@ -116,7 +116,7 @@ def pinned_locations(subject: Subject) -> Iterator[Fault]:
 def _unpinned(location: Location, public: bool) -> tuple[str, str] | None:
     text = location.location
     if text.startswith("hf:"):
-        found = HUB.fullmatch(text)
+        found = HUB_LOCATION.fullmatch(text)
         revision = found and (found["revision"] or location.revision)
         if not found or not COMMIT.fullmatch(revision or ""):
             return "no commit is pinned", "write hf:owner/name@<40 hex digits>/file"
@@ -139,7 +139,7 @@ def paths(subject: Subject) -> Iterator[Fault]:
         several = len(case.choice.task.locations) > 1
         for number, (where, location) in enumerate(case.locations()):
             text = location.location
-            if text.startswith(HOMES):
+            if text.startswith(HOME_FOLDERS):
                 yield Fault(where, f"{text} is in somebody's home", "put it where all can read it")
             elif text.startswith("/") and number == 0 and several:
                 fix = "put places that all can reach before it"

@@ -15,7 +15,7 @@ from .subject import REGISTRY, RUN, WARNING, Case, Fault, SpecCase, Subject
 TRANSFORMERS = ("vit", "deit", "dino", "eva", "beit", "sam")
 OVERFLOWS = re.compile(r"vit[_-]?(g|giant|gigantic|h|huge)\b|giant|swinv2", re.IGNORECASE)
 REGISTERS = re.compile(r"reg(\d+)")
-MERGE = ("policy", "connectivity", "link_z")
+MERGE_FIELDS = ("policy", "connectivity", "link_z")
 MOST_BYTES = 1e6  # float32 of one tile: 10 GB for a slide of 10,000 tiles
 
 
@@ -141,9 +141,9 @@ def _merge(spec: ModelSpec) -> Iterator[Fault]:
     """What MERGE can't do."""
     options, where = dict(spec.merge or {}), ("merge",)
     known, axes = POLICIES[spec.result], len(spec.tile_spec.axes)
-    if unknown := sorted(set(options) - set(MERGE)):
+    if unknown := sorted(set(options) - set(MERGE_FIELDS)):
         message = f"merge has no option {', '.join(unknown)}"
-        yield Fault(where, message, f"it can have {', '.join(MERGE)}")
+        yield Fault(where, message, f"it can have {', '.join(MERGE_FIELDS)}")
     if spec.policy not in known:
         message = f"merge policy {spec.policy!r} isn't one of {spec.result}"
         yield Fault(where, message, f"choose {' or '.join(known)}")

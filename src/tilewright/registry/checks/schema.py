@@ -15,7 +15,7 @@ from tilewright.registry.registry import Choice
 from .subject import Case
 
 LEVEL_0 = "L0"
-RULES = (
+RULE_BY_WORDS = (
     (r"there is no field", "S31"),
     (r"unknown task", "S29"),
     (r"\S*model_name: ", "S1"),
@@ -32,7 +32,7 @@ RULES = (
 
 def rule_of(fault: FaultError) -> str:
     """The id of the rule that a fault breaks."""
-    return next((name for words, name in RULES if re.search(words, fault.why)), LEVEL_0)
+    return next((name for words, name in RULE_BY_WORDS if re.search(words, fault.why)), LEVEL_0)
 
 
 def cases(document: Document, manifest: Manifest) -> tuple[list[Case], list[FaultError]]:

@@ -16,10 +16,10 @@ from tilewright.registry.manifest import Param
 
 from .subject import WARNING, Case, Fault, Subject
 
-PARAMS = "params"  # the name that `load` and its helpers give them
-DEFAULTS = "DEFAULTS"  # a script's table of those that may be missing
-SOURCE, OURS = ROOT / "src", "tilewright"
-SERVE = SOURCE / OURS / "runtime" / "serve.py"
+PARAMS_NAME = "params"  # the name that `load` and its helpers give them
+DEFAULTS_NAME = "DEFAULTS"  # a script's table of those that may be missing
+SRC, PACKAGE = ROOT / "src", "tilewright"
+SERVE = SRC / PACKAGE / "runtime" / "serve.py"
 """Hands parameters to the script and reads none; what it says isn't about them."""
 
 
@@ -68,8 +68,8 @@ def _lists(subject: Subject) -> dict[Where, list[Param]]:
 
 def _params(case: Case) -> Where:
     if case.choice.task.params is not None:
-        return (*case.task, PARAMS)
-    return case.said(PARAMS)
+        return (*case.task, PARAMS_NAME)
+    return case.said(PARAMS_NAME)
 
 
 def _problem(param: Param) -> tuple[str, str] | None:
@@ -171,17 +171,17 @@ def reads(source: bytes) -> Reads:
     )
 
 
-def _imported(module: ast.Module, room: Path = SOURCE) -> Iterator[Path]:
+def _imported(module: ast.Module, room: Path = SRC) -> Iterator[Path]:
     """Files of ours that a module imports, at its top or in a function; `room` is its folder."""
     for node in _walk(module):
         if isinstance(node, ast.Import):
-            names = [SOURCE.joinpath(*alias.name.split(".")) for alias in node.names]
+            names = [SRC.joinpath(*alias.name.split(".")) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = (room if node.level else SOURCE).joinpath(*(node.module or "").split("."))
+            base = (room if node.level else SRC).joinpath(*(node.module or "").split("."))
             names = [base, *(base / alias.name for alias in node.names)]
         else:
             continue
-        files = (name.with_suffix(".py") for name in names if name.is_relative_to(SOURCE / OURS))
+        files = (name.with_suffix(".py") for name in names if name.is_relative_to(SRC / PACKAGE))
         yield from (file for file in files if file.is_file())
 
 
@@ -201,7 +201,7 @@ def _look(module: ast.Module, found: Reads) -> None:
             found.whole |= _hands_on(node)
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
             named = [t.id for t in node.targets if isinstance(t, ast.Name)]
-            found.known.update(_texts(node.value.keys) if DEFAULTS in named else ())
+            found.known.update(_texts(node.value.keys) if DEFAULTS_NAME in named else ())
 
 
 def _walk(tree: ast.AST) -> list[ast.AST]:
@@ -217,7 +217,7 @@ def _walk(tree: ast.AST) -> list[ast.AST]:
 
 
 def _is_params(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == PARAMS
+    return isinstance(node, ast.Name) and node.id == PARAMS_NAME
 
 
 def _texts(nodes: Sequence[ast.AST | None]) -> Iterator[str]:

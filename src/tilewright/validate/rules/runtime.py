@@ -15,7 +15,7 @@ from tilewright.registry.checks.subject import WARNING, Case, Fault
 from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.validate.compare import unlike
 from tilewright.validate.golden import compare
-from tilewright.validate.probe import Answer, Probe
+from tilewright.validate.probe import Outcome, Probe
 
 Array = np.ndarray[Any, Any]
 TOKENS = re.compile(r"(gives \d+ tokens|has \d+ CLS and register tokens|needs a CLS token).*")
@@ -244,7 +244,7 @@ def hard_tiles(run: Run) -> Iterator[Fault]:
         ("white", "a white tile"),
         ("corner", "a tile at the image's end"),
     ):
-        answer: Answer = run.probe.answer(name)
+        answer: Outcome = run.probe.answer(name)
         if answer.results is None:
             message = f"{words} fails: {_short(answer.error)}"
             yield Fault(run.case.at("on_failure"), message, "let the script take empty tiles")
