@@ -60,7 +60,8 @@ def tiled(tile: TileSpec, wanted: dict[str, tuple[int | None, float, int]]) -> T
     size, band = dict(tile.size), dict(tile.band)
     step = tile.stride_multiple
     for axis, (count, share, extent) in wanted.items():
-        context, least = tile.context.get(axis, 0), math.ceil(tile.margin(axis))
+        context = tile.pixels(tile.context, axis)
+        least = tile.pixels(tile.band, axis) + context
         length = size[axis] if count is None else extent / (count - (count - 1) * share)
         margin = max(least, math.ceil(length * share / 2 / step) * step)
         if count is not None:
