@@ -25,6 +25,7 @@ from zarr.storage import LocalStore
 from tilewright.contract.cache import Cache
 from tilewright.errors import TilewrightError
 
+from . import ngff
 from .chunks import Array as Array
 from .chunks import Chunks, Window
 
@@ -149,7 +150,7 @@ class _TiffLevel:
         self._key = series.keyframe
         self._offset = None if series.is_multifile else series.dataoffset
         self._cache: Cache[tuple[int, int], Array] = Cache(kept)
-        self.shape = tuple(series.shape)
+        self.shape = tuple(map(int, series.shape))
 
     @property
     def _paged(self) -> int:
@@ -168,7 +169,7 @@ class _TiffLevel:
         """Raise where the file ends before its pixels do, its pages are too few or too big."""
         self._check_segment()
         if self._offset is not None:
-            end = self._offset + math.prod(self.shape) * self._series.dtype.itemsize
+            end = int(self._offset) + math.prod(self.shape) * self._series.dtype.itemsize
             return self._check_end(self._path, end)
         lead = math.prod(self.shape[: -self._paged])
         if self._key.shape != self.shape[-self._paged :] or lead != len(self._series):
@@ -177,7 +178,7 @@ class _TiffLevel:
             if page is not None:
                 ends = zip(page.dataoffsets, page.databytecounts, strict=True)
                 where = Path(page.parent.filehandle.path)
-                self._check_end(where, max((a + b for a, b in ends), default=0))
+                self._check_end(where, max((int(a) + int(b) for a, b in ends), default=0))
         return None
 
     def _check_segment(self) -> None:
@@ -269,9 +270,12 @@ class _TiffLevel:
     def _segment_shape(self) -> tuple[int, int, int]:
         """Depth, rows and columns of a strip or tile."""
         key = self._key
-        if key.is_tiled:
-            return key.tiledepth, key.tilelength, key.tilewidth
-        return 1, min(key.rowsperstrip, key.imagelength), key.imagewidth
+        strip = (1, key.rowsperstrip, key.imagewidth)
+        sides = (key.tiledepth, key.tilelength, key.tilewidth) if key.is_tiled else strip
+        if not all(isinstance(side, int) for side in sides):  # a tag of another type
+            raise ValueError("its strips or tiles have no size")
+        depth, rows, columns = sides
+        return depth, rows if key.is_tiled else min(rows, key.imagelength), columns
 
     def _decode(self, page: Any, index: int) -> Array:
         """One strip or tile, (planar sample, depth, y, x, sample)."""
@@ -303,14 +307,15 @@ def _tiff_metadata(file: tifffile.TiffFile, scene: int) -> Metadata:
         unit = about.get("unit")
         mpp = _pair(_microns(y, unit), _microns(x, unit))
         return None, mpp, _microns(about.get("spacing"), unit)
-    unit = {2: "inch", 3: "cm"}.get(int(getattr(page.tags.get("ResolutionUnit"), "value", 1)))
+    code = page.tags.valueof("ResolutionUnit", 1)
+    unit = {2: "inch", 3: "cm"}.get(code) if isinstance(code, int) else None
     return None, _plausible(_pair(_microns(y, unit), _microns(x, unit))), None
 
 
 def _pitch(page: Any, name: str) -> float | None:
     """Length of a pixel in the tag's unit."""
     tag = page.tags.get(name)
-    if tag is None or not tag.value[0]:
+    if tag is None or not isinstance(tag.value, tuple) or not tag.value[0]:
         return None
     return float(tag.value[1] / tag.value[0])
 
@@ -329,6 +334,8 @@ def _ome_metadata(xml: str, scene: int) -> Metadata:
         images = _listed(tifffile.xml2dict(xml)["OME"]["Image"])
         pixels = images[scene]["Pixels"]
     except (KeyError, IndexError, TypeError, ValueError):
+        pixels = None
+    if not isinstance(pixels, dict):
         return None, None, None  # the pixels may be fine without
     z, y, x = (
         _microns(pixels.get(f"PhysicalSize{a}"), pixels.get(f"PhysicalSize{a}Unit", "µm"))
@@ -357,18 +364,19 @@ def is_zarr(path: Path) -> bool:
 def open_zarr(path: Path, scene: int, kept: int) -> Source:
     """OME-Zarr 0.4 (Zarr v2) and 0.5 (Zarr v3)."""
     group, about, count = _zarr_scene(path, scene)
-    multiscale = about["multiscales"][0]
-    datasets = multiscale["datasets"]
+    multiscale = ngff.blocks(about, "multiscales")[0]
+    datasets = ngff.blocks(multiscale, "datasets")
     arrays = [group[d["path"]] for d in datasets]
-    axes = [_zarr_axis(a) for a in multiscale.get("axes", "tczyx")]
+    levels = tuple(_zarr_level(path, a, kept) for a in arrays)
+    axes = ngff.axes(multiscale)
     names = "".join(name for name, _ in axes).upper()
     lengths = dict(zip(names, _zarr_lengths(multiscale, datasets[0], axes), strict=True))
     return Source(
         axes=names,
         dtype=np.dtype(arrays[0].dtype),
-        levels=tuple(_zarr_level(path, a, kept) for a in arrays),
+        levels=levels,
         close=lambda: None,
-        channel_names=_named([c.get("label") for c in about.get("omero", {}).get("channels", [])]),
+        channel_names=_named([c.get("label") for c in ngff.channels(about)]),
         mpp=_pair(lengths.get("Y"), lengths.get("X")),
         z_um=lengths.get("Z"),
         scenes=count,
@@ -378,13 +386,13 @@ def open_zarr(path: Path, scene: int, kept: int) -> Source:
 def _zarr_scene(path: Path, scene: int) -> tuple[Any, dict[str, Any], int]:
     """The group that holds the scene's multiscales, its metadata and the number of scenes."""
     group: Any = zarr.open_group(LocalStore(path, read_only=True), mode="r")
-    about = _zarr_about(group)
+    about = ngff.about(group.attrs.asdict())
     count = 1
     if "bioformats2raw.layout" in {**about, **group.attrs.asdict()}:
         names = sorted((n for n in group.group_keys() if n.isdigit()), key=int)
         count = len(names)
         group = group[names[_scene(path, scene, count)]]
-        about = _zarr_about(group)
+        about = ngff.about(group.attrs.asdict())
     elif "multiscales" in about:
         _scene(path, scene, 1)
     if not about.get("multiscales"):
@@ -397,26 +405,11 @@ def _zarr_scene(path: Path, scene: int) -> tuple[Any, dict[str, Any], int]:
     return group, about, count
 
 
-def _zarr_about(group: Any) -> dict[str, Any]:
-    attributes = group.attrs.asdict()
-    about: dict[str, Any] = attributes.get("ome", attributes)
-    return about
-
-
-def _zarr_axis(axis: Any) -> tuple[str, str | None]:
-    """An axis' name and unit; before 0.4 it was a name only."""
-    return (axis, None) if isinstance(axis, str) else (axis["name"], axis.get("unit"))
-
-
 def _zarr_lengths(
     multiscale: dict[str, Any], dataset: dict[str, Any], axes: list[tuple[str, str | None]]
 ) -> list[float | None]:
     """µm per level-0 pixel and axis; None without a unit, since a bare 1.0 is no measurement."""
-    scale = np.ones(len(axes))
-    for holder in (multiscale, dataset):
-        for transform in holder.get("coordinateTransformations", []):
-            if transform["type"] == "scale" and "scale" in transform:
-                scale = scale * np.array(transform["scale"], float)
+    scale = ngff.scale(multiscale, dataset, len(axes))
     return [_microns(float(s), unit) for s, (_, unit) in zip(scale, axes, strict=True)]
 
 

@@ -9,7 +9,9 @@ import glob
 import hashlib
 import math
 import os
+import struct
 import threading
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ EXTENSIONS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".z
 """Longest first, so that the whole of ``.ome.tif`` is taken off a name."""
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
+DAMAGE = (OSError, ValueError, LookupError, ArithmeticError, MemoryError, struct.error)
+"""What a bad file raises in our own lines; anything else there is a bug."""
 OPENERS = {
     b"II*\0": open_tiff,
     b"MM\0*": open_tiff,
@@ -160,9 +164,9 @@ def open_image(
     opener = _opener(path)
     try:
         source = opener(path, scene, formats.CACHE_BYTES if kept is None else kept)
-    except TilewrightError:
-        raise
-    except Exception as error:  # each library raises its own, and a bad file any of them
+    except Exception as error:
+        if not _is_damage(error, path):
+            raise
         raise _failed(path, "it can't be read as an image", error) from error
     try:
         return Image(path, source, _axes(path, source, axes))
@@ -197,6 +201,22 @@ def _opener(path: Path) -> Any:
         "its content is no image format that is known here",
         f"Save it as one of {_extensions()}.",
     )
+
+
+def _is_damage(error: Exception, path: Path) -> bool:
+    """Whether an error tells that a file is bad, and is neither told already nor a bug of ours.
+
+    Libraries raise whatever comes of damaged bytes: tifffile a TypeError, ElementTree a
+    SyntaxError. So all that is raised in their lines counts.
+    """
+    if isinstance(error, TilewrightError):
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    ours = frame.f_globals.get("__name__", "").startswith("tilewright.")
+    if ours and not isinstance(error, DAMAGE):
+        error.add_note(f"It came up in {path}.")
+        return False
+    return True
 
 
 def _failed(path: Path, what: str, error: Exception) -> TilewrightError:
@@ -304,9 +324,9 @@ class Image(Closing):
         try:
             with self._lock:
                 pixels = np.asarray(found.read(window), self.dtype, order="C")
-        except TilewrightError:
-            raise
-        except Exception as error:  # each codec raises its own
+        except Exception as error:
+            if not _is_damage(error, self.path):
+                raise
             at = ", ".join(
                 f"{a} {s.start} to {s.stop}" for a, s in zip(self.axes, window, strict=True)
             )

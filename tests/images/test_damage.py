@@ -1,0 +1,124 @@
+"""A bad file ends in one sentence, whatever is raised over it; a bug of ours is no bad file."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tifffile
+from pictures import numbered, speckles, write_ome_zarr
+
+from tilewright.errors import TilewrightError
+from tilewright.images import formats
+from tilewright.images.image import open_image
+
+TYPES = (1, 2, 4, 5, 7, 9, 11, 12)  # of a tag: bytes, text, long, fraction, any, signed, reals
+OTHER_FORMS = (None, 1, "x", [], {}, True, [None], [{}], ["x"])
+WRITTEN: dict[str, dict[str, Any]] = {
+    "tiled": {"tile": (16, 16), "compression": "zlib", "resolution": (1e4, 1e4)},
+    "striped": {"rowsperstrip": 5, "compression": "lzw", "resolutionunit": 3},
+    "plain": {"imagej": True},
+}
+
+
+def read(path: Path) -> None:
+    """Read an image, or be told in one sentence why not."""
+    with contextlib.suppress(TilewrightError), open_image(path) as image:
+        image.read(0, {})
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+def test_a_tag_of_another_type_ends_in_pixels_or_one_sentence(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, numbered("YX"), photometric="minisblack", **WRITTEN[how])
+    whole = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        places = [tag.offset for tag in file.pages.first.tags]
+    assert len(places) > 9
+    for place in places:
+        for kind in TYPES:
+            for count in (1, 2):
+                data = bytearray(whole)
+                data[place + 2 : place + 8] = struct.pack("<HI", kind, count)
+                path.write_bytes(data)
+                read(path)
+
+
+def places_in(value: Any, *before: Any) -> Iterator[tuple[Any, ...]]:
+    """What leads to each value in a JSON document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in inner:
+        yield (*before, key)
+        if isinstance(item, dict | list):
+            yield from places_in(item, *before, key)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_metadata_of_another_form_ends_in_pixels_or_one_sentence(
+    tmp_path: Path, version: str
+) -> None:
+    path = tmp_path / "a.zarr"
+    write_ome_zarr(path, [numbered("YX")], "YX", version=version)
+    about = path / (".zattrs" if version == "0.4" else "zarr.json")
+    whole = json.loads(about.read_text())
+    holder = whole if version == "0.4" else whole["attributes"]["ome"]
+    holder["omero"] = {"channels": [{"label": "DAPI"}]}
+    places = list(places_in(whole))
+    assert len(places) > 20
+    for place in places:
+        for form in OTHER_FORMS:
+            changed = inner = copy.deepcopy(whole)
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = form
+            about.write_text(json.dumps(changed))
+            read(path)
+
+
+def test_a_bug_in_a_reader_is_no_bad_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, speckles((64, 64)), tile=(16, 16), compression="zlib")
+    with open_image(path) as image:
+        monkeypatch.setattr(formats._TiffLevel, "_assemble", None)
+        with pytest.raises(TypeError, match="not callable") as caught:
+            image.read(0, {})
+    assert caught.value.__notes__ == [f"It came up in {path}."]
+    monkeypatch.setattr(formats, "_pitch", None)
+    with pytest.raises(TypeError, match="not callable"):
+        open_image(path)
+
+
+PLAN_WITH_A_BUG = """
+from tilewright.images import formats
+from tilewright.steps import plan, run
+formats._pitch = None
+run(plan.main)
+"""
+
+
+def test_a_bug_in_a_reader_ends_plan_with_70_and_its_trace(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", numbered("YX"))
+    given = {"params": {"input": "a.tif"}, "launch_dir": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", PLAN_WITH_A_BUG],
+        input=json.dumps(given),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(formats.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 70
+    assert "in _tiff_metadata" in done.stderr
+    assert f"It came up in {tmp_path / 'a.tif'}." in done.stderr
+    assert "object is not callable. Please report this." in done.stderr
+    assert "Copy or export it again" not in done.stderr
