@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilewright.contract.blocks import Resolution
@@ -50,6 +50,7 @@ def test_inner_sides_are_cut_by_context_and_band_and_edges_by_nothing(
         assert valid[1] - core[1] == (axis.band if i < last else 0)
 
 
+@settings(deadline=None)
 @given(axes=st.lists(tile_axes(), min_size=1, max_size=2), data=st.data())
 def test_the_tiles_that_meet_a_box_are_those_of_a_plain_search(
     axes: list[TileAxis], data: st.DataObject
