@@ -2,7 +2,7 @@
 
     ./tilewright test                   # all checks, then all tests but those that need asking for
     ./tilewright test merge stores      # all checks, and the tests of these rooms
-    ./tilewright test -k tiling -x      # words that aren't rooms go to pytest
+    ./tilewright test -k grid -x      # words that aren't rooms go to pytest
     ./tilewright test --no-checks ...   # tests alone
     ./tilewright test --slow            # model environments as well
     ./tilewright test --slurm           # a SLURM of its own as well
