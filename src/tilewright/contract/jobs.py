@@ -256,7 +256,19 @@ class MergeOptions:
         link_z: Literal["none", "iou"] | None = None,
         code: str = "",
     ) -> MergeOptions:
-        """What a spec says, and what a run adds; its `link_z` comes first."""
+        """What a spec says, and what a run adds.
+
+        Parameters
+        ----------
+        spec
+            Says the policy and, in `merge`, `link_z` and `connectivity`.
+        min_iou
+            Least IoU, 0 to 1, of two tiles' objects that are one.
+        link_z
+            What the user says; None: what the spec does.
+        code
+            Digest of the code that merges.
+        """
         said = spec.merge or {}
         linked = link_z or said.get("link_z", "none")
         return cls(spec.policy, min_iou, linked, said.get("connectivity"), code)
