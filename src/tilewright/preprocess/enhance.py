@@ -55,7 +55,20 @@ def opened(
     methods: Sequence[Method] | None,
     kept: int | None = None,
 ) -> Image:
-    """An image, open, after the steps of a set; see `open_image`."""
+    """An image, open, after the steps of a set.
+
+    Parameters
+    ----------
+    path, axes, scene, kept
+        As in `open_image`.
+    methods
+        The steps, in their order; none is the image as it is.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be read, or a step can't be done on it.
+    """
     image = open_image(path, axes=axes, scene=scene, kept=kept)
     try:
         for method in methods or ():
@@ -146,7 +159,7 @@ class Prepared(Image):
         self.z_um = image.z_um * z if image.z_um else None
 
     def read(self, level: int, index: Mapping[str, int | slice]) -> Array:
-        """A region; see `Image.read`."""
+        """A region, of this image's axes and dtype; see `Image.read`."""
         spans = {
             a: _span(index.get(a, slice(None)), n)
             for a, n in zip(self.axes, self.shape, strict=True)
@@ -359,9 +372,11 @@ def table(counts: Array, limit: float, dtype: np.dtype) -> Array:
     Parameters
     ----------
     counts
-        Pixels per grey value.
+        (values,) pixels per grey value.
     limit
         How many times the even share a value may have; 0 is any.
+    dtype
+        Of what is returned, (values,).
     """
     bins, pixels = len(counts), int(counts.sum())
     if limit > 0:
@@ -408,7 +423,7 @@ def _span(at: int | slice, n: int) -> Span:
 
 
 def reflected(at: Array, n: int) -> Array:
-    """Positions folded back into 0 to n - 1, as `numpy.pad` does in mode ``reflect``."""
+    """Positions folded back into 0 to n - 1, as `numpy.pad` does in mode ``reflect``; any shape."""
     if n == 1:
         return np.zeros_like(at)
     folded = at % (2 * n - 2)
