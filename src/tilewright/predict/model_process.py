@@ -161,7 +161,13 @@ class ModelProcess:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of its ``python`` and ``numpy``; waits until the model is loaded."""
+        """Versions of its ``python`` and ``numpy``; waits until the model is loaded.
+
+        Raises
+        ------
+        TilewrightError
+            70, when it can't be loaded, says nothing in time or dies.
+        """
         if self._versions is None:
             answer, _ = receive(self._child.fill)
             if "error" in answer:
@@ -195,7 +201,7 @@ class ModelProcess:
         Parameters
         ----------
         batches
-            Any key, and tiles as in `predict`; two are held at a time.
+            Any key, and tiles (batch, C, *spatial) as in `predict`; two are held at a time.
         forgive
             What the script raised is given back, too, and not raised: nothing else will be tried.
 
@@ -280,7 +286,13 @@ class ModelProcess:
         return results
 
     def check(self, results: Array, tiles: Array) -> None:
-        """Refuse results that don't fit the spec; see `check_results`."""
+        """Refuse results that don't fit the spec and tiles (batch, C, *spatial).
+
+        Raises
+        ------
+        TilewrightError
+            65, by `check_results`.
+        """
         check_results(results, tiles, self.spec, self.script.name)
 
     def _halve(self, tiles: Array) -> None:
