@@ -20,7 +20,7 @@ def thickness(shape: tuple[int, ...]) -> int:
 
 
 def cut(array: Array) -> Iterator[Array]:
-    """An array's slabs, in order; of an empty one, itself."""
+    """An array's slabs, in order, views of shape `slab_shape`; of an empty one, itself."""
     step = thickness(array.shape)
     for start in range(0, max(1, len(array)), step):
         yield array[start : start + step]
