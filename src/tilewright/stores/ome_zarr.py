@@ -122,6 +122,13 @@ class StoreWriter:
             Labels and their image must have the same number; None is as many as `plan_levels` says.
         name
             What people see; the group's name if None.
+
+        Raises
+        ------
+        ValueError
+            When `axes` are others.
+        TilewrightError
+            69, when the store can't be written.
         """
         if [a for a in "tczyx" if a in axes] != list(axes) or not axes.endswith("yx"):
             raise ValueError(f"axes {axes!r} aren't a subset of tczyx in that order, ending in yx")
@@ -188,6 +195,13 @@ class StoreWriter:
             Names of the channels of the image at the root, where known.
         rgb
             The image's channels are red, green and blue.
+
+        Raises
+        ------
+        ValueError
+            When labels have another number of levels than their image.
+        TilewrightError
+            69, when the store can't be written.
         """
         image = self._pyramids.get("")
         labels = [p for where, p in self._pyramids.items() if where.startswith("labels/")]

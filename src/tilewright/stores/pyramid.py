@@ -235,6 +235,11 @@ class Handle:
             One of `blocks`.
         array
             Its pixels; shape, axes and dtype are level 0's.
+
+        Raises
+        ------
+        ValueError
+            When the box is no block, or the array's shape or dtype doesn't fit it.
         """
         wanted = tuple(s.stop - s.start for s in box), self.dtype
         if wanted != (array.shape, array.dtype.newbyteorder("=")):
@@ -339,7 +344,7 @@ class Pyramid:
         return self._handle.levels[level].boxes(self._handle.levels[level].shard)
 
     def write(self, box: Slices, array: Array) -> None:
-        """As `Handle.write`."""
+        """As `Handle.write`: a block, its shape and dtype level 0's."""
         self._handle.write(box, array)
 
     def build(self, each: Each = map) -> None:
@@ -379,9 +384,16 @@ class Pyramid:
 
 
 def halve(array: Array, method: Method, axes: Sequence[bool]) -> Array:
-    """Half the chosen axes: the first pixel of each box, or the mean, integers rounded half up.
+    """Half the chosen axes; the odd last row or column stands for itself.
 
-    The odd last row or column stands for itself.
+    Parameters
+    ----------
+    array
+        Of any shape; its dtype stays.
+    method
+        ``nearest``: the first pixel of each box; ``mean``: their mean, integers rounded half up.
+    axes
+        Per axis, whether it is halved.
     """
     if method == "nearest":
         return array[tuple(slice(None, None, 2 if a else 1) for a in axes)]
