@@ -316,7 +316,7 @@ class Group:
         return cls(**{**data, "merge": MergeOptions(**data["merge"])})
 
 
-Part = tuple[str, int, int]
+TileRange = tuple[str, int, int]
 """``(image key, start, stop)``: tiles, numbered over the looped planes and then the grid."""
 
 
@@ -337,7 +337,7 @@ class Job:
     group: str
     job: int
     images: tuple[ImageRef, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[TileRange, ...]
 
     @classmethod
     def load(cls, path: Path) -> Job:
@@ -370,7 +370,7 @@ class Scan:
     """
 
     image: ImageRef
-    parts: tuple[tuple[Part, ...], ...]
+    parts: tuple[tuple[TileRange, ...], ...]
     spec: ModelSpec
     copy: bool
     code: str
@@ -388,7 +388,7 @@ class Scan:
         )
 
 
-def _parts(values: Sequence[Sequence[Any]]) -> tuple[Part, ...]:
+def _parts(values: Sequence[Sequence[Any]]) -> tuple[TileRange, ...]:
     return tuple((key, start, stop) for key, start, stop in values)
 
 

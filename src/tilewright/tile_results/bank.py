@@ -21,7 +21,7 @@ import numpy as np
 from numcodecs import zstd  # type: ignore[import-untyped]
 
 from tilewright.contract import files
-from tilewright.contract.jobs import Part
+from tilewright.contract.jobs import TileRange
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
 from .slabs import cut
@@ -47,7 +47,7 @@ class Header(TypedDict, total=False):
     recipe: str
     weights: str
     images: list[dict[str, Any]]
-    parts: Sequence[Part]
+    parts: Sequence[TileRange]
     failures: dict[str, str]
     left_out: dict[str, str]
     skipped: dict[str, list[int]]
