@@ -31,7 +31,7 @@ from tilewright.tile_results.check import check_results, described
 
 Array = np.ndarray
 Answer = tuple[dict[str, Any], Array]
-Key = TypeVar("Key")
+BatchKey = TypeVar("BatchKey")
 
 UNDER_WAY = 2  # batches sent and not yet answered: one the model works on, one read ahead
 PIPE_BYTES = 1 << 20  # what Linux lets anybody ask for
@@ -194,8 +194,8 @@ class ModelProcess:
         return self._finish(tiles, self._begin(tiles))
 
     def map(
-        self, batches: Iterable[tuple[Key, Array]], *, forgive: bool = False
-    ) -> Iterator[tuple[Key, Array | TilewrightError]]:
+        self, batches: Iterable[tuple[BatchKey, Array]], *, forgive: bool = False
+    ) -> Iterator[tuple[BatchKey, Array | TilewrightError]]:
         """Predict many batches; the next is sent while the model works on one.
 
         Parameters
@@ -210,7 +210,7 @@ class ModelProcess:
         tuple
             The key and its results, in the order given; or why they don't fit the spec.
         """
-        sent: deque[tuple[Key, Array, int | None]] = deque()
+        sent: deque[tuple[BatchKey, Array, int | None]] = deque()
         try:
             for key, tiles in batches:
                 sent.append((key, tiles, self._begin(tiles)))
@@ -224,8 +224,8 @@ class ModelProcess:
                     self._waiting.pop(number, None)  # nobody wants the answer any more
 
     def _finish_first(
-        self, sent: deque[tuple[Key, Array, int | None]], forgive: bool
-    ) -> tuple[Key, Array | TilewrightError]:
+        self, sent: deque[tuple[BatchKey, Array, int | None]], forgive: bool
+    ) -> tuple[BatchKey, Array | TilewrightError]:
         key, tiles, number = sent.popleft()
         try:
             return key, self._finish(tiles, number)
