@@ -53,7 +53,7 @@ class Banker:
             "map": self._map,
             "table": self._vector,
         }[spec.result]
-        self._rows = Rows(bank)
+        self._rows = VectorBanker(bank)
         self._x = spec.array_axes.index("X")
         self.map: MapHeader | None = None
         """What maps are, once there is one."""
@@ -118,7 +118,7 @@ class Banker:
         self._rows.put(work.image, number, result.astype(np.float32))
 
 
-class Rows:
+class VectorBanker:
     """Vectors of one image after the other, banked in pieces: an entry per tile would be many."""
 
     def __init__(self, bank: BankWriter) -> None:

@@ -19,7 +19,7 @@ from .slabs import Slabs
 
 Array = np.ndarray
 
-AREA, CORE, CUT, BOX = 0, 1, 2, 3
+AREA, IN_CORE, CUT, BOX = 0, 1, 2, 3
 """Columns of an object table; from `BOX` on: start and stop along each axis."""
 
 
@@ -171,7 +171,7 @@ def _table(labels: Array, n: int, tile: Tile, grid: Grid) -> Array:
     if n == 0:
         return table
     table[:, AREA] = counts(labels, n)[1:]
-    table[:, CORE] = counts(crop(labels, tile.valid, tile.core), n)[1:]
+    table[:, IN_CORE] = counts(crop(labels, tile.valid, tile.core), n)[1:]
     table[_on_inner_sides(labels, tile, grid) - 1, CUT] = 1
     boxes = cc3d.statistics(labels, no_slice_conversion=True)["bounding_boxes"][1:].astype(np.int64)
     boxes[:, 1::2] += 1  # cc3d gives the last pixel, we the one after it
