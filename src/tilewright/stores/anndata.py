@@ -27,7 +27,7 @@ Blocks = Callable[[], Iterable[Array]]
 
 TABLE_ROWS = 1 << 20  # per chunk: 8 MiB of float64
 SMALL = 1 << 16  # rows: some MB
-BLOCK_BYTES = 1 << 22  # per chunk of vectors: what is held of them
+VECTORS_BYTES = 1 << 22  # per chunk of vectors: what is held of them
 
 
 class Rows(Protocol):
@@ -255,7 +255,7 @@ def _put(group: zarr.Group, name: str, values: Rows, *, text: bool = False) -> N
 def _put_blocks(group: zarr.Group, name: str, shape: tuple[int, ...], blocks: Blocks) -> None:
     """An AnnData array of float32 vectors, written chunk by chunk."""
     inner = tuple(max(1, n) for n in shape[1:])
-    rows = max(1, min(max(1, shape[0]), BLOCK_BYTES // (4 * int(np.prod(inner)))))
+    rows = max(1, min(max(1, shape[0]), VECTORS_BYTES // (4 * int(np.prod(inner)))))
     array = group.create_array(
         name,
         shape=shape,
