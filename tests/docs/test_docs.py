@@ -26,7 +26,7 @@ from tilewright.contract.blocks import Resolution
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.environments import interpreters
 from tilewright.merge.measure.tables import COLUMNS as TABLE_COLUMNS
-from tilewright.plan.inputs import COLUMNS
+from tilewright.plan.inputs import INPUT_COLUMNS
 from tilewright.plan.params import Params
 from tilewright.plan.plan_file import PlanFile
 from tilewright.predict.model_process import ModelProcess, child_env
@@ -157,7 +157,7 @@ def test_every_task_is_named() -> None:
 
 
 def test_every_column_of_a_csv_is_explained_and_no_other() -> None:
-    assert set(rows(section(DOCS / "run.md", "A CSV"))) == set(COLUMNS)
+    assert set(rows(section(DOCS / "run.md", "A CSV"))) == set(INPUT_COLUMNS)
 
 
 def test_every_column_of_a_table_is_explained_and_no_other() -> None:

@@ -184,7 +184,7 @@ def test_vectors_are_written_in_chunks_and_banked_in_pieces(
 ) -> None:
     whole = anndata.read_zarr(merged(tmp_path, ref, spec()) / "tables" / "embed").X
     monkeypatch.setattr("tilewright.tile_results.banker.PIECE_BYTES", 5 * 12)
-    monkeypatch.setattr("tilewright.stores.anndata.BLOCK_BYTES", 4 * 12)
+    monkeypatch.setattr("tilewright.stores.anndata.VECTORS_BYTES", 4 * 12)
     (tmp_path / "b").mkdir()
     store = merged(tmp_path / "b", ref, spec())
     assert len(Bank(tmp_path / "b" / "0.bank").names("i000/rows")) == 2 * 3

@@ -22,7 +22,7 @@ from tilewright.merge.match.labels import (
     Resolved,
     resolve,
 )
-from tilewright.tile_results.objects import AREA, BOX, CORE, CUT
+from tilewright.tile_results.objects import AREA, BOX, CUT, IN_CORE
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -401,7 +401,7 @@ def test_groups_are_those_of_a_plain_union_find(seed: int, tiles: int, each: int
     rng = np.random.default_rng(seed)
     tables = [np.zeros((each, BOX + 4), np.int64) for _ in range(tiles)]
     for table in tables:
-        table[:, AREA] = table[:, CORE] = 1
+        table[:, AREA] = table[:, IN_CORE] = 1
         table[:, CUT] = rng.random(each) < 0.3
     a, b = np.sort(rng.integers(0, tiles, (2, n)), axis=0)
     ends = [

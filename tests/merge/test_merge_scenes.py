@@ -24,7 +24,7 @@ from oracle import (
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.merge.match.groups import Edges, Match
 from tilewright.merge.match.labels import resolve
-from tilewright.tile_results.objects import AREA, BOX, CORE
+from tilewright.tile_results.objects import AREA, BOX, IN_CORE
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -96,7 +96,7 @@ def test_a_million_objects_are_resolved_without_their_pixels() -> None:
     """Tables alone: 500 tiles in a row, each of 2,000 objects, the last one also in the next."""
     tables = [np.zeros((2000, BOX + 4), np.int64) for _ in range(500)]
     for table in tables:
-        table[:, AREA], table[:, CORE] = 10, 10
+        table[:, AREA], table[:, IN_CORE] = 10, 10
     pair = Match(np.array([2000]), np.array([1]), np.array([0.9]))
     edges = Edges.of([(i, i + 1, pair) for i in range(499)], tables)
     grid = Grid((TileAxis(1), TileAxis(1)), (1, 500))

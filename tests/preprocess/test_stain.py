@@ -119,7 +119,7 @@ def test_a_big_images_fit_is_found_once_ahead(
 def test_a_bigger_image_is_fitted_to_an_even_share_of_its_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stain, "SAMPLE_PIXELS", TISSUE[..., 0].size // 4)
+    monkeypatch.setattr(stain, "STAIN_PIXELS", TISSUE[..., 0].size // 4)
     ahead = statistics(saved(tmp_path, TISSUE), model("macenko"))
     assert ahead is not None
     share = NumpyMacenkoNormalizer()

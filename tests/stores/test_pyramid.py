@@ -20,7 +20,7 @@ from test_ome_zarr import digests
 from tilewright.errors import TilewrightError
 from tilewright.stores import pyramid
 from tilewright.stores.ome_zarr import StoreWriter
-from tilewright.stores.pyramid import Handle, Level, Placement, halve, plan_levels
+from tilewright.stores.pyramid import Handle, LevelCut, Placement, halve, plan_levels
 
 ISOTROPIC = Placement(mpp=(0.5, 0.5), z_um=0.5)
 FLAT = Placement(mpp=(0.5, 0.5), z_um=2.0)
@@ -192,7 +192,7 @@ def test_levels_above_are_made_from_whole_shards_of_the_one_below(
     monkeypatch.setattr(zarr.Array, "__getitem__", noted)
     array = volume((17, 52, 33))
     deep(tmp_path / "s.zarr", array)
-    cut: tuple[Level, ...] = plan_levels("zyx", array.shape, 2, placement=ISOTROPIC, deep=True)
+    cut: tuple[LevelCut, ...] = plan_levels("zyx", array.shape, 2, placement=ISOTROPIC, deep=True)
     levels = {level.shape: level for level in cut[1:-1]}
     assert {shape for shape, _ in reads} == set(levels)
     for shape, box in reads:

@@ -10,7 +10,7 @@ from oracle import dense_cells, square_grid
 
 from tilewright.contract.grid import Grid, TileAxis
 from tilewright.errors import TilewrightError
-from tilewright.tile_results.objects import AREA, CORE, CUT, prepare
+from tilewright.tile_results.objects import AREA, CUT, IN_CORE, prepare
 
 TWO_TILES = Grid((TileAxis(1), TileAxis(12, band=2)), (1, 20))
 """One row of 20 px in two tiles: valid regions 0-11 and 8-19, cores 0-9 and 10-19."""
@@ -37,7 +37,7 @@ def test_the_context_is_thrown_away_before_anything_is_counted() -> None:
     grid = Grid((TileAxis(1), TileAxis(12, band=1, context=2)), (1, 18))
     labels, table = prepare(row("bbbbbb...aaa"), grid.tile(0), grid)  # valid region 0-9
     assert labels.tolist() == [[1, 1, 1, 1, 1, 1, 0, 0, 0, 2]]
-    assert table[:, [AREA, CORE, CUT]].tolist() == [[6, 6, 0], [1, 0, 1]]
+    assert table[:, [AREA, IN_CORE, CUT]].tolist() == [[6, 6, 0], [1, 0, 1]]
 
 
 @settings(max_examples=60, deadline=None)

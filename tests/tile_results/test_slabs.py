@@ -38,7 +38,7 @@ def test_a_part_is_the_arrays_own_and_reads_its_slabs_only(
 ) -> None:
     shape, part = case
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(slabs, "MOST", 256)
+        patched.setattr(slabs, "SLAB_PIXELS", 256)
         array = np.arange(np.prod(shape)).reshape(shape)
         pieces = list(cut(array))
         assert [p.shape for p in pieces] == [slab_shape(shape, n) for n in range(len(pieces))]
@@ -70,7 +70,7 @@ def test_a_volumes_store_is_the_same_however_thin_its_slabs(
     spec = ModelSpec("deep", "1", DEEP, axes="CZYX", output_kind="labels", merge={"policy": policy})
     made = []
     for most in (1 << 21, 2000):
-        monkeypatch.setattr(slabs, "MOST", most)
+        monkeypatch.setattr(slabs, "SLAB_PIXELS", most)
         banks = write_banks(tmp_path / f"banks{most}", [ref], spec, perfect(pixels[None]))
         made.append(digests(merge_all(banks, tmp_path / f"out{most}", spec, processes=1)))
     assert any(name.endswith(".00001") for name in Bank(banks[0]).names("i000/00000/"))

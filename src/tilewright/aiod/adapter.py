@@ -23,7 +23,7 @@ from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.inputs import Row, check_ids
 from tilewright.plan.params import Folder, Text
 from tilewright.plan.plan_file import PreviewPlan
-from tilewright.preprocess.enhance import Method, checked
+from tilewright.preprocess.enhance import PrepStep, checked
 
 from .previews import FOLDER, MARK
 from .sizes import axes_of, shrunk, tiled
@@ -106,7 +106,7 @@ class Plugin:
         return Path(self.asked.root_dir) / "aiod_cache"
 
     @property
-    def sets(self) -> list[tuple[Method, ...]]:
+    def sets(self) -> list[tuple[PrepStep, ...]]:
         """The preprocessing sets, each once; none at all is one without steps."""
         found = map(checked, self.asked.preprocess or [()])
         return list({prep_hash(steps): steps for steps in found}.values())
@@ -253,13 +253,13 @@ def image_id(path: Path) -> str:
     return f"{stem}_{path.name[len(stem) :].lstrip('.').replace('.', '_')}"
 
 
-def named(path: Path, steps: Sequence[Method]) -> str:
+def named(path: Path, steps: Sequence[PrepStep]) -> str:
     """The same after a preprocessing set, which adds its hash."""
     added = prep_hash(steps)
     return f"{image_id(path)}_{added}" if added else image_id(path)
 
 
-def prep_hash(steps: Sequence[Method]) -> str:
+def prep_hash(steps: Sequence[PrepStep]) -> str:
     """Eight hex digits that name a preprocessing set; none for the empty one."""
     text = "_".join(
         "-".join([step["name"], *(f"{k}={_bare(v)}" for k, v in step["params"].items())])

@@ -10,7 +10,7 @@ from pathlib import Path
 from tilewright.contract.spec import TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.image import open_image
-from tilewright.preprocess.enhance import Method, downsampled
+from tilewright.preprocess.enhance import PrepStep, downsampled
 
 AXES = ("YX", "ZYX", "CYX", "YXC", "CZYX", "ZCYX", "ZYXC")
 """In which order an image's axes are tried until their sizes are those that the plugin shows."""
@@ -34,7 +34,7 @@ def axes_of(path: Path, sizes: Mapping[str, int]) -> str | None:
     return None
 
 
-def shrunk(n: int, axis: str, steps: Sequence[Method]) -> int:
+def shrunk(n: int, axis: str, steps: Sequence[PrepStep]) -> int:
     """Pixels along an axis after a preprocessing set."""
     for step in steps:
         if step["name"] == "Downsample":

@@ -159,6 +159,15 @@ BLOCKS: dict[str, type] = {"normalization": Normalization, "resize": Resize, "cr
 def block(kind: type, name: str, given: Mapping[str, Any]) -> Any:
     """A block of a spec that is written as a mapping.
 
+    Parameters
+    ----------
+    kind
+        Its dataclass, e.g. one of `BLOCKS`.
+    name
+        Its key in the spec, for the sentences.
+    given
+        The mapping.
+
     Raises
     ------
     ValueError

@@ -9,7 +9,13 @@ class Closing:
     """Something with a `close` of its own, for ``with``."""
 
     def close(self) -> None:
-        """Let go of what is held."""
+        """Let go of what is held.
+
+        Raises
+        ------
+        NotImplementedError
+            Always: each subclass has its own.
+        """
         raise NotImplementedError
 
     def __enter__(self) -> Self:

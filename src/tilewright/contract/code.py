@@ -26,7 +26,7 @@ SCAN = ("runtime", "contract", "images", "preprocess", "stores")
 HEADERS = ("runtime", "contract", "images", "preprocess", "plan")
 """Rooms that read an image's header and plan its tiles."""
 LAYOUT = (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
-Span = tuple[int, int, int, int]
+TextSpan = tuple[int, int, int, int]
 """First line, first byte in it, last line, byte after the end; lines from 1."""
 
 
@@ -85,7 +85,7 @@ def code_of(source: bytes) -> bytes:
     return "\n".join(kept).encode()
 
 
-def _docstrings(source: bytes) -> Iterator[Span]:
+def _docstrings(source: bytes) -> Iterator[TextSpan]:
     """Where strings stand alone: docstrings, and what is said below a constant."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):

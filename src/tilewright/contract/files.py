@@ -36,6 +36,15 @@ def atomic(path: Path) -> Iterator[Path]:
 def writing(where: Path | str, fix: str, code: int = UNAVAILABLE) -> Iterator[None]:
     """What the system refuses while something is written, as a sentence.
 
+    Parameters
+    ----------
+    where
+        What is written, for the sentence.
+    fix
+        What to do about it, as a sentence.
+    code
+        The error's exit code.
+
     Raises
     ------
     TilewrightError
@@ -50,7 +59,19 @@ def writing(where: Path | str, fix: str, code: int = UNAVAILABLE) -> Iterator[No
 def unwritable(
     where: Path | str, error: OSError, fix: str, code: int = UNAVAILABLE
 ) -> TilewrightError:
-    """The sentence."""
+    """The error for what the system didn't let us write.
+
+    Parameters
+    ----------
+    where
+        What was written.
+    error
+        What the system said.
+    fix
+        What to do about it, as a sentence.
+    code
+        The error's exit code.
+    """
     return TilewrightError(
         f"{where}: can't be written ({error.strerror or error}).", fix=fix, code=code
     )

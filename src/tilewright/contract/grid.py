@@ -151,7 +151,18 @@ def grid(spec: TileSpec, shape: tuple[int, ...]) -> Grid:
 def cells(box: Box, stride: int, shape: tuple[int, ...]) -> Box:
     """The map pixels, each of `stride` pixels along every axis, that lie in `box`.
 
-    At the end of `shape` the last one may stand for fewer pixels.
+    Parameters
+    ----------
+    box
+        In px of the plane or volume.
+    stride
+        Px of it per map pixel.
+    shape
+        Of the plane or volume, in px; at its end a map pixel may stand for fewer.
+
+    Returns
+    -------
+        In map pixels.
     """
     return tuple(
         (-(-start // stride), -(-stop // stride) if stop == n else stop // stride)

@@ -256,7 +256,19 @@ class MergeOptions:
         link_z: Literal["none", "iou"] | None = None,
         code: str = "",
     ) -> MergeOptions:
-        """What a spec says, and what a run adds; its `link_z` comes first."""
+        """What a spec says, and what a run adds.
+
+        Parameters
+        ----------
+        spec
+            Says the policy and, in `merge`, `link_z` and `connectivity`.
+        min_iou
+            Least IoU, 0 to 1, of two tiles' objects that are one.
+        link_z
+            What the user says; None: what the spec does.
+        code
+            Digest of the code that merges.
+        """
         said = spec.merge or {}
         linked = link_z or said.get("link_z", "none")
         return cls(spec.policy, min_iou, linked, said.get("connectivity"), code)
@@ -304,7 +316,7 @@ class Group:
         return cls(**{**data, "merge": MergeOptions(**data["merge"])})
 
 
-Part = tuple[str, int, int]
+TileRange = tuple[str, int, int]
 """``(image key, start, stop)``: tiles, numbered over the looped planes and then the grid."""
 
 
@@ -325,7 +337,7 @@ class Job:
     group: str
     job: int
     images: tuple[ImageRef, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[TileRange, ...]
 
     @classmethod
     def load(cls, path: Path) -> Job:
@@ -358,7 +370,7 @@ class Scan:
     """
 
     image: ImageRef
-    parts: tuple[tuple[Part, ...], ...]
+    parts: tuple[tuple[TileRange, ...], ...]
     spec: ModelSpec
     copy: bool
     code: str
@@ -376,7 +388,7 @@ class Scan:
         )
 
 
-def _parts(values: Sequence[Sequence[Any]]) -> tuple[Part, ...]:
+def _parts(values: Sequence[Sequence[Any]]) -> tuple[TileRange, ...]:
     return tuple((key, start, stop) for key, start, stop in values)
 
 

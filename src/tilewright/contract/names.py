@@ -4,15 +4,28 @@ from __future__ import annotations
 
 
 def job_name(group: str, jobs: int, number: int) -> str:
-    """A job by its group, how many jobs that has, and its number in it: ``slide-1f2e_12_00003``.
+    """What a job is called: ``slide-1f2e_12_00003``; the workflow gathers a group by it alone.
 
-    So the workflow needs nothing else to gather a group.
+    Parameters
+    ----------
+    group
+        The group's name, which has no ``_``.
+    jobs
+        How many jobs the group has.
+    number
+        The job's in its group, from 0.
     """
     return f"{group}_{jobs}_{number:05d}"
 
 
 def bank_name(group: str, jobs: int, number: int) -> str:
-    """The bank of a job: its name, and `.bank`."""
+    """The bank of a job: its name, and `.bank`.
+
+    Parameters
+    ----------
+    group, jobs, number
+        As in `job_name`.
+    """
     return f"{job_name(group, jobs, number)}.bank"
 
 

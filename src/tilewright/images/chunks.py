@@ -40,7 +40,7 @@ class Chunks:
         self._kept: Cache[Position, Array] = Cache(most)
 
     def read(self, window: Window) -> Array:
-        """A window's pixels, in a new array that nothing else holds."""
+        """A window's pixels: the array's axes and dtype, in a new array that nothing else holds."""
         met = [
             range(s.start // n, -(-s.stop // n)) for s, n in zip(window, self._sides, strict=True)
         ]

@@ -438,7 +438,13 @@ def open_png(path: Path, scene: int, _: int) -> Source:
 
 
 def open_jpeg(path: Path, scene: int, _: int) -> Source:
-    """JPEG; 8 or 12 bits a sample."""
+    """JPEG; 8 or 12 bits a sample.
+
+    Raises
+    ------
+    ValueError
+        When its header is damaged.
+    """
     with path.open("rb") as file:
         file.seek(2)
         while True:

@@ -304,13 +304,15 @@ class Image(Closing):
 
         Parameters
         ----------
+        level
+            0 is the finest.
         index
             Per axis a number, which drops the axis, or a slice of step 1; all of an axis that
             isn't named.
 
         Returns
         -------
-            In the file's order of the axes that are left, in this machine's byte order.
+            The axes that are left, in the file's order; dtype as the image, in native byte order.
 
         Raises
         ------

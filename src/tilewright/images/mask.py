@@ -141,7 +141,18 @@ class Mask(Closing):
 
 
 def picture(path: Path, extent: tuple[int, int]) -> Image:
-    """A mask image, open; its shape is checked by its header."""
+    """A mask image, open.
+
+    Parameters
+    ----------
+    extent
+        Its image's height and width, in level-0 px.
+
+    Raises
+    ------
+    TilewrightError
+        65, when the mask can't be read or its header says another shape than the image's.
+    """
     image = open_image(path)
     shape = (image.size("Y"), image.size("X"))
     ratio = (shape[0] / shape[1]) / (extent[0] / extent[1])
@@ -156,7 +167,13 @@ def picture(path: Path, extent: tuple[int, int]) -> Image:
 
 
 def polygons(path: Path) -> list[Rings]:
-    """The polygons of a GeoJSON file, whose coordinates are (x, y) in level-0 pixels."""
+    """The polygons of a GeoJSON file, whose coordinates are (x, y) in level-0 pixels.
+
+    Raises
+    ------
+    TilewrightError
+        65, when it can't be read as GeoJSON or has no polygon.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         found = [

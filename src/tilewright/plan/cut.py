@@ -67,6 +67,15 @@ def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Pl
 
     A pack ends where the content says so (an image's fingerprint), so that one more image changes
     one or two packs and not all that follow.
+
+    Parameters
+    ----------
+    images
+        In the order of their ids.
+    most
+        Images of a pack.
+    spec
+        Says how many model pixels a job may hold.
     """
     pack: list[Planned] = []
     pixels = 0
@@ -89,7 +98,17 @@ def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Pl
 
 
 def jobs_of(group: str, members: list[Planned], spec: ModelSpec) -> Iterator[Job]:
-    """A group's jobs: one for a pack, as many as its tiles need for a big image."""
+    """A group's jobs: one for a pack, as many as its tiles need for a big image.
+
+    Parameters
+    ----------
+    group
+        Its name.
+    members
+        One of `packs`, each with its key.
+    spec
+        Says how many model pixels a job may hold.
+    """
     first = members[0]
     per_job = max(1, job_pixels(spec, first) // first.tile_pixels)
     if len(members) > 1 or first.tiles <= per_job:

@@ -58,12 +58,23 @@ class Planned:
 
 
 def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = None) -> Planned:
-    """One image from its header; `stamp` is its fingerprint, where that is known.
+    """One image from its header.
+
+    Parameters
+    ----------
+    row
+        Which image, and what the user says of it.
+    params
+        Its `region` is read.
+    spec
+        The model it is for.
+    stamp
+        The file's fingerprint, where that is known.
 
     Raises
     ------
     TilewrightError
-        When it can't be read or doesn't fit the model.
+        65, when it can't be read or doesn't fit the model.
     """
     with opened(row.path, axes=row.axes, scene=row.scene, methods=row.prep) as image:
         mpp = (row.mpp, row.mpp) if row.mpp else image.mpp
@@ -116,6 +127,18 @@ def channels(image: Image, said: str | None, spec: ModelSpec) -> tuple[int, ...]
 
     Without a word from the user: the same number is taken in order, an RGBA's alpha is dropped,
     and a single one is repeated for a model that takes colour or put first for one that doesn't.
+
+    Parameters
+    ----------
+    said
+        What the user says, as ``--channels``.
+    spec
+        Says how many channels the model takes, their names and its colour space.
+
+    Raises
+    ------
+    TilewrightError
+        65, when the image has another number and nobody says which; or none as was said.
     """
     there = image.shape[image.axes.index("C")] if "C" in image.axes else 1
     wanted = spec.num_channels
@@ -180,7 +203,21 @@ def _source_channel(image: Image, name: str, there: int) -> int:
 def resolution(
     image: Image, mpp: tuple[float, float] | None, spec: ModelSpec
 ) -> tuple[int, tuple[float, float]]:
-    """Which level is read, and model pixels per pixel of it along y and x."""
+    """Which level is read, and model pixels per pixel of it along y and x.
+
+    Parameters
+    ----------
+    mpp
+        µm per level-0 pixel ``(y, x)``, or None where nobody says.
+    spec
+        Says the resolution it reads at, if any.
+
+    Raises
+    ------
+    TilewrightError
+        65, when there is no such level, it has fewer slices, or the pixel size is unknown, coarser
+        than the model's or none that it takes.
+    """
     wanted = spec.tile_spec.resolution
     if wanted is None or wanted.level is not None:
         level = 0 if wanted is None else wanted.level or 0
@@ -224,10 +261,19 @@ def check_supported(
 ) -> None:
     """Refuse an image read as it is whose pixels aren't of a size the model was made for.
 
+    Parameters
+    ----------
+    mpp
+        µm per level-0 pixel ``(y, x)``, or None where nobody says.
+    level
+        Which level is read.
+    spec
+        Its `supported_mpp` are the sizes; none given, all are.
+
     Raises
     ------
     TilewrightError
-        Naming the size and those that it can be.
+        65, naming the size and those that it can be.
     """
     if not spec.supported_mpp:
         return
@@ -263,7 +309,13 @@ def _no_mpp(image: Image, wanted: str) -> TilewrightError:
 
 
 def region(image: Image, box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
-    """The asked region cut to the image."""
+    """The asked region ``(y, x, height, width)`` in level-0 px, cut to the image; None is all.
+
+    Raises
+    ------
+    TilewrightError
+        65, when it starts outside the image.
+    """
     if box is None:
         return None
     height, width = (image.shape[image.axes.index(a)] for a in "YX")

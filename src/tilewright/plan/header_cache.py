@@ -27,7 +27,7 @@ from .fit import Planned, plan_image
 from .inputs import Row
 from .params import Params
 
-MOST = 100_000  # entries of one question
+MOST_ENTRIES = 100_000  # entries of one question
 QUESTIONS = 50  # the latest ones: each new release of ours asks others
 
 
@@ -78,7 +78,7 @@ class Headers:
         """Remember what is new; in a cache that can't be written, nothing."""
         if not self._new:
             return
-        entries = list({**self._old, **self._new}.items())[-MOST:]
+        entries = list({**self._old, **self._new}.items())[-MOST_ENTRIES:]
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with atomic(self._file) as part:

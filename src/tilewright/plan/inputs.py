@@ -16,7 +16,7 @@ from tilewright.images.image import find_images, image_id
 
 from .params import Micrometres, Params
 
-COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask")
+INPUT_COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask")
 UNSAFE = set("/\\\0\n\r\t")
 OURS = ("report.html", "run.json", "plan.json", "trace.txt", ".tilewright", ".tilewright-lock")
 LONGEST = 200  # bytes of an id: file systems allow 255
@@ -109,11 +109,11 @@ def _from_csv(sheet: Path, params: Params) -> list[Row]:
         raise TilewrightError(
             f"{sheet}: can't be read as a CSV ({error}).", fix="Save it as UTF-8 CSV."
         ) from None
-    unknown = [c for c in columns if c not in COLUMNS]
+    unknown = [c for c in columns if c not in INPUT_COLUMNS]
     if "image" not in columns or unknown:
         raise TilewrightError(
             f"{sheet}: its columns are {', '.join(columns) or 'none'}.",
-            fix=f"It needs `image` and may have {', '.join(COLUMNS[1:])}.",
+            fix=f"It needs `image` and may have {', '.join(INPUT_COLUMNS[1:])}.",
         )
     found, problems = [], []
     for number, line in enumerate(lines, start=2):

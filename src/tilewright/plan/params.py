@@ -45,10 +45,10 @@ Folder = Annotated[Text, AfterValidator(_absolute)]
 Site = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,:@+-]*$")]
 Options = Annotated[Text, Field(pattern=r"^--?[A-Za-z][A-Za-z0-9_.,:@%/+\[\]*&|()= -]*$")]
 PositiveInt = Annotated[int, Field(gt=0), NO_FLAG]
-Pixels = Annotated[int, Field(ge=0), NO_FLAG]
+RegionStart = Annotated[int, Field(ge=0), NO_FLAG]
 Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False), NO_FLAG]
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), NO_FLAG]
-Region = Annotated[tuple[Pixels, Pixels, PositiveInt, PositiveInt], BeforeValidator(_box)]
+Region = Annotated[tuple[RegionStart, RegionStart, PositiveInt, PositiveInt], BeforeValidator(_box)]
 
 
 class Params(BaseModel):

@@ -256,6 +256,22 @@ def pick_channels(
 
     A parameter of the type `channel` counts if its name is one of the model's channels, e.g.
     `nucleus_channel`; its first choice leaves the question open.
+
+    Parameters
+    ----------
+    params
+        The run's.
+    choice
+        Declares the model's own parameters.
+    spec
+        Names the model's channels.
+    values
+        The model's own parameters, as given.
+
+    Raises
+    ------
+    TilewrightError
+        2, when ``--channels`` is given, too.
     """
     names, picked, left = spec.channel_names or (), {}, dict(values)
     for param in choice.params:
@@ -277,7 +293,13 @@ def pick_channels(
 
 
 def linked(spec: ModelSpec, asked: str | None) -> Literal["none", "iou"]:
-    """How slices are linked: as the user says, else as the manifest does."""
+    """How slices are linked: as the user says, else as the manifest does.
+
+    Raises
+    ------
+    TilewrightError
+        2, when the user asks for what there isn't, or the model can't have.
+    """
     if asked is not None and (asked not in LINKS or (asked != "none" and not spec.links_slices)):
         raise TilewrightError(
             f"--link_z {asked}: {spec.model_name} can't have it; `iou` is for objects of a 2D "
@@ -310,7 +332,15 @@ def writable(folder: Path) -> list[TilewrightError]:
 def plan_images(
     found: list[Row], params: Params, spec: ModelSpec
 ) -> tuple[list[Planned], list[tuple[Row, TilewrightError]]]:
-    """The good images, and the bad ones with their sentences."""
+    """The good images, and the bad ones with their sentences.
+
+    Parameters
+    ----------
+    found
+        The images asked for.
+    params, spec
+        What they must fit.
+    """
     good, bad = [], []
     headers = Headers(params, spec)
     for row in found:
@@ -325,7 +355,24 @@ def plan_images(
 def cut(
     images: list[Planned], params: Params, choice: Choice, spec: ModelSpec
 ) -> tuple[list[Group], list[Job], set[str]]:
-    """Groups and jobs: small images in packs, a big one by itself."""
+    """Groups and jobs: small images in packs, a big one by itself; and names of groups to scan.
+
+    Parameters
+    ----------
+    images
+        In the order of their ids.
+    params
+        The run's.
+    choice
+        Names the store and the task.
+    spec
+        The model's, before `sized`.
+
+    Raises
+    ------
+    TilewrightError
+        2, when slices can't be linked as the user says.
+    """
     code, link_z = digest(room_digests(MERGE)), linked(spec, params.link_z)
     merge = MergeOptions.of(spec, params.match_iou, link_z=link_z, code=code)
     store = choice.store(params.variant)

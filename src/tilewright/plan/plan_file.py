@@ -187,12 +187,12 @@ class PlanFile:
     @classmethod
     def load(cls, path: Path) -> PlanFile:
         """Read a plan.json."""
-        return FILE.validate_json(path.read_bytes())
+        return PLAN_FILE.validate_json(path.read_bytes())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        values: dict[str, Any] = FILE.dump_python(self, mode="json", by_alias=True)
+        values: dict[str, Any] = PLAN_FILE.dump_python(self, mode="json", by_alias=True)
         return values
 
 
-FILE = TypeAdapter(PlanFile)
+PLAN_FILE = TypeAdapter(PlanFile)

@@ -31,7 +31,7 @@ from tilewright.tile_results.check import check_results, described
 
 Array = np.ndarray
 Answer = tuple[dict[str, Any], Array]
-Key = TypeVar("Key")
+BatchKey = TypeVar("BatchKey")
 
 UNDER_WAY = 2  # batches sent and not yet answered: one the model works on, one read ahead
 PIPE_BYTES = 1 << 20  # what Linux lets anybody ask for
@@ -161,7 +161,13 @@ class ModelProcess:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of its ``python`` and ``numpy``; waits until the model is loaded."""
+        """Versions of its ``python`` and ``numpy``; waits until the model is loaded.
+
+        Raises
+        ------
+        TilewrightError
+            70, when it can't be loaded, says nothing in time or dies.
+        """
         if self._versions is None:
             answer, _ = receive(self._child.fill)
             if "error" in answer:
@@ -188,14 +194,14 @@ class ModelProcess:
         return self._finish(tiles, self._begin(tiles))
 
     def map(
-        self, batches: Iterable[tuple[Key, Array]], *, forgive: bool = False
-    ) -> Iterator[tuple[Key, Array | TilewrightError]]:
+        self, batches: Iterable[tuple[BatchKey, Array]], *, forgive: bool = False
+    ) -> Iterator[tuple[BatchKey, Array | TilewrightError]]:
         """Predict many batches; the next is sent while the model works on one.
 
         Parameters
         ----------
         batches
-            Any key, and tiles as in `predict`; two are held at a time.
+            Any key, and tiles (batch, C, *spatial) as in `predict`; two are held at a time.
         forgive
             What the script raised is given back, too, and not raised: nothing else will be tried.
 
@@ -204,7 +210,7 @@ class ModelProcess:
         tuple
             The key and its results, in the order given; or why they don't fit the spec.
         """
-        sent: deque[tuple[Key, Array, int | None]] = deque()
+        sent: deque[tuple[BatchKey, Array, int | None]] = deque()
         try:
             for key, tiles in batches:
                 sent.append((key, tiles, self._begin(tiles)))
@@ -218,8 +224,8 @@ class ModelProcess:
                     self._waiting.pop(number, None)  # nobody wants the answer any more
 
     def _finish_first(
-        self, sent: deque[tuple[Key, Array, int | None]], forgive: bool
-    ) -> tuple[Key, Array | TilewrightError]:
+        self, sent: deque[tuple[BatchKey, Array, int | None]], forgive: bool
+    ) -> tuple[BatchKey, Array | TilewrightError]:
         key, tiles, number = sent.popleft()
         try:
             return key, self._finish(tiles, number)
@@ -280,7 +286,13 @@ class ModelProcess:
         return results
 
     def check(self, results: Array, tiles: Array) -> None:
-        """Refuse results that don't fit the spec; see `check_results`."""
+        """Refuse results that don't fit the spec and tiles (batch, C, *spatial).
+
+        Raises
+        ------
+        TilewrightError
+            65, by `check_results`.
+        """
         check_results(results, tiles, self.spec, self.script.name)
 
     def _halve(self, tiles: Array) -> None:

@@ -83,7 +83,8 @@ def run_job(
     progress
         Called with the number of tiles done so far.
     shown
-        Called with each tile and its result once they are banked.
+        Called with each tile and its result, labels (*spatial), a map (C, *spatial) or a vector
+        (D,), once they are banked.
     forgive
         This won't be tried again: images on which the script raised are marked, too.
     timing
@@ -119,7 +120,18 @@ def run_job(
 def bank_batch(
     banker: Banker, works: list[Work], results: Array | TilewrightError, notes: Notes
 ) -> None:
-    """Bank a batch's results, or mark the images of one that has none."""
+    """Bank a batch's results, or mark the images of one that has none.
+
+    Parameters
+    ----------
+    works
+        The batch's tiles.
+    results
+        One per tile: labels (batch, *spatial), maps (batch, C, *spatial) or vectors (batch, D); or
+        why there are none.
+    notes
+        Where images are marked.
+    """
     if isinstance(results, TilewrightError):
         notes.failures.update((w.image, f"{tiles_said(works, w.image)}: {results}") for w in works)
         return
@@ -133,7 +145,17 @@ def show_batch(
     results: Array | TilewrightError,
     notes: Notes,
 ) -> None:
-    """Show what was banked, if somebody watches."""
+    """Show what was banked, if somebody watches.
+
+    Parameters
+    ----------
+    shown
+        Is called with each tile and its result.
+    works, results
+        As in `bank_batch`, (batch, ...).
+    notes
+        Images marked in them aren't shown.
+    """
     if shown is None or isinstance(results, TilewrightError):
         return
     for work, result in zip(works, results, strict=True):
@@ -150,7 +172,17 @@ def tiles_said(works: list[Work], image: str) -> str:
 
 
 def put(banker: Banker, work: Work, result: Array, notes: Notes) -> None:
-    """Bank a tile's result, or mark its image where it doesn't go with those before it."""
+    """Bank a tile's result, or mark its image where it doesn't go with those before it.
+
+    Parameters
+    ----------
+    work
+        The tile; one of an image that is marked already is left.
+    result
+        Labels (*spatial), a map (C, *spatial) or a vector (D,).
+    notes
+        Where the image is marked.
+    """
     if work.image in notes.failures:
         return
     try:
@@ -160,7 +192,17 @@ def put(banker: Banker, work: Work, result: Array, notes: Notes) -> None:
 
 
 def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> Header:
-    """What a bank says of itself; `merge` refuses one that doesn't fit."""
+    """What a bank says of itself; `merge` refuses one that doesn't fit.
+
+    Parameters
+    ----------
+    job, recipe
+        Which tiles, and what made their numbers.
+    weights
+        SHA-256 of the weights that were used.
+    notes
+        What wasn't predicted, and why.
+    """
     return {
         "group": job.group,
         "job": job.job,
@@ -175,7 +217,15 @@ def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> Header:
 
 
 def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
-    """A job's tiles, read one by one; what isn't predicted, and why, goes into `notes`."""
+    """A job's tiles, read one by one.
+
+    Parameters
+    ----------
+    job, recipe
+        Which tiles, and how they are read.
+    notes
+        Where goes what isn't predicted, and why; an image marked in them is read no further.
+    """
     images = {i.key: i for i in job.images}
     for key, start, stop in job.parts:
         try:
@@ -238,7 +288,13 @@ def stacked(batches: Iterable[list[Work]]) -> Iterator[tuple[list[Work], Array]]
 
 
 def read_ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items, read by a thread that stays at most `QUEUE` ahead."""
+    """The same items, read by a thread that stays at most `QUEUE` ahead.
+
+    Raises
+    ------
+    BaseException
+        What reading an item raises, in its place.
+    """
     ready: queue.Queue[tuple[str, Any]] = queue.Queue(QUEUE)
     stop = threading.Event()
 

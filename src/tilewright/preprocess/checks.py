@@ -12,6 +12,15 @@ from tilewright.images.image import Image
 def check_image(image: Image, ref: ImageRef, spec: ModelSpec) -> None:
     """Refuse a file that isn't the one that was planned, or that the plan doesn't fit.
 
+    Parameters
+    ----------
+    image
+        The file, open.
+    ref
+        What the plan says of it.
+    spec
+        The model's.
+
     Raises
     ------
     TilewrightError

@@ -19,7 +19,7 @@ def white(dtype: np.dtype) -> float:
 
 
 def same(pixels: Array) -> Array:
-    """The channels as they are."""
+    """The channels as they are, (C, ...)."""
     return pixels
 
 

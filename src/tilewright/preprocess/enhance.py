@@ -30,18 +30,18 @@ from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.image import Image, open_image
 
 Array = np.ndarray
-Method = dict[str, Any]
+PrepStep = dict[str, Any]
 """A step as the plugin writes it: ``{"name": "CLAHE", "params": {"clipLimit": 3.0}}``."""
 Span = tuple[int, int]
 
-DEFAULTS: dict[str, dict[str, Any]] = {
+STEP_DEFAULTS: dict[str, dict[str, Any]] = {
     "Downsample": {"block_size": (1, 2, 2), "method": "median"},
     "CLAHE": {"tileGridSize": (12, 12), "clipLimit": 3.0},
     "Filter": {"footprint": "round", "size": 5, "method": "median"},
 }
 """Every step's parameters, in the order in which they go into a set's name."""
 SHAPES = {"disk": "round", "ball": "round", "cube": "square"}
-BLOCKS = {"mean": np.mean, "median": np.median, "max": np.max, "min": np.min, "sum": np.sum}
+REDUCERS = {"mean": np.mean, "median": np.median, "max": np.max, "min": np.min, "sum": np.sum}
 FILTERS = {"mean": rank.mean, "median": rank.median}
 BYTES = (np.uint8, np.uint16)
 SCAN_PIXELS = 1 << 26  # a bigger slice isn't looked at again by every job
@@ -52,21 +52,34 @@ def opened(
     *,
     axes: str | None,
     scene: int,
-    methods: Sequence[Method] | None,
+    methods: Sequence[PrepStep] | None,
     kept: int | None = None,
 ) -> Image:
-    """An image, open, after the steps of a set; see `open_image`."""
+    """An image, open, after the steps of a set.
+
+    Parameters
+    ----------
+    path, axes, scene, kept
+        As in `open_image`.
+    methods
+        The steps, in their order; none is the image as it is.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be read, or a step can't be done on it.
+    """
     image = open_image(path, axes=axes, scene=scene, kept=kept)
     try:
         for method in methods or ():
-            image = STEPS[method["name"]](image, method["params"])
+            image = STEP_CLASSES[method["name"]](image, method["params"])
     except TilewrightError:
         image.close()
         raise
     return image
 
 
-def checked(methods: Sequence[Any]) -> tuple[Method, ...]:
+def checked(methods: Sequence[Any]) -> tuple[PrepStep, ...]:
     """A set with all of its parameters, or what is wrong with it.
 
     Raises
@@ -77,14 +90,14 @@ def checked(methods: Sequence[Any]) -> tuple[Method, ...]:
     found = []
     for method in methods:
         name = method.get("name") if isinstance(method, dict) else None
-        if name not in DEFAULTS:
-            raise _wrong(f"There is no preprocessing called {name!r}", ", ".join(DEFAULTS))
+        if name not in STEP_DEFAULTS:
+            raise _wrong(f"There is no preprocessing called {name!r}", ", ".join(STEP_DEFAULTS))
         given = dict(method.get("params") or {})
-        unknown = sorted(set(given) - set(DEFAULTS[name]))
+        unknown = sorted(set(given) - set(STEP_DEFAULTS[name]))
         if unknown:
-            raise _wrong(f"{name} has no parameter {unknown[0]!r}", ", ".join(DEFAULTS[name]))
-        params = {k: given.get(k, v) for k, v in DEFAULTS[name].items()}
-        found.append({"name": name, "params": CHECKS[name](params)})
+            raise _wrong(f"{name} has no parameter {unknown[0]!r}", ", ".join(STEP_DEFAULTS[name]))
+        params = {k: given.get(k, v) for k, v in STEP_DEFAULTS[name].items()}
+        found.append({"name": name, "params": STEP_CHECKS[name](params)})
     return tuple(found)
 
 
@@ -104,8 +117,8 @@ def _numbers(name: str, value: Any, counts: tuple[int, ...], least: float = 1) -
 
 def _check_downsample(params: dict[str, Any]) -> dict[str, Any]:
     block = _numbers("Downsample: block_size", params["block_size"], (2, 3))
-    if params["method"] not in BLOCKS:
-        raise _wrong(f"Downsample has no method {params['method']!r}", ", ".join(BLOCKS))
+    if params["method"] not in REDUCERS:
+        raise _wrong(f"Downsample has no method {params['method']!r}", ", ".join(REDUCERS))
     return {**params, "block_size": (1, *block)[-3:]}
 
 
@@ -126,7 +139,7 @@ def _check_filter(params: dict[str, Any]) -> dict[str, Any]:
     return {**params, "footprint": shape, "size": size}
 
 
-CHECKS = {"Downsample": _check_downsample, "CLAHE": _check_clahe, "Filter": _check_filter}
+STEP_CHECKS = {"Downsample": _check_downsample, "CLAHE": _check_clahe, "Filter": _check_filter}
 
 
 class Prepared(Image):
@@ -146,7 +159,7 @@ class Prepared(Image):
         self.z_um = image.z_um * z if image.z_um else None
 
     def read(self, level: int, index: Mapping[str, int | slice]) -> Array:
-        """A region; see `Image.read`."""
+        """A region, of this image's axes and dtype; see `Image.read`."""
         spans = {
             a: _span(index.get(a, slice(None)), n)
             for a, n in zip(self.axes, self.shape, strict=True)
@@ -229,7 +242,7 @@ class Downsample(Prepared):
         )
         pixels = self._like(self._below(at, below))
         block = factor[1:] if self._flat else factor
-        found = block_reduce(pixels, block, BLOCKS[self._params["method"]])  # type: ignore[no-untyped-call]
+        found = block_reduce(pixels, block, REDUCERS[self._params["method"]])  # type: ignore[no-untyped-call]
         rounded = np.round(found).astype(self.dtype)
         return np.asarray(rounded[None] if self._flat else rounded)
 
@@ -359,9 +372,11 @@ def table(counts: Array, limit: float, dtype: np.dtype) -> Array:
     Parameters
     ----------
     counts
-        Pixels per grey value.
+        (values,) pixels per grey value.
     limit
         How many times the even share a value may have; 0 is any.
+    dtype
+        Of what is returned, (values,).
     """
     bins, pixels = len(counts), int(counts.sum())
     if limit > 0:
@@ -408,7 +423,7 @@ def _span(at: int | slice, n: int) -> Span:
 
 
 def reflected(at: Array, n: int) -> Array:
-    """Positions folded back into 0 to n - 1, as `numpy.pad` does in mode ``reflect``."""
+    """Positions folded back into 0 to n - 1, as `numpy.pad` does in mode ``reflect``; any shape."""
     if n == 1:
         return np.zeros_like(at)
     folded = at % (2 * n - 2)
@@ -420,4 +435,8 @@ def downsampled(n: int, block: int) -> int:
     return max(1, math.ceil(n / block) - n % block)
 
 
-STEPS: dict[str, type[Prepared]] = {"Downsample": Downsample, "CLAHE": Clahe, "Filter": Filter}
+STEP_CLASSES: dict[str, type[Prepared]] = {
+    "Downsample": Downsample,
+    "CLAHE": Clahe,
+    "Filter": Filter,
+}

@@ -81,7 +81,10 @@ def _of_counts(normalization: Normalization, counts: Array, least: int) -> list[
 
 
 def of_sample(normalization: Normalization, sample: Array) -> list[float]:
-    """The two figures of a flat array, which is reordered."""
+    """The two figures, as `normalization` asks, of a sample (n,), which is reordered.
+
+    NaN and infinities don't count; of nothing the figures are 0 and 1.
+    """
     finite = np.isfinite(sample)
     if not finite.all():
         sample = sample[finite]

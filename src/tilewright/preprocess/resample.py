@@ -98,7 +98,15 @@ def taps(
 
 
 def scaled(n: int, to: int, spec: ModelSpec) -> Taps:
-    """Taps that make `to` pixels of all `n` along one axis."""
+    """Taps that make `to` pixels of all `n` along one axis.
+
+    Parameters
+    ----------
+    n, to
+        Source and output pixels.
+    spec
+        `interpolation` and `antialias` are read.
+    """
     return taps(
         (0, to),
         factor=to / n,
@@ -110,7 +118,17 @@ def scaled(n: int, to: int, spec: ModelSpec) -> Taps:
 
 
 def weigh(pixels: Array, taps: Taps, axis: int) -> Array:
-    """Weighted sums along an axis, float32, each in one order whatever else is summed."""
+    """Weighted sums along an axis, float32, each in one order whatever else is summed.
+
+    Parameters
+    ----------
+    pixels
+        Any axes and dtype.
+    taps
+        Of as many output pixels as the axis has afterwards.
+    axis
+        Its number.
+    """
     source, weights = taps
     shape = [1] * pixels.ndim
     shape[axis] = -1

@@ -2,8 +2,8 @@
 
 torchstain fits and changes one array at a time. Tile by tile each would get a fit of its own, and
 the seams would show. So it is fitted to the image's even sample (`normalise.sampled`, thinned to
-`SAMPLE_PIXELS`), and every pixel is changed by that fit alone, whatever tile it is in. An image
-of up to `SAMPLE_PIXELS` is its own sample: it becomes what torchstain makes of it.
+`STAIN_PIXELS`), and every pixel is changed by that fit alone, whatever tile it is in. An image
+of up to `STAIN_PIXELS` is its own sample: it becomes what torchstain makes of it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Array = np.ndarray
 Fit = dict[str, Any]
 """A method's figures by torchstain's names, as lists."""
 
-SAMPLE_PIXELS = 2**22  # per timepoint: torchstain holds some 30 numbers for each
+STAIN_PIXELS = 2**22  # per timepoint: torchstain holds some 30 numbers for each
 LEAST_TISSUE = 1e-3  # share of the sample that must be darker than glass
 LIGHT = 240  # torchstain's Io: of 255, what passes where nothing is
 DENSITY = 0.15  # torchstain's beta: the least optical density, in each channel, of tissue
@@ -67,7 +67,7 @@ class Stain:
         size
             Pixels of a channel in all the blocks.
         """
-        step = max(1, math.ceil(math.sqrt(size / SAMPLE_PIXELS)))
+        step = max(1, math.ceil(math.sqrt(size / STAIN_PIXELS)))
         thin = [_levels(b[..., ::step, ::step]).reshape(3, -1).T for b in blocks]
         return _fitted(self.method, np.concatenate(thin))
 

@@ -27,7 +27,7 @@ Blocks = Callable[[], Iterable[Array]]
 
 TABLE_ROWS = 1 << 20  # per chunk: 8 MiB of float64
 SMALL = 1 << 16  # rows: some MB
-BLOCK_BYTES = 1 << 22  # per chunk of vectors: what is held of them
+VECTORS_BYTES = 1 << 22  # per chunk of vectors: what is held of them
 
 
 class Rows(Protocol):
@@ -129,10 +129,19 @@ class Vectors:
 
 
 def write_table(root: zarr.Group, name: str, table: Table) -> None:
-    """Write a table of objects of ``labels/<name>`` as ``tables/<name>``.
+    """Write a table of objects.
 
     A small one is made in memory, which takes half the time: zarr hands each of its 50 files to a
     thread of its own.
+
+    Parameters
+    ----------
+    root
+        The store's.
+    name
+        It annotates ``labels/<name>`` and becomes ``tables/<name>``.
+    table
+        One row per object.
     """
     if len(table) > SMALL or not isinstance(root.store, LocalStore):
         _write_table(root, name, table)
@@ -163,7 +172,17 @@ def _write_table(root: zarr.Group, name: str, table: Table) -> None:
 
 
 def write_vectors(root: zarr.Group, name: str, vectors: Vectors) -> None:
-    """Write a table of tiles as ``tables/<name>``; a block of rows is held at a time."""
+    """Write a table of tiles; a block of rows is held at a time.
+
+    Parameters
+    ----------
+    root
+        The store's.
+    name
+        It becomes ``tables/<name>``.
+    vectors
+        One row per tile.
+    """
     rows = len(vectors.names)
     group = _group(root, f"tables/{name}", "anndata", "0.1.0")
     _put_blocks(group, "X", (rows, len(vectors.var)), vectors.x)
@@ -236,7 +255,7 @@ def _put(group: zarr.Group, name: str, values: Rows, *, text: bool = False) -> N
 def _put_blocks(group: zarr.Group, name: str, shape: tuple[int, ...], blocks: Blocks) -> None:
     """An AnnData array of float32 vectors, written chunk by chunk."""
     inner = tuple(max(1, n) for n in shape[1:])
-    rows = max(1, min(max(1, shape[0]), BLOCK_BYTES // (4 * int(np.prod(inner)))))
+    rows = max(1, min(max(1, shape[0]), VECTORS_BYTES // (4 * int(np.prod(inner)))))
     array = group.create_array(
         name,
         shape=shape,

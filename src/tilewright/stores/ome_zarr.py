@@ -27,11 +27,21 @@ from zarr.codecs import BloscCodec, ZstdCodec
 from tilewright.contract.jobs import canonical
 
 from .anndata import Table, Vectors, write_table, write_vectors
-from .pyramid import Array, Handle, Level, Method, Placement, Pyramid, Slices, plan_levels, writing
+from .pyramid import (
+    Array,
+    Handle,
+    LevelCut,
+    Method,
+    Placement,
+    Pyramid,
+    Slices,
+    plan_levels,
+    writing,
+)
 
 __all__ = ["Placement", "Pyramid", "Slices", "StoreWriter", "label_dtype"]
 
-Version = Literal["0.5", "0.4"]
+StoreVersion = Literal["0.5", "0.4"]
 """Of OME-Zarr."""
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
@@ -72,7 +82,7 @@ class StoreWriter:
         69, from any of its methods, when the disk is full or the folder can't be written.
     """
 
-    def __init__(self, path: Path, version: Version = "0.5") -> None:
+    def __init__(self, path: Path, version: StoreVersion = "0.5") -> None:
         self.path = path
         self._version = version
         self._part = path.with_name(path.name + ".part")
@@ -122,6 +132,13 @@ class StoreWriter:
             Labels and their image must have the same number; None is as many as `plan_levels` says.
         name
             What people see; the group's name if None.
+
+        Raises
+        ------
+        ValueError
+            When `axes` are others.
+        TilewrightError
+            69, when the store can't be written.
         """
         if [a for a in "tczyx" if a in axes] != list(axes) or not axes.endswith("yx"):
             raise ValueError(f"axes {axes!r} aren't a subset of tczyx in that order, ending in yx")
@@ -188,6 +205,13 @@ class StoreWriter:
             Names of the channels of the image at the root, where known.
         rgb
             The image's channels are red, green and blue.
+
+        Raises
+        ------
+        ValueError
+            When labels have another number of levels than their image.
+        TilewrightError
+            69, when the store can't be written.
         """
         image = self._pyramids.get("")
         labels = [p for where, p in self._pyramids.items() if where.startswith("labels/")]
@@ -240,7 +264,7 @@ class StoreWriter:
 
 
 def _create(
-    group: zarr.Group, name: str, level: Level, dtype: np.dtype, axes: str, codec: Any
+    group: zarr.Group, name: str, level: LevelCut, dtype: np.dtype, axes: str, codec: Any
 ) -> zarr.Array[Any]:
     sharded = group.metadata.zarr_format == 3
     return group.create_array(
@@ -264,7 +288,7 @@ def _axes(axes: str, placement: Placement) -> list[dict[str, str]]:
     ]
 
 
-def _dataset(placement: Placement, axes: str, path: str, level: Level) -> dict[str, Any]:
+def _dataset(placement: Placement, axes: str, path: str, level: LevelCut) -> dict[str, Any]:
     scale, translation = placement.transform(axes, dict(zip(axes, level.shrunk, strict=True)))
     return {
         "path": path,

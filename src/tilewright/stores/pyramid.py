@@ -36,7 +36,7 @@ DEEP_BLOCK_BYTES = 1 << 25  # of a volume: more tiles meet there
 LEAST = 64  # side of a shard of thousands of channels
 COARSEST = 512  # levels until the longer side is at most one chunk
 DEEP_COARSEST = 256**3  # or, of a volume, until a level holds no more pixels
-COLOURS = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00", "FFFFFF")
+CHANNEL_COLOURS = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00", "FFFFFF")
 RGB = ("FF0000", "00FF00", "0000FF")
 writing = partial(
     files.writing, fix="Free some space there, or choose a folder that can be written: --outdir."
@@ -111,7 +111,7 @@ def _spatial(values: tuple[float, ...]) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Level:
+class LevelCut:
     """One level's cut, per axis, in its pixels; `shrunk` are level-0 pixels per pixel."""
 
     shape: tuple[int, ...]
@@ -141,7 +141,7 @@ def plan_levels(
     placement: Placement,
     deep: bool = False,
     count: int | None = None,
-) -> tuple[Level, ...]:
+) -> tuple[LevelCut, ...]:
     """How a pyramid is cut.
 
     Parameters
@@ -158,7 +158,7 @@ def plan_levels(
     sides = placement.sides()
     if count is None and not deep:
         count = levels_for(shape)
-    levels: list[Level] = []
+    levels: list[LevelCut] = []
     while True:
         levels.append(_level(sizes, shrunk, itemsize, deep=deep, above=bool(levels)))
         volume = sizes.get("z", 1) * sizes["y"] * sizes["x"]
@@ -177,7 +177,7 @@ def _halved(sizes: Mapping[str, int], sides: Mapping[str, float], deep: bool) ->
 
 def _level(
     sizes: Mapping[str, int], shrunk: Mapping[str, int], itemsize: int, *, deep: bool, above: bool
-) -> Level:
+) -> LevelCut:
     """One level: a chunk is a piece of one channel, a shard holds all channels."""
     nominal = _nominal(sizes.get("c", 1) * itemsize, deep, above)
     chunk, shard = dict.fromkeys(sizes, 1), dict.fromkeys(sizes, 1)
@@ -186,7 +186,7 @@ def _level(
         shard[a] = -(-min(side, sizes[a]) // chunk[a]) * chunk[a]
     shard["c"] = sizes.get("c", 1)
     cut = (sizes, chunk, {a: shard[a] for a in sizes}, shrunk)
-    return Level(*(tuple(d.values()) for d in cut))
+    return LevelCut(*(tuple(d.values()) for d in cut))
 
 
 def _nominal(pixel: int, deep: bool, above: bool) -> dict[str, int]:
@@ -215,7 +215,7 @@ class Handle:
     """
 
     path: Path
-    levels: tuple[Level, ...]
+    levels: tuple[LevelCut, ...]
     dtype: np.dtype
     method: Method
 
@@ -235,6 +235,11 @@ class Handle:
             One of `blocks`.
         array
             Its pixels; shape, axes and dtype are level 0's.
+
+        Raises
+        ------
+        ValueError
+            When the box is no block, or the array's shape or dtype doesn't fit it.
         """
         wanted = tuple(s.stop - s.start for s in box), self.dtype
         if wanted != (array.shape, array.dtype.newbyteorder("=")):
@@ -254,7 +259,7 @@ class Handle:
             for s, n, h in zip(below.shard, below.shape, self._axes(level), strict=True)
         ]
         made = np.empty([s.stop - s.start for s in box], self.dtype)
-        part = Level(made.shape, here.chunk, here.shard, here.shrunk)
+        part = LevelCut(made.shape, here.chunk, here.shard, here.shrunk)
         for piece in part.boxes(steps):
             wanted = tuple(
                 slice(s.start + p.start, s.start + p.stop) for s, p in zip(box, piece, strict=True)
@@ -304,7 +309,8 @@ class Handle:
         here = self.levels[level]
         with writing(self.path / str(level)):
             opened = self._open(level)
-            for piece in Level(array.shape, here.chunk, here.shard, here.shrunk).boxes(here.shard):
+            pieces = LevelCut(array.shape, here.chunk, here.shard, here.shrunk)
+            for piece in pieces.boxes(here.shard):
                 at = zip(box, piece, strict=True)
                 opened[tuple(slice(b.start + p.start, b.start + p.stop) for b, p in at)] = array[
                     piece
@@ -339,7 +345,7 @@ class Pyramid:
         return self._handle.levels[level].boxes(self._handle.levels[level].shard)
 
     def write(self, box: Slices, array: Array) -> None:
-        """As `Handle.write`."""
+        """As `Handle.write`: a block, its shape and dtype level 0's."""
         self._handle.write(box, array)
 
     def build(self, each: Each = map) -> None:
@@ -360,7 +366,9 @@ class Pyramid:
         The range is the coarsest level's; a colour picture keeps the dtype's, or its colours
         would shift.
         """
-        colours: Sequence[str] = RGB if rgb else COLOURS if len(names) > 1 else COLOURS[-1:]
+        colours: Sequence[str] = (
+            RGB if rgb else CHANNEL_COLOURS if len(names) > 1 else CHANNEL_COLOURS[-1:]
+        )
         windows = [_window(a, rgb) for a in self._channels()]
         return {
             "channels": [
@@ -379,9 +387,16 @@ class Pyramid:
 
 
 def halve(array: Array, method: Method, axes: Sequence[bool]) -> Array:
-    """Half the chosen axes: the first pixel of each box, or the mean, integers rounded half up.
+    """Half the chosen axes; the odd last row or column stands for itself.
 
-    The odd last row or column stands for itself.
+    Parameters
+    ----------
+    array
+        Of any shape; its dtype stays.
+    method
+        ``nearest``: the first pixel of each box; ``mean``: their mean, integers rounded half up.
+    axes
+        Per axis, whether it is halved.
     """
     if method == "nearest":
         return array[tuple(slice(None, None, 2 if a else 1) for a in axes)]

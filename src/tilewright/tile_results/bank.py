@@ -21,7 +21,7 @@ import numpy as np
 from numcodecs import zstd  # type: ignore[import-untyped]
 
 from tilewright.contract import files
-from tilewright.contract.jobs import Part
+from tilewright.contract.jobs import TileRange
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
 from .slabs import cut
@@ -47,7 +47,7 @@ class Header(TypedDict, total=False):
     recipe: str
     weights: str
     images: list[dict[str, Any]]
-    parts: Sequence[Part]
+    parts: Sequence[TileRange]
     failures: dict[str, str]
     left_out: dict[str, str]
     skipped: dict[str, list[int]]
@@ -88,7 +88,17 @@ class BankWriter:
             self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED)
 
     def put(self, name: str, array: Array, *, pack: bool = True) -> None:
-        """Add one array under `name`; `pack` compresses it, which noise isn't worth."""
+        """Add one array.
+
+        Parameters
+        ----------
+        name
+            By which `get` finds it.
+        array
+            Any shape and dtype but objects.
+        pack
+            Whether to compress it, which noise isn't worth.
+        """
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
         if pack:
@@ -97,7 +107,7 @@ class BankWriter:
             self._write(name + PLAIN, buffer.getvalue())
 
     def put_slabs(self, name: str, array: Array) -> None:
-        """Add one array whose slabs can be read one by one."""
+        """Add one array, of any shape of an axis or more, whose slabs can be read one by one."""
         for number, slab in enumerate(cut(array)):
             self.put(slab_name(name, number), slab)
 
@@ -153,7 +163,7 @@ class Bank:
         return [name.decode().removesuffix(PACKED).removesuffix(PLAIN) for name in found]
 
     def get(self, name: str) -> Array:
-        """The array put under `name`; not to be written to."""
+        """The array put under `name`, its shape and dtype as they were; not to be written to."""
         with self._reading(f"its array {name}"):
             if self._place(name + PLAIN) is not None:
                 return _array(self._zip.read(self._entry(name + PLAIN)))
@@ -217,7 +227,17 @@ def _array(data: bytes) -> Array:
 
 
 def tile_name(image: str, plane: int, tile: int, what: str) -> str:
-    """Where a tile's array is: `image` is the image's key in its group."""
+    """Where a tile's array is.
+
+    Parameters
+    ----------
+    image
+        The image's key in its group.
+    plane, tile
+        Numbers of the looped plane in the image and of the tile in its grid, from 0.
+    what
+        Which of its arrays, e.g. ``labels``.
+    """
     return f"{image}/{plane:05d}/{tile:07d}/{what}"
 
 
@@ -237,7 +257,13 @@ def rows_name(image: str, first: int) -> str:
 
 
 def check_shape(found: tuple[int, ...], first: tuple[int, ...] | None) -> None:
-    """Refuse vectors of one image that aren't of one shape: they make no table."""
+    """Refuse vectors of one image that aren't of one shape: they make no table.
+
+    Raises
+    ------
+    TilewrightError
+        65, naming both shapes.
+    """
     if first is not None and found != first:
         raise TilewrightError(
             f"The model gives {' x '.join(map(str, first))} numbers for one tile and "

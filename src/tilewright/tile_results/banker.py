@@ -53,7 +53,7 @@ class Banker:
             "map": self._map,
             "table": self._vector,
         }[spec.result]
-        self._rows = Rows(bank)
+        self._rows = VectorBanker(bank)
         self._x = spec.array_axes.index("X")
         self.map: MapHeader | None = None
         """What maps are, once there is one."""
@@ -63,10 +63,16 @@ class Banker:
     def put(self, work: Work, result: Array) -> None:
         """Bank one tile's result; tiles come in order.
 
+        Parameters
+        ----------
+        result
+            Labels (*spatial) of the tile as the model got it, a map (C, *spatial) or a vector (D,).
+
         Raises
         ------
         TilewrightError
-            A map whose pixels can't be put together.
+            65: labels that aren't whole numbers from 0, maps whose pixels can't be put together, or
+            vectors of several lengths.
         """
         self._put(work, result)
 
@@ -112,7 +118,7 @@ class Banker:
         self._rows.put(work.image, number, result.astype(np.float32))
 
 
-class Rows:
+class VectorBanker:
     """Vectors of one image after the other, banked in pieces: an entry per tile would be many."""
 
     def __init__(self, bank: BankWriter) -> None:
@@ -122,7 +128,17 @@ class Rows:
         self._vectors: list[Array] = []
 
     def put(self, image: str, number: int, vector: Array) -> None:
-        """Take one tile's vector; `number` counts tiles over all planes."""
+        """Take one tile's vector; `flush` banks the last.
+
+        Parameters
+        ----------
+        image
+            The image's key in its group.
+        number
+            The tile's, over all planes of the image.
+        vector
+            (D,) or (T, D) float32, alike for all tiles of an image.
+        """
         full = len(self._vectors) * vector.nbytes >= PIECE_BYTES
         if image == self._image and self._vectors:
             check_shape(vector.shape, self._vectors[0].shape)

@@ -119,6 +119,6 @@ def _misfit(results: Array, shape: tuple[int | None, ...], kinds: str) -> str | 
 
 
 def described(tiles: Array) -> str:
-    """A batch in words: "2 tiles of 1 x 64 x 64"."""
+    """A batch (batch, C, *spatial) in words: "2 tiles of 1 x 64 x 64"."""
     count, *size = tiles.shape
     return f"{count} tile{'s' * (count != 1)} of {' x '.join(map(str, size))}"

@@ -19,7 +19,7 @@ from .slabs import Slabs
 
 Array = np.ndarray
 
-AREA, CORE, CUT, BOX = 0, 1, 2, 3
+AREA, IN_CORE, CUT, BOX = 0, 1, 2, 3
 """Columns of an object table; from `BOX` on: start and stop along each axis."""
 
 
@@ -59,12 +59,20 @@ def prepare(labels: Array, tile: Tile, grid: Grid) -> tuple[Array, Array]:
 
 
 def empty_table(axes: int) -> Array:
-    """The object table of a tile without objects."""
+    """The object table of a tile without objects, ``(0, 3 + 2 * axes)`` int64."""
     return np.zeros((0, BOX + 2 * axes), np.int64)
 
 
 def crop(array: Array | Slabs, box: Box, part: Box) -> Array:
-    """The pixels of `part` out of an array that covers `box`; of an array a view."""
+    """Part of an array; of an array in memory a view.
+
+    Parameters
+    ----------
+    array
+        Its shape is that of `box`.
+    box, part
+        What it covers and what is wanted, in pixels of the plane.
+    """
     return array[slices(part, box)]
 
 
@@ -73,6 +81,10 @@ def paint_cores(grid: Grid, box: Box, dtype: np.dtype, read: Callable[[int, Box]
 
     Parameters
     ----------
+    box
+        In pixels of the plane; its shape is what is returned.
+    dtype
+        Of what is returned.
     read
         Gives a tile's pixels on a part of its core, by its number.
     """
@@ -97,7 +109,7 @@ def rows(grid: Grid) -> int:
 
 
 def tally(values: Array) -> tuple[Array, Array]:
-    """Distinct values, ascending, and how often each is there: as `numpy.unique`.
+    """Distinct values of ``(n,)``, ascending, and how often each is there: as `numpy.unique`.
 
     Neighbours are mostly equal: only the runs of equal values are sorted.
     """
@@ -106,7 +118,7 @@ def tally(values: Array) -> tuple[Array, Array]:
 
 
 def run_starts(*arrays: Array) -> Array:
-    """Where, in arrays of one axis and length, a value differs from the one before; and 0."""
+    """Where, in arrays ``(n,)``, a value of any differs from the one before; and 0."""
     changes = np.ones(len(arrays[0]), bool)
     if len(changes):
         changes[1:] = reduce(np.logical_or, (a[1:] != a[:-1] for a in arrays))
@@ -114,7 +126,7 @@ def run_starts(*arrays: Array) -> Array:
 
 
 def summed(values: Array, amounts: Array) -> tuple[Array, Array]:
-    """Distinct values, ascending, and the sum of the amounts of each."""
+    """Distinct values, ascending, and the int64 sum of the amounts of each; both are ``(n,)``."""
     found, place = np.unique(values, return_inverse=True)
     return found, np.bincount(place, amounts, len(found)).astype(np.int64)
 
@@ -128,7 +140,13 @@ def counts(labels: Array, n: int) -> Array:
 
 
 def check_labels(labels: Array, tile: Tile) -> None:
-    """Refuse what isn't one whole number from 0 for each pixel of the tile's window."""
+    """Refuse what isn't one whole number from 0 for each pixel of the tile's window.
+
+    Raises
+    ------
+    TilewrightError
+        65: another shape than the window's, a dtype that isn't of integers, or negative values.
+    """
     where = f"The model's labels of tile {tile.index}"
     window = shape_of(tile.window)
     if labels.shape != window:
@@ -153,7 +171,7 @@ def _table(labels: Array, n: int, tile: Tile, grid: Grid) -> Array:
     if n == 0:
         return table
     table[:, AREA] = counts(labels, n)[1:]
-    table[:, CORE] = counts(crop(labels, tile.valid, tile.core), n)[1:]
+    table[:, IN_CORE] = counts(crop(labels, tile.valid, tile.core), n)[1:]
     table[_on_inner_sides(labels, tile, grid) - 1, CUT] = 1
     boxes = cc3d.statistics(labels, no_slice_conversion=True)["bounding_boxes"][1:].astype(np.int64)
     boxes[:, 1::2] += 1  # cc3d gives the last pixel, we the one after it

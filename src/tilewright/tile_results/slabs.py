@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray
-MOST = 1 << 21  # pixels of a slab: 1,024 px squared is one, 256 voxels cubed are eight
+SLAB_PIXELS = 1 << 21  # pixels of a slab: 1,024 px squared is one, 256 voxels cubed are eight
 
 
 def thickness(shape: tuple[int, ...]) -> int:
     """How many of an array's first axis are in one slab; at least one."""
-    return max(1, MOST // max(1, math.prod(shape[1:])))
+    return max(1, SLAB_PIXELS // max(1, math.prod(shape[1:])))
 
 
 def cut(array: Array) -> Iterator[Array]:
-    """An array's slabs, in order; of an empty one, itself."""
+    """An array's slabs, in order, views of shape `slab_shape`; of an empty one, itself."""
     step = thickness(array.shape)
     for start in range(0, max(1, len(array)), step):
         yield array[start : start + step]

@@ -21,8 +21,8 @@ from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from tilewright.contract.grid import Box, Grid, Tile, shape_of, shared
 from tilewright.tile_results.objects import (
     AREA,
-    CORE,
     CUT,
+    IN_CORE,
     counts,
     crop,
     row,
@@ -137,7 +137,7 @@ def best(ids: Array, others: Array, m: Array) -> Array:
 def _spans(view: View, other: Tile) -> Array:
     """Which of the view's objects have pixels in its own core and in the other tile's."""
     beyond = view.counts(shared(view.tile.valid, other.core))[1:]
-    return (view.table[:, CORE] > 0) & (beyond > 0)
+    return (view.table[:, IN_CORE] > 0) & (beyond > 0)
 
 
 def row_pairs(
@@ -204,7 +204,7 @@ def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
     1..N in the order of each group's first member.
     """
     first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
-    core, uncut = _column(tables, CORE), _column(tables, CUT) == 0
+    core, uncut = _column(tables, IN_CORE), _column(tables, CUT) == 0
     root = unite(edges, first, uncut)
     alone = np.ones(len(root), bool)
     member = np.flatnonzero(root != np.arange(len(root), dtype=root.dtype))
@@ -236,7 +236,7 @@ def _coverable(tables: Sequence[Array], edges: Edges, root: Array, role: Array) 
     Too many rather than too few: what two tiles say of one pixel counts twice, and of a pair that
     matched but may not be one, both are hidden. Others are sure to keep pixels.
     """
-    paint = np.where(role == OWNER, _column(tables, AREA), _column(tables, CORE))
+    paint = np.where(role == OWNER, _column(tables, AREA), _column(tables, IN_CORE))
     found = edges.under >= paint * HIDDEN
     found[edges.nodes[root[edges.nodes[:, 0]] != root[edges.nodes[:, 1]]]] = True
     return np.asarray(found)
