@@ -39,6 +39,15 @@ def count_stack(counts: Sequence[int], pieces: Sequence[Box], read: ReadSlice) -
     """Pixels of some slices' objects in some boxes, and what they share with the next slice's.
 
     Each slice of the boxes is read once; two are held.
+
+    Parameters
+    ----------
+    counts
+        Objects of each slice.
+    pieces
+        The boxes, in pixels of a slice; no pixel in two.
+    read
+        Called with a slice's number, from 0, and a box.
     """
     areas: list[Areas] = []
     shares: list[Areas] = []
@@ -78,8 +87,8 @@ def join_slices(
     Returns
     -------
     list of ndarray
-        For each slice, the volume's id of 0 (which is 0) and of each of its own ids; ids are 1..N
-        in the order of their first slice, then of their id in it.
+        For each slice, (objects + 1,) int64: the volume's id of 0 (which is 0) and of each of its
+        own ids; ids are 1..N in the order of their first slice, then of their id in it.
     """
     ids, last = [np.arange(counts[0] + 1)], counts[0]
     for batch, boxes in zip(batches(counts), found, strict=True):

@@ -45,7 +45,7 @@ class Pictured(Protocol):
         """What it is drawn over."""
 
     def labels(self, plane: int, box: Box) -> Array:
-        """Labels whose outlines are drawn."""
+        """Labels, ((z,) y, x) integers, whose outlines are drawn."""
 
 
 class Plain:
@@ -56,7 +56,7 @@ class Plain:
         self.grid = image.grid
 
     def labels(self, plane: int, box: Box) -> Array:
-        """None."""
+        """None: ((z,) y, x) zeros."""
         return np.zeros(shape_of(box), np.uint8)
 
 
@@ -150,7 +150,19 @@ def seam_section(merged: Pictured, seam: Seam, steep: float = 1.0) -> Section:
 
 
 def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path) -> Path:
-    """Write a seam's surroundings, enlarged, with the outlines of some `labels`."""
+    """Write a seam's surroundings as a PNG, three times enlarged, with the outlines of some labels.
+
+    Parameters
+    ----------
+    merged
+        The image, and where its tiles' borders are.
+    section
+        What of it is shown.
+    labels
+        Whose outlines are drawn: the merged ones, or each tile's own.
+    path
+        The file, which comes back.
+    """
     return _write(merged, section, labels, path, zoom=3)
 
 

@@ -65,7 +65,7 @@ class Desk(Closing):
         self._pieces: Cache[tuple[int, int], Array] = Cache(ROOM)
 
     def raw(self, plane: int, window: Box) -> Array:
-        """The image's own pixels in a window, all channels, at the model's resolution."""
+        """The image's own pixels in a window, (C, (z,) y, x), at the model's resolution."""
         return self._reader.raw(plane, window)
 
     def read(self, plane: int) -> Callable[[int], Slabs]:
@@ -73,7 +73,7 @@ class Desk(Closing):
         return partial(self._tile, plane)
 
     def pieces(self, plane: int) -> Callable[[int], Array]:
-        """What gives the components of a plane's cores, each by itself."""
+        """What gives the components of a plane's cores, each by itself: ((z,) y, x), 1..n."""
         return partial(self._core, plane)
 
     @cached_property

@@ -58,6 +58,19 @@ def write_embeddings(
 
     X is float32. Of token sequences it is the mean over the patches' tokens, and
     ``obsm["tokens"]`` has them all, ``(tiles, T, D)``.
+
+    Parameters
+    ----------
+    store
+        Where it is written.
+    name
+        The table's.
+    layout, banked
+        The image's geometry and its tiles.
+    recipe
+        Its spec says what a vector is; the table carries its digest.
+    place
+        Where model pixels lie on the image: positions are in level-0 pixels and, if known, in µm.
     """
     numbers, spec = banked.numbers, recipe.spec
     shape = banked.vector_shape or (spec.embedding_dim or 0,)

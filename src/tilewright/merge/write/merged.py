@@ -116,11 +116,14 @@ class Merged:
         return painting if self._crew.processes == 1 else painting.save(self._scratch / name)
 
     def labels(self, plane: int, box: Box) -> Array:
-        """Labels of a box of a plane, each object's own in the whole image."""
+        """Labels of a box of a plane, ((z,) y, x), each object's own in the whole image."""
         return composed(self._desk, self._painting, plane, box)
 
     def by_tile(self, plane: int, box: Box) -> Array:
-        """What each tile found in its core by itself, as if nothing were matched: for a picture."""
+        """What each tile found in its core by itself, as if nothing were matched: for a picture.
+
+        ((z,) y, x) int64, 0 the background.
+        """
         read = self._desk.read(plane)
 
         def own(i: int, part: Box) -> Array:
@@ -135,6 +138,15 @@ class Merged:
         """Write the label pyramid, of which axes and shape come back.
 
         The seam meter and the measurements see every piece once, in the order of the blocks.
+
+        Parameters
+        ----------
+        store
+            Where it is written.
+        where
+            Its group in the store: ``labels/<task>``.
+        place
+            Where model pixels lie on the image.
         """
         axes, shape = stack_axes(self._desk.layout)
         pyramid = store.pyramid(
@@ -163,7 +175,10 @@ class Merged:
 
 
 def matches_of(desk: Desk, at: tuple[int, int]) -> tuple[list[Array], list[Pair]]:
-    """A plane's row of tiles: its object tables, in short, and what matches."""
+    """A plane's row of tiles: its object tables, (objects, columns) uint32, and what matches.
+
+    `at` is the plane's number and the row's.
+    """
     plane, number = at
     tables: dict[int, Array] = {}
 
@@ -178,7 +193,10 @@ def matches_of(desk: Desk, at: tuple[int, int]) -> tuple[list[Array], list[Pair]
 
 
 def touches_of(desk: Desk, at: tuple[int, int]) -> tuple[Array, list[Touch]]:
-    """A plane's row of tiles: its pieces, and what they touch."""
+    """A plane's row of tiles: its pieces, (tiles,) int64, and what they touch.
+
+    `at` is the plane's number and the row's.
+    """
     plane, number = at
     return row_touches(desk.grid, number, desk.read(plane), desk.merge.connectivity or 1)
 
@@ -234,7 +252,19 @@ def write_block(desk: Desk, block: Block) -> tuple[Counted, list[Part]]:
 
 
 def composed(desk: Desk, painting: Painting, plane: int, box: Box) -> Array:
-    """Labels of a box of a plane."""
+    """Labels of a box of a plane, ((z,) y, x) of the painting's dtype.
+
+    Parameters
+    ----------
+    desk
+        Where the tiles are.
+    painting
+        Who paints what.
+    plane
+        Its number over time points and slices.
+    box
+        In pixels of the plane, inside it.
+    """
     found = painting.plane(plane, desk.grid)
     if isinstance(found, Components):
         return found.paint(box, desk.pieces(plane))

@@ -93,12 +93,24 @@ class Pack:
 
 
 def open_pack(group: Group, recipe: Recipe, banks: Sequence[Path], out: Path, shown: Path) -> Pack:
-    """Another process's, which merges each image by itself."""
+    """Another process's, which merges each image by itself.
+
+    Parameters
+    ----------
+    group, recipe, banks, out, shown
+        As of `merge_group`.
+    """
     return Pack(group, recipe, open_banks(banks), out, shown, 1)
 
 
 def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
-    """Write one image's store, if that can be; what the report says of it comes back."""
+    """Write one image's store, if that can be; what the report says of it comes back.
+
+    Raises
+    ------
+    TilewrightError
+        When its exit code isn't 65: then it isn't this image's alone.
+    """
     why, notes = ({} for _ in range(2))  # type: dict[str, str], dict[str, str]
     for bank in pack.banks:
         why |= bank.header["failures"]
@@ -114,7 +126,20 @@ def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
 
 
 def check_banks(group: Group, recipe: Recipe, banks: Sequence[Bank]) -> None:
-    """Refuse a missing bank, one that is there twice, and one of another group or recipe."""
+    """Refuse a missing bank, one that is there twice, and one of another group or recipe.
+
+    Parameters
+    ----------
+    group, recipe
+        Whose banks are wanted, one for each of the group's jobs.
+    banks
+        What there is, in any order.
+
+    Raises
+    ------
+    TilewrightError
+        One is missing (exit code 70), or is not of this group, recipe, weights or jobs (65).
+    """
     of_job: dict[int, Bank] = {}
     for bank in banks:
         header, name = bank.header, bank.path.name
@@ -183,7 +208,19 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
 
 
 def told(ref: ImageRef, written: Written, store: str, weights: str) -> MergedImage:
-    """What the report says of an image's store."""
+    """What the report says of an image's store.
+
+    Parameters
+    ----------
+    ref
+        The image.
+    written
+        What its store has.
+    store
+        The store's path in the output folder.
+    weights
+        The digest of what was loaded.
+    """
     return MergedImage(
         ref.id,
         ref.path,
@@ -215,7 +252,17 @@ def visited(layout: Layout, banked: Banked) -> dict[str, object]:
 
 
 def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict[str, Any]:
-    """Put the report's pictures into `shown`; their names by role, and where the seam's is."""
+    """Put the report's pictures into `shown`; their names by role, and where the seam's is.
+
+    Parameters
+    ----------
+    written, scene
+        What is drawn, and over which image.
+    picture
+        The overview, written already; it is copied.
+    shown
+        An existing folder.
+    """
     drawn, key = written.drawn, scene.ref.key
     made: dict[str, Any] = {"overview": shutil.copyfile(picture, shown / f"{key}.png").name}
     if isinstance(drawn, Merged) and drawn.measure is not None:

@@ -135,7 +135,19 @@ class Block:
 
 
 def write_blocks(pyramid: Pyramid, scene: Scene, axes: str, *, of_map: bool) -> None:
-    """Write a pyramid of the map, or of the image."""
+    """Write a pyramid of the map, or of the image.
+
+    Parameters
+    ----------
+    pyramid
+        What is written; its levels are made at the end.
+    scene
+        The image, and whose processes write.
+    axes
+        The pyramid's, in lower case: ``tczyx``.
+    of_map
+        The map; else the image's own pixels.
+    """
     blocks = (Block(pyramid.handle(), axes, s, of_map) for s in pyramid.blocks())
     for _ in scene.crew.map(write_block, blocks):
         pass
@@ -150,7 +162,15 @@ def write_block(desk: Desk, block: Block) -> None:
 
 
 def write_visited(store: StoreWriter, layout: Layout, banked: Banked) -> None:
-    """Say of each tile whether it was predicted, where some were not."""
+    """Say of each tile whether it was predicted, where some were not.
+
+    Parameters
+    ----------
+    store
+        Where it is said.
+    layout, banked
+        The image's geometry, and its tiles.
+    """
     if not banked.skipped:
         return
     axes, shape = stacked(layout.looped, layout.grid.counts)
