@@ -284,7 +284,17 @@ def shell_path(path: str) -> str:
 
 
 def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[Publication]) -> str:
-    """The page: everything that users wrote is escaped."""
+    """The page: everything that users wrote is escaped.
+
+    Parameters
+    ----------
+    run, recipe
+        What it tells.
+    shown
+        The images that have a card, in order.
+    pubs
+        What to cite.
+    """
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

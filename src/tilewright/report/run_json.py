@@ -287,7 +287,17 @@ def read_merged(folder: Path) -> Results:
 
 
 def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context) -> RunFile:
-    """Everything run.json says."""
+    """Everything run.json says.
+
+    Parameters
+    ----------
+    plan, recipe
+        What was planned.
+    results
+        What MERGE wrote.
+    context
+        What the workflow says of the run; its paths are relative to its `launch_dir`.
+    """
     here = Path(context["launch_dir"])
     tasks = read_trace(here / context["trace"])
     command, profile, configs = _started(context)
@@ -353,7 +363,19 @@ def describe_params(params: Params, given: Mapping[str, object]) -> dict[str, Ru
 def describe_images(
     plan: PlanFile, results: Mapping[str, Result], tasks: list[Task], work_dir: Path
 ) -> list[RunImage]:
-    """Every image of the run: those in the plan, then those that PLAN left out."""
+    """Every image of the run: those in the plan, then those that PLAN left out.
+
+    Parameters
+    ----------
+    plan
+        All images.
+    results
+        By image id; one without a result gets the reason of its group.
+    tasks
+        Of Nextflow's trace, in its order.
+    work_dir
+        Where the tasks' messages are.
+    """
     images = []
     reasons: dict[str, str] = {}  # one look per group: a pack's images share its tasks
     for planned in plan.images:

@@ -49,7 +49,17 @@ def _step_times(tasks: list[Task]) -> StepTimes:
 
 
 def why_missing(group: str, tasks: list[Task], work_dir: Path) -> str:
-    """Why a group has no result: the last sentence of its failed task, or where to look."""
+    """Why a group has no result: the last sentence of its failed task, or where to look.
+
+    Parameters
+    ----------
+    group
+        Its name, with which its tasks' tags begin.
+    tasks
+        All of the trace, in its order: of several tries the last counts.
+    work_dir
+        Nextflow's, where a trace without work folders leaves them to be found by hash.
+    """
     for_all = [name for name, step in STEPS.items() if step.for_all]
     last = {(t.step, t.tag): t for t in tasks if t.group == group or t.step in for_all}
     failed = [t for t in last.values() if t.status in FAILED]

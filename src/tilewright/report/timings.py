@@ -94,7 +94,22 @@ def waiting(measured: Mapping[str, Any] | None) -> str:
 
 
 def suggestion(outdir: Path, model: ModelId, minutes: float = 10) -> str:
-    """What an earlier run of the same model into a folder measured, and how to use it."""
+    """What an earlier run of the same model into a folder measured, and how to use it.
+
+    Parameters
+    ----------
+    outdir
+        Where that run's run.json is.
+    model
+        The one that is planned; of another nothing is said.
+    minutes
+        Of a suggested job.
+
+    Returns
+    -------
+    str
+        Text for the user, in s per tile; empty where nothing is known.
+    """
     try:
         run = json.loads((outdir / "run.json").read_text(encoding="utf-8"))
         seconds = float(run["measured"]["seconds_per_tile"])
