@@ -132,7 +132,17 @@ def _read(image: Image, z: int, **where: slice) -> Array:
 
 
 def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
-    """Write a tiled TIFF, ``(z,) y, x``, of the labels' own dtype."""
+    """Write a tiled TIFF, ``(z,) y, x``, of the labels' own dtype.
+
+    Parameters
+    ----------
+    image
+        The labels, opened.
+    path
+        The file; it appears when it is whole.
+    binary
+        Every label is 1, uint8.
+    """
     depth, height, width = (image.size(a) for a in "ZYX")
     dtype = np.dtype(np.uint8) if binary else image.dtype
     shape = (depth, height, width) if depth > 1 else (height, width)

@@ -98,11 +98,11 @@ def counted(
     Parameters
     ----------
     starts, lengths
-        Of runs in their object's own box, down its columns, in order.
+        (runs,) int64, in pixels of their object's own box, down its columns, in order.
     of
-        Each run's object, ascending.
+        (runs,) int64, each run's object from 0, ascending.
     boxes
-        Of each object ``[y, x, height, width]``.
+        Of each object ``[y, x, height, width]``, in pixels.
     """
     stops = starts + lengths
     same = (of[1:] == of[:-1]) if len(of) else np.zeros(0, bool)
