@@ -23,10 +23,10 @@ CROP = 1024  # px: side of what is shown of a bigger one
 NEAR = 192  # px: side of a seam's picture
 TALLEST = 8  # picture rows per slice, however far apart they are
 OUTLINE = (255, 214, 10)
-CORE = (90, 200, 250)
+CORE_BORDER = (90, 200, 250)
 
 
-class Pixels(Protocol):
+class PixelSource(Protocol):
     """An image, or a map, that can be read in boxes of model pixels."""
 
     grid: Grid
@@ -41,7 +41,7 @@ class Pictured(Protocol):
     grid: Grid
 
     @property
-    def image(self) -> Pixels:
+    def image(self) -> PixelSource:
         """What it is drawn over."""
 
     def labels(self, plane: int, box: Box) -> Array:
@@ -51,7 +51,7 @@ class Pictured(Protocol):
 class Plain:
     """An image or a map with the borders of its tiles, and no objects."""
 
-    def __init__(self, image: Pixels) -> None:
+    def __init__(self, image: PixelSource) -> None:
         self.image = image
         self.grid = image.grid
 
@@ -203,7 +203,7 @@ def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) ->
         index = [slice(None)] * 3
         index[axis + 1] = lines  # type: ignore[call-overload]
         line = picture[tuple(index)]
-        tint = np.array(CORE).reshape(3, 1, 1)
+        tint = np.array(CORE_BORDER).reshape(3, 1, 1)
         picture[tuple(index)] = 0.6 * line + 0.4 * tint
     outline = find_boundaries(labels, mode="inner")  # type: ignore[no-untyped-call]
     picture[:, outline] = np.array(OUTLINE)[:, None]

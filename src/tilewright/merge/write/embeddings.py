@@ -26,7 +26,7 @@ Array = np.ndarray
 Tokens = tuple[Blocks, tuple[int, int]] | None
 """Blocks of whole token sequences, and the length of their axes (T, D)."""
 PX = "level-0 px"
-COLUMNS = {
+TILE_COLUMNS = {
     "tile": "number of the tile in its plane, from 0, row by row",
     "t": "time point, from 0",
     "z": "slice, from 0; of a tile that has several, its first",
@@ -84,7 +84,7 @@ def write_embeddings(
         x=x,
         var=columns_of(spec, shape[-1]),
         spatial=place.level0(centres)[:, ::-1].copy(),
-        columns={**{c: COLUMNS[c] for c in (*obs, "obsm/spatial")}, **about},
+        columns={**{c: TILE_COLUMNS[c] for c in (*obs, "obsm/spatial")}, **about},
         notes={"recipe": canonical(recipe.to_dict()), "recipe_digest": recipe.digest},
         tokens=tokens,
     )

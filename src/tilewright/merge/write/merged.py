@@ -18,10 +18,9 @@ from tilewright.contract.grid import Box, Grid
 from tilewright.merge.match.components import Components, Touch, join, row_touches
 from tilewright.merge.match.groups import Edges
 from tilewright.merge.match.labels import Pair, Resolved, resolve, row_pairs
-from tilewright.merge.match.slices import Counted as Stack
-from tilewright.merge.match.slices import batches, count_stack, join_slices
-from tilewright.merge.measure.seam import Counted, SeamMeter, grown
-from tilewright.merge.measure.tables import Measure, Part
+from tilewright.merge.match.slices import StackCounts, batches, count_stack, join_slices
+from tilewright.merge.measure.seam import SeamCounts, SeamMeter, grown
+from tilewright.merge.measure.tables import BoxMeasures, Measure
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle
 from tilewright.tile_results.objects import BOX, crop, paint_cores, row, rows
@@ -163,7 +162,7 @@ class Merged:
             deep=self._context.layout.deep,
         )
         shown = self._shown(self._painting, "image")
-        blocks = (Block(shown, pyramid.handle(), axes, s) for s in pyramid.blocks())
+        blocks = (LabelBlock(shown, pyramid.handle(), axes, s) for s in pyramid.blocks())
         for counted, measured in self._pool.map(write_block, blocks):
             self.meter.include(counted)
             for part in measured:
@@ -220,7 +219,7 @@ def regions_of(grid: Grid, most: int = REGION) -> Iterator[Box]:
     return halves(tuple((0, n) for n in grid.shape), most)
 
 
-def count_batch(context: MergeContext, batch: Batch) -> Stack:
+def count_batch(context: MergeContext, batch: Batch) -> StackCounts:
     """What `slices` counts of a region: each tile of a slice is read about once."""
     painting = _open(batch.painting)
     pieces = list(halves(batch.region))
@@ -230,7 +229,7 @@ def count_batch(context: MergeContext, batch: Batch) -> Stack:
 
 
 @dataclass(frozen=True)
-class Block:
+class LabelBlock:
     """What one process composes and writes."""
 
     painting: Painting | Stored
@@ -239,7 +238,7 @@ class Block:
     slices: Slices
 
 
-def write_block(context: MergeContext, block: Block) -> tuple[Counted, list[Part]]:
+def write_block(context: MergeContext, block: LabelBlock) -> tuple[SeamCounts, list[BoxMeasures]]:
     """Compose and write a block of the store; what was counted and measured comes back."""
     plane, position, box = plane_box(context.layout, block.axes, block.slices)
     around = grown(box, context.grid)

@@ -125,7 +125,7 @@ def write_image(store: StoreWriter, scene: Scene) -> None:
 
 
 @dataclass(frozen=True)
-class Block:
+class PixelBlock:
     """What one process reads or composes, and writes."""
 
     handle: Handle
@@ -148,13 +148,13 @@ def write_blocks(pyramid: Pyramid, scene: Scene, axes: str, *, of_map: bool) -> 
     of_map
         The map; else the image's own pixels.
     """
-    blocks = (Block(pyramid.handle(), axes, s, of_map) for s in pyramid.blocks())
+    blocks = (PixelBlock(pyramid.handle(), axes, s, of_map) for s in pyramid.blocks())
     for _ in scene.pool.map(write_block, blocks):
         pass
     pyramid.build(scene.pool.each)
 
 
-def write_block(context: MergeContext, block: Block) -> None:
+def write_block(context: MergeContext, block: PixelBlock) -> None:
     """Write one block's pixels."""
     plane, _, box = plane_box(context.layout, block.axes, block.slices)
     pixels = context.map.compose(plane, box) if block.of_map else context.raw(plane, box)
