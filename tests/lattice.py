@@ -21,7 +21,7 @@ from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.images import formats
 from tilewright.merge.measure import picture
-from tilewright.merge.write import desk, maps
+from tilewright.merge.write import context, maps
 from tilewright.stores import pyramid
 
 Array = np.ndarray[Any, Any]
@@ -39,8 +39,8 @@ def hold_little() -> None:
     """Shards, pieces, pictures, tiles and decoded chunks: each at most about a megabyte."""
     pyramid.CHUNK, pyramid.SHARD, pyramid.BLOCK_BYTES = 128, 256, 1 << 18
     picture.WHOLE = picture.CROP = 256
-    formats.CACHE_BYTES, desk.PIECE = 1 << 20, 1 << 16
-    desk.ROOM = maps.ROOM = 1 << 20
+    formats.CACHE_BYTES, context.PIECE = 1 << 20, 1 << 16
+    context.ROOM = maps.ROOM = 1 << 20
 
 
 def main(folder: Path, side: int) -> None:

@@ -209,13 +209,13 @@ def matched(
 
     `read` gives a tile's labels; its own, where nothing else is given.
     """
-    desk = SimpleNamespace(
+    context = SimpleNamespace(
         grid=banked.grid,
         banked=banked,
         read=lambda _: read or banked.read,
         merge=MergeOptions("match", min_iou),
     )
-    found = [matches_of(desk, (0, number)) for number in range(rows(banked.grid))]
+    found = [matches_of(context, (0, number)) for number in range(rows(banked.grid))]
     return [t for tables, _ in found for t in tables], [p for _, pairs in found for p in pairs]
 
 

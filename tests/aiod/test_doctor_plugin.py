@@ -36,7 +36,7 @@ def test_a_machine_on_which_the_plugin_works(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program(home / "bin" / "nextflow", "echo '      version 25.04.3 build 5949'")
-    findings = {f.what: f for f in map(doctor.look, doctor_plugin.CHECKS)}
+    findings = {f.what: f for f in map(doctor.look, doctor_plugin.PLUGIN_CHECKS)}
     wrong = {f.what: f.found for f in findings.values() if f.state == doctor.WRONG}
     assert not wrong
     assert findings["login shell"].found == f"Nextflow 25.04.3 ({home}/bin/nextflow)"

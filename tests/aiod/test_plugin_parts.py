@@ -150,7 +150,7 @@ def test_a_volume_is_written_slice_by_slice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (64, 41), (1, 30), (30, 1)])
 def test_run_lengths_are_those_of_the_labels(shape: tuple[int, int]) -> None:
     labels = np.random.default_rng(sum(shape)).integers(0, 4, shape).astype(np.uint32)
-    runs = rle.Runs(shape)
+    runs = rle.ColumnRuns(shape)
     for start in range(0, shape[1], 3):
         runs.add(labels[:, start : start + 3])
     assert np.array_equal(decoded(runs.objects(), shape), labels)

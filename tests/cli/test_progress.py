@@ -15,7 +15,7 @@ from tilewright import ROOT
 from tilewright.cli.progress import STEPS, Watch, explain, failures, run_nextflow, step_now
 from tilewright.errors import TilewrightError
 from tilewright.report import trace
-from tilewright.report.trace import Task, read_trace
+from tilewright.report.trace import TracedTask, read_trace
 
 HEADER = "task_id\thash\tname\tstatus\texit\tattempt\trealtime\tworkdir\n"
 BEGAN = 1_700_000_000.0  # seconds since 1970
@@ -163,7 +163,7 @@ def test_a_line_of_the_trace_is_read_as_it_stands(tmp_path: Path) -> None:
     line = f'3\tab/cd\tMERGE (a-1)\tCACHED\t0\t2\t1m 2.5s\t"{folder}\n'
     (tmp_path / "trace.txt").write_bytes((HEADER + line).encode())
     (task,) = read_trace(tmp_path / "trace.txt")
-    assert task == Task("MERGE", "a-1", "CACHED", "0", 62.5, "ab/cd", f'"{folder}')
+    assert task == TracedTask("MERGE", "a-1", "CACHED", "0", 62.5, "ab/cd", f'"{folder}')
 
 
 def test_only_the_end_of_a_tasks_messages_is_read(tmp_path: Path) -> None:
@@ -184,11 +184,11 @@ def test_tiles_are_counted_from_ended_jobs_and_notes_of_the_others(run: Run) -> 
     assert run.watch.tiles_done(plan(), run.watch.tasks()) == (14, 10)
 
 
-def tasks(*names: str) -> list[Task]:
+def tasks(*names: str) -> list[TracedTask]:
     """Tasks that were completed, e.g. `SCAN big`, and those that failed, e.g. `!ENV toy`."""
     words = [name.lstrip("!").partition(" ") for name in names]
     status = ["FAILED" if name.startswith("!") else "COMPLETED" for name in names]
-    return [Task(w[0], w[2], s, "0", 1.0, "", "") for w, s in zip(words, status, strict=True)]
+    return [TracedTask(w[0], w[2], s, "0", 1.0, "", "") for w, s in zip(words, status, strict=True)]
 
 
 NO_ENV = {"environment": {"name": "toy", "ready": False}}

@@ -25,7 +25,7 @@ from tilewright.cli.envs import users_of
 from tilewright.contract.blocks import Resolution
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.environments import interpreters
-from tilewright.merge.measure.tables import COLUMNS as TABLE_COLUMNS
+from tilewright.merge.measure.tables import OBJECT_COLUMNS
 from tilewright.plan.inputs import INPUT_COLUMNS
 from tilewright.plan.params import Params
 from tilewright.plan.plan_file import PlanFile
@@ -161,7 +161,7 @@ def test_every_column_of_a_csv_is_explained_and_no_other() -> None:
 
 
 def test_every_column_of_a_table_is_explained_and_no_other() -> None:
-    assert set(rows(section(DOCS / "output.md", "The table"))) == {*TABLE_COLUMNS, "region"}
+    assert set(rows(section(DOCS / "output.md", "The table"))) == {*OBJECT_COLUMNS, "region"}
 
 
 def test_every_key_of_run_json_is_explained_and_no_other() -> None:

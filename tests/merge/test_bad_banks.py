@@ -188,14 +188,14 @@ PROCESSES = pytest.mark.parametrize("processes", [1, 2])
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+def processes_of_merge(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
     """However small, an image is merged by so many processes."""
     monkeypatch.setenv("TILEWRIGHT_CPUS", str(processes))
     monkeypatch.setattr("tilewright.merge.write.stores.PAYS_PIXELS", 1)
 
 
 @PROCESSES
-@pytest.mark.usefixtures("crew")
+@pytest.mark.usefixtures("processes_of_merge")
 def test_the_damaged_array_is_named_with_its_image_and_tile(
     banks: list[Path], tmp_path: Path
 ) -> None:
@@ -313,7 +313,7 @@ def test_a_disk_that_is_full_while_predicting_ends_it_and_leaves_no_bank(
 
 
 @PROCESSES
-@pytest.mark.usefixtures("crew")
+@pytest.mark.usefixtures("processes_of_merge")
 @pytest.mark.parametrize("size", [0, 300, 1_000, 3_000])
 def test_a_disk_that_is_full_while_merging_ends_it_and_leaves_nothing_that_opens(
     banks: list[Path],

@@ -29,11 +29,11 @@ from tilewright.contract.jobs import ImageRef, MergeOptions
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.merge.measure.picture import OUTLINE
-from tilewright.merge.write import desk as desks
+from tilewright.merge.write import context as contexts
 from tilewright.merge.write.banked import Banked
-from tilewright.merge.write.desk import Desk, Source
+from tilewright.merge.write.context import MergeContext, MergeSource
 from tilewright.merge.write.merged import Merged
-from tilewright.merge.write.pool import Crew, cpus
+from tilewright.merge.write.pool import ProcessPool, cpus
 
 Array = np.ndarray[Any, Any]
 HERE = Path(__file__).parents[1]
@@ -161,12 +161,12 @@ def ended(folder: Path, number: int) -> None:
 
 def test_a_process_that_is_killed_ends_the_merge_with_a_sentence(tmp_path: Path) -> None:
     with (
-        Crew(tmp_path, 2, Path, str(tmp_path)) as crew,
+        ProcessPool(tmp_path, 2, Path, str(tmp_path)) as pool,
         pytest.raises(
             TilewrightError, match=r"ended before .* it was killed.* give MERGE more memory"
         ) as e,
     ):
-        list(crew.map(ended, range(20)))
+        list(pool.map(ended, range(20)))
     assert e.value.code == INTERNAL
     assert not (tmp_path / "19").exists()
 
@@ -182,10 +182,10 @@ def test_a_process_that_cannot_begin_prints_why_and_the_sentence_says_where(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with (
-        Crew(None, 2, str, Unreadable()) as crew,
+        ProcessPool(None, 2, str, Unreadable()) as pool,
         pytest.raises(TilewrightError, match=r"If it printed no error of its own \(.command.err\)"),
     ):
-        list(crew.each(str, range(20)))
+        list(pool.each(str, range(20)))
     said = capfd.readouterr().err  # of both processes, at times piece by piece in turn
     assert "ValueError" in said
     assert "invalid literal for int() with base 10: 'no number'" in said
@@ -200,10 +200,10 @@ def refused(_: Path, number: int) -> int:
 def test_what_a_process_refuses_is_said_as_it_says_it(tmp_path: Path) -> None:
     found = []
     with (
-        Crew(tmp_path, 2, Path, str(tmp_path)) as crew,
+        ProcessPool(tmp_path, 2, Path, str(tmp_path)) as pool,
         pytest.raises(TilewrightError, match=r"^Tile 3: is bad\. Mend it\.$") as error,
     ):
-        found.extend(crew.map(refused, range(20)))
+        found.extend(pool.map(refused, range(20)))
     assert error.value.code == UNAVAILABLE
 
 
@@ -222,10 +222,10 @@ def odd(_: Path, number: int) -> int:
 
 def test_a_bug_that_cannot_be_handed_on_is_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None:
     with (
-        Crew(tmp_path, 2, Path, str(tmp_path)) as crew,
+        ProcessPool(tmp_path, 2, Path, str(tmp_path)) as pool,
         pytest.raises(BrokenProcessPool, match="terminated abruptly") as error,
     ):
-        list(crew.map(odd, range(20)))
+        list(pool.map(odd, range(20)))
     assert "OddError" in str(error.value.__cause__)
 
 
@@ -336,11 +336,11 @@ def test_a_deep_stack_reads_each_tile_a_few_times(
         return read(banked, plane, tile, slab)
 
     monkeypatch.setattr(Banked, "labels", counted)
-    monkeypatch.setattr(desks, "SLABS", 40 * 96 * 96)  # two slices' tiles, not eight
-    source = Source(ref, made, tuple(banks), MergeOptions.of(made, 0.25))
-    with Desk(source) as desk, Crew(desk, 1, Desk, source) as crew:
-        merged = Merged(desk, crew, tmp_path / "scratch")
-        assert len(reads) == 8 * len(desk.grid) == 8 * 25
+    monkeypatch.setattr(contexts, "SLABS", 40 * 96 * 96)  # two slices' tiles, not eight
+    source = MergeSource(ref, made, tuple(banks), MergeOptions.of(made, 0.25))
+    with MergeContext(source) as context, ProcessPool(context, 1, MergeContext, source) as pool:
+        merged = Merged(context, pool, tmp_path / "scratch")
+        assert len(reads) == 8 * len(context.grid) == 8 * 25
     assert max(reads.values()) <= 3
     assert merged.count == len(np.unique(truth)) - 1
 

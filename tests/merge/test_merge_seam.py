@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oracle import dense_cells, merged, one_tile, square_grid, tiles_of, whole
 
 from tilewright.contract.grid import Box, Grid, TileAxis
-from tilewright.merge.measure.seam import MOST, SeamMeter, grown
+from tilewright.merge.measure.seam import MOST_SEAMS, SeamMeter, grown
 
 CELLS = dense_cells((600, 700), 10, 4)
 GRID = square_grid(CELLS.shape, core=96, band=24, context=4)
@@ -183,7 +183,7 @@ def test_the_worst_seam_of_a_stack_is_in_the_plane_where_it_is_bad(order: tuple[
 def test_where_no_objects_meet_planes_whose_seams_are_crossed_come_first() -> None:
     empty, alone = CELLS * 0, (CELLS > 0).astype(int)
     worst = stacked({0: empty, 1: alone, 2: empty}).worst()
-    assert len(worst) == MOST
+    assert len(worst) == MOST_SEAMS
     assert {(s.plane, s.transitions) for s in worst} == {(1, 0)}
     crossed = [s.crossed for s in worst]
     assert min(crossed) > 0

@@ -13,7 +13,7 @@ from running import are_the_same_objects
 from skimage.measure import label
 
 from tilewright.contract.grid import Box
-from tilewright.merge.match.slices import Counted, batches, count_stack, join_slices
+from tilewright.merge.match.slices import StackCounts, batches, count_stack, join_slices
 
 Array = np.ndarray[Any, Any]
 
@@ -31,7 +31,7 @@ def linked(stack: Array, side: int = 7, min_iou: float = 0.25) -> Array:
     """The stack with the volume's ids, whatever the boxes are."""
     counts, around = [int(s.max()) for s in stack], boxes(stack.shape[1:], side)
 
-    def counted(some: slice, box: Box) -> Counted:
+    def counted(some: slice, box: Box) -> StackCounts:
         def read(z: int, part: Box) -> Array:
             return stack[some][z][tuple(slice(a, b) for a, b in part)]
 

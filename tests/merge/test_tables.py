@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import regionprops
 
-from tilewright.merge.measure.tables import Measure, Part
+from tilewright.merge.measure.tables import BoxMeasures, Measure
 from tilewright.stores.anndata import Table
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 
@@ -258,7 +258,9 @@ def test_many_objects_take_some_bytes_each_until_their_table_is_written(
     rng = np.random.default_rng(0)
     first = rng.integers(0, 60_000, (n, axes))
     area = rng.integers(1, 900, n)
-    part = Part((0, 0), np.arange(1, n + 1), area, area[:, None] * first, first, first + 9, None)
+    part = BoxMeasures(
+        (0, 0), np.arange(1, n + 1), area, area[:, None] * first, first, first + 9, None
+    )
     with StoreWriter(tmp_path / "a.zarr") as store:
         tracemalloc.start()
         measure = Measure(n, channels=1, volumes=volumes, side=65_536)

@@ -7,18 +7,18 @@ from typing import Any
 
 from tilewright.contract.jobs import ModelId
 from tilewright.report.timings import collect, suggestion, waiting
-from tilewright.report.trace import Task
+from tilewright.report.trace import TracedTask
 
 MODEL = ModelId("toy", "toy", "v1", release="1", task="nuclei")
 
 
-def predicted(folder: Path, job: int, status: str = "COMPLETED", **timing: Any) -> Task:
+def predicted(folder: Path, job: int, status: str = "COMPLETED", **timing: Any) -> TracedTask:
     """A task, and what it left in its folder."""
     there = folder / str(job)
     there.mkdir()
     if timing:
         (there / "timing.json").write_text(json.dumps(timing))
-    return Task("PREDICT", f"a_3_{job:05d}", status, "0", 1.0, "", str(there))
+    return TracedTask("PREDICT", f"a_3_{job:05d}", status, "0", 1.0, "", str(there))
 
 
 def test_what_jobs_took_is_a_median_without_loading(tmp_path: Path) -> None:

@@ -25,21 +25,21 @@ from tilewright.plan.params import Folder, Text
 from tilewright.plan.plan_file import PreviewPlan
 from tilewright.preprocess.enhance import PrepStep, checked
 
-from .previews import FOLDER, MARK
+from .previews import FOLDER, MASKS_MARK
 from .sizes import axes_of, shrunk, tiled
 
 MANIFESTS = ROOT / "manifests" / "aiod"
 """aiod-registry 0.2.0's own: what the plugin offers, by its names."""
 PACK = 8  # images of a group, so that the first masks come early
-EXTENSIONS = """
+PLUGIN_EXTENSIONS = """
     .264 .265 .3fr .3g2 .a64 .adp .amr .amv .apng .arw .asf .avc .avi .avs .avs2 .bay .bif .bmp
     .cdg .cgi .cif .ct .czi .dcr .dib .dip .dng .dnxhd .dv .dvd .erf .exr .fff .gif .icb .if
     .iiq .imt .ism .jfif .jif .jng .jp2 .jpg .lif .lsm .mcidas .mov .mp4 .mpo .msp .nd2 .ome.tif
     .ome.tiff .ome.zarr .ozx .pcx .pdf .png .ppm .ps .spider .tif .tiff .xvthumb .zarr .zif .zip
 """.split()  # noqa: SIM905 - as bioio lists them
 """What bioio's readers take beside aiod-utils 0.2.0: less one of these, a name is its stem."""
-COLUMNS = {"Z": "num_slices", "Y": "height", "X": "width", "C": "channels"}
-SPLITS = ("img_path", *COLUMNS.values(), "dtype", "image_id", "prep_hash", "stack_idx",
+SIZE_COLUMNS = {"Z": "num_slices", "Y": "height", "X": "width", "C": "channels"}
+SPLITS = ("img_path", *SIZE_COLUMNS.values(), "dtype", "image_id", "prep_hash", "stack_idx",
           "start_h", "end_h", "start_w", "end_w", "start_d", "end_d")  # fmt: skip
 
 
@@ -114,7 +114,7 @@ class Plugin:
     @property
     def stem(self) -> str:
         """What follows an image's name in those of its masks."""
-        return MARK + self.asked.param_hash
+        return MASKS_MARK + self.asked.param_hash
 
     @property
     def previews(self) -> Path:
@@ -227,7 +227,7 @@ def listed(sheet: Path) -> list[Listed]:
         found = [
             Listed(
                 Path(line["img_path"]),
-                {axis: int(float(line[column])) for axis, column in COLUMNS.items()},
+                {axis: int(float(line[column])) for axis, column in SIZE_COLUMNS.items()},
                 line,
             )
             for line in lines
@@ -247,7 +247,9 @@ def listed(sheet: Path) -> list[Listed]:
 
 def image_id(path: Path) -> str:
     """An image's name in those of its masks: ``a.ome.tif`` is ``a_ome_tif``."""
-    known = (e for e in sorted(EXTENSIONS, key=len, reverse=True) if path.name.lower().endswith(e))
+    known = (
+        e for e in sorted(PLUGIN_EXTENSIONS, key=len, reverse=True) if path.name.lower().endswith(e)
+    )
     ending = next(known, path.suffix)
     stem = path.name[: len(path.name) - len(ending)]
     return f"{stem}_{path.name[len(stem) :].lstrip('.').replace('.', '_')}"

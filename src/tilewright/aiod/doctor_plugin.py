@@ -103,7 +103,7 @@ def check_models() -> Diagnosis:
     return Diagnosis("models", OK, ", ".join(run) + f"; not yet: {', '.join(without)}")
 
 
-CHECKS: tuple[Callable[[], Diagnosis], ...] = (
+PLUGIN_CHECKS: tuple[Callable[[], Diagnosis], ...] = (
     check_plugin, check_variable, check_login, check_profiles, check_folder, check_models,
 )  # fmt: skip
 
@@ -121,4 +121,4 @@ def asked(args: list[str]) -> tuple[Callable[[], Diagnosis], ...]:
         raise TilewrightError(
             f"doctor has no option {unknown[0]}.", fix="It takes --plugin.", code=USAGE
         )
-    return CHECKS if args else ()
+    return PLUGIN_CHECKS if args else ()

@@ -23,10 +23,19 @@ def begin(plugin: Plugin, images: Sequence[Planned], jobs: Iterable[Job], spec: 
     The list comes before the folder, without which there are no previews: the plugin reads it once,
     when it sees the first of them.
 
+    Parameters
+    ----------
+    plugin
+        What was asked for, and its folders.
+    images, jobs
+        Every image of the run, and what is predicted of which.
+    spec
+        The model's.
+
     Raises
     ------
     TilewrightError
-        When the plugin's folder can't be written.
+        When the plugin's folder can't be written; exit code 2.
     """
     splits = plugin.cache / "splits" / f"substacks_{plugin.asked.param_hash}.csv"
     try:
@@ -50,7 +59,18 @@ def write_table(path: Path, rows: list[dict[str, object]]) -> None:
 def split_rows(
     plugin: Plugin, images: Sequence[Planned], jobs: Iterable[Job], spec: ModelSpec
 ) -> Iterator[dict[str, object]]:
-    """A row for every preview of the run: its image, and its box in pixels of the mask."""
+    """A row for every preview of the run: its image, and its box in pixels of the mask.
+
+    Parameters
+    ----------
+    plugin, images, jobs, spec
+        As of `begin`.
+
+    Yields
+    ------
+    dict
+        By the CSV's columns; ``start_`` and ``end_`` are half-open, of depth, height and width.
+    """
     planned = {image.ref.id: image for image in images}
     lines = {
         named(image.path, steps): {**image.line, "prep_hash": prep_hash(steps)}
@@ -73,7 +93,17 @@ def split_rows(
 
 
 def exports(plugin: Plugin, groups: Iterable[Group], spec: ModelSpec) -> dict[str, Export]:
-    """What of each group is exported, by its name."""
+    """What of each group is exported, by its name.
+
+    Parameters
+    ----------
+    plugin
+        What was asked for: the format, and whether masks are binary.
+    groups
+        Of the run.
+    spec
+        The model's; where the plugin left it open, masks of one class are binary.
+    """
     kind = plugin.asked.output_mask_type
     one_class = spec.policy == "keep" and len(spec.classes or ()) <= 2  # the other is background
     return {

@@ -25,7 +25,7 @@ from tilewright.tile_results.objects import crop
 Array = np.ndarray
 FOLDER = ".tiles-"  # and the run's hash
 PLACE = "masks"  # a file in it that names the folder of masks
-MARK = "_masks_"  # stands between an image's name and the run's hash
+MASKS_MARK = "_masks_"  # stands between an image's name and the run's hash
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Previews:
     def __init__(self, folder: Path, job: Job, spec: ModelSpec) -> None:
         self._folder = folder
         self._masks = place(folder)
-        self._stem = MARK + folder.name.removeprefix(FOLDER)
+        self._stem = MASKS_MARK + folder.name.removeprefix(FOLDER)
         self._refs = {ref.key: ref for ref in job.images}
         self._parts = {key: (start, stop) for key, start, stop in job.parts}
         self._spec = spec
@@ -98,7 +98,8 @@ class Previews:
         if piece is None:
             return
         labels = crop(result, work.tile.window, work.tile.core).astype(np.int64)
-        wrapped = np.where(labels > 0, (labels - 1) % rle.MOST + 1, 0)  # its canvas is uint16
+        # its canvas is uint16
+        wrapped = np.where(labels > 0, (labels - 1) % rle.MOST_LABELS + 1, 0)
         planes = wrapped if wrapped.ndim == 3 else wrapped[None]
         self._held[work.image, number] = [rle.encoded(plane) for plane in planes]
         if all((work.image, n) in self._held for n in piece.tiles):
@@ -139,7 +140,7 @@ def make(folder: Path, masks: Path) -> None:
 def clear(folder: Path, masks: Path) -> None:
     """Remove a run's folder and its previews, also those of a run that crashed."""
     shutil.rmtree(folder, ignore_errors=True)
-    mark = MARK + folder.name.removeprefix(FOLDER) + "_x"
+    mark = MASKS_MARK + folder.name.removeprefix(FOLDER) + "_x"
     for path in masks.iterdir() if masks.is_dir() else ():
         if mark in path.name and path.suffix == ".rle":
             path.unlink(missing_ok=True)

@@ -35,7 +35,17 @@ def axes_of(path: Path, sizes: Mapping[str, int]) -> str | None:
 
 
 def shrunk(n: int, axis: str, steps: Sequence[PrepStep]) -> int:
-    """Pixels along an axis after a preprocessing set."""
+    """Pixels along an axis after a preprocessing set.
+
+    Parameters
+    ----------
+    n
+        Pixels before it.
+    axis
+        ``Z``, ``Y`` or ``X``.
+    steps
+        The set's, in order; only `Downsample` changes sizes.
+    """
     for step in steps:
         if step["name"] == "Downsample":
             block = step["params"]["block_size"]["ZYX".index(axis)]

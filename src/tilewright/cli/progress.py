@@ -20,7 +20,7 @@ from tilewright.contract.names import job_name, note_name
 from tilewright.contract.steps import STEPS
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.report.timings import waiting
-from tilewright.report.trace import DONE, FAILED, Task, read_trace, sentence
+from tilewright.report.trace import DONE, FAILED, TracedTask, read_trace, sentence
 
 LOOK_EVERY = 0.3  # seconds
 SAY_EVERY = 30.0  # seconds between plain lines
@@ -42,7 +42,7 @@ class Watch:
     notes: Path
     started: float = field(default_factory=time.time)
 
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[TracedTask]:
         """The tasks of this run that ended; empty while there is no trace of it."""
         return read_trace(self.outdir / "trace.txt", self.started)
 
@@ -56,7 +56,7 @@ class Watch:
         except (OSError, ValueError):
             return None
 
-    def tiles_done(self, plan: dict[str, Any], tasks: list[Task]) -> tuple[int, int]:
+    def tiles_done(self, plan: dict[str, Any], tasks: list[TracedTask]) -> tuple[int, int]:
         """Tiles that are done, and how many of them were so before this run."""
         status = {t.tag: t.status for t in tasks if t.step == "PREDICT"}
         sizes: dict[str, int] = {}
@@ -150,7 +150,7 @@ def _look(watch: Watch, tell: Any) -> None:
     tell(STEPS[step].doing + said, done, total, cached)
 
 
-def step_now(plan: dict[str, Any], tasks: list[Task], done: int) -> str:
+def step_now(plan: dict[str, Any], tasks: list[TracedTask], done: int) -> str:
     """The step that the others wait for.
 
     Parameters

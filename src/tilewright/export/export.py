@@ -114,12 +114,12 @@ def export(labels: Path, path: Path, *, binary: bool) -> None:
 
 def _slice(image: Image, z: int, binary: bool) -> Any:
     """A slice's entries, gathered strip by strip."""
-    runs = rle.Runs((image.size("Y"), image.size("X")))
+    runs = rle.ColumnRuns((image.size("Y"), image.size("X")))
     for start in range(0, image.size("X"), STRIP):
         strip = _read(image, z, X=slice(start, start + STRIP))
-        if not binary and strip.max(initial=0) > rle.MOST:
+        if not binary and strip.max(initial=0) > rle.MOST_LABELS:
             raise TilewrightError(
-                f"It has more than {rle.MOST:,} labels, and the format rle holds no more.",
+                f"It has more than {rle.MOST_LABELS:,} labels, and the format rle holds no more.",
                 fix="Choose tiff as the output format and run again.",
             )
         runs.add(strip)
@@ -132,7 +132,17 @@ def _read(image: Image, z: int, **where: slice) -> Array:
 
 
 def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
-    """Write a tiled TIFF, ``(z,) y, x``, of the labels' own dtype."""
+    """Write a tiled TIFF, ``(z,) y, x``, of the labels' own dtype.
+
+    Parameters
+    ----------
+    image
+        The labels, opened.
+    path
+        The file; it appears when it is whole.
+    binary
+        Every label is 1, uint8.
+    """
     depth, height, width = (image.size(a) for a in "ZYX")
     dtype = np.dtype(np.uint8) if binary else image.dtype
     shape = (depth, height, width) if depth > 1 else (height, width)

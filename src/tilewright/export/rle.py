@@ -19,12 +19,12 @@ from tilewright.contract.files import atomic
 
 Array = np.ndarray
 Entry = dict[str, Any]
-MOST = np.iinfo(np.uint16).max  # the plugin's canvas is uint16: more labels would wrap round
+MOST_LABELS = np.iinfo(np.uint16).max  # the plugin's canvas is uint16: more labels would wrap round
 PROTOCOL = 3  # of the pickle: the last without frames, so that lists can be written in pieces
 BEGIN, END = b"\x80\x03](", b"e."  # a list, and what is appended to it
 
 
-class Runs:
+class ColumnRuns:
     """One slice's runs of equal labels down its columns, gathered strip by strip from the left."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -98,11 +98,11 @@ def counted(
     Parameters
     ----------
     starts, lengths
-        Of runs in their object's own box, down its columns, in order.
+        (runs,) int64, in pixels of their object's own box, down its columns, in order.
     of
-        Each run's object, ascending.
+        (runs,) int64, each run's object from 0, ascending.
     boxes
-        Of each object ``[y, x, height, width]``.
+        Of each object ``[y, x, height, width]``, in pixels.
     """
     stops = starts + lengths
     same = (of[1:] == of[:-1]) if len(of) else np.zeros(0, bool)
@@ -125,7 +125,7 @@ def counted(
 
 def encoded(labels: Array) -> list[Entry]:
     """One slice ``(y, x)`` as entries of its objects."""
-    runs = Runs((labels.shape[0], labels.shape[1]))
+    runs = ColumnRuns((labels.shape[0], labels.shape[1]))
     runs.add(labels)
     return runs.objects()
 

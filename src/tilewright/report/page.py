@@ -24,7 +24,7 @@ from tilewright.plan.plan_file import PlanFile
 from tilewright.registry.manifest import TASK_NAMES, Publication
 from tilewright.registry.registry import Registry
 
-from .run_json import Result, RunFile, RunImage, RunParam
+from .run_json import MergeResult, RunFile, RunImage, RunParam
 
 PICTURES = 24  # images shown by a picture; the others are in the table
 PICTURE_BYTES = 48 << 20  # of all pictures together, so that a browser opens the page at once
@@ -76,7 +76,7 @@ class Sizes:
     um_unit: str
 
 
-def cards(run: RunFile, results: Mapping[str, Result]) -> list[Card]:
+def cards(run: RunFile, results: Mapping[str, MergeResult]) -> list[Card]:
     """What is shown of the first images that have a result: their pictures with scale bars."""
     shown: list[Card] = []
     size = 0
@@ -88,7 +88,7 @@ def cards(run: RunFile, results: Mapping[str, Result]) -> list[Card]:
     return shown
 
 
-def _card(image: RunImage, result: Result, region: object) -> Card:
+def _card(image: RunImage, result: MergeResult, region: object) -> Card:
     um = um_per_model_px(image, region if isinstance(region, list) else None)
     facts = result.facts
     return Card(
@@ -101,7 +101,7 @@ def _card(image: RunImage, result: Result, region: object) -> Card:
     )
 
 
-def _shot(result: Result, name: str | None, um: float | None, zoom: int) -> Shot | None:
+def _shot(result: MergeResult, name: str | None, um: float | None, zoom: int) -> Shot | None:
     if not name or not (result.folder / name).is_file():
         return None
     data = (result.folder / name).read_bytes()
@@ -284,7 +284,17 @@ def shell_path(path: str) -> str:
 
 
 def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[Publication]) -> str:
-    """The page: everything that users wrote is escaped."""
+    """The page: everything that users wrote is escaped.
+
+    Parameters
+    ----------
+    run, recipe
+        What it tells.
+    shown
+        The images that have a card, in order.
+    pubs
+        What to cite.
+    """
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -22,7 +22,7 @@ from tilewright.plan.plan_file import BadImage, ImagePlan, PlanFile
 
 from .tasks import StepTimes, times, why_missing
 from .timings import Measured, collect
-from .trace import Task, read_trace
+from .trace import TracedTask, read_trace
 
 Precision = Literal["fp32", "fp16", "bf16"] | None
 """None where a script asked for none."""
@@ -235,18 +235,18 @@ class RunFile:
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
-        values: dict[str, Any] = FILE.dump_python(self, mode="json", by_alias=True)
+        values: dict[str, Any] = RUN_FILE.dump_python(self, mode="json", by_alias=True)
         return values
 
 
-FILE = TypeAdapter(RunFile)
+RUN_FILE = TypeAdapter(RunFile)
 
 
 # What every group came to
 
 
 @dataclass(frozen=True)
-class Result:
+class MergeResult:
     """What MERGE says of one image, and the folder its pictures are in."""
 
     facts: MergedImage
@@ -257,7 +257,7 @@ class Result:
 class Results:
     """What MERGE says of all images, by their ids, and in how many jobs their model ran in what."""
 
-    images: dict[str, Result]
+    images: dict[str, MergeResult]
     precision: list[PrecisionRan]
 
     @property
@@ -268,13 +268,13 @@ class Results:
 
 def read_merged(folder: Path) -> Results:
     """Every merged image; one that couldn't be exported says why."""
-    found: dict[str, Result] = {}
+    found: dict[str, MergeResult] = {}
     ran: Counter[Precision] = Counter()
     for path in sorted(folder.glob("*/merged.json")):
         group = json.loads(path.read_text(encoding="utf-8"))
         ran.update(group["precision"])
         for facts in group["images"]:
-            found[facts["id"]] = Result(MergedImage.from_dict(facts), path.parent)
+            found[facts["id"]] = MergeResult(MergedImage.from_dict(facts), path.parent)
     for path in sorted(folder.glob("*/exported.json")):
         for failed in json.loads(path.read_text(encoding="utf-8"))["failed"]:
             result = found[failed["id"]]
@@ -287,7 +287,17 @@ def read_merged(folder: Path) -> Results:
 
 
 def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context) -> RunFile:
-    """Everything run.json says."""
+    """Everything run.json says.
+
+    Parameters
+    ----------
+    plan, recipe
+        What was planned.
+    results
+        What MERGE wrote.
+    context
+        What the workflow says of the run; its paths are relative to its `launch_dir`.
+    """
     here = Path(context["launch_dir"])
     tasks = read_trace(here / context["trace"])
     command, profile, configs = _started(context)
@@ -351,9 +361,21 @@ def describe_params(params: Params, given: Mapping[str, object]) -> dict[str, Ru
 
 
 def describe_images(
-    plan: PlanFile, results: Mapping[str, Result], tasks: list[Task], work_dir: Path
+    plan: PlanFile, results: Mapping[str, MergeResult], tasks: list[TracedTask], work_dir: Path
 ) -> list[RunImage]:
-    """Every image of the run: those in the plan, then those that PLAN left out."""
+    """Every image of the run: those in the plan, then those that PLAN left out.
+
+    Parameters
+    ----------
+    plan
+        All images.
+    results
+        By image id; one without a result gets the reason of its group.
+    tasks
+        Of Nextflow's trace, in its order.
+    work_dir
+        Where the tasks' messages are.
+    """
     images = []
     reasons: dict[str, str] = {}  # one look per group: a pack's images share its tasks
     for planned in plan.images:

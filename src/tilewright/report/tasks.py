@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tilewright.contract.steps import STEPS
 
-from .trace import FAILED, Task, sentence
+from .trace import FAILED, TracedTask, sentence
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class StepTimes:
     seconds_median: float | None
 
 
-def times(tasks: list[Task]) -> dict[str, StepTimes]:
+def times(tasks: list[TracedTask]) -> dict[str, StepTimes]:
     """What each step's tasks took, in the order that steps run in."""
     known = list(STEPS)
     order = sorted({t.step for t in tasks}, key=lambda s: (known.index(s) if s in known else 99, s))
     return {step: _step_times([t for t in tasks if t.step == step]) for step in order}
 
 
-def _step_times(tasks: list[Task]) -> StepTimes:
+def _step_times(tasks: list[TracedTask]) -> StepTimes:
     ran = [t.seconds for t in tasks if t.status != "CACHED" and t.seconds is not None]
     return StepTimes(
         tasks=len(tasks),
@@ -48,8 +48,18 @@ def _step_times(tasks: list[Task]) -> StepTimes:
     )
 
 
-def why_missing(group: str, tasks: list[Task], work_dir: Path) -> str:
-    """Why a group has no result: the last sentence of its failed task, or where to look."""
+def why_missing(group: str, tasks: list[TracedTask], work_dir: Path) -> str:
+    """Why a group has no result: the last sentence of its failed task, or where to look.
+
+    Parameters
+    ----------
+    group
+        Its name, with which its tasks' tags begin.
+    tasks
+        All of the trace, in its order: of several tries the last counts.
+    work_dir
+        Nextflow's, where a trace without work folders leaves them to be found by hash.
+    """
     for_all = [name for name, step in STEPS.items() if step.for_all]
     last = {(t.step, t.tag): t for t in tasks if t.group == group or t.step in for_all}
     failed = [t for t in last.values() if t.status in FAILED]
@@ -65,7 +75,7 @@ def why_missing(group: str, tasks: list[Task], work_dir: Path) -> str:
     )
 
 
-def _folder(task: Task, work_dir: Path) -> Path:
+def _folder(task: TracedTask, work_dir: Path) -> Path:
     """A task's work folder."""
     if task.workdir:
         return Path(task.workdir)

@@ -15,20 +15,20 @@ from typing import Any
 from tilewright.contract.jobs import ModelId
 from tilewright.predict.timing import NAME, Timing
 
-from .trace import DONE, Task
+from .trace import DONE, TracedTask
 
 ENOUGH = 60  # seconds of jobs: of fewer, waiting says nothing
 WORTH = 0.25  # share of waiting that is worth a line
 
 
 @dataclass
-class _Task:
+class _OfTask:
     job: str
     cached: bool
 
 
 @dataclass
-class JobTiming(Timing, _Task):  # its fields come after a task's: keys have an order
+class JobTiming(Timing, _OfTask):  # its fields come after a task's: keys have an order
     """What a PREDICT task took.
 
     Parameters
@@ -56,7 +56,7 @@ class Measured:
     jobs: list[JobTiming]
 
 
-def collect(tasks: list[Task]) -> Measured | None:
+def collect(tasks: list[TracedTask]) -> Measured | None:
     """What the PREDICT tasks of a run say of their time; None where none says anything."""
     jobs = [_job(t) for t in tasks if t.step == "PREDICT" and t.status in DONE]
     known = sorted((j for j in jobs if j), key=lambda j: j.job)
@@ -66,7 +66,7 @@ def collect(tasks: list[Task]) -> Measured | None:
     return Measured(round(statistics.median(rates), 6) if rates else None, known)
 
 
-def _job(task: Task) -> JobTiming | None:
+def _job(task: TracedTask) -> JobTiming | None:
     try:
         timing = json.loads((Path(task.workdir) / NAME).read_text(encoding="utf-8"))
         return JobTiming(task.tag, task.status == "CACHED", **timing)
@@ -94,7 +94,22 @@ def waiting(measured: Mapping[str, Any] | None) -> str:
 
 
 def suggestion(outdir: Path, model: ModelId, minutes: float = 10) -> str:
-    """What an earlier run of the same model into a folder measured, and how to use it."""
+    """What an earlier run of the same model into a folder measured, and how to use it.
+
+    Parameters
+    ----------
+    outdir
+        Where that run's run.json is.
+    model
+        The one that is planned; of another nothing is said.
+    minutes
+        Of a suggested job.
+
+    Returns
+    -------
+    str
+        Text for the user, in s per tile; empty where nothing is known.
+    """
     try:
         run = json.loads((outdir / "run.json").read_text(encoding="utf-8"))
         seconds = float(run["measured"]["seconds_per_tile"])

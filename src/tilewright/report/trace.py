@@ -16,7 +16,7 @@ TAIL = 1 << 20  # bytes of a task's messages that are searched for its sentence
 
 
 @dataclass(frozen=True)
-class Task:
+class TracedTask:
     """One line of Nextflow's trace.
 
     Parameters
@@ -45,7 +45,7 @@ class Task:
         return group_of(self.tag)
 
 
-def read_trace(path: Path, since: float = 0.0) -> list[Task]:
+def read_trace(path: Path, since: float = 0.0) -> list[TracedTask]:
     """Every task of a trace that is still being written, in the order they ended.
 
     Parameters
@@ -68,10 +68,10 @@ def read_trace(path: Path, since: float = 0.0) -> list[Task]:
     return [_task(row) for row in rows if row.get("name") and row.get("status")]
 
 
-def _task(row: dict[str, str]) -> Task:
+def _task(row: dict[str, str]) -> TracedTask:
     name = re.fullmatch(r"(?:.*:)?(\w+)(?: \((.*)\))?", row["name"], re.DOTALL)
     step, tag = name.groups() if name else (row["name"], "")
-    return Task(
+    return TracedTask(
         step=step,
         tag=tag or "",
         status=row["status"],

@@ -16,7 +16,19 @@ from . import run
 
 
 def main(asked: str, weights: str, stores: str, shown: str) -> None:
-    """Export one group's images."""
+    """Export one group's images.
+
+    Parameters
+    ----------
+    asked
+        JSON of `Export`.
+    weights
+        Their SHA-256; empty of a model that brings its own.
+    stores
+        Folder that the group's stores are in.
+    shown
+        Folder to make, for exported.json.
+    """
     how = Export(**json.loads(Path(asked).read_text()))
     failed = export_group(how, Path(stores))
     Path(shown).mkdir()

@@ -11,7 +11,17 @@ from . import run
 
 
 def main(group: str, recipe: str, banks: str, stores: str, shown: str) -> None:
-    """Merge one group."""
+    """Merge one group.
+
+    Parameters
+    ----------
+    group, recipe
+        PLAN's JSON files.
+    banks
+        Folder with the group's banks and nothing else.
+    stores, shown
+        Folders to make: the stores, and what the report shows.
+    """
     found = sorted(Path(banks).iterdir())
     merge_group(
         Group.load(Path(group)), Recipe.load(Path(recipe)), found, Path(stores), Path(shown)

@@ -21,7 +21,17 @@ from . import run
 
 
 def main(job: str, recipe: str, weights: str, bank: str) -> None:
-    """Predict one job's tiles."""
+    """Predict one job's tiles.
+
+    Parameters
+    ----------
+    job, recipe
+        PLAN's JSON files.
+    weights
+        Their SHA-256; empty of a model that brings its own.
+    bank
+        The file to write.
+    """
     predict(Job.load(Path(job)), Recipe.load(Path(recipe)), weights, Path(bank))
 
 
@@ -30,6 +40,15 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
 
     Where environments and weights are, how long a model may be silent and where progress goes, the
     environment variables say (``nextflow.config``): none of it changes a number.
+
+    Parameters
+    ----------
+    job, recipe
+        Which tiles, and how.
+    weights
+        Their SHA-256; empty of a model that brings its own.
+    out
+        The bank; what the job took is written beside it.
     """
     prefix = interpreters.prefix(recipe.environment.name, Path(os.environ["TILEWRIGHT_ENVS"]))
     file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))

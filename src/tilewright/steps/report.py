@@ -12,7 +12,15 @@ from . import run
 
 
 def main(plan: str, recipe: str, merged: str) -> None:
-    """Write the report into this folder."""
+    """Write the report into this folder; of the run, JSON from Nextflow is on standard input.
+
+    Parameters
+    ----------
+    plan, recipe
+        PLAN's JSON files.
+    merged
+        Folder of all groups' results.
+    """
     write_report(Path(plan), Path(recipe), Path(merged), json.load(sys.stdin), Path())
 
 

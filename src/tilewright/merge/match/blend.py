@@ -30,8 +30,8 @@ def axis_weights(valid: Sequence[Interval], extent: int) -> list[Array]:
     Returns
     -------
     list of ndarray
-        Float32, one for each pixel that the tile keeps. For every pixel they add to 1, but for
-        rounding.
+        (pixels that the tile keeps,) float32 each. For every pixel of the result they add to 1, but
+        for rounding.
     """
     heights = [_height(start, stop, extent) for start, stop in valid]
     total = np.zeros(extent)

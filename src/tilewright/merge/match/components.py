@@ -43,7 +43,17 @@ class Pieces:
 
 
 def pieces(core: Box, classes: Array | Slabs, connectivity: int) -> Pieces:
-    """Label one core by itself."""
+    """Label one core by itself.
+
+    Parameters
+    ----------
+    core
+        In pixels of the plane.
+    classes
+        ((z,) y, x) integers on the core, 0 the background.
+    connectivity
+        1: pixels that share a face are neighbours; 2: an edge, too; 3: a corner of voxels.
+    """
     # cc3d is wrong about some arrays that are not in one piece, and takes none that is read-only
     whole = np.array(classes, order="C")
     found = cc3d.connected_components(whole, connectivity=NAMES[whole.ndim][connectivity - 1])
@@ -67,6 +77,13 @@ def row_touches(
         Called with a tile's number, some times for each.
     connectivity
         1: pixels that share a face are neighbours; 2: an edge, too; 3: a corner of voxels.
+
+    Returns
+    -------
+    counts
+        (tiles of the row,) int64, how many pieces each has.
+    found
+        What touches, by pairs of tiles.
     """
     ahead = int(3 ** (len(grid.shape) - 1)) // 2  # rows that come later and meet this one
 
@@ -85,7 +102,17 @@ def row_touches(
 
 
 def join(grid: Grid, found: Iterable[tuple[Array, list[Touch]]], connectivity: int) -> Components:
-    """The image's components, from what `row_touches` gives of every row, in order."""
+    """The image's components, numbered in the order of their first pieces.
+
+    Parameters
+    ----------
+    grid
+        The tiles.
+    found
+        What `row_touches` gives of every row, in order: (tiles of the row,) int64, and touches.
+    connectivity
+        As `row_touches` had it.
+    """
     counts, touches = [np.zeros(0, np.int64)], []
     for some, touch in found:
         counts.append(some)
@@ -102,7 +129,20 @@ def _beside(a: Box, b: Box) -> bool:
 
 
 def touching(a: Pieces, b: Pieces, connectivity: int) -> Array:
-    """Pairs (n, 2) of pieces of one class, of a and of b, that touch across their cores."""
+    """Pairs of pieces of one class that touch across the cores of two tiles.
+
+    Parameters
+    ----------
+    a, b
+        The tiles' pieces.
+    connectivity
+        As of `pieces`.
+
+    Returns
+    -------
+    ndarray
+        (n, 2) int64, numbers from 1 of a's pieces and of b's; each pair once, ascending.
+    """
     grown = [tuple((lo - 1, hi + 1) for lo, hi in p.core) for p in (a, b)]
     slab = shared(*grown)
     if slab is None:
@@ -170,7 +210,7 @@ class Components:
         return np.min_scalar_type(self.count)
 
     def paint(self, box: Box, read_pieces: ReadClasses) -> Array:
-        """Global ids of a box; `read_pieces` gives a core's own components, 1..n."""
+        """Global ids of a box, ((z,) y, x) of `dtype`; `read_pieces` gives a core's own, 1..n."""
 
         def ids_of(i: int, part: Box) -> Array:
             lut = np.zeros(self.first[i + 1] - self.first[i] + 1, self.dtype)

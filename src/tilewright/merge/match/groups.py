@@ -59,7 +59,10 @@ class Edges:
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[int, int, Match]], tables: Sequence[Array]) -> Edges:
-        """From ``(tile a, tile b, what they are to each other)`` in any order, a before b."""
+        """From ``(tile a, tile b, what they are to each other)`` in any order, a before b.
+
+        `tables` are every tile's object table, (objects, columns); only their lengths count.
+        """
         first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
         nodes, weights = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
         under = np.zeros(first[-1], np.int64)

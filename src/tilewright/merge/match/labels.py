@@ -64,7 +64,7 @@ class View:
     box: Box
 
     def counts(self, part: Box | None) -> Array:
-        """Pixels of each id, 0 included, in a part of the box; None is nowhere."""
+        """Pixels, (objects + 1,) int64, of each id from 0 in a part of the box; None is nowhere."""
         n = len(self.table)
         if part is None:
             return np.zeros(n + 1, np.int64)
@@ -85,6 +85,13 @@ def match(a: View, b: View, min_iou: float = SAME) -> Match:
       max(m/A', m/B') >= 0.75.
 
     The weight is the measure by which a pair was joined, the first above that holds.
+
+    Parameters
+    ----------
+    a, b
+        What each saw, at least of the region that both keep.
+    min_iou
+        Least IoU of two whole views of one object, 0 to 1.
     """
     ids_a, ids_b, m = _overlaps(a, b)
     in_a, in_b = np.bincount(ids_a, m), np.bincount(ids_b, m)
@@ -127,7 +134,20 @@ def _overlaps(a: View, b: View) -> tuple[Array, Array, Array]:
 
 
 def best(ids: Array, others: Array, m: Array) -> Array:
-    """Which pairs join an id with its best partner: the one of most `m`, then of the lowest id."""
+    """Which pairs join an id with its best partner: the one of most `m`, then of the lowest id.
+
+    Parameters
+    ----------
+    ids, others
+        (n,) integers, the two of each pair; no pair twice.
+    m
+        (n,) integers, the pixels that they share.
+
+    Returns
+    -------
+    ndarray
+        (n,) bool; one pair of each id.
+    """
     order = np.lexsort((others, -m, ids))
     best = np.zeros(len(ids), bool)
     best[order[np.unique(ids[order], return_index=True)[1]]] = True
@@ -162,7 +182,7 @@ def row_pairs(
         Called with a tile's number: over all rows three times for each tile that has objects (six
         times for each of a volume), once for all of it, else for what a neighbour may see.
     table
-        Gives a tile's object table; three columns are enough.
+        Gives a tile's object table, (objects, columns) integers; three columns are enough.
     min_iou
         Least IoU of two whole views of one object.
     """
@@ -202,6 +222,15 @@ def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
     core pixels is dropped: the tile that owns its place saw nothing. So every group has a painter
     with pixels to paint, and one that others might cover is pinned: every id has pixels. Ids are
     1..N in the order of each group's first member.
+
+    Parameters
+    ----------
+    grid
+        The tiles.
+    tables
+        Each tile's object table, (objects, columns) integers; areas are in pixels.
+    edges
+        The pairs, strongest first.
     """
     first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
     core, uncut = _column(tables, IN_CORE), _column(tables, CUT) == 0
@@ -282,7 +311,10 @@ class Resolved:
         return np.min_scalar_type(self.count)
 
     def lut(self, tile: int, *roles: int) -> Array:
-        """Global id of each local id 0..n of a tile; 0 for roles that aren't asked for."""
+        """Global id of each local id 0..n of a tile; 0 for roles that aren't asked for.
+
+        Its shape is (n + 1,), its dtype `dtype`.
+        """
         rows = slice(self.first[tile], self.first[tile + 1])
         asked = np.zeros(PINNED_OWNER + 1, bool)
         asked[list(roles)] = True
@@ -303,6 +335,11 @@ class Resolved:
             Half-open intervals in pixels of the plane, inside it.
         read_labels
             Called once for each tile that meets the box and has objects.
+
+        Returns
+        -------
+        ndarray
+            ((z,) y, x) of `dtype`, 0 the background.
         """
         canvas = np.zeros(shape_of(box), self.dtype)
         seen = []

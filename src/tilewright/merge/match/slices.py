@@ -22,7 +22,7 @@ ReadSlice = Callable[[int, Box], Array]
 """Labels, 1..n of that slice, of a box of slice number z."""
 Areas = tuple[Array, Array]
 """Ids, or packed pairs of them, ascending, and their pixels."""
-Counted = tuple[list[Areas], list[Areas]]
+StackCounts = tuple[list[Areas], list[Areas]]
 """Of each slice its objects' pixels; of each but the last what they share with the next's."""
 DEEP = 16  # most slices that are counted together, besides the next one
 OBJECTS = 1 << 22  # and most objects, about
@@ -35,10 +35,19 @@ def batches(counts: Sequence[int]) -> Iterator[slice]:
         yield slice(first, min(first + step + 1, len(counts)))
 
 
-def count_stack(counts: Sequence[int], pieces: Sequence[Box], read: ReadSlice) -> Counted:
+def count_stack(counts: Sequence[int], pieces: Sequence[Box], read: ReadSlice) -> StackCounts:
     """Pixels of some slices' objects in some boxes, and what they share with the next slice's.
 
     Each slice of the boxes is read once; two are held.
+
+    Parameters
+    ----------
+    counts
+        Objects of each slice.
+    pieces
+        The boxes, in pixels of a slice; no pixel in two.
+    read
+        Called with a slice's number, from 0, and a box.
     """
     areas: list[Areas] = []
     shares: list[Areas] = []
@@ -59,7 +68,7 @@ def _met(above: Array, below: Array, base: int) -> Areas:
 
 
 def join_slices(
-    counts: Sequence[int], found: Iterable[Iterable[Counted]], min_iou: float = SAME
+    counts: Sequence[int], found: Iterable[Iterable[StackCounts]], min_iou: float = SAME
 ) -> list[Array]:
     """Join objects of neighbouring slices.
 
@@ -78,8 +87,8 @@ def join_slices(
     Returns
     -------
     list of ndarray
-        For each slice, the volume's id of 0 (which is 0) and of each of its own ids; ids are 1..N
-        in the order of their first slice, then of their id in it.
+        For each slice, (objects + 1,) int64: the volume's id of 0 (which is 0) and of each of its
+        own ids; ids are 1..N in the order of their first slice, then of their id in it.
     """
     ids, last = [np.arange(counts[0] + 1)], counts[0]
     for batch, boxes in zip(batches(counts), found, strict=True):
@@ -95,7 +104,9 @@ def join_slices(
     return ids
 
 
-def _totals(counts: Sequence[int], boxes: Iterable[Counted]) -> tuple[list[Array], Iterator[Areas]]:
+def _totals(
+    counts: Sequence[int], boxes: Iterable[StackCounts]
+) -> tuple[list[Array], Iterator[Areas]]:
     """Pixels of each of some slices' objects 0..n, and what they share with the next slice's."""
     areas = [np.zeros(n + 1, np.int64) for n in counts]
     parts: list[list[Areas]] = [[] for _ in counts[1:]]

@@ -23,10 +23,10 @@ CROP = 1024  # px: side of what is shown of a bigger one
 NEAR = 192  # px: side of a seam's picture
 TALLEST = 8  # picture rows per slice, however far apart they are
 OUTLINE = (255, 214, 10)
-CORE = (90, 200, 250)
+CORE_BORDER = (90, 200, 250)
 
 
-class Pixels(Protocol):
+class PixelSource(Protocol):
     """An image, or a map, that can be read in boxes of model pixels."""
 
     grid: Grid
@@ -41,22 +41,22 @@ class Pictured(Protocol):
     grid: Grid
 
     @property
-    def image(self) -> Pixels:
+    def image(self) -> PixelSource:
         """What it is drawn over."""
 
     def labels(self, plane: int, box: Box) -> Array:
-        """Labels whose outlines are drawn."""
+        """Labels, ((z,) y, x) integers, whose outlines are drawn."""
 
 
 class Plain:
     """An image or a map with the borders of its tiles, and no objects."""
 
-    def __init__(self, image: Pixels) -> None:
+    def __init__(self, image: PixelSource) -> None:
         self.image = image
         self.grid = image.grid
 
     def labels(self, plane: int, box: Box) -> Array:
-        """None."""
+        """None: ((z,) y, x) zeros."""
         return np.zeros(shape_of(box), np.uint8)
 
 
@@ -150,7 +150,19 @@ def seam_section(merged: Pictured, seam: Seam, steep: float = 1.0) -> Section:
 
 
 def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path) -> Path:
-    """Write a seam's surroundings, enlarged, with the outlines of some `labels`."""
+    """Write a seam's surroundings as a PNG, three times enlarged, with the outlines of some labels.
+
+    Parameters
+    ----------
+    merged
+        The image, and where its tiles' borders are.
+    section
+        What of it is shown.
+    labels
+        Whose outlines are drawn: the merged ones, or each tile's own.
+    path
+        The file, which comes back.
+    """
     return _write(merged, section, labels, path, zoom=3)
 
 
@@ -191,7 +203,7 @@ def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) ->
         index = [slice(None)] * 3
         index[axis + 1] = lines  # type: ignore[call-overload]
         line = picture[tuple(index)]
-        tint = np.array(CORE).reshape(3, 1, 1)
+        tint = np.array(CORE_BORDER).reshape(3, 1, 1)
         picture[tuple(index)] = 0.6 * line + 0.4 * tint
     outline = find_boundaries(labels, mode="inner")  # type: ignore[no-untyped-call]
     picture[:, outline] = np.array(OUTLINE)[:, None]

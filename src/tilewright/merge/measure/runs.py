@@ -40,7 +40,15 @@ class Runs:
         self._length = np.diff(self._start, append=lines.size)[self._order]
 
     def shapes(self) -> tuple[Array, Array, Array, Array]:
-        """Area, sums of positions, first positions and those after the last, by object."""
+        """What the objects measure, in pixels; all int64, in the order of `ids`.
+
+        Returns
+        -------
+        area
+            (n,)
+        sums, first, stop
+            (n, axes): per axis the sum of positions, the first one, and the one after the last.
+        """
         n, start, length = len(self.ids), self._start[self._order], self._length
         sums, first, stop = (np.zeros((n, len(self._shape)), np.int64) for _ in range(3))
         if not n:

@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 Amounts = tuple[Array, Array]
 """Numbers of seams, ascending, and how much there is of each."""
 SBE_TARGET = 1.5  # up to which seams can't be seen: what `benchmarks/seams` holds us to
-MOST = 16  # seams that are named: where objects meet at none, one of so many is shown
+MOST_SEAMS = 16  # seams that are named: where objects meet at none, one of so many is shown
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Seam:
 
 
 @dataclass(frozen=True)
-class Counted:
+class SeamCounts:
     """A box's transitions, some numbers per axis: what another process sends.
 
     Parameters
@@ -101,7 +101,7 @@ class SeamMeter:
         How many seams `worst` names.
     """
 
-    def __init__(self, grid: Grid, most: int = MOST) -> None:
+    def __init__(self, grid: Grid, most: int = MOST_SEAMS) -> None:
         self.grid, self._most = grid, most
         self._starts = [_core_starts(grid, k) for k in range(len(grid.shape))]
         self._all = self._zeros()
@@ -122,7 +122,7 @@ class SeamMeter:
         """A number for each plane along each axis; index p is between pixels p - 1 and p."""
         return [np.zeros(n, np.int64) for n in self.grid.shape]
 
-    def count(self, box: Box, labels: Array, plane: int = 0) -> Counted:
+    def count(self, box: Box, labels: Array, plane: int = 0) -> SeamCounts:
         """A box's transitions, by themselves.
 
         Parameters
@@ -147,9 +147,9 @@ class SeamMeter:
             starts = [first if j == k else lo for j, (lo, _) in enumerate(box)]
             for found, at in zip(on, (met, _crossings(labels, k, own, seams)), strict=True):
                 found.append(self._on_seams(k, [a + s for a, s in zip(at, starts, strict=True)]))
-        return Counted(tuple(planes), tuple(on[0]), tuple(on[1]), plane)
+        return SeamCounts(tuple(planes), tuple(on[0]), tuple(on[1]), plane)
 
-    def include(self, counted: Counted) -> None:
+    def include(self, counted: SeamCounts) -> None:
         """Add what was counted in a box."""
         if counted.plane != self._plane:
             self._before = self.worst()

@@ -28,7 +28,7 @@ Figure = Callable[[Array], Array]
 """What is said of some ids, in their order."""
 
 PX = "level-0 px"
-COLUMNS = {
+OBJECT_COLUMNS = {
     "id": "label value, also the row's name",
     "t": "time point, from 0",
     "z": "slice, from 0",
@@ -52,7 +52,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Part:
+class BoxMeasures:
     """What was measured of the objects in one box: n of them, whatever its pixels.
 
     Parameters
@@ -115,7 +115,7 @@ class Measure:
 
     def part(
         self, labels: Array, image: Array | None, origin: Sequence[int], plane: Plane = (0, 0)
-    ) -> Part:
+    ) -> BoxMeasures:
         """Measure one box by itself: what another process sends to the one that includes it.
 
         Parameters
@@ -139,9 +139,9 @@ class Measure:
         sums, first, stop = places
         corner = np.asarray(origin)
         sums = sums + area[:, None] * corner
-        return Part(plane, runs.ids, area, sums, first + corner, stop + corner, light)
+        return BoxMeasures(plane, runs.ids, area, sums, first + corner, stop + corner, light)
 
-    def include(self, part: Part) -> None:
+    def include(self, part: BoxMeasures) -> None:
         """Add what was measured of a box; floats are summed in the order of these calls."""
         ids = part.ids
         self._place(ids, part.plane)
@@ -177,7 +177,7 @@ class Measure:
                 ids, lambda some: np.stack([figures[c](some) for c in centre], axis=1)
             ),
             columns={
-                **{name: COLUMNS[name] for name in figures},
+                **{name: OBJECT_COLUMNS[name] for name in figures},
                 "X": "mean intensity per channel, in the image's own values",
                 "obsm/spatial": f"centroid (x, y) in {PX}; of a volume (x, y, slice)",
             },

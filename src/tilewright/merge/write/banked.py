@@ -59,7 +59,13 @@ class Banked:
 
     @property
     def map(self) -> MapHeader | None:
-        """A map's channels, stride and dtype; None where no tile was predicted."""
+        """A map's channels, stride and dtype; None where no tile was predicted.
+
+        Raises
+        ------
+        TilewrightError
+            When tasks' maps differ in them; exit code 65.
+        """
         found = [made for b in self._banks if (made := b.header.get("map"))]
         if any(other != found[0] for other in found):
             raise TilewrightError(
@@ -78,16 +84,28 @@ class Banked:
         return None
 
     def labels(self, plane: int, tile: int, slab: int) -> Array:
-        """A slab of a tile's labels on its valid region; none where it was outside the mask."""
+        """A slab of a tile's labels on its valid region, ((z,) y, x); zeros outside the mask.
+
+        Parameters
+        ----------
+        plane, tile, slab
+            Numbers from 0: of the image, of the plane, of the tile.
+        """
         return self._slab(plane, tile, "labels", self._grid.tile(tile).valid, slab)
 
     def objects(self, plane: int, tile: int) -> Array:
-        """A tile's object table."""
+        """A tile's object table, (objects, columns) integers; empty outside the mask."""
         found = self._get(plane, tile, "objects")
         return empty_table(len(self._grid.shape)) if found is None else found
 
     def classes(self, plane: int, tile: int, slab: int) -> Array:
-        """A slab of a tile's classes on its core; none where it was outside the mask."""
+        """A slab of a tile's classes on its core, ((z,) y, x); zeros outside the mask.
+
+        Parameters
+        ----------
+        plane, tile, slab
+            Numbers from 0: of the image, of the plane, of the tile.
+        """
         return self._slab(plane, tile, "classes", self._grid.tile(tile).core, slab)
 
     @property
@@ -100,12 +118,12 @@ class Banked:
         return self._get(plane, tile, "map")
 
     def vectors(self) -> Iterator[Array]:
-        """All vectors in the order of `numbers`, some at a time.
+        """All vectors, (some, D), or tokens, (some, T, D), in the order of `numbers`.
 
         Raises
         ------
         TilewrightError
-            When a tile's is in no bank, or in two.
+            When a tile's is in no bank, or in two; exit code 70.
         """
         wanted, seen = self.numbers, 0
         for bank in self._banks:
@@ -160,6 +178,15 @@ def plane_box(layout: Layout, axes: str, slices: Slices) -> tuple[int, tuple[int
     """The one plane or volume that a shard is of: its number, its (t, z) and the box in it.
 
     Of a volume z is 0: its slices are in the box.
+
+    Parameters
+    ----------
+    layout
+        The image's.
+    axes
+        The result's, one lower-case letter for each of `slices`: ``tzyx``.
+    slices
+        The shard's place in the result, in pixels.
     """
     at = {a: s.start for a, s in zip(axes, slices, strict=True)}
     t, z = (at[a.lower()] if a in layout.looped else 0 for a in "TZ")

@@ -26,7 +26,7 @@ Array = np.ndarray
 Tokens = tuple[Blocks, tuple[int, int]] | None
 """Blocks of whole token sequences, and the length of their axes (T, D)."""
 PX = "level-0 px"
-COLUMNS = {
+TILE_COLUMNS = {
     "tile": "number of the tile in its plane, from 0, row by row",
     "t": "time point, from 0",
     "z": "slice, from 0; of a tile that has several, its first",
@@ -58,6 +58,19 @@ def write_embeddings(
 
     X is float32. Of token sequences it is the mean over the patches' tokens, and
     ``obsm["tokens"]`` has them all, ``(tiles, T, D)``.
+
+    Parameters
+    ----------
+    store
+        Where it is written.
+    name
+        The table's.
+    layout, banked
+        The image's geometry and its tiles.
+    recipe
+        Its spec says what a vector is; the table carries its digest.
+    place
+        Where model pixels lie on the image: positions are in level-0 pixels and, if known, in µm.
     """
     numbers, spec = banked.numbers, recipe.spec
     shape = banked.vector_shape or (spec.embedding_dim or 0,)
@@ -71,7 +84,7 @@ def write_embeddings(
         x=x,
         var=columns_of(spec, shape[-1]),
         spatial=place.level0(centres)[:, ::-1].copy(),
-        columns={**{c: COLUMNS[c] for c in (*obs, "obsm/spatial")}, **about},
+        columns={**{c: TILE_COLUMNS[c] for c in (*obs, "obsm/spatial")}, **about},
         notes={"recipe": canonical(recipe.to_dict()), "recipe_digest": recipe.digest},
         tokens=tokens,
     )

@@ -26,7 +26,7 @@ from .banked import Banked, stacked
 
 Array = np.ndarray
 ROOM = 1 << 26  # bytes of tiles that are kept: boxes share those at their sides
-STRIP = 64  # rows that a picture takes at once: all their channels are in memory
+PICTURE_STRIP = 64  # rows that a picture takes at once: all their channels are in memory
 ROUNDING = 1e-5  # how far from 1 float32 weights may add up
 
 
@@ -66,8 +66,8 @@ class MergedMap:
         stride = self.stride
         *above, (top, bottom), across = ((a // stride, -(-b // stride)) for a, b in box)
         strips = [
-            self.compose(plane, (*above, (a, min(a + STRIP, bottom)), across))[:3]
-            for a in range(top, bottom, STRIP)
+            self.compose(plane, (*above, (a, min(a + PICTURE_STRIP, bottom)), across))[:3]
+            for a in range(top, bottom, PICTURE_STRIP)
         ]
         pixels = np.concatenate(strips, axis=-2)
         for axis, (a, b) in enumerate(box, start=1):

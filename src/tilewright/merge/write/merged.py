@@ -18,18 +18,17 @@ from tilewright.contract.grid import Box, Grid
 from tilewright.merge.match.components import Components, Touch, join, row_touches
 from tilewright.merge.match.groups import Edges
 from tilewright.merge.match.labels import Pair, Resolved, resolve, row_pairs
-from tilewright.merge.match.slices import Counted as Stack
-from tilewright.merge.match.slices import batches, count_stack, join_slices
-from tilewright.merge.measure.seam import Counted, SeamMeter, grown
-from tilewright.merge.measure.tables import Measure, Part
+from tilewright.merge.match.slices import StackCounts, batches, count_stack, join_slices
+from tilewright.merge.measure.seam import SeamCounts, SeamMeter, grown
+from tilewright.merge.measure.tables import BoxMeasures, Measure
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle
 from tilewright.tile_results.objects import BOX, crop, paint_cores, row, rows
 
 from .banked import plane_box, stack_axes
-from .desk import Desk, halves
+from .context import MergeContext, halves
 from .painting import Painting, Stored, opened
-from .pool import Crew
+from .pool import ProcessPool
 
 Array = np.ndarray
 REGION = 1 << 24  # pixels of a slice that are compared with the next one's at once
@@ -40,36 +39,40 @@ class Merged:
 
     Parameters
     ----------
-    desk
+    context
         This process's view of the image.
-    crew
-        Who works on it.
+    pool
+        The processes that work on it.
     scratch
         A folder for what other processes need; it may be there when they are used.
     """
 
-    def __init__(self, desk: Desk, crew: Crew[Desk], scratch: Path) -> None:
-        self._desk, self._crew, self._scratch = desk, crew, scratch
-        self.image, self.grid = desk, desk.grid
+    def __init__(
+        self, context: MergeContext, pool: ProcessPool[MergeContext], scratch: Path
+    ) -> None:
+        self._context, self._pool, self._scratch = context, pool, scratch
+        self.image, self.grid = context, context.grid
         self._painting = self._linked()
         self.count = self._painting.count
         self.dtype = self._painting.dtype
-        self.meter = SeamMeter(desk.grid)
-        keeps = desk.merge.policy == "keep"
-        self.measure = None if keeps else measure_of(desk, self.count)
+        self.meter = SeamMeter(context.grid)
+        keeps = context.merge.policy == "keep"
+        self.measure = None if keeps else measure_of(context, self.count)
 
     def _linked(self) -> Painting:
-        desk = self._desk
-        policy = desk.merge.policy
+        context = self._context
+        policy = context.merge.policy
         if policy == "keep":
-            return Painting(desk.banked.most)
-        items = ((p, r) for p in range(len(desk.layout.planes)) for r in range(rows(desk.grid)))
+            return Painting(context.banked.most)
+        items = (
+            (p, r) for p in range(len(context.layout.planes)) for r in range(rows(context.grid))
+        )
         found: list[Resolved | Components]
         if policy == "components":
-            found = list(self._components(self._crew.map(touches_of, items)))
+            found = list(self._components(self._pool.map(touches_of, items)))
         else:
-            found = list(self._resolved(self._crew.map(matches_of, items)))
-        if desk.merge.link_z != "iou":
+            found = list(self._resolved(self._pool.map(matches_of, items)))
+        if context.merge.link_z != "iou":
             return Painting.of(found, None)
         counts = [p.count for p in found]
         own = Painting.of(found, [np.arange(n + 1) for n in counts])
@@ -77,7 +80,7 @@ class Merged:
 
     def _resolved(self, found: Iterator[tuple[list[Array], list[Pair]]]) -> Iterator[Resolved]:
         """Each plane, from its rows of tiles."""
-        for _ in self._desk.layout.planes:
+        for _ in self._context.layout.planes:
             tables: list[Array] = []
             matches: list[Pair] = []
             for some, pairs in islice(found, rows(self.grid)):
@@ -86,13 +89,13 @@ class Merged:
             yield resolve(self.grid, tables, Edges.of(matches, tables))
 
     def _components(self, found: Iterator[tuple[Array, list[Touch]]]) -> Iterator[Components]:
-        for _ in self._desk.layout.planes:
+        for _ in self._context.layout.planes:
             each = islice(found, rows(self.grid))
-            yield join(self.grid, each, self._desk.merge.connectivity or 1)
+            yield join(self.grid, each, self._context.merge.connectivity or 1)
 
     def _link_slices(self, counts: Sequence[int], painting: Painting) -> list[Array]:
         """For each plane, the image's id of each of its labels; a time point after the other."""
-        slices = self._desk.layout.looped.get("Z", 1)
+        slices = self._context.layout.looped.get("Z", 1)
         regions = list(regions_of(self.grid))
         shown = self._shown(painting, "planes")
         found: list[Array] = []
@@ -104,28 +107,31 @@ class Merged:
                 for some in batches(own)
                 for region in regions
             )
-            counted = self._crew.map(count_batch, parts)
+            counted = self._pool.map(count_batch, parts)
             of_each = (islice(counted, len(regions)) for _ in batches(own))
-            linked = join_slices(own, of_each, self._desk.merge.min_iou)
+            linked = join_slices(own, of_each, self._context.merge.min_iou)
             found += [np.where(ids > 0, ids + last, 0) for ids in linked]
             last = max(last, *(int(ids.max()) for ids in found[start:]))
         return found
 
     def _shown(self, painting: Painting, name: str) -> Painting | Stored:
-        """A painting as the crew can have it."""
-        return painting if self._crew.processes == 1 else painting.save(self._scratch / name)
+        """A painting as the pool can have it."""
+        return painting if self._pool.processes == 1 else painting.save(self._scratch / name)
 
     def labels(self, plane: int, box: Box) -> Array:
-        """Labels of a box of a plane, each object's own in the whole image."""
-        return composed(self._desk, self._painting, plane, box)
+        """Labels of a box of a plane, ((z,) y, x), each object's own in the whole image."""
+        return composed(self._context, self._painting, plane, box)
 
     def by_tile(self, plane: int, box: Box) -> Array:
-        """What each tile found in its core by itself, as if nothing were matched: for a picture."""
-        read = self._desk.read(plane)
+        """What each tile found in its core by itself, as if nothing were matched: for a picture.
+
+        ((z,) y, x) int64, 0 the background.
+        """
+        read = self._context.read(plane)
 
         def own(i: int, part: Box) -> Array:
             tile = self.grid.tile(i)
-            whole = tile.valid if self._desk.merge.policy == "match" else tile.core
+            whole = tile.valid if self._context.merge.policy == "match" else tile.core
             found = crop(read(i), whole, part).astype(np.int64)
             return np.where(found > 0, found + (i << 32), 0)
 
@@ -135,8 +141,17 @@ class Merged:
         """Write the label pyramid, of which axes and shape come back.
 
         The seam meter and the measurements see every piece once, in the order of the blocks.
+
+        Parameters
+        ----------
+        store
+            Where it is written.
+        where
+            Its group in the store: ``labels/<task>``.
+        place
+            Where model pixels lie on the image.
         """
-        axes, shape = stack_axes(self._desk.layout)
+        axes, shape = stack_axes(self._context.layout)
         pyramid = store.pyramid(
             where,
             shape,
@@ -144,16 +159,16 @@ class Merged:
             axes=axes,
             method="nearest",
             placement=place,
-            deep=self._desk.layout.deep,
+            deep=self._context.layout.deep,
         )
         shown = self._shown(self._painting, "image")
-        blocks = (Block(shown, pyramid.handle(), axes, s) for s in pyramid.blocks())
-        for counted, measured in self._crew.map(write_block, blocks):
+        blocks = (LabelBlock(shown, pyramid.handle(), axes, s) for s in pyramid.blocks())
+        for counted, measured in self._pool.map(write_block, blocks):
             self.meter.include(counted)
             for part in measured:
                 if self.measure is not None:
                     self.measure.include(part)
-        pyramid.build(self._crew.each)
+        pyramid.build(self._pool.each)
         return axes, shape
 
     def sbe(self) -> float | None:
@@ -162,25 +177,31 @@ class Merged:
         return None if found is None else round(found, 4)
 
 
-def matches_of(desk: Desk, at: tuple[int, int]) -> tuple[list[Array], list[Pair]]:
-    """A plane's row of tiles: its object tables, in short, and what matches."""
+def matches_of(context: MergeContext, at: tuple[int, int]) -> tuple[list[Array], list[Pair]]:
+    """A plane's row of tiles: its object tables, (objects, columns) uint32, and what matches.
+
+    `at` is the plane's number and the row's.
+    """
     plane, number = at
     tables: dict[int, Array] = {}
 
     def table(tile: int) -> Array:
         if tile not in tables:
-            tables[tile] = desk.banked.objects(plane, tile)[:, :BOX].astype(np.uint32)
+            tables[tile] = context.banked.objects(plane, tile)[:, :BOX].astype(np.uint32)
         return tables[tile]
 
-    matches = row_pairs(desk.grid, number, desk.read(plane), table, desk.merge.min_iou)
+    matches = row_pairs(context.grid, number, context.read(plane), table, context.merge.min_iou)
     found = list(matches)
-    return [table(i) for i in row(desk.grid, number)], found
+    return [table(i) for i in row(context.grid, number)], found
 
 
-def touches_of(desk: Desk, at: tuple[int, int]) -> tuple[Array, list[Touch]]:
-    """A plane's row of tiles: its pieces, and what they touch."""
+def touches_of(context: MergeContext, at: tuple[int, int]) -> tuple[Array, list[Touch]]:
+    """A plane's row of tiles: its pieces, (tiles,) int64, and what they touch.
+
+    `at` is the plane's number and the row's.
+    """
     plane, number = at
-    return row_touches(desk.grid, number, desk.read(plane), desk.merge.connectivity or 1)
+    return row_touches(context.grid, number, context.read(plane), context.merge.connectivity or 1)
 
 
 @dataclass(frozen=True)
@@ -198,17 +219,17 @@ def regions_of(grid: Grid, most: int = REGION) -> Iterator[Box]:
     return halves(tuple((0, n) for n in grid.shape), most)
 
 
-def count_batch(desk: Desk, batch: Batch) -> Stack:
+def count_batch(context: MergeContext, batch: Batch) -> StackCounts:
     """What `slices` counts of a region: each tile of a slice is read about once."""
     painting = _open(batch.painting)
     pieces = list(halves(batch.region))
     return count_stack(
-        batch.counts, pieces, lambda z, box: composed(desk, painting, batch.start + z, box)
+        batch.counts, pieces, lambda z, box: composed(context, painting, batch.start + z, box)
     )
 
 
 @dataclass(frozen=True)
-class Block:
+class LabelBlock:
     """What one process composes and writes."""
 
     painting: Painting | Stored
@@ -217,34 +238,46 @@ class Block:
     slices: Slices
 
 
-def write_block(desk: Desk, block: Block) -> tuple[Counted, list[Part]]:
+def write_block(context: MergeContext, block: LabelBlock) -> tuple[SeamCounts, list[BoxMeasures]]:
     """Compose and write a block of the store; what was counted and measured comes back."""
-    plane, position, box = plane_box(desk.layout, block.axes, block.slices)
-    around = grown(box, desk.grid)
-    canvas = composed(desk, _open(block.painting), plane, around)
-    counted, measured = SeamMeter(desk.grid).count(box, canvas, plane), []
-    if desk.merge.policy != "keep":
-        measure = measure_of(desk, 0)
+    plane, position, box = plane_box(context.layout, block.axes, block.slices)
+    around = grown(box, context.grid)
+    canvas = composed(context, _open(block.painting), plane, around)
+    counted, measured = SeamMeter(context.grid).count(box, canvas, plane), []
+    if context.merge.policy != "keep":
+        measure = measure_of(context, 0)
         for piece in halves(box):
-            mine, pixels = crop(canvas, around, piece), desk.raw(plane, piece)
+            mine, pixels = crop(canvas, around, piece), context.raw(plane, piece)
             measured.append(measure.part(mine, pixels, [a for a, _ in piece], position))
     mine = crop(canvas, around, box)
     block.handle.write(block.slices, mine.reshape([s.stop - s.start for s in block.slices]))
     return counted, measured
 
 
-def composed(desk: Desk, painting: Painting, plane: int, box: Box) -> Array:
-    """Labels of a box of a plane."""
-    found = painting.plane(plane, desk.grid)
+def composed(context: MergeContext, painting: Painting, plane: int, box: Box) -> Array:
+    """Labels of a box of a plane, ((z,) y, x) of the painting's dtype.
+
+    Parameters
+    ----------
+    context
+        Where the tiles are.
+    painting
+        Who paints what.
+    plane
+        Its number over time points and slices.
+    box
+        In pixels of the plane, inside it.
+    """
+    found = painting.plane(plane, context.grid)
     if isinstance(found, Components):
-        return found.paint(box, desk.pieces(plane))
-    return found.compose(box, desk.read(plane))
+        return found.paint(box, context.pieces(plane))
+    return found.compose(box, context.read(plane))
 
 
-def measure_of(desk: Desk, count: int) -> Measure:
+def measure_of(context: MergeContext, count: int) -> Measure:
     """What measures an image of so many objects."""
-    at = desk.layout
-    volumes = desk.merge.link_z == "iou" or at.deep
+    at = context.layout
+    volumes = context.merge.link_z == "iou" or at.deep
     side = max(*at.shape, *at.looped.values())
     return Measure(count, channels=at.channels, dtype=at.dtype, volumes=volumes, side=side)
 

@@ -29,7 +29,7 @@ class Kept:
     count: int
 
     def compose(self, box: Box, read: ReadLabels) -> Array:
-        """Classes of a box; `read` gives those of a tile's core."""
+        """Classes of a box, ((z,) y, x); `read` gives those of a tile's core."""
 
         def own(i: int, part: Box) -> Array:
             return crop(read(i), self.grid.tile(i).core, part)
@@ -63,7 +63,10 @@ class Painting:
 
     @classmethod
     def of(cls, planes: Sequence[Resolved | Components], luts: Sequence[Array] | None) -> Painting:
-        """From its planes; `luts` give the image's id of each of a plane's, else they count on."""
+        """From its planes; `luts` give the image's id of each of a plane's, else they count on.
+
+        Each of `luts` is (objects + 1,) int64, 0 first.
+        """
         starts = np.cumsum([0, *(p.count for p in planes)])
         count = int(starts[-1]) if luts is None else max(int(lut.max()) for lut in luts)
         dtype, found = label_dtype(count), []

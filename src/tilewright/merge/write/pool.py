@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from tilewright.contract.closing import Closing
 from tilewright.errors import INTERNAL, TilewrightError
 
-Desk = TypeVar("Desk")
+State = TypeVar("State")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -34,28 +34,28 @@ def cpus() -> int:
     return max(1, int(said)) if said.isdigit() else 1
 
 
-class Crew(Closing, Generic[Desk]):
-    """Calls functions with a desk, what a process has open, and one item after the other.
+class ProcessPool(Closing, Generic[State]):
+    """Calls functions with a state, what a process has open, and one item after the other.
 
     Parameters
     ----------
     here
-        This process's desk.
+        This process's state.
     processes
         1: this process does everything. More are started when there is something to do.
     make, setting
-        ``make(*setting)`` is another process's desk; both are pickled.
+        ``make(*setting)`` is another process's state; both are pickled.
     """
 
     def __init__(
-        self, here: Desk, processes: int, make: Callable[..., Desk], *setting: object
+        self, here: State, processes: int, make: Callable[..., State], *setting: object
     ) -> None:
         self.here, self.processes = here, processes
         self._how = (make, setting)
         self._pool: ProcessPoolExecutor | None = None
 
     def map(
-        self, function: Callable[[Desk, Item], Result], items: Iterable[Item]
+        self, function: Callable[[State, Item], Result], items: Iterable[Item]
     ) -> Iterator[Result]:
         """The function of each item, in their order, whoever is done first.
 
@@ -92,7 +92,7 @@ class Crew(Closing, Generic[Desk]):
                 future.cancel()
 
     def each(self, function: Callable[[Item], None], items: Iterable[Item]) -> Iterator[None]:
-        """Call a function that needs no desk; as `map` does."""
+        """Call a function that needs no state; as `map` does."""
         return self.map(partial(_alone, function), items)
 
     def close(self) -> None:
@@ -112,16 +112,16 @@ class Crew(Closing, Generic[Desk]):
 
 
 def _alone(function: Callable[[Item], Result], _: object, item: Item) -> Result:
-    """Call a function that takes no desk."""
+    """Call a function that takes no state."""
     return function(item)
 
 
 _how: tuple[Callable[..., Any], tuple[object, ...]]
-_desk: list[Any] = []
+_state: list[Any] = []
 
 
 def _begin(make: Callable[..., Any], setting: tuple[object, ...]) -> None:
-    """What a process does first; its desk is made with its first item, where errors are told."""
+    """What a process does first; its state is made with its first item, where errors are told."""
     global _how  # noqa: PLW0603 - a process has one
     _how = (make, setting)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -135,7 +135,7 @@ def _end_with_parent() -> None:
 
 
 def _call(function: Callable[[Any, Item], Result], item: Item) -> Result:
-    if not _desk:
+    if not _state:
         make, setting = _how
-        _desk.append(make(*setting))
-    return function(_desk[0], item)
+        _state.append(make(*setting))
+    return function(_state[0], item)

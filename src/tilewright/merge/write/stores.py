@@ -23,10 +23,10 @@ from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, open_banks
 
 from .banked import Banked
-from .desk import Desk, Source, another
+from .context import MergeContext, MergeSource, another
 from .facts import MergedImage
 from .merged import Merged
-from .pool import Crew, cpus
+from .pool import ProcessPool, cpus
 from .writers import WRITERS, Scene, Written, write_image, write_visited
 
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
@@ -73,8 +73,8 @@ def merge_group(
     else:
         several = min(processes or (cpus() if len(refs) >= PAYS_IMAGES else 1), len(refs))
         alone = replace(pack, processes=1)
-        with Crew(alone, several, open_pack, group, recipe, paths, out, shown) as crew:
-            results = list(crew.map(merge_one, refs))
+        with ProcessPool(alone, several, open_pack, group, recipe, paths, out, shown) as pool:
+            results = list(pool.map(merge_one, refs))
     ran = [bank.header.get("precision") for bank in pack.banks]
     images = [each.to_dict() for each in results]
     save(shown / "merged.json", {"group": group.group, "precision": ran, "images": images})
@@ -93,12 +93,24 @@ class Pack:
 
 
 def open_pack(group: Group, recipe: Recipe, banks: Sequence[Path], out: Path, shown: Path) -> Pack:
-    """Another process's, which merges each image by itself."""
+    """Another process's, which merges each image by itself.
+
+    Parameters
+    ----------
+    group, recipe, banks, out, shown
+        As of `merge_group`.
+    """
     return Pack(group, recipe, open_banks(banks), out, shown, 1)
 
 
 def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
-    """Write one image's store, if that can be; what the report says of it comes back."""
+    """Write one image's store, if that can be; what the report says of it comes back.
+
+    Raises
+    ------
+    TilewrightError
+        When its exit code isn't 65: then it isn't this image's alone.
+    """
     why, notes = ({} for _ in range(2))  # type: dict[str, str], dict[str, str]
     for bank in pack.banks:
         why |= bank.header["failures"]
@@ -114,7 +126,20 @@ def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
 
 
 def check_banks(group: Group, recipe: Recipe, banks: Sequence[Bank]) -> None:
-    """Refuse a missing bank, one that is there twice, and one of another group or recipe."""
+    """Refuse a missing bank, one that is there twice, and one of another group or recipe.
+
+    Parameters
+    ----------
+    group, recipe
+        Whose banks are wanted, one for each of the group's jobs.
+    banks
+        What there is, in any order.
+
+    Raises
+    ------
+    TilewrightError
+        One is missing (exit code 70), or is not of this group, recipe, weights or jobs (65).
+    """
     of_job: dict[int, Bank] = {}
     for bank in banks:
         header, name = bank.header, bank.path.name
@@ -149,20 +174,20 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
     """Write one image's store; what the report says of it comes back."""
     group, recipe, weights = pack.group, pack.recipe, pack.banks[0].header["weights"]
     path = pack.out / ref.id / group.store
-    source = Source(ref, recipe.spec, tuple(b.path for b in pack.banks), group.merge)
+    source = MergeSource(ref, recipe.spec, tuple(b.path for b in pack.banks), group.merge)
     with (
-        Desk(source, pack.banks) as desk,
+        MergeContext(source, pack.banks) as context,
         StoreWriter(path, group.ome_zarr) as store,
-        Crew(desk, pack.processes or suited(desk), another, source) as crew,
+        ProcessPool(context, pack.processes or suited(context), another, source) as pool,
     ):
-        layout = desk.layout
-        scene = Scene(ref, group, recipe, desk, crew, placement(ref, layout))
+        layout = context.layout
+        scene = Scene(ref, group, recipe, context, pool, placement(ref, layout))
         if group.save_image or (group.save_image is None and layout.pixels <= SAVE_PIXELS):
             write_image(store, scene)
         written = WRITERS[recipe.spec.result](store, scene)
-        write_visited(store, layout, desk.banked)
+        write_visited(store, layout, context.banked)
         picture = overview(written.drawn, path.with_suffix(".png"))
-        crew.close()
+        pool.close()
         shutil.rmtree(store.scratch, ignore_errors=True)
         store.finish(
             {
@@ -172,7 +197,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
                 "weights": weights,
                 "image": {"id": ref.id, "file": Path(ref.path).name, "region": ref.region},
                 "merge": group.merge.to_dict(),
-                "tiles": visited(layout, desk.banked),
+                "tiles": visited(layout, context.banked),
                 **written.attributes(),
             },
             channels=_channel_names(ref, layout),
@@ -183,7 +208,19 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
 
 
 def told(ref: ImageRef, written: Written, store: str, weights: str) -> MergedImage:
-    """What the report says of an image's store."""
+    """What the report says of an image's store.
+
+    Parameters
+    ----------
+    ref
+        The image.
+    written
+        What its store has.
+    store
+        The store's path in the output folder.
+    weights
+        The digest of what was loaded.
+    """
     return MergedImage(
         ref.id,
         ref.path,
@@ -198,9 +235,9 @@ def told(ref: ImageRef, written: Written, store: str, weights: str) -> MergedIma
     )
 
 
-def suited(desk: Desk) -> int:
+def suited(context: MergeContext) -> int:
     """How many processes an image pays: starting some takes about a second."""
-    return cpus() if desk.layout.pixels >= PAYS_PIXELS else 1
+    return cpus() if context.layout.pixels >= PAYS_PIXELS else 1
 
 
 def placement(ref: ImageRef, layout: Layout) -> Placement:
@@ -215,7 +252,17 @@ def visited(layout: Layout, banked: Banked) -> dict[str, object]:
 
 
 def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict[str, Any]:
-    """Put the report's pictures into `shown`; their names by role, and where the seam's is."""
+    """Put the report's pictures into `shown`; their names by role, and where the seam's is.
+
+    Parameters
+    ----------
+    written, scene
+        What is drawn, and over which image.
+    picture
+        The overview, written already; it is copied.
+    shown
+        An existing folder.
+    """
     drawn, key = written.drawn, scene.ref.key
     made: dict[str, Any] = {"overview": shutil.copyfile(picture, shown / f"{key}.png").name}
     if isinstance(drawn, Merged) and drawn.measure is not None:

@@ -1,6 +1,6 @@
 """What a store is made of: labels, a map or a table, and the image; written block by block.
 
-Blocks are composed and written by any of the crew's processes, each by one.
+Blocks are composed and written by any of the pool's processes, each by one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
 
 from .banked import Banked, plane_box, stack_axes, stacked
-from .desk import Desk
+from .context import MergeContext
 from .embeddings import write_embeddings
 from .facts import EmbeddingFacts, MapFacts
 from .merged import Merged
-from .pool import Crew
+from .pool import ProcessPool
 
 Array = np.ndarray
 SIZES = ("area_px", "volume_px")  # columns whose percentiles the report gives
@@ -34,14 +34,14 @@ class Scene:
     ref: ImageRef
     group: Group
     recipe: Recipe
-    desk: Desk
-    crew: Crew[Desk]
+    context: MergeContext
+    pool: ProcessPool[MergeContext]
     place: Placement
 
     @property
     def layout(self) -> Layout:
         """Its geometry."""
-        return self.desk.layout
+        return self.context.layout
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Written:
 
 def write_labels(store: StoreWriter, scene: Scene) -> Written:
     """Labels, and their table of objects; classes that are kept are a map, and have none."""
-    merged = Merged(scene.desk, scene.crew, store.scratch)
+    merged = Merged(scene.context, scene.pool, store.scratch)
     axes, shape = merged.write(store, f"labels/{scene.group.task}", scene.place)
     if merged.measure is None:
         return Written(merged, map=MapFacts(axes, merged.dtype.name, shape, stride=1))
-    scene.crew.close()  # what its processes hold is room for the table
+    scene.pool.close()  # what its processes hold is room for the table
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     store.table(scene.group.task, table)
     sizes = {name: _quantiles(table.obs[name][:]) for name in SIZES if name in table.obs}
@@ -79,7 +79,7 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
 
 def write_map(store: StoreWriter, scene: Scene) -> Written:
     """A map of classes, or of dense embeddings."""
-    merged, place, deep = scene.desk.map, scene.place, scene.layout.deep
+    merged, place, deep = scene.context.map, scene.place, scene.layout.deep
     axes, shape = merged.cut()
     factor = (*([1.0] if deep else []), *place.factor)
     pyramid = store.pyramid(
@@ -94,15 +94,15 @@ def write_map(store: StoreWriter, scene: Scene) -> Written:
     pyramid.channels = scene.recipe.spec.classes or ()
     write_blocks(pyramid, scene, axes, of_map=True)
     facts = MapFacts(axes, merged.dtype.name, shape, merged.stride)
-    return Written(Plain(scene.desk), mapped=Plain(merged), map=facts)
+    return Written(Plain(scene.context), mapped=Plain(merged), map=facts)
 
 
 def write_table(store: StoreWriter, scene: Scene) -> Written:
     """A table of embeddings, one row per tile."""
     facts = write_embeddings(
-        store, scene.group.task, scene.layout, scene.desk.banked, scene.recipe, scene.place
+        store, scene.group.task, scene.layout, scene.context.banked, scene.recipe, scene.place
     )
-    return Written(Plain(scene.desk), embeddings=facts)
+    return Written(Plain(scene.context), embeddings=facts)
 
 
 WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
@@ -125,7 +125,7 @@ def write_image(store: StoreWriter, scene: Scene) -> None:
 
 
 @dataclass(frozen=True)
-class Block:
+class PixelBlock:
     """What one process reads or composes, and writes."""
 
     handle: Handle
@@ -135,22 +135,42 @@ class Block:
 
 
 def write_blocks(pyramid: Pyramid, scene: Scene, axes: str, *, of_map: bool) -> None:
-    """Write a pyramid of the map, or of the image."""
-    blocks = (Block(pyramid.handle(), axes, s, of_map) for s in pyramid.blocks())
-    for _ in scene.crew.map(write_block, blocks):
+    """Write a pyramid of the map, or of the image.
+
+    Parameters
+    ----------
+    pyramid
+        What is written; its levels are made at the end.
+    scene
+        The image, and whose processes write.
+    axes
+        The pyramid's, in lower case: ``tczyx``.
+    of_map
+        The map; else the image's own pixels.
+    """
+    blocks = (PixelBlock(pyramid.handle(), axes, s, of_map) for s in pyramid.blocks())
+    for _ in scene.pool.map(write_block, blocks):
         pass
-    pyramid.build(scene.crew.each)
+    pyramid.build(scene.pool.each)
 
 
-def write_block(desk: Desk, block: Block) -> None:
+def write_block(context: MergeContext, block: PixelBlock) -> None:
     """Write one block's pixels."""
-    plane, _, box = plane_box(desk.layout, block.axes, block.slices)
-    pixels = desk.map.compose(plane, box) if block.of_map else desk.raw(plane, box)
+    plane, _, box = plane_box(context.layout, block.axes, block.slices)
+    pixels = context.map.compose(plane, box) if block.of_map else context.raw(plane, box)
     block.handle.write(block.slices, pixels.reshape([s.stop - s.start for s in block.slices]))
 
 
 def write_visited(store: StoreWriter, layout: Layout, banked: Banked) -> None:
-    """Say of each tile whether it was predicted, where some were not."""
+    """Say of each tile whether it was predicted, where some were not.
+
+    Parameters
+    ----------
+    store
+        Where it is said.
+    layout, banked
+        The image's geometry, and its tiles.
+    """
     if not banked.skipped:
         return
     axes, shape = stacked(layout.looped, layout.grid.counts)

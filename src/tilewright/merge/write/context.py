@@ -30,7 +30,7 @@ KEPT = 1 << 26  # bytes of decoded pixels that each of several processes keeps
 
 
 @dataclass(frozen=True)
-class Source:
+class MergeSource:
     """Where an image and its banks are, and how it is merged; may be pickled."""
 
     ref: ImageRef
@@ -39,7 +39,7 @@ class Source:
     merge: MergeOptions
 
 
-class Desk(Closing):
+class MergeContext(Closing):
     """One process's own view of an image.
 
     Parameters
@@ -53,7 +53,7 @@ class Desk(Closing):
     """
 
     def __init__(
-        self, source: Source, banks: Sequence[Bank] | None = None, kept: int | None = None
+        self, source: MergeSource, banks: Sequence[Bank] | None = None, kept: int | None = None
     ) -> None:
         self.source, self.merge = source, source.merge
         self._reader = TileReader(source.ref, source.spec, kept)
@@ -65,7 +65,7 @@ class Desk(Closing):
         self._pieces: Cache[tuple[int, int], Array] = Cache(ROOM)
 
     def raw(self, plane: int, window: Box) -> Array:
-        """The image's own pixels in a window, all channels, at the model's resolution."""
+        """The image's own pixels in a window, (C, (z,) y, x), at the model's resolution."""
         return self._reader.raw(plane, window)
 
     def read(self, plane: int) -> Callable[[int], Slabs]:
@@ -73,7 +73,7 @@ class Desk(Closing):
         return partial(self._tile, plane)
 
     def pieces(self, plane: int) -> Callable[[int], Array]:
-        """What gives the components of a plane's cores, each by itself."""
+        """What gives the components of a plane's cores, each by itself: ((z,) y, x), 1..n."""
         return partial(self._core, plane)
 
     @cached_property
@@ -102,9 +102,9 @@ class Desk(Closing):
         self._reader.close()
 
 
-def another(source: Source) -> Desk:
-    """Another process's desk."""
-    return Desk(source, kept=KEPT)
+def another(source: MergeSource) -> MergeContext:
+    """Another process's context."""
+    return MergeContext(source, kept=KEPT)
 
 
 def halves(box: Box, most: int = PIECE) -> Iterator[Box]:
