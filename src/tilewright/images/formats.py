@@ -293,11 +293,11 @@ class _TiffLevel:
         return np.asarray(segment)[None]
 
 
-Header = tuple[tuple[str, ...] | None, tuple[float, float] | None, float | None]
+FileAbout = tuple[tuple[str, ...] | None, tuple[float, float] | None, float | None]
 """Channel names, µm per pixel (y, x), µm per slice."""
 
 
-def _tiff_metadata(file: tifffile.TiffFile, scene: int) -> Header:
+def _tiff_metadata(file: tifffile.TiffFile, scene: int) -> FileAbout:
     if file.ome_metadata:
         return _ome_metadata(file.ome_metadata, scene)
     page = file.pages.first
@@ -329,7 +329,7 @@ def _plausible(mpp: tuple[float, float] | None) -> tuple[float, float] | None:
     return mpp if mpp and all(1e-3 <= v <= 20 for v in mpp) else None
 
 
-def _ome_metadata(xml: str, scene: int) -> Header:
+def _ome_metadata(xml: str, scene: int) -> FileAbout:
     try:
         images = _listed(tifffile.xml2dict(xml)["OME"]["Image"])
         pixels = images[scene]["Pixels"]
