@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from tilewright import ROOT
 from tilewright.contract.files import writing
@@ -36,7 +35,7 @@ def generated() -> dict[str, str]:
     return files | {f"{CONFIGS}/{name}": text for name, text in configs.items()}
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """JSON that people can read and compare line by line."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
