@@ -130,7 +130,7 @@ def translate(
     return Imported(manifest, {**orders, **said}, given, result, notes)
 
 
-def _all(**parts: Callable[[], Any]) -> Values:
+def _all(**parts: Callable[[], object]) -> Values:
     """What each part comes to, or the problems of all."""
     made: Values = {}
     problems: list[TilewrightError] = []

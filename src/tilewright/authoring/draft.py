@@ -6,7 +6,6 @@ import math
 import re
 from dataclasses import dataclass
 from importlib.metadata import version as installed
-from typing import Any
 
 from tilewright.errors import USAGE, TilewrightError
 
@@ -64,7 +63,7 @@ class Wanted:
         return self.source == "script"
 
 
-def spec(wanted: Wanted, kind: str, told: OnnxNetwork | Encoder | None) -> dict[str, Any]:
+def spec(wanted: Wanted, kind: str, told: OnnxNetwork | Encoder | None) -> dict[str, object]:
     """ModelSpec's fields as they are known so far.
 
     Parameters
@@ -77,7 +76,7 @@ def spec(wanted: Wanted, kind: str, told: OnnxNetwork | Encoder | None) -> dict[
     if isinstance(told, Encoder):
         return encoder_spec(wanted.architecture, told)
     channels = (told.channels if told else wanted.channels) or 1
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "tile_spec": tile_spec(wanted, kind, told),
         "num_channels": channels,
         "color_space": colours(channels),
@@ -95,7 +94,7 @@ def colours(channels: int) -> str:
     return {1: "GRAY", 3: "RGB"}.get(channels, "MULTI")
 
 
-def tile_spec(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> dict[str, Any]:
+def tile_spec(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> dict[str, object]:
     """The tiles: the one size a network takes, or any; a sixteenth is context, an eighth band.
 
     Parameters
@@ -108,7 +107,7 @@ def tile_spec(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> dict[st
     fixed = network.size if network else None
     usual = VECTOR_TILE if kind == "embedding" else USUAL_TILE
     rows, columns = fixed or (wanted.tile or usual,) * 2
-    tile: dict[str, Any] = {"size": rows if rows == columns else {"y": rows, "x": columns}}
+    tile: dict[str, object] = {"size": rows if rows == columns else {"y": rows, "x": columns}}
     if kind == "embedding":
         return tile
     least = min(rows, columns)
@@ -119,7 +118,7 @@ def tile_spec(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> dict[st
     return tile
 
 
-def embedding(network: OnnxNetwork) -> dict[str, Any]:
+def embedding(network: OnnxNetwork) -> dict[str, object]:
     """An embedding's form: a vector as it is, or tokens, the most that fill a square of patches."""
     count, dim = (1, *network.output.shape)[-2:]
     if network.output.ndim == 1:
@@ -132,7 +131,7 @@ def embedding(network: OnnxNetwork) -> dict[str, Any]:
     return {**tokens, "output_type": form, "embedding_dim": dim}
 
 
-def encoder_spec(architecture: str, encoder: Encoder) -> dict[str, Any]:
+def encoder_spec(architecture: str, encoder: Encoder) -> dict[str, object]:
     """The spec of a timm encoder, all of it as timm has it."""
     return {
         "tile_spec": {"size": encoder.size},
@@ -153,7 +152,7 @@ def encoder_spec(architecture: str, encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def params(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> list[dict[str, Any]]:
+def params(wanted: Wanted, kind: str, network: OnnxNetwork | None) -> list[dict[str, object]]:
     """The parameters the script reads, as a manifest lists them.
 
     Parameters

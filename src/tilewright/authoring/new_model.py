@@ -172,7 +172,7 @@ def remote(wanted: Wanted) -> bool:
     return wanted.source == "onnx" and local(wanted.weights) is None
 
 
-def facts(wanted: Wanted, files: Files) -> dict[str, Any]:
+def facts(wanted: Wanted, files: Files) -> dict[str, object]:
     """What the templates say; a file of weights that must be copied is put into `files`."""
     told = ask(wanted.architecture) if wanted.source == "timm" else opened(wanted)
     network = None if isinstance(told, Encoder) else told
@@ -249,7 +249,7 @@ def local(weights: str) -> Path | None:
     return path.resolve()
 
 
-def location(wanted: Wanted, files: Files) -> dict[str, Any]:
+def location(wanted: Wanted, files: Files) -> dict[str, object]:
     """Where the weights are, with their digest: a small file is copied into the checkout."""
     path = local(wanted.weights)
     if path is None:
@@ -264,7 +264,7 @@ def location(wanted: Wanted, files: Files) -> dict[str, Any]:
     return {"location": place, "sha256": file_digest(path), "bytes": size, **site}
 
 
-def render(name: str, values: dict[str, Any]) -> str:
+def render(name: str, values: dict[str, object]) -> str:
     """A template filled in; `data` writes a value as YAML on one line."""
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -278,7 +278,7 @@ def render(name: str, values: dict[str, Any]) -> str:
     return pages.get_template(f"{name}.j2").render(values)
 
 
-def one_line(value: Any) -> str:
+def one_line(value: object) -> str:
     """A value as YAML, whatever is in it."""
     text: str = yaml.safe_dump(
         value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1 << 30

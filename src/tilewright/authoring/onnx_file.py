@@ -107,7 +107,7 @@ def _dtype(told: str) -> str | None:
         return None
 
 
-def _axes(shape: list[Any]) -> tuple[int | None, tuple[int, int] | None]:
+def _axes(shape: list[object]) -> tuple[int | None, tuple[int, int] | None]:
     """Channels, None for any number, and (rows, columns), None for any size."""
     lengths = [n if isinstance(n, int) else None for n in shape[1:]]
     if len(lengths) == 2:

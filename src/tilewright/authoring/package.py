@@ -241,11 +241,11 @@ def _write(found: Imported, folder: Path, out: Path | None, origin: str) -> list
     ]
 
 
-def _yaml(values: dict[str, Any]) -> str:
+def _yaml(values: dict[str, object]) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _check(values: dict[str, Any]) -> None:
+def _check(values: dict[str, object]) -> None:
     """Refuse a manifest that the registry would."""
     try:
         manifest = Manifest.model_validate(values)
@@ -288,7 +288,7 @@ def _write_golden(golden: tuple[Array, Array], here: Path, axes: str, release: s
     (here / "golden.json").write_text(json.dumps(about, indent=2) + "\n")
 
 
-def _ordered(array: Array, have: str, want: str) -> Any:
+def _ordered(array: Array, have: str, want: str) -> Array | None:
     """The array in our order, or None where an axis that we haven't is longer than 1."""
     try:
         return arrange(array, have, want)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from .documents import Document, FaultError, Where
 from .fields import ResolutionFields, SpecFields, Strict, TileFields
@@ -65,7 +65,7 @@ def faults(
         What leads to the values: ``[()]`` for the whole document. Of several blocks that were
         merged, the last one first; the first that has a faulty value is named.
     """
-    grouped: dict[Where, list[Any]] = {}
+    grouped: dict[Where, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         grouped.setdefault(_where(detail, document, blocks), []).append(detail)
     found = [_fault(where, details, document) for where, details in grouped.items()]
@@ -82,7 +82,7 @@ def spec_fault(message: str, document: Document, blocks: Sequence[Where]) -> Fau
     blocks
         As `faults` takes them, the last one first.
     """
-    where = _where({"type": "", "loc": (), "msg": message}, document, blocks)
+    where = _where({"type": "", "loc": (), "msg": message, "input": None}, document, blocks)
     return FaultError(document.place(where), _sentence(where, message), fix=MANUAL)
 
 
@@ -104,7 +104,7 @@ def nearest(given: str, known: Sequence[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
 
 
-def _where(detail: Any, document: Document, blocks: Sequence[Where]) -> Where:
+def _where(detail: ErrorDetails, document: Document, blocks: Sequence[Where]) -> Where:
     """What leads to a fault: as far as the document has it, or one further if it is missing."""
     loc = detail["loc"] or _named(detail, document, blocks)
     for length in range(len(loc), 0, -1):
@@ -116,14 +116,14 @@ def _where(detail: Any, document: Document, blocks: Sequence[Where]) -> Where:
     return (*block, *loc) if detail["type"] == "missing" else block
 
 
-def _named(detail: Any, document: Document, blocks: Sequence[Where]) -> Where:
+def _named(detail: ErrorDetails, document: Document, blocks: Sequence[Where]) -> Where:
     """The field of the blocks that a message about several fields names first."""
     words = re.findall(r"[a-z_]+", detail["msg"])
     named: list[Where] = [path for w in words for path in ((w,), ("tile_spec", w))]
     return next((n for n in named for b in blocks if (*b, *n) in document.lines), ())
 
 
-def _fault(where: Where, details: list[Any], document: Document) -> FaultError:
+def _fault(where: Where, details: list[ErrorDetails], document: Document) -> FaultError:
     first = details[0]
     kind, given = first["type"], first["input"]
     fix = MANUAL
@@ -146,7 +146,7 @@ def _fault(where: Where, details: list[Any], document: Document) -> FaultError:
     return FaultError(document.place(where), _sentence(where, why), fix=fix)
 
 
-def _wanted(details: list[Any]) -> str:
+def _wanted(details: list[ErrorDetails]) -> str:
     """What pydantic wanted instead, in our words: of a union, each member's wish."""
     wishes = [d["msg"].partition(", unable")[0] for d in details]
     wishes = [re.sub("^(Input|String|List|Dictionary|Tuple) should ", "", w) for w in wishes]
@@ -169,6 +169,6 @@ def _sentence(where: Where, why: str) -> str:
     return f"{path.lstrip('.') or 'the manifest'}: {why}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"

@@ -72,7 +72,7 @@ class Document:
     """
 
     path: Path
-    data: dict[str, Any]
+    data: dict[str, object]
     lines: dict[Where, int] = field(repr=False)
     others: dict[Where, Path] = field(default_factory=dict, repr=False)
 
@@ -113,12 +113,15 @@ def read_document(path: Path) -> Document:
     return Document(path, data, lines)
 
 
-def deep_merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def deep_merge(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
     """`over` on `base`: dicts are merged key by key, anything else is replaced."""
     merged = dict(base)
     for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = deep_merge(merged[key], value) if both else value
+        before = merged.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[key] = deep_merge(before, value)
+        else:
+            merged[key] = value
     return merged
 
 
@@ -155,14 +158,14 @@ def _indent(text: str, line: int) -> str:
     return found[: len(found) - len(found.lstrip())]
 
 
-def _read_yaml(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
+def _read_yaml(path: Path, text: str) -> tuple[object, dict[Where, int]]:
     _check_depth(path, text)
     node = yaml.compose(text, Loader=Loader)
     walk = _Walk(path, text)
     return (walk.noted(node, ()) if node else {}), walk.lines
 
 
-def _read_json(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
+def _read_json(path: Path, text: str) -> tuple[object, dict[Where, int]]:
     """JSON by its own rules: 1e3 is a number there, and a tab a space."""
     try:  # most JSON is YAML as well, and YAML's reader knows lines
         lines = _read_yaml(path, text)[1]
@@ -181,7 +184,7 @@ def _read_json(path: Path, text: str) -> tuple[Any, dict[Where, int]]:
     return data, lines
 
 
-def _check_values(path: Path, data: Any) -> None:
+def _check_values(path: Path, data: object) -> None:
     """Refuse texts that can't be shown, wherever they are."""
     stack, count = [data], 0
     while stack:
@@ -218,7 +221,7 @@ class _Walk:
         # What can't be shown is in the text as it is or behind a backslash, so mostly nowhere.
         self.odd = "\\" in text or UNSEEN.search(text) is not None
 
-    def value(self, node: Any, where: Where) -> Any:
+    def value(self, node: yaml.Node, where: Where) -> object:
         """The value of a node whose line is noted."""
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
@@ -230,11 +233,11 @@ class _Walk:
             return [self.noted(n, (*where, i)) for i, n in enumerate(node.value)]
         raise self.tagged(node)
 
-    def noted(self, node: Any, where: Where) -> Any:
+    def noted(self, node: yaml.Node, where: Where) -> object:
         self.lines[where] = _line(node)
         return self.value(node, where)
 
-    def items(self, node: Any, where: Where) -> Iterable[tuple[str, Any]]:
+    def items(self, node: yaml.MappingNode, where: Where) -> Iterable[tuple[str, object]]:
         seen: set[str] = set()
         for key_node, value_node in node.value:
             line, key = _line(key_node), key_node.value
@@ -249,7 +252,7 @@ class _Walk:
             self.lines[inside] = line
             yield key, self.value(value_node, inside)
 
-    def scalar(self, node: Any) -> Any:
+    def scalar(self, node: yaml.ScalarNode) -> object:
         """A plain value, as YAML 1.1's safe subset has it; 1e-3 is a number, as in YAML 1.2."""
         text: str = node.value
         if node.tag in TEXT:
@@ -274,21 +277,21 @@ class _Walk:
             raise _wrong(self.path, line, f"{text!r} has characters that can't be shown")
         return text
 
-    def once(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    def once(self, pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
         """JSON's mapping, whose keys must all be different."""
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         for key, value in pairs:
             if key in found:
                 raise _twice(self.path, 1, key)
             found[key] = value
         return found
 
-    def tagged(self, node: Any) -> FaultError:
+    def tagged(self, node: yaml.Node) -> FaultError:
         name = node.tag.removeprefix(TAG)
         return _wrong(self.path, _line(node), f"the tag or form {name!r} isn't taken")
 
 
-def _line(node: Any) -> int:
+def _line(node: yaml.Node) -> int:
     line: int = node.start_mark.line
     return line + 1
 
@@ -296,7 +299,7 @@ def _line(node: Any) -> int:
 _CONSTRUCT = yaml.constructor.SafeConstructor()
 
 
-def _kind(data: Any) -> str:
+def _kind(data: object) -> str:
     return "a list" if isinstance(data, list) else "a single value"
 
 

@@ -44,7 +44,7 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> dict[str, object]:
         """What was written, and no defaults."""
         return self.model_dump(exclude_unset=True)
 
@@ -105,7 +105,7 @@ SpecFields: Any = create_model("SpecFields", __base__=_Variant, variants=_VARIAN
 class _AsWritten:
     """Checks a mapping as SpecFields and leaves a mapping."""
 
-    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, _: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler.generate_schema(SpecFields)
         return core_schema.no_info_after_validator_function(Strict.given, schema)
 
@@ -119,7 +119,7 @@ def _adapter() -> TypeAdapter[ModelSpec]:
     return TypeAdapter(ModelSpec)
 
 
-def model_spec(fields: Mapping[str, Any]) -> ModelSpec:
+def model_spec(fields: Mapping[str, object]) -> ModelSpec:
     """The ModelSpec of merged blocks.
 
     Parameters
@@ -133,10 +133,10 @@ def model_spec(fields: Mapping[str, Any]) -> ModelSpec:
     pydantic.ValidationError
         Naming each field that doesn't fit.
     """
-    fields = dict(fields)
-    if isinstance(fields.get("tile_spec"), dict):
-        fields["tile_spec"] = _tile(fields["tile_spec"])
-    return _adapter().validate_python(fields)
+    tile = fields.get("tile_spec")
+    if isinstance(tile, dict):
+        fields = {**fields, "tile_spec": _tile(tile)}
+    return _adapter().validate_python(dict(fields))
 
 
 def _tile(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _tile(given: Mapping[str, Any]) -> dict[str, Any]:
     return tile
 
 
-def _unfit(where: tuple[str, ...], given: Any, why: str) -> ValidationError:
+def _unfit(where: tuple[str, ...], given: object, why: str) -> ValidationError:
     """A fault of our own in pydantic's form."""
     error = PydanticCustomError("value_error", "{why}", {"why": why})
     detail: InitErrorDetails = {"type": error, "loc": ("tile_spec", *where), "input": given}

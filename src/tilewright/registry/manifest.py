@@ -165,7 +165,7 @@ class Param(Strict):
             return self.default if self.default is not None else self.value[0]
         return self.value
 
-    def check(self, given: Any) -> Any:
+    def check(self, given: object) -> Any:
         """The value a user gave, in the parameter's type.
 
         Raises
@@ -188,7 +188,7 @@ class Param(Strict):
             raise self._refuse(given, f"at most {self.max:g}")
         return value
 
-    def _refuse(self, given: Any, wanted: str) -> TilewrightError:
+    def _refuse(self, given: object, wanted: str) -> TilewrightError:
         return TilewrightError(
             f"The model parameter {self.arg_name} is {given!r}; it takes {wanted}.",
             fix="Change it in the file given by --model_config.",
@@ -276,7 +276,7 @@ class Task(Strict):
 
     @field_validator("locations", mode="before")
     @classmethod
-    def _listed(cls, value: Any) -> Any:
+    def _listed(cls, value: object) -> object:
         entries = value if isinstance(value, list) else [value]
         return [{"location": e} if isinstance(e, str) else e for e in entries]
 

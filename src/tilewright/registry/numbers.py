@@ -11,13 +11,13 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 
-def _no_flag(value: Any) -> Any:
+def _no_flag(value: object) -> object:
     if isinstance(value, bool):
         raise PydanticKnownError("float_type")
     return value
 
 
-def _setting(value: Any) -> Any:
+def _setting(value: object) -> object:
     if isinstance(value, bool):
         raise PydanticCustomError("value_error", "true and false are no setting here")
     return value

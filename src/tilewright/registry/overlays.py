@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tilewright.errors import USAGE, TilewrightError
 
@@ -53,7 +52,7 @@ def read_folders(ours: Path, *overlays: Path) -> tuple[dict[str, Document], list
     return found, problems
 
 
-def overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def overlay(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
     """A site's manifest over another: merged, with the site's locations before the other's."""
     merged = deep_merge(base, over)
     for where in _task_blocks(over):
@@ -87,7 +86,7 @@ def with_ours(document: Document, ours: Document | None) -> Document:
     return made
 
 
-def block(data: Any, *where: str | int) -> dict[str, Any]:
+def block(data: object, *where: str | int) -> dict[str, object]:
     """A mapping in unchecked data, or an empty one if there isn't one."""
     for key in where:
         data = data.get(key) if isinstance(data, dict) else None
@@ -164,14 +163,14 @@ def _moved(where: Where) -> Where:
     return where
 
 
-def _parts(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _parts(data: dict[str, object]) -> Iterator[dict[str, object]]:
     """The root, every version and every task."""
     yield data
     yield from (block(data, "versions", name) for name in block(data, "versions"))
     yield from (block(data, *where) for where in _task_blocks(data))
 
 
-def _same_version(name: str, version: Any, ours: dict[str, Any]) -> str | None:
+def _same_version(name: str, version: object, ours: dict[str, object]) -> str | None:
     """Our version of a name, or of a slug."""
     names = {name, block(version).get("slug") or slug(name)}
     return next((n for n, v in ours.items() if n in names or block(v).get("slug") in names), None)
@@ -191,7 +190,7 @@ def _take(made: Document, ours: Document, here: Where, there: Where | None) -> N
 
 
 def _take_params(
-    made: Document, here: Where, target: dict[str, Any], known: dict[str, dict[str, Any]]
+    made: Document, here: Where, target: dict[str, object], known: dict[str, dict[str, object]]
 ) -> None:
     """Parameters take our limits; those that only our manifest has are added as they are."""
     listed = _listed(target.get("params") or made.data.get("params") or [])
@@ -205,15 +204,17 @@ def _take_params(
     target["params"] = limited + [param for name, param in known.items() if name not in theirs]
 
 
-def _named_params(params: Any) -> dict[str, dict[str, Any]]:
+def _named_params(params: object) -> dict[str, dict[str, object]]:
     listed = [block(param) for param in _listed(params or [])]
     return {str(param.get("arg_name") or param.get("name")): param for param in listed}
 
 
-def _limited(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+def _limited(theirs: dict[str, object], ours: dict[str, object]) -> dict[str, object]:
     """A parameter with its own default, and our type, choices and range."""
     value, known = theirs.get("value"), ours.get("value")
-    limits: dict[str, Any] = {k: ours[k] for k in ("min", "max") if k in ours and k not in theirs}
+    limits: dict[str, object] = {
+        k: ours[k] for k in ("min", "max") if k in ours and k not in theirs
+    }
     if isinstance(known, list) and value in known:
         limits |= {"value": known, "default": value}
     elif isinstance(known, float) and type(value) is int:
@@ -239,23 +240,23 @@ def _shift(merged: Document, base: Document, where: Where, by: int) -> None:
         merged.others[to], merged.lines[to] = base.place(found)
 
 
-def _task_blocks(data: dict[str, Any]) -> Iterator[Where]:
+def _task_blocks(data: dict[str, object]) -> Iterator[Where]:
     for version in block(data, "versions"):
         for task in block(data, "versions", version, "tasks"):
             yield ("versions", version, "tasks", task)
 
 
-def _count(data: dict[str, Any], where: Where) -> int:
+def _count(data: dict[str, object], where: Where) -> int:
     return len(_listed(block(data, *where).get("locations", [])))
 
 
-def _listed(locations: Any) -> list[Any]:
+def _listed(locations: object) -> list[object]:
     return locations if isinstance(locations, list) else [locations]
 
 
-def _copied(data: Any) -> Any:
+def _copied(data: dict[str, object]) -> dict[str, object]:
     """Its own dicts, so that what is added stays out of another document."""
-    return {k: _copied(v) for k, v in data.items()} if isinstance(data, dict) else data
+    return {k: _copied(v) if isinstance(v, dict) else v for k, v in data.items()}
 
 
 def _twice(first: Document, second: Document) -> FaultError:

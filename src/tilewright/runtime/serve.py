@@ -23,8 +23,8 @@ from .pooling import pool, spatial
 from .precision import used
 from .protocol import END_SECONDS, NO_ARRAY, Message, filler, open_pipe, receive, send
 
-Load = Callable[[Optional[str], str, Dict[str, Any], Dict[str, Any]], Any]
-Predict = Callable[[Any, np.ndarray], Any]
+Load = Callable[[Optional[str], str, Dict[str, Any], Dict[str, Any]], object]
+Predict = Callable[[Any, np.ndarray], object]
 
 
 def serve(load: Load, predict: Predict) -> None:
@@ -73,7 +73,7 @@ def _read_ahead(requests: FileIO, batches: SimpleQueue[Message | None]) -> None:
     os._exit(1)
 
 
-def _load(load: Load, hello: dict[str, Any], answers: FileIO) -> Any:
+def _load(load: Load, hello: dict[str, Any], answers: FileIO) -> object:
     try:
         model = load(hello["weights"], hello["device"], hello["spec"], hello["params"])
     except Exception as error:  # noqa: BLE001  # told to the worker, whatever it is
@@ -86,7 +86,7 @@ def _load(load: Load, hello: dict[str, Any], answers: FileIO) -> Any:
     return model
 
 
-def _answer(predict: Predict, model: Any, tiles: np.ndarray, spec: dict[str, Any]) -> Message:
+def _answer(predict: Predict, model: object, tiles: np.ndarray, spec: dict[str, Any]) -> Message:
     begun = time.perf_counter()
     try:
         results = _results(predict(model, tiles), spec, spatial(tiles.shape, spec))
@@ -99,7 +99,7 @@ def _answer(predict: Predict, model: Any, tiles: np.ndarray, spec: dict[str, Any
     return {"oom": True}, NO_ARRAY
 
 
-def _results(results: Any, spec: dict[str, Any], size: tuple[int, ...]) -> np.ndarray:
+def _results(results: object, spec: dict[str, Any], size: tuple[int, ...]) -> np.ndarray:
     """What predict returned, as one array of numbers; tokens are pooled."""
     if isinstance(results, (list, tuple)):
         results = np.stack([np.asarray(r) for r in results])

@@ -12,6 +12,8 @@ import numpy as np
 
 Array = np.ndarray
 Settings = Dict[str, Any]
+PerChannel = Union[float, Sequence[float]]
+"""One number, or one a channel."""
 Outputs = Union[Array, Sequence[Array], Mapping[str, Array]]
 
 
@@ -30,7 +32,7 @@ class Network:
     """
 
     call: Callable[[Array], Outputs]
-    shape: Sequence[Any] | None = None
+    shape: Sequence[object] | None = None
     dtype: str = "float32"
 
 
@@ -85,7 +87,7 @@ def own_layout(tiles: Array) -> str:
     return "bc" + "zyx"[5 - tiles.ndim :]
 
 
-def guess(shape: Sequence[Any] | None, tiles: Array) -> str:
+def guess(shape: Sequence[object] | None, tiles: Array) -> str:
     """The order of a network's input axes, from their declared lengths.
 
     It is ours, unless the last axis is as long as a tile has channels, and the second isn't; with
@@ -179,7 +181,7 @@ def cast(array: Array, dtype: str) -> Array:
         return array.astype(dtype, copy=False)
     if kind in "iu":
         limits = np.iinfo(dtype)
-        most: Any = float(limits.max)
+        most: float | np.floating = float(limits.max)
         if most > limits.max:  # of 64 bits: it was rounded up
             most = np.nextafter(most, 0)
         return np.rint(array.astype(np.float64)).clip(limits.min, most).astype(dtype)
@@ -228,19 +230,21 @@ def apply(steps: Sequence[Settings] | None, array: Array) -> Array:
     return array
 
 
-def _per_channel(value: Any, array: Array) -> Array:
+def _per_channel(value: PerChannel, array: Array) -> Array:
     return np.asarray(value, np.float32).reshape(-1, *[1] * (array.ndim - 2))
 
 
-def _scale_linear(array: Array, gain: Any = 1.0, offset: Any = 0.0, axis: str = "") -> Array:
+def _scale_linear(
+    array: Array, gain: PerChannel = 1.0, offset: PerChannel = 0.0, axis: str = ""
+) -> Array:
     return np.asarray(array * _per_channel(gain, array) + _per_channel(offset, array))
 
 
-def _fixed(array: Array, mean: Any, std: Any, axis: str = "") -> Array:
+def _fixed(array: Array, mean: PerChannel, std: PerChannel, axis: str = "") -> Array:
     return np.asarray((array - _per_channel(mean, array)) / _per_channel(std, array))
 
 
-def _binarize(array: Array, threshold: Any, axis: str = "") -> Array:
+def _binarize(array: Array, threshold: PerChannel, axis: str = "") -> Array:
     return (array > _per_channel(threshold, array)).astype(np.float32)
 
 
@@ -275,5 +279,5 @@ VALUE_STEPS: dict[str, Callable[..., Array]] = {
 }
 
 
-def _sizes(shape: Sequence[Any]) -> str:
+def _sizes(shape: Sequence[object]) -> str:
     return " x ".join(map(str, shape))

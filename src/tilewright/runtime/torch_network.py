@@ -16,8 +16,8 @@ Arrays = Union[np.ndarray, List[np.ndarray], Dict[str, np.ndarray]]
 
 
 def on_arrays(
-    network: Callable[..., Any], spec: dict[str, Any], device: str
-) -> Callable[[np.ndarray], Any]:
+    network: Callable[..., object], spec: dict[str, Any], device: str
+) -> Callable[[np.ndarray], Arrays]:
     """A network as a function from an array of tiles to arrays.
 
     It uses as many of the CPU's threads as OMP_NUM_THREADS says.
@@ -50,8 +50,8 @@ def on_arrays(
 
 
 def in_precision(
-    function: Callable[..., Any], spec: dict[str, Any], device: str
-) -> Callable[..., Any]:
+    function: Callable[..., object], spec: dict[str, Any], device: str
+) -> Callable[..., object]:
     """A function of tensors, computed in the spec's `precision` where the device can.
 
     Parameters
@@ -73,7 +73,7 @@ def in_precision(
 
     kind, dtype = torch.device(device).type, {"fp16": torch.float16, "bf16": torch.bfloat16}[name]
 
-    def shorter(*tensors: Any) -> Any:
+    def shorter(*tensors: object) -> object:
         with torch.autocast(kind, dtype):
             outputs = function(*tensors)
         return float32(outputs)
@@ -81,7 +81,7 @@ def in_precision(
     return shorter
 
 
-def float32(outputs: Any) -> Any:
+def float32(outputs: object) -> object:
     """A tensor, or each in a list, tuple or dict: float32 where it is of half precision."""
     import torch
 
@@ -89,7 +89,7 @@ def float32(outputs: Any) -> Any:
     return _each(outputs, lambda o: o.float() if getattr(o, "dtype", None) in halves else o)
 
 
-def _each(outputs: Any, change: Callable[[Any], Any]) -> Any:
+def _each(outputs: object, change: Callable[[Any], object]) -> Any:
     if isinstance(outputs, dict):
         return {name: change(value) for name, value in outputs.items()}
     if isinstance(outputs, (list, tuple)):

@@ -25,7 +25,7 @@ class Weights:
 
     path: str
     model: str
-    layers: dict[str, Any]
+    layers: dict[str, object]
 
     def fill(self, network: Any, ignore: Sequence[str] = ()) -> Any:
         """Give a network its layers, by the rules of `check`, and set it to evaluation.
@@ -47,7 +47,7 @@ class Weights:
         return network.eval()
 
     def check(
-        self, own: Mapping[str, Any], optional: Collection[str] = (), ignore: Sequence[str] = ()
+        self, own: Mapping[str, object], optional: Collection[str] = (), ignore: Sequence[str] = ()
     ) -> None:
         """Refuse a file that isn't exactly the network, by its first wrong layer.
 
@@ -75,7 +75,7 @@ class Weights:
         return ValueError(f"{self.path} isn't a file of {self.model} weights: {fault}.")
 
     def _faults(
-        self, own: Mapping[str, Any], optional: Collection[str], ignore: tuple[str, ...]
+        self, own: Mapping[str, object], optional: Collection[str], ignore: tuple[str, ...]
     ) -> Iterator[str]:
         for name in sorted({*self.layers, *own}):
             found, wanted = _shape(self.layers.get(name)), _shape(own.get(name))
@@ -123,7 +123,7 @@ def read(path: str, model: str, inside: Sequence[str] = (), prefix: str = "") ->
     return Weights(path, model, layers)
 
 
-def _opened(path: str) -> Any:
+def _opened(path: str) -> object:
     """What is in the file, in main memory."""
     with open(path, "rb") as file:  # noqa: PTH123  # the OSError names the path as it was given
         begins = file.read(9)
@@ -136,5 +136,5 @@ def _opened(path: str) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _shape(layer: Any) -> tuple[int, ...]:
+def _shape(layer: object) -> tuple[int, ...]:
     return tuple(getattr(layer, "shape", ()))

@@ -16,6 +16,7 @@ from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
 from tilewright.registry.documents import Document, Where
 from tilewright.registry.manifest import Location, Manifest
+from tilewright.registry.overlays import block
 from tilewright.registry.registry import Choice
 
 ERROR, WARNING = "error", "warning"
@@ -93,9 +94,7 @@ class Case(SpecCase):
     @property
     def task(self) -> Where:
         """What leads to the task's block."""
-        tasks = (
-            self.document.data.get("versions", {}).get(self.choice.version_key, {}).get("tasks", {})
-        )
+        tasks = block(self.document.data, "versions", self.choice.version_key, "tasks")
         name = next((t for t in tasks if t.lower() == self.choice.task_name), "")
         return ("versions", self.choice.version_key, "tasks", name)
 
@@ -105,9 +104,9 @@ class Case(SpecCase):
         blocks: list[Where] = [(*self.task, "spec"), (*version, "spec"), ("spec",)]
         if self.variant is not None:
             blocks = [(*b, "variants", self.variant) for b in blocks] + blocks
-        for block in blocks:
-            if (*block, *names) in self.document.lines:
-                return (*block, *names)
+        for inside in blocks:
+            if (*inside, *names) in self.document.lines:
+                return (*inside, *names)
         return self.at(*names[:-1]) if len(names) > 1 else self.task
 
     def said(self, *names: str) -> Where:
