@@ -37,10 +37,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, Any]:
     """Note a test's CPU seconds for `tools/house.py --times`."""
-    noted = [("cpu", round(cpu() - item.stash[BEGUN], 2))] if BEGUN in item.stash else []
-    item.user_properties[:] = noted
+    if call.when == "teardown" and BEGUN in item.stash:
+        item.user_properties.append(("cpu", round(cpu() - item.stash[BEGUN], 2)))
     return (yield)
 
 

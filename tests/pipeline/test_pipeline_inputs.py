@@ -33,7 +33,7 @@ def predict(model, tiles):
 
 
 if __name__ == "__main__":
-    from tilewright.serve import serve
+    from tilewright.runtime.serve import serve
 
     serve(load, predict)
 '''
