@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from running import Checkout, copy_checkout
+
+settings.register_profile("patient", deadline=None)  # a busy machine makes no search fail
+settings.load_profile("patient")
 
 # Started in the background, a shell lets us ignore Ctrl-C, and all that we start would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
