@@ -39,9 +39,9 @@ from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.predict.worker import Notes, header
 from tilewright.stores.ome_zarr import StoreWriter
 from tilewright.stores.pyramid import Handle
-from tilewright.tile_results.bank import Bank, BankWriter, slab_name, tile_name
+from tilewright.tile_results.bank import Bank, BankWriter, strip_name, tile_name
 from tilewright.tile_results.objects import prepare
-from tilewright.tile_results.slabs import Slabs
+from tilewright.tile_results.strips import Strips
 
 TASK = "cells"
 JOB_TILES = 64
@@ -180,7 +180,7 @@ def bank_job(case: Case, wobble: float, recipe: Recipe, folder: Path, job: Job) 
             tile = case.grid.tile(index)
             labels, owners = case.scene.seen(tile.window, index, wobble)
             labels, objects = prepare(labels, tile, case.grid)
-            writer.put_slabs(tile_name(key, 0, index, "labels"), labels)
+            writer.put_strips(tile_name(key, 0, index, "labels"), labels)
             writer.put(tile_name(key, 0, index, "objects"), objects)
             found.append(owners[owners > 0])
         writer.close({**header(job, recipe, "", Notes()), "map": None, "classes": {}})
@@ -266,7 +266,7 @@ def banked_labels(bank: Bank, tile: Tile) -> Array:
     """A tile's labels on its valid region."""
     name = tile_name("i000", 0, tile.index, "labels")
     shape = tuple(stop - start for start, stop in tile.valid)
-    return np.asarray(Slabs(shape, lambda slab: bank.get(slab_name(name, slab))))
+    return np.asarray(Strips(shape, lambda strip: bank.get(strip_name(name, strip))))
 
 
 def precisions(scene: Lattice, images: list[Any]) -> list[float]:

@@ -122,7 +122,7 @@ def pixel_cells(shape: tuple[int, int]) -> np.ndarray:
 
 
 @dataclass
-class Banked:
+class BankReader:
     """What PREDICT leaves for MERGE: each tile's labels and object table."""
 
     grid: Grid
@@ -149,7 +149,7 @@ def tiles_of(
     jitter: float = 0.0,
     drop: float = 0.0,
     connected: bool = False,
-) -> Banked:
+) -> BankReader:
     """The scene as each tile sees it, with ids of its own.
 
     Parameters
@@ -161,7 +161,7 @@ def tiles_of(
     connected
         Pieces that don't hang together within the tile get ids of their own.
     """
-    banked = Banked(grid)
+    banked = BankReader(grid)
     for tile in grid:
         rng = np.random.default_rng([seed, tile.index])
         seen = _deformed(truth, tile.window, jitter, rng)
@@ -203,7 +203,7 @@ def _shuffled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def matched(
-    banked: Banked, min_iou: float = 0.25, read: Callable[[int], np.ndarray] | None = None
+    banked: BankReader, min_iou: float = 0.25, read: Callable[[int], np.ndarray] | None = None
 ) -> tuple[list[np.ndarray], list[Pair]]:
     """Object tables as MERGE holds them, and what matches, from one row of tiles after the other.
 
@@ -219,13 +219,13 @@ def matched(
     return [t for tables, _ in found for t in tables], [p for _, pairs in found for p in pairs]
 
 
-def linked(banked: Banked, min_iou: float = 0.25) -> Resolved:
+def linked(banked: BankReader, min_iou: float = 0.25) -> Resolved:
     """Who paints what."""
     tables, pairs = matched(banked, min_iou)
     return resolve(banked.grid, tables, Edges.of(pairs, tables))
 
 
-def merged(banked: Banked) -> np.ndarray:
+def merged(banked: BankReader) -> np.ndarray:
     """The image that the tiles make: `matches_of`, `resolve`, `compose`."""
     return linked(banked).compose(whole(banked.grid), banked.read)
 

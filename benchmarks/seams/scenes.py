@@ -15,7 +15,7 @@ from tilewright.contract.grid import Grid, TileAxis
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from oracle import (
-    Banked,
+    BankReader,
     abutting,
     dense_cells,
     fibres,
@@ -64,7 +64,7 @@ class Scene:
         """The tiles that the rules get."""
         return Grid(tuple(TileAxis(c + 2 * (b + x), b, x) for c, b, x in self.tiles), shape)
 
-    def seen(self, truth: Array, noise: str) -> Banked:
+    def seen(self, truth: Array, noise: str) -> BankReader:
         """What each tile's model says; ids are shuffled in every tile."""
         return tiles_of(truth, self.grid(truth.shape), SEED, **NOISES[noise])
 

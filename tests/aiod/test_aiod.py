@@ -19,7 +19,7 @@ from tilewright.contract.jobs import EMPTY
 from tilewright.errors import TilewrightError
 from tilewright.plan.plan import Plan
 from tilewright.registry.manifest import TASK_NAMES
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 
 # AI OnDemand's registry
 
@@ -88,13 +88,13 @@ def test_cellpose_of_ai_ondemand_is_ours_with_its_own_parameters() -> None:
     pairs = {"cyto3": "cyto3", "cyto2": "cyto2", "cyto1": "cyto", "nuclei": "nuclei"}
     for name, own in pairs.items():
         task = next(iter(theirs.versions[name].tasks))
-        spec, known = (Choice(m, v, task).spec() for m, v in ((theirs, name), (ours, own)))
+        spec, known = (ResolvedModel(m, v, task).spec() for m, v in ((theirs, name), (ours, own)))
         assert spec.to_dict() == {**known.to_dict(), "model_name": spec.model_name, "version": "0"}
-        values = Choice(theirs, name, task).values({})
-        assert set(values) == set(Choice(ours, own, task).values({}))
+        values = ResolvedModel(theirs, name, task).values({})
+        assert set(values) == set(ResolvedModel(ours, own, task).values({}))
         assert (values["batch_size"], values["diameter"]) == (64, 0.0)
         assert values["diam_mean"] == (17.0 if name == "nuclei" else 0.0)
-    choice = Choice(theirs, "cyto3", "cyto")
+    choice = ResolvedModel(theirs, "cyto3", "cyto")
     assert choice.values({"diameter": 30.5})["diameter"] == 30.5
     with pytest.raises(TilewrightError, match="do_3D is True; it takes one of False"):
         choice.values({"do_3D": True})

@@ -23,7 +23,7 @@ from tilewright.errors import TilewrightError
 from tilewright.plan.params import FIRST, Params, plain
 from tilewright.registry.documents import read_document
 from tilewright.registry.manifest import TASK_NAMES, Manifest
-from tilewright.registry.registry import Choice
+from tilewright.registry.registry import ResolvedModel
 
 SHIPPED = sorted((ROOT / "manifests").glob("*.yml"))
 CHOICES = list(Registry.load())
@@ -65,7 +65,7 @@ def test_the_schema_of_a_file_is_one_and_refuses_keys_at_every_depth(name: str) 
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda c: c.model_name)
-def test_the_recipe_of_every_model_of_ours_fits_its_schema(choice: Choice) -> None:
+def test_the_recipe_of_every_model_of_ours_fits_its_schema(choice: ResolvedModel) -> None:
     recipe = choice.recipe(choice.spec(), choice.values({}))
     assert written.faults("recipe", json.loads(canonical(recipe.to_dict()))) == []
 
@@ -137,7 +137,7 @@ def test_the_schema_refuses_a_typo_as_the_registry_does(where: str, value: Any, 
 
 def load(manifest: dict[str, Any]) -> None:
     """Take a manifest as the registry does, with each of its variants."""
-    choice = Choice(Manifest.model_validate(manifest), "v1", "nuclei")
+    choice = ResolvedModel(Manifest.model_validate(manifest), "v1", "nuclei")
     for name in (None, *choice.manifest.spec.get("variants", {})):
         choice.spec(variant=name)
 
@@ -157,7 +157,7 @@ def test_every_field_is_explained_in_the_schema(block: str) -> None:
 # The registry for user interfaces
 
 
-def of_registry(choice: Choice) -> tuple[dict[str, Any], dict[str, Any]]:
+def of_registry(choice: ResolvedModel) -> tuple[dict[str, Any], dict[str, Any]]:
     """The version and the task that registry.json has for a choice."""
     models = REGISTRY["models"]
     (base,) = [m for m in models if m["short_name"] == choice.manifest.short_name]
@@ -167,7 +167,7 @@ def of_registry(choice: Choice) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda c: c.store())
-def test_a_user_interface_can_build_itself_from_the_registry(choice: Choice) -> None:
+def test_a_user_interface_can_build_itself_from_the_registry(choice: ResolvedModel) -> None:
     version, task = of_registry(choice)
     assert (version["model_name"], version["release"]) == (
         choice.model_name,
@@ -218,7 +218,7 @@ def test_availability_is_the_same_on_every_machine(
 
 
 @pytest.mark.parametrize("choice", [c for c in CHOICES if c.params], ids=lambda c: c.store())
-def test_a_default_config_changes_nothing(choice: Choice) -> None:
+def test_a_default_config_changes_nothing(choice: ResolvedModel) -> None:
     path = ROOT / generate.CONFIGS / f"{choice.model_name}-{choice.task_name}.yml"
     config = read_document(path).data
     assert set(config) == {p.arg_name for p in choice.params}

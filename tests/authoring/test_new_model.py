@@ -27,7 +27,7 @@ from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess
 from tilewright.registry.manifest import Manifest
-from tilewright.registry.registry import Choice
+from tilewright.registry.registry import ResolvedModel
 from tilewright.tile_results.check import check_results
 from tilewright.validate.validate import check_files
 
@@ -35,14 +35,14 @@ NUCLEI = str(ROOT / "models" / "nuclei" / "nuclei.onnx")
 ONNX = {"weights": NUCLEI, "license": "CC0-1.0"}
 
 
-def made(source: str, **more: Any) -> tuple[Files, Choice]:
+def made(source: str, **more: Any) -> tuple[Files, ResolvedModel]:
     """The files of a new model `mine`, and what the registry makes of its manifest."""
     files = files_of(Wanted("mine", source, **more))
     manifest = yaml.safe_load(files.texts["manifests/mine.yml"])
     assert list(Draft202012Validator(manifest_schema()).iter_errors(manifest)) == []
     checked = Manifest.model_validate(manifest)
     (task,) = checked.versions["v1"].tasks
-    return files, Choice(checked, "v1", task)
+    return files, ResolvedModel(checked, "v1", task)
 
 
 @pytest.fixture

@@ -32,11 +32,11 @@ from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.runtime.postprocess import to_labels
 from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.validate.golden import compare
-from tilewright.validate.probe import Probe
+from tilewright.validate.trial_run import TrialRun
 from tilewright.weights.config_files import config_values
 
 Array = np.ndarray[Any, Any]
@@ -168,26 +168,26 @@ def older() -> tuple[Values, Array]:
 PACKAGES = {"0.5": newest, "0.4": older}
 
 
-def choice(out: Path, path: Path, **wishes: Any) -> Choice:
+def choice(out: Path, path: Path, **wishes: Any) -> ResolvedModel:
     """What a package becomes, its files in the folder `out`."""
     import_package(str(path), Wishes(out=out, **wishes))
     (manifest,) = out.glob("*.yml")
     return Registry.load(out).choose(manifest.stem)
 
 
-def image(model: Choice, path: Path) -> ImageRef:
+def image(model: ResolvedModel, path: Path) -> ImageRef:
     """An image as all of the model's channels."""
     ref = reference(path, tifffile.imread(path), model.spec().axes)
     return ImageRef(**{**vars(ref), "channels": tuple(range(model.spec().num_channels))})
 
 
-def values(model: Choice, **given: Any) -> Values:
+def values(model: ResolvedModel, **given: Any) -> Values:
     """What the script gets, those of the model's own config file included."""
     return model.values(given, config_values(model.config(None), ROOT))
 
 
 def start(
-    model: Choice, python: Path = Path(sys.executable), params: Values | None = None
+    model: ResolvedModel, python: Path = Path(sys.executable), params: Values | None = None
 ) -> ModelProcess:
     """The model's process, as the worker starts it."""
     return ModelProcess(
@@ -202,7 +202,7 @@ def start(
     )
 
 
-def predicted(model: Choice, path: Path, python: Path = Path(sys.executable)) -> Array:
+def predicted(model: ResolvedModel, path: Path, python: Path = Path(sys.executable)) -> Array:
     """What the pipeline makes of an image of one tile: read, prepared, sent and checked."""
     with TileReader(image(model, path), model.spec()) as reader, start(model, python) as process:
         (tile,) = reader.grid
@@ -230,7 +230,7 @@ def test_an_imported_model_gives_the_packages_test_output(
     # and the validator says so, too
     script = ROOT / "bin" / model.manifest.script
     file = model.task.locations[0].location
-    with Probe(model.spec(), values(model), Path(sys.executable), script, file) as probe:
+    with TrialRun(model.spec(), values(model), Path(sys.executable), script, file) as probe:
         assert compare(probe, golden, "everything", None) == ""
         np.save(golden / about["output"], wanted + 0.01)
         assert "of a million values differ" in (compare(probe, golden, "everything", None) or "")

@@ -60,7 +60,7 @@ def test_the_tiles_that_meet_a_box_are_those_of_a_plain_search(
     box = tuple(
         (a, data.draw(st.integers(a + 1, n))) for a, n in zip(starts, cells.shape, strict=True)
     )
-    assert cells.meeting(box) == [t.index for t in cells if shared(t.valid, box)]
+    assert cells.intersecting(box) == [t.index for t in cells if shared(t.valid, box)]
 
 
 def test_tiles_are_numbered_row_by_row() -> None:

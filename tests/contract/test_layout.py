@@ -27,9 +27,9 @@ def level(half: int = 1) -> dict[str, int]:
 
 def test_a_2d_model_loops_over_time_and_slices_and_a_3d_model_over_time() -> None:
     flat, deep = (Layout.of(ref(), spec, level()) for spec in (FLAT, DEEP))
-    assert (flat.shape, flat.looped, flat.deep) == ((100, 80), {"T": 3, "Z": 5}, False)
+    assert (flat.shape, flat.iterated, flat.deep) == ((100, 80), {"T": 3, "Z": 5}, False)
     assert flat.planes == tuple({"T": t, "Z": z} for t in range(3) for z in range(5))
-    assert (deep.shape, deep.looped, deep.deep) == ((5, 100, 80), {"T": 3}, True)
+    assert (deep.shape, deep.iterated, deep.deep) == ((5, 100, 80), {"T": 3}, True)
     assert deep.planes == ({"T": 0}, {"T": 1}, {"T": 2})
     assert flat.pixels == deep.pixels == 3 * 5 * 100 * 80
     assert flat.grid.counts == (4, 3)  # of a stride of 24

@@ -15,7 +15,7 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import (
-    Banked,
+    BankReader,
     abutting,
     big_discs,
     dense_cells,
@@ -79,7 +79,7 @@ def test_i1_an_exact_model_gives_the_same_objects_tiled_and_untiled(
     scene: tuple[np.ndarray, Grid],
 ) -> None:
     image, grid = scene
-    banked = Banked(grid)
+    banked = BankReader(grid)
     for tile in grid:
         banked.add(tile, toy_model(image[tuple(slice(*w) for w in tile.window)]))
     assert same_objects(toy_model(image), merged(banked))

@@ -30,7 +30,7 @@ from tilewright.contract.grid import Grid, Tile, TileAxis
 from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe, save
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.merge.write.banked import Banked
+from tilewright.merge.write.bank_reader import BankReader
 from tilewright.merge.write.stores import check_banks, merge_group
 from tilewright.predict.worker import Notes, header
 from tilewright.tile_results.bank import Bank, BankWriter, tile_name
@@ -235,7 +235,7 @@ def test_i9_of_a_tile_that_is_not_read_next_to_nothing_is_held(tmp_path: Path) -
         )
         writer.close(about)
     tracemalloc.start()
-    banked = Banked("i000", grid, [Bank(tmp_path / "0.bank")])
+    banked = BankReader("i000", grid, [Bank(tmp_path / "0.bank")])
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 300 * n

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracle import Banked, linked, merged, square_grid, tiles_of, whole
+from oracle import BankReader, linked, merged, square_grid, tiles_of, whole
 
 from tilewright.contract.grid import Grid, TileAxis, shared
 from tilewright.merge.match.groups import Edges, Match
@@ -40,7 +40,7 @@ def row(drawn: str) -> np.ndarray:
 
 def merge_rows(*tiles: str, grid: Grid = TWO_TILES) -> str:
     """The merged row, one digit a pixel, from what each tile saw of its window."""
-    banked = Banked(grid)
+    banked = BankReader(grid)
     for tile, drawn in zip(grid, tiles, strict=True):
         banked.add(tile, row(drawn))
     return "".join("." if i == 0 else str(i) for i in merged(banked)[0])
@@ -149,7 +149,7 @@ def test_the_only_tile_that_sees_a_cell_whole_owns_it() -> None:
 
 def test_a_cell_that_another_tiles_would_hide_is_pinned_to_its_core() -> None:
     """The left tile's cell, x 5 to 10, covers the only pixel of the right one's, x 10."""
-    banked = Banked(TWO_TILES)
+    banked = BankReader(TWO_TILES)
     for tile, drawn in zip(TWO_TILES, [".....aaaaaa.", "..b........."], strict=True):
         banked.add(tile, row(drawn))
     resolved = linked(banked)
@@ -163,7 +163,7 @@ def test_a_cell_that_another_tiles_would_hide_is_pinned_to_its_core() -> None:
 def test_a_part_that_another_tiles_would_hide_is_pinned_to_its_core() -> None:
     """The left tile's a covers what the right one's c, which it cuts, has in its core, and e."""
     grid = Grid((TileAxis(1), TileAxis(16, band=4)), (1, 24))
-    banked = Banked(grid)
+    banked = BankReader(grid)
     for tile, drawn in zip(grid, ["..aaaaaabbb.aaa.", "cddccee........."], strict=True):
         banked.add(tile, row(drawn))
     resolved = linked(banked)
@@ -181,7 +181,7 @@ def test_the_border_of_two_cells_is_one_tiles_along_its_whole_length() -> None:
     seen[:5], seen[15:] = 0, 0
     other = np.where(seen > 0, np.repeat([[1, 1, 2, 2, 2, 2]], 20, axis=0), 0)
     other[13:, :2] = 0  # so that the upper tile owns one cell, the lower one the other
-    banked = Banked(grid)
+    banked = BankReader(grid)
     for tile, drawn in zip(grid, [seen, other], strict=True):
         banked.add(tile, drawn[slice(*tile.window[0])])
     painted = merged(banked)
@@ -192,7 +192,7 @@ def test_the_border_of_two_cells_is_one_tiles_along_its_whole_length() -> None:
 @pytest.mark.parametrize(("min_iou", "objects"), [(0.25, 1), (0.5, 1), (0.51, 2)])
 def test_the_least_iou_of_two_whole_views_can_be_chosen(min_iou: float, objects: int) -> None:
     """The left tile sees x 8 to 10, the right one 9 to 11: they share 2 of 4 px."""
-    banked = Banked(TWO_TILES)
+    banked = BankReader(TWO_TILES)
     for tile, drawn in zip(TWO_TILES, ["........aaa.", ".aaa........"], strict=True):
         banked.add(tile, row(drawn))
     assert linked(banked, min_iou).count == objects
@@ -224,7 +224,7 @@ def test_a_cell_on_four_tiles_keeps_one_id() -> None:
 # --- the rule, in plain Python ------------------------------
 
 
-def pixels(banked: Banked, tile: int) -> dict[int, set[tuple[int, ...]]]:
+def pixels(banked: BankReader, tile: int) -> dict[int, set[tuple[int, ...]]]:
     """Every object of a tile as a set of pixels of the plane."""
     origin = [start for start, _ in banked.grid.tile(tile).valid]
     objects: dict[int, set[tuple[int, ...]]] = {}
@@ -240,7 +240,7 @@ def inside(box, points):
     return {p for p in points if all(lo <= i < hi for i, (lo, hi) in zip(p, box, strict=True))}
 
 
-def brute_edges(banked: Banked):
+def brute_edges(banked: BankReader):
     """((tile a, a), (tile b, b), weight): the two joining conditions, pixel by pixel."""
     grid = banked.grid
     for i in range(len(grid)):
@@ -289,7 +289,7 @@ def brute_groups(objects, uncut, edges):
     return group
 
 
-def brute_merge(banked: Banked) -> np.ndarray:
+def brute_merge(banked: BankReader) -> np.ndarray:
     """The merged image by the rule's own words, in loops over pixels."""
     grid = banked.grid
     seen = {(t.index, a): p for t in grid for a, p in pixels(banked, t.index).items()}
@@ -334,7 +334,7 @@ def brute_under(o, seen, edges, group) -> float:
 
 
 @st.composite
-def quarrelling_tiles(draw: st.DrawFn, axes: int) -> Banked:
+def quarrelling_tiles(draw: st.DrawFn, axes: int) -> BankReader:
     """Blocky objects that each tile sees with some pixels wrong and some objects confused."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     block = draw(st.integers(1, 3))
@@ -347,7 +347,7 @@ def quarrelling_tiles(draw: st.DrawFn, axes: int) -> Banked:
     truth = rng.integers(0, 5, [-(-n // block) for n in shape])
     for axis in range(axes):
         truth = truth.repeat(block, axis)
-    banked = Banked(grid)
+    banked = BankReader(grid)
     confused, wrong = draw(st.sampled_from([0, 0.3])), draw(st.sampled_from([0, 0.1, 0.4]))
     for tile in grid:
         seen = truth[tuple(slice(*w) for w in tile.window)]
@@ -359,19 +359,19 @@ def quarrelling_tiles(draw: st.DrawFn, axes: int) -> Banked:
 
 @settings(quick, max_examples=200)
 @given(banked=quarrelling_tiles(axes=2))
-def test_the_merge_does_what_the_rule_says_pixel_by_pixel(banked: Banked) -> None:
+def test_the_merge_does_what_the_rule_says_pixel_by_pixel(banked: BankReader) -> None:
     assert np.array_equal(merged(banked), brute_merge(banked))
 
 
 @settings(quick, max_examples=25)
 @given(banked=quarrelling_tiles(axes=3))
-def test_the_rule_holds_in_volumes_too(banked: Banked) -> None:
+def test_the_rule_holds_in_volumes_too(banked: BankReader) -> None:
     assert np.array_equal(merged(banked), brute_merge(banked))
 
 
 @settings(quick, max_examples=150)
 @given(banked=st.sampled_from([2, 3]).flatmap(quarrelling_tiles))
-def test_every_id_up_to_the_count_has_pixels(banked: Banked) -> None:
+def test_every_id_up_to_the_count_has_pixels(banked: BankReader) -> None:
     resolved = linked(banked)
     image = resolved.compose(whole(banked.grid), banked.read)
     assert np.unique(image[image > 0]).tolist() == list(range(1, resolved.count + 1))
@@ -379,7 +379,7 @@ def test_every_id_up_to_the_count_has_pixels(banked: Banked) -> None:
 
 @settings(quick, max_examples=100)
 @given(banked=st.sampled_from([2, 3]).flatmap(quarrelling_tiles), data=st.data())
-def test_any_box_is_painted_as_in_the_whole_image(banked: Banked, data: st.DataObject) -> None:
+def test_any_box_is_painted_as_in_the_whole_image(banked: BankReader, data: st.DataObject) -> None:
     resolved = linked(banked)
     image = resolved.compose(whole(banked.grid), banked.read)
     starts = [data.draw(st.integers(0, n - 1)) for n in image.shape]

@@ -30,7 +30,7 @@ from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.merge.measure.picture import OUTLINE
 from tilewright.merge.write import context as contexts
-from tilewright.merge.write.banked import Banked
+from tilewright.merge.write.bank_reader import BankReader
 from tilewright.merge.write.context import MergeContext, MergeSource
 from tilewright.merge.write.merged import Merged
 from tilewright.merge.write.pool import ProcessPool, cpus
@@ -329,14 +329,14 @@ def test_a_deep_stack_reads_each_tile_a_few_times(
     ref = image(tmp_path, (truth % 200).astype(np.uint8))
     banks = write_banks(tmp_path / "banks", [ref], made, cut(truth))
     reads: Counter[tuple[int, int]] = Counter()
-    read = Banked.labels
+    read = BankReader.labels
 
-    def counted(banked: Banked, plane: int, tile: int, slab: int) -> Array:
+    def counted(banked: BankReader, plane: int, tile: int, strip: int) -> Array:
         reads[plane, tile] += 1
-        return read(banked, plane, tile, slab)
+        return read(banked, plane, tile, strip)
 
-    monkeypatch.setattr(Banked, "labels", counted)
-    monkeypatch.setattr(contexts, "SLABS", 40 * 96 * 96)  # two slices' tiles, not eight
+    monkeypatch.setattr(BankReader, "labels", counted)
+    monkeypatch.setattr(contexts, "STRIPS", 40 * 96 * 96)  # two slices' tiles, not eight
     source = MergeSource(ref, made, tuple(banks), MergeOptions.of(made, 0.25))
     with MergeContext(source) as context, ProcessPool(context, 1, MergeContext, source) as pool:
         merged = Merged(context, pool, tmp_path / "scratch")

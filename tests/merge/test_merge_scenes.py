@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from oracle import (
-    Banked,
+    BankReader,
     big_discs,
     dense_cells,
     fibres,
@@ -49,7 +49,7 @@ def test_noisy_fibres_neither_split_nor_merge() -> None:
 # --- any order, any number ------------------------------
 
 
-def noisy_scene() -> Banked:
+def noisy_scene() -> BankReader:
     truth = dense_cells((300, 300), 10, 3)
     return tiles_of(truth, square_grid((300, 300), 48, 16, 4), 7, jitter=1.5, drop=0.3)
 

@@ -20,7 +20,7 @@ from tilewright.contract.grid import grid
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess, child_env
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 
 Array = np.ndarray[Any, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ PLUGIN = {  # what AI OnDemand's plugin writes for a user who changed nothing bu
 EMPTY = {"anisotropy", "channel_axis", "z_axis"}  # the plugin's others, null unless set
 
 
-def choice(version: str) -> Choice:
+def choice(version: str) -> ResolvedModel:
     return Registry.load().choose("cellpose", version)
 
 

@@ -27,7 +27,7 @@ from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.preprocess.reader import TileReader
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.runtime.torch_weights import Weights
 
 Array = np.ndarray[Any, Any]
@@ -50,7 +50,7 @@ PLUGIN = {  # what AI OnDemand's plugin writes for a user who changed nothing
 }
 
 
-def choice(version: str | None = None) -> Choice:
+def choice(version: str | None = None) -> ResolvedModel:
     return Registry.load().choose("sam", version)
 
 

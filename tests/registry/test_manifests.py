@@ -21,7 +21,7 @@ from tilewright import ROOT
 from tilewright.errors import TilewrightError
 from tilewright.registry.checks.run import run_spec
 from tilewright.registry.documents import LARGEST, read_document
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.weights.config_files import config_values, downloaded
 from tilewright.weights.weights import find
 
@@ -433,7 +433,7 @@ def test_a_block_of_the_wrong_kind_is_named_and_no_traceback(
 # Config files
 
 
-def with_config(tmp_path: Path, config: str, **files: str) -> Choice:
+def with_config(tmp_path: Path, config: str, **files: str) -> ResolvedModel:
     """The toy, with a config file for all and one for the weights at `files`' names."""
     for name, text in files.items():
         (tmp_path / f"{name}.yml").write_text(text)
@@ -444,7 +444,9 @@ def with_config(tmp_path: Path, config: str, **files: str) -> Choice:
     return Registry.load(site(tmp_path / "site", text)).choose("toy")
 
 
-def values(choice: Choice, folder: Path, given: dict[str, Any] | None = None) -> dict[str, Any]:
+def values(
+    choice: ResolvedModel, folder: Path, given: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What a run gives the script."""
     file = find(choice, folder).config
     return choice.values(given or {}, config_values(file, folder), file)

@@ -12,7 +12,7 @@ from tilewright.errors import TilewrightError
 from tilewright.registry.checks.run import check_spec
 from tilewright.registry.documents import deep_merge
 from tilewright.registry.manifest import Manifest, Param
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 
 MANIFESTS = sorted((ROOT / "manifests").glob("*.yml"))
 MINIMAL = {
@@ -23,11 +23,11 @@ MINIMAL = {
 }
 
 
-def choice(**changes: object) -> Choice:
+def choice(**changes: object) -> ResolvedModel:
     """The only choice of the minimal manifest, changed."""
     manifest = Manifest.model_validate(deep_merge(MINIMAL, changes))
     version = next(iter(manifest.versions))
-    return Choice(manifest, version, next(iter(manifest.versions[version].tasks)))
+    return ResolvedModel(manifest, version, next(iter(manifest.versions[version].tasks)))
 
 
 def written(folder: Path, data: dict[str, object]) -> Path:
@@ -46,7 +46,7 @@ def test_every_manifest_names_a_script_and_an_environment_that_exist(path: Path)
 
 
 @pytest.mark.parametrize("found", list(Registry.load()), ids=lambda c: c.store())
-def test_every_choice_has_a_spec_and_a_recipe(found: Choice) -> None:
+def test_every_choice_has_a_spec_and_a_recipe(found: ResolvedModel) -> None:
     recipe = found.recipe(found.spec(), found.values({}))
     assert recipe.model.model_name == found.model_name
     assert {"predict", "preprocess", "runtime", "contract"} <= set(recipe.code)

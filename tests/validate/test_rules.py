@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tilewright.registry.checks.subject import Finding
 from tilewright.registry.checks.table import STATIC
+from tilewright.registry.checks.target import Diagnostic
 from tilewright.validate.rules import table
 from tilewright.validate.validate import check_files
 
@@ -22,7 +22,7 @@ def fixture(name: str) -> Path:
     return folder / f"{name.lower()}.yml" if folder.is_dir() else HERE / f"{name}.yml"
 
 
-def findings(name: str) -> list[Finding]:
+def findings(name: str) -> list[Diagnostic]:
     """What is said of it."""
     published = HERE / name / "published"
     base = str(published) if published.is_dir() else None

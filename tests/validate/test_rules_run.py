@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_rules import HERE, fixture, marked
 
-from tilewright.registry.checks.subject import Finding
+from tilewright.registry.checks.target import Diagnostic
 from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD
 from tilewright.validate.validate import Checked, check_files
 
@@ -29,7 +29,7 @@ def run(name: str, level: int) -> Checked:
     return checked
 
 
-def check_only(found: list[Finding], name: str) -> None:
+def check_only(found: list[Diagnostic], name: str) -> None:
     """One finding, at the line that says it."""
     assert [f.id for f in found] == [name]
     assert found[0].line == marked(fixture(name), name)

@@ -26,7 +26,7 @@ from tilewright.errors import TilewrightError
 from tilewright.plan.plan import Plan, make_plan
 from tilewright.registry.locations import NotTaken
 from tilewright.registry.manifest import Location, Manifest
-from tilewright.registry.registry import Choice
+from tilewright.registry.registry import ResolvedModel
 from tilewright.steps import fetch
 from tilewright.weights import cache as kept_files
 from tilewright.weights import download, weights
@@ -49,9 +49,9 @@ def fields(*locations: object, **more: Any) -> dict[str, Any]:
     }
 
 
-def choice(*locations: object, **more: Any) -> Choice:
+def choice(*locations: object, **more: Any) -> ResolvedModel:
     """That model's only version and task."""
-    return Choice(Manifest.model_validate(fields(*locations, **more)), "v1", "nuclei")
+    return ResolvedModel(Manifest.model_validate(fields(*locations, **more)), "v1", "nuclei")
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def kept(kept_in: Path) -> bytes:
     return path.read_bytes()
 
 
-def failure(toy: Choice, kept_in: Path) -> TilewrightError:
+def failure(toy: ResolvedModel, kept_in: Path) -> TilewrightError:
     """The error that fetching ends in."""
     says = "can't be (had from any place|used)"
     with pytest.raises(TilewrightError, match=says) as caught:

@@ -14,7 +14,7 @@ from tilewright.export.export import Export
 from tilewright.plan.fit import Planned
 
 from .adapter import SPLITS, Plugin, named, prep_hash
-from .previews import clear, looped, make, pieces
+from .previews import clear, iterated, make, pieces
 
 
 def begin(plugin: Plugin, images: Sequence[Planned], jobs: Iterable[Job], spec: ModelSpec) -> None:
@@ -81,7 +81,7 @@ def split_rows(
         ids = {ref.key: ref.id for ref in job.images}
         for key, start, stop in job.parts:
             image = planned[ids[key]]
-            found = pieces(image.grid, looped(image.ref, spec), start, stop)
+            found = pieces(image.grid, iterated(image.ref, spec), start, stop)
             for number, piece in enumerate(found):
                 (z0, z1), (y0, y1), (x0, x1) = piece.box
                 yield lines[ids[key]] | {

@@ -66,7 +66,7 @@ def pieces(grid: Grid, slices: int, start: int, stop: int) -> Iterator[Piece]:
                 yield Piece((depth, *core), tuple(z * size + index for z in some))
 
 
-def looped(ref: ImageRef, spec: ModelSpec) -> int:
+def iterated(ref: ImageRef, spec: ModelSpec) -> int:
     """Slices of an image that are predicted one by one; 1 where a model takes them all."""
     sizes = dict(zip(ref.axes, ref.shape, strict=True))
     return 1 if "z" in spec.tile_spec.axes else sizes.get("Z", 1)
@@ -110,7 +110,7 @@ class Previews:
         """The image's pieces, by each of their tiles."""
         key = work.image
         if key not in self._pieces:
-            slices = looped(self._refs[key], self._spec)
+            slices = iterated(self._refs[key], self._spec)
             found = pieces(work.grid, slices, *self._parts[key])
             self._pieces[key] = {n: piece for piece in found for n in piece.tiles}
         return self._pieces[key]

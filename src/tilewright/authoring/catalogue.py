@@ -16,7 +16,7 @@ from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.registry.manifest import TASK_NAMES, Manifest, Param
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 
 WIDTH = 100  # characters of a line of prose
 FROM_MANIFESTS = "written by `./tilewright generate` from manifests/"
@@ -55,7 +55,7 @@ def model(manifest: Manifest, registry: Registry) -> dict[str, object]:
     }
 
 
-def version(choices: list[Choice]) -> dict[str, object]:
+def version(choices: list[ResolvedModel]) -> dict[str, object]:
     """One version with its tasks; of one version are all `choices`."""
     first = choices[0]
     about = first.version.metadata
@@ -73,7 +73,7 @@ def version(choices: list[Choice]) -> dict[str, object]:
     }
 
 
-def task(choice: Choice) -> dict[str, object]:
+def task(choice: ResolvedModel) -> dict[str, object]:
     """What one choice takes, gives and lets a user change."""
     spec = choice.spec()
     return {
@@ -126,7 +126,7 @@ def param(param: Param) -> dict[str, object]:
     }
 
 
-def weights(choice: Choice) -> dict[str, object]:
+def weights(choice: ResolvedModel) -> dict[str, object]:
     """How the weights can be had, from how many places, and their size where it is known."""
     places = choice.task.locations
     return {
@@ -136,7 +136,7 @@ def weights(choice: Choice) -> dict[str, object]:
     }
 
 
-def availability(choice: Choice) -> str:
+def availability(choice: ResolvedModel) -> str:
     """A key of AVAILABLE."""
     places = [where.location for where in choice.task.locations]
     if not places:
@@ -158,7 +158,7 @@ def default_configs(registry: Registry) -> dict[str, str]:
     }
 
 
-def default_config(choice: Choice) -> str:
+def default_config(choice: ResolvedModel) -> str:
     """A file for ``--model_config`` that changes nothing, every parameter explained."""
     chosen = f"--model {choice.model_name} --task {choice.task_name}"
     lines = [
@@ -205,7 +205,7 @@ def models_page(registry: Registry) -> str:
     return "\n".join(lines) + "\n"
 
 
-def row(choice: Choice) -> list[str]:
+def row(choice: ResolvedModel) -> list[str]:
     """A choice's line of the page's first table."""
     spec = choice.spec()
     colour = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
@@ -220,7 +220,7 @@ def row(choice: Choice) -> list[str]:
     ]
 
 
-def chapter(manifest: Manifest, choices: list[Choice]) -> list[str]:
+def chapter(manifest: Manifest, choices: list[ResolvedModel]) -> list[str]:
     """What the page tells of one base model."""
     about, first = manifest.metadata, choices[0]
     links = [f"[{name}]({url})" for name, url in (("Page", about.url), ("code", about.repo)) if url]

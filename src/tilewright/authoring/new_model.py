@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from tilewright import ROOT
 from tilewright.contract.files import file_digest
 from tilewright.registry.manifest import TASK_NAMES, Manifest
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 
 from .draft import KINDS, SOURCES, Wanted, packages, params, spec, usage
 from .onnx_file import OnnxNetwork, inspect
@@ -301,7 +301,7 @@ def prove(text: str, wanted: Wanted) -> None:
         where = ".".join(map(str, fault["loc"]))
         told = f"The manifest wouldn't hold: {where}: {fault['msg']}."
         raise usage(told, "Say it otherwise.") from None
-    Choice(manifest, "v1", next(iter(manifest.versions["v1"].tasks))).spec()
+    ResolvedModel(manifest, "v1", next(iter(manifest.versions["v1"].tasks))).spec()
 
 
 def _fresh(path: Path, made: list[Path]) -> Path:

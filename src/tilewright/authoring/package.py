@@ -23,7 +23,7 @@ from tilewright.environments import interpreters
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.predict.model_process import child_env
 from tilewright.registry.manifest import TASK_NAMES, Manifest
-from tilewright.registry.registry import Choice
+from tilewright.registry.registry import ResolvedModel
 from tilewright.runtime.tensors import arrange
 
 from .bioimageio import Imported, translate
@@ -254,7 +254,7 @@ def _check(values: dict[str, object]) -> None:
         where = ".".join(map(str, fault["loc"]))
         raise _bad("The package", f"its {where} doesn't fit: {fault['msg']}") from None
     version, task = next((v, t) for v, each in manifest.versions.items() for t in each.tasks)
-    Choice(manifest, version, task).spec()
+    ResolvedModel(manifest, version, task).spec()
 
 
 def _golden(found: Imported, folder: Path) -> tuple[Array, Array] | str:

@@ -20,7 +20,7 @@ from tilewright import ROOT, __version__
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.plan.params import Params, plain
-from tilewright.registry.registry import Choice
+from tilewright.registry.registry import ResolvedModel
 from tilewright.report.timings import suggestion
 
 from . import contribute
@@ -186,7 +186,7 @@ def models(manifests: str | None) -> None:
         console.print(table)
 
 
-def _about(choice: Choice) -> str:
+def _about(choice: ResolvedModel) -> str:
     """What a model takes and gives, and its licence."""
     spec = choice.spec()
     takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space

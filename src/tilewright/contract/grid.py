@@ -120,7 +120,7 @@ class Grid:
             number = number * n + p
         return number
 
-    def meeting(self, box: Box) -> list[int]:
+    def intersecting(self, box: Box) -> list[int]:
         """Numbers of the tiles whose valid regions meet `box`, in row-major order."""
         ranges = []
         for axis, n, (start, stop) in zip(self.axes, self.shape, box, strict=True):

@@ -42,7 +42,7 @@ class Layout:
 
     shape: tuple[int, ...]
     grid: Grid
-    looped: Mapping[str, int]
+    iterated: Mapping[str, int]
     channels: int
     dtype: np.dtype
     read: tuple[Interval, Interval]
@@ -72,7 +72,7 @@ class Layout:
         return cls(
             shape=shape,
             grid=grid(spec.tile_spec, shape),
-            looped={a: level[a] for a in "TZ" if a in ref.axes and not (a == "Z" and deep)},
+            iterated={a: level[a] for a in "TZ" if a in ref.axes and not (a == "Z" and deep)},
             channels=whole.get("C", 1),
             dtype=np.dtype(ref.dtype),
             read=read,
@@ -83,8 +83,8 @@ class Layout:
     @cached_property
     def planes(self) -> tuple[dict[str, int], ...]:
         """What is looped, T and then Z: ``{"T": 0, "Z": 3}``."""
-        positions = itertools.product(*map(range, self.looped.values()))
-        return tuple(dict(zip(self.looped, at, strict=True)) for at in positions)
+        positions = itertools.product(*map(range, self.iterated.values()))
+        return tuple(dict(zip(self.iterated, at, strict=True)) for at in positions)
 
     @property
     def deep(self) -> bool:
@@ -94,7 +94,7 @@ class Layout:
     @property
     def pixels(self) -> int:
         """Of the grid, over all planes."""
-        return math.prod(self.looped.values()) * math.prod(self.shape)
+        return math.prod(self.iterated.values()) * math.prod(self.shape)
 
 
 def extent(n: int, factor: float) -> int:

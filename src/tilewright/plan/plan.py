@@ -22,7 +22,7 @@ from tilewright.environments import gpus, interpreters
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.checks.run import run_spec
 from tilewright.registry.documents import read_document
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.weights import weights
 from tilewright.weights.cache import default_folder
 from tilewright.weights.config_files import config_values
@@ -39,7 +39,7 @@ PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""
 
 
-class Dialect(Protocol):
+class Adapter(Protocol):
     """Another program's way to say what a run is, e.g. that of napari's AI OnDemand plugin."""
 
     def params(self, given: dict[str, object]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Plan:
     """Everything PLAN found out."""
 
     params: Params
-    choice: Choice
+    choice: ResolvedModel
     recipe: Recipe
     images: list[Planned]
     bad: list[tuple[Row, TilewrightError]]
@@ -71,7 +71,7 @@ class Plan:
     config: str | None
     environment_ready: bool
     launch_dir: Path
-    dialect: Dialect | None = None
+    dialect: Adapter | None = None
 
     @property
     def tiles(self) -> int:
@@ -141,7 +141,7 @@ def _described(image: Planned, group: str) -> ImagePlan:
     )
 
 
-def make_plan(given: dict[str, object], here: Path, dialect: Dialect | None = None) -> Plan:
+def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = None) -> Plan:
     """Check a run's parameters and images and cut it into jobs.
 
     Parameters
@@ -234,7 +234,9 @@ def registry(params: Params, here: Path) -> Registry:
     return Registry.load(*([here / params.manifests] if params.manifests else []))
 
 
-def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, Any], weights.Found]:
+def resolve(
+    params: Params, here: Path
+) -> tuple[ResolvedModel, ModelSpec, dict[str, Any], weights.Found]:
     """The chosen model, its spec, its parameters and its weights."""
     known = registry(params, here)
     choice = known.choose(params.model, params.model_type, params.task)
@@ -250,7 +252,7 @@ def resolve(params: Params, here: Path) -> tuple[Choice, ModelSpec, dict[str, An
 
 
 def pick_channels(
-    params: Params, choice: Choice, spec: ModelSpec, values: dict[str, object]
+    params: Params, choice: ResolvedModel, spec: ModelSpec, values: dict[str, object]
 ) -> tuple[Params, dict[str, object]]:
     """Channels that the model's own parameters choose, as if ``--channels`` did; the rest of them.
 
@@ -353,7 +355,7 @@ def plan_images(
 
 
 def cut(
-    images: list[Planned], params: Params, choice: Choice, spec: ModelSpec
+    images: list[Planned], params: Params, choice: ResolvedModel, spec: ModelSpec
 ) -> tuple[list[Group], list[Job], set[str]]:
     """Groups and jobs: small images in packs, a big one by itself; and names of groups to scan.
 
@@ -425,7 +427,7 @@ def write_plan(plan: Plan, out: Path) -> None:
     save(out / "plan.json", plan.file.to_dict())
 
 
-def load_choice(path: Path) -> tuple[Choice, Path, str | None]:
+def load_choice(path: Path) -> tuple[ResolvedModel, Path, str | None]:
     """The model a plan.json is of, the folder its weights go into, and the config file it read."""
     plan = PlanFile.load(path)
     params, model = plan.params, plan.model

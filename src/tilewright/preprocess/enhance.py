@@ -166,10 +166,10 @@ class Prepared(Image):
         }
         sizes = [max(0, stop - start) for start, stop in spans.values()]
         out = np.zeros(sizes, self.dtype)
-        looped = [a for a in self.axes if a in "TC"]
+        iterated = [a for a in self.axes if a in "TC"]
         box = tuple(spans.get(a, (0, 1)) for a in "ZYX")
-        for numbers in itertools.product(*(range(*spans[a]) for a in looped)) if out.size else ():
-            part = dict(zip(looped, numbers, strict=True))
+        for numbers in itertools.product(*(range(*spans[a]) for a in iterated)) if out.size else ():
+            part = dict(zip(iterated, numbers, strict=True))
             where = tuple(part[a] - spans[a][0] if a in part else slice(None) for a in self.axes)
             made = self._made(part, box)
             kept = [a for a in "ZYX" if a in self.axes]

@@ -30,7 +30,7 @@ from .overlays import read_folders
 
 
 @dataclass(frozen=True)
-class Choice:
+class ResolvedModel:
     """One model, version and task of the registry."""
 
     manifest: Manifest
@@ -283,13 +283,15 @@ class Registry:
                 first.setdefault(str(version.model_name), place)
         return problems
 
-    def __iter__(self) -> Iterator[Choice]:
+    def __iter__(self) -> Iterator[ResolvedModel]:
         for manifest in self.manifests.values():
             for key, version in manifest.versions.items():
                 for task in version.tasks:
-                    yield Choice(manifest, key, task)
+                    yield ResolvedModel(manifest, key, task)
 
-    def choose(self, model: str, model_type: str | None = None, task: str | None = None) -> Choice:
+    def choose(
+        self, model: str, model_type: str | None = None, task: str | None = None
+    ) -> ResolvedModel:
         """The choice a user means; whatever is left out is the first in the manifest.
 
         Parameters

@@ -24,7 +24,7 @@ from tilewright.contract import files
 from tilewright.contract.jobs import TileRange
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
-from .slabs import cut
+from .strips import cut
 
 Array = np.ndarray
 HEADER = "header.json"
@@ -106,10 +106,10 @@ class BankWriter:
         else:
             self._write(name + PLAIN, buffer.getvalue())
 
-    def put_slabs(self, name: str, array: Array) -> None:
-        """Add one array, of any shape of an axis or more, whose slabs can be read one by one."""
-        for number, slab in enumerate(cut(array)):
-            self.put(slab_name(name, number), slab)
+    def put_strips(self, name: str, array: Array) -> None:
+        """Add one array, of any shape of an axis or more, whose strips can be read one by one."""
+        for number, strip in enumerate(cut(array)):
+            self.put(strip_name(name, number), strip)
 
     def close(self, header: Header) -> None:
         """Add the header and give the file its name."""
@@ -241,8 +241,8 @@ def tile_name(image: str, plane: int, tile: int, what: str) -> str:
     return f"{image}/{plane:05d}/{tile:07d}/{what}"
 
 
-def slab_name(name: str, number: int) -> str:
-    """Where one of an array's slabs is; the first is where an array in one piece would be."""
+def strip_name(name: str, number: int) -> str:
+    """Where one of an array's strips is; the first is where an array in one piece would be."""
     return f"{name}.{number:05d}" if number else name
 
 

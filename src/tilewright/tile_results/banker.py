@@ -83,7 +83,7 @@ class Banker:
     def _labels(self, work: Work, result: Array) -> None:
         """Labels on the tile's valid region, and their object table."""
         labels, objects = prepare(_seen(work, result), work.tile, work.grid)
-        self._bank.put_slabs(tile_name(work.image, work.plane, work.tile.index, "labels"), labels)
+        self._bank.put_strips(tile_name(work.image, work.plane, work.tile.index, "labels"), labels)
         self._bank.put(tile_name(work.image, work.plane, work.tile.index, "objects"), objects)
 
     def _classes(self, work: Work, result: Array) -> None:
@@ -94,7 +94,7 @@ class Banker:
         most = int(core.max(initial=0))
         self.classes[work.image] = max(self.classes.get(work.image, 0), most)
         name = tile_name(work.image, work.plane, work.tile.index, "classes")
-        self._bank.put_slabs(name, core.astype(np.min_scalar_type(most)))
+        self._bank.put_strips(name, core.astype(np.min_scalar_type(most)))
 
     def _map(self, work: Work, result: Array) -> None:
         """A map's pixels on the tile's valid region, ``(C, (z,) y, x)``; 0 outside a mask."""

@@ -15,7 +15,7 @@ import numpy as np
 from tilewright.contract.grid import Box, Grid, Tile, shape_of, shared, slices
 from tilewright.errors import TilewrightError
 
-from .slabs import Slabs
+from .strips import Strips
 
 Array = np.ndarray
 
@@ -63,7 +63,7 @@ def empty_table(axes: int) -> Array:
     return np.zeros((0, BOX + 2 * axes), np.int64)
 
 
-def crop(array: Array | Slabs, box: Box, part: Box) -> Array:
+def crop(array: Array | Strips, box: Box, part: Box) -> Array:
     """Part of an array; of an array in memory a view.
 
     Parameters
@@ -89,7 +89,7 @@ def paint_cores(grid: Grid, box: Box, dtype: np.dtype, read: Callable[[int, Box]
         Gives a tile's pixels on a part of its core, by its number.
     """
     canvas = np.zeros(shape_of(box), dtype)
-    for i in grid.meeting(box):
+    for i in grid.intersecting(box):
         core = grid.tile(i).core
         part = shared(core, box)
         if part is not None:

@@ -20,7 +20,7 @@ from tilewright.preprocess.reader import TileReader
 
 from . import samples
 from .compare import same_objects
-from .probe import Probe
+from .trial_run import TrialRun
 
 Array = np.ndarray[Any, Any]
 MAPPED = ("run_onnx.py", "run_torchscript.py")  # scripts that give maps, whatever becomes of them
@@ -29,7 +29,7 @@ SEED = 0
 TILES = 2  # strides that the picture is longer than a tile: 3 x 3 tiles
 
 
-def tiled_and_whole(probe: Probe) -> tuple[str, str]:
+def tiled_and_whole(probe: TrialRun) -> tuple[str, str]:
     """Whether tiles of a picture, merged, give what the whole picture gives.
 
     Returns
@@ -93,7 +93,7 @@ def _sized(spec: ModelSpec, shape: tuple[int, ...], step: int) -> ModelSpec:
 
 
 def _maps(
-    probe: Probe, picture: Array, extent: tuple[int, ...], small: ModelSpec, whole: ModelSpec
+    probe: TrialRun, picture: Array, extent: tuple[int, ...], small: ModelSpec, whole: ModelSpec
 ) -> tuple[str, int]:
     """Each tile's valid region against the same pixels of the whole picture's map."""
     with samples.reader(picture, whole, extent[0]) as made:
@@ -112,7 +112,7 @@ def _maps(
     return (f"a value differs by {worst:.3g}" if worst else ""), count
 
 
-def _ask(probe: Probe, tile: Array) -> Array:
+def _ask(probe: TrialRun, tile: Array) -> Array:
     answer = probe.ask(tile[None])
     if answer.results is None:
         raise TilewrightError(answer.error, fix="Mend the script.")
@@ -120,7 +120,7 @@ def _ask(probe: Probe, tile: Array) -> Array:
 
 
 def _merged(
-    probe: Probe, spec: ModelSpec, picture: Array, depth: int, task: str, folder: Path
+    probe: TrialRun, spec: ModelSpec, picture: Array, depth: int, task: str, folder: Path
 ) -> tuple[Array, int]:
     """Labels of a picture, through the worker and the merge, and its number of tiles."""
     folder.mkdir()
@@ -139,7 +139,7 @@ def _merged(
     return np.asarray(found[f"labels/{task}/0"][...]), count
 
 
-def receptive_field(probe: Probe) -> tuple[int, str] | None:
+def receptive_field(probe: TrialRun) -> tuple[int, str] | None:
     """How far a pixel of the input changes what comes out, in px, and how it was measured.
 
     One pixel of noise is made brighter; the farthest output that changes is looked for. Of labels,

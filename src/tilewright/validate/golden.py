@@ -22,7 +22,7 @@ from tilewright.errors import UNAVAILABLE, TilewrightError
 
 from . import samples
 from .compare import unlike
-from .probe import Probe
+from .trial_run import TrialRun
 
 Array = np.ndarray[Any, Any]
 MOST_KEPT = 1 << 14  # values of a map or dense embedding that are kept: its middle
@@ -33,7 +33,7 @@ def place(folder: Path, variant: str | None) -> Path:
     return folder / (f"golden-{variant}.json" if variant else "golden.json")
 
 
-def compare(probe: Probe, folder: Path, task: str, variant: str | None) -> str | None:
+def compare(probe: TrialRun, folder: Path, task: str, variant: str | None) -> str | None:
     """In what a model's result differs too much from the golden one.
 
     Parameters
@@ -67,7 +67,7 @@ def compare(probe: Probe, folder: Path, task: str, variant: str | None) -> str |
     return unlike(found, wanted, probe.spec.output_kind, probe.spec.precision)
 
 
-def write(probe: Probe, folder: Path, task: str, variant: str | None, weights: str) -> Path:
+def write(probe: TrialRun, folder: Path, task: str, variant: str | None, weights: str) -> Path:
     """Make a model's golden from what it gives now; the path of its JSON.
 
     Parameters
@@ -133,7 +133,7 @@ def _told(path: Path) -> dict[str, Any]:
     return data
 
 
-def _input(probe: Probe, source: dict[str, Any] | str, here: Path) -> Array:
+def _input(probe: TrialRun, source: dict[str, Any] | str, here: Path) -> Array:
     """The tile that the golden is of, as the model sees it."""
     if isinstance(source, str):  # an image of its own, beside it
         return samples.whole(here / source, probe.spec)

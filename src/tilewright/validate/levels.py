@@ -25,7 +25,7 @@ from tilewright.environments import interpreters
 from tilewright.environments.gpus import device
 from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.predict.model_process import child_env
-from tilewright.registry.checks.subject import ERROR, WARNING, Case, Fault, Subject
+from tilewright.registry.checks.target import ERROR, WARNING, Case, Target, Violation
 from tilewright.registry.locations import NotTaken, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import local_path
@@ -38,7 +38,7 @@ from tilewright.weights.weights import fetch, find, look
 
 from . import exactness, samples
 from . import golden as goldens
-from .probe import Probe
+from .trial_run import TrialRun
 
 PINNED_LINE = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*")
 IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probed')"
@@ -63,7 +63,7 @@ class Climb:
         Lines on what was measured.
     """
 
-    subject: Subject
+    subject: Target
     level: int
     offline: bool = False
     full: bool = False
@@ -90,7 +90,7 @@ def locations(work: Climb) -> Iterator[Named]:
                 gated = isinstance(error, NoAccess) and case.choice.gated
                 severity = WARNING if site or gated else ERROR
                 message = f"{shown(location.location)} can't be had from here: {error}"
-                yield "L2", Fault(where, message, "mend it, or take it out", severity)
+                yield "L2", Violation(where, message, "mend it, or take it out", severity)
     if skipped:
         work.notes.append(f"{skipped} locations on the web weren't looked at (--offline)")
 
@@ -110,18 +110,18 @@ def environment(work: Climb) -> Iterator[Named]:
     if name not in interpreters.OUR_ENVIRONMENTS:
         for entry in _loose(interpreters.definition(name)):
             message = f"envs/{name}.yml doesn't pin {entry!r}, so it will be another one some day"
-            yield "L3", Fault(where, message, "write name==version")
+            yield "L3", Violation(where, message, "write name==version")
     try:
         python = interpreter(name)
     except TilewrightError as error:
-        yield "L3", Fault(where, error.what.rstrip("."), error.fix.rstrip("."))
+        yield "L3", Violation(where, error.what.rstrip("."), error.fix.rstrip("."))
         return
     command = [str(python), "-c", IMPORT, str(subject.script)]
     env = child_env(python.parents[1])
     problem = _failure(command, env)
     if problem:
         message = f"bin/{subject.script.name} can't be imported in {name}: {problem}"
-        yield "L3", Fault(where, message, f"add what it needs to envs/{name}.yml")
+        yield "L3", Violation(where, message, f"add what it needs to envs/{name}.yml")
 
 
 def _failure(command: list[str], env: dict[str, str]) -> str:
@@ -166,12 +166,12 @@ def models(work: Climb) -> Iterator[Named]:
             severity = WARNING if work.offline or case.choice.gated else ERROR
             message = f"not run, for want of its weights: {sha.what.rstrip('.')}"
             fix = "let them be reached from here, or give a place that can be"
-            yield "L4", Fault((*case.task, "locations"), message, fix, severity)
+            yield "L4", Violation((*case.task, "locations"), message, fix, severity)
             continue
         values = _values(case)
         if isinstance(values, TilewrightError):
             message = f"not run, for want of its parameters: {values.what.rstrip('.')}"
-            yield "L4", Fault(case.said("config"), message, values.fix.rstrip("."))
+            yield "L4", Violation(case.said("config"), message, values.fix.rstrip("."))
             continue
         yield from _model(work, case, sha, values)
 
@@ -196,7 +196,7 @@ def _model(work: Climb, case: Case, sha: str, values: dict[str, Any]) -> Iterato
     path = path_of(sha, default_folder())
     python = interpreter(work.subject.manifest.environment_name)
     script = work.subject.script
-    with Probe(case.spec, values, python, script, str(path or ""), device()) as probe:
+    with TrialRun(case.spec, values, python, script, str(path or ""), device()) as probe:
         run, wrong = Run(case, probe), False
         for level, rules in ((4, LOAD), (5, DRY_RUN), (6, GOLDEN)):
             if wrong or level > work.level:
@@ -214,14 +214,14 @@ def _model(work: Climb, case: Case, sha: str, values: dict[str, Any]) -> Iterato
             yield from _exact(work, run)
 
 
-def _judged(rule: Any, run: Run) -> Iterator[Fault]:
+def _judged(rule: Any, run: Run) -> Iterator[Violation]:
     try:
         yield from rule.check(run)
     except TilewrightError as error:
-        yield Fault(run.case.task, error.what.rstrip("."), error.fix.rstrip("."))
+        yield Violation(run.case.task, error.what.rstrip("."), error.fix.rstrip("."))
 
 
-def _measured(probe: Probe, case: Case) -> str:
+def _measured(probe: TrialRun, case: Case) -> str:
     """What a tile costs."""
     seconds = probe.seconds()
     size = " x ".join(map(str, probe.tiles["a"].shape))
@@ -243,7 +243,7 @@ def _exact(work: Climb, run: Run) -> Iterator[Named]:
     work.notes.append(f"{_name(case)}: {note}")
     if problem:
         message = f"equivalence is exact, and tiled isn't untiled: {problem}"
-        yield "L6", Fault(case.at("equivalence"), message, "give more context, or write approx")
+        yield "L6", Violation(case.at("equivalence"), message, "give more context, or write approx")
     measured = exactness.receptive_field(run.probe)
     if measured is None:
         return
@@ -252,13 +252,16 @@ def _exact(work: Climb, run: Run) -> Iterator[Named]:
     work.notes.append(f"{_name(case)}: receptive field {reach} px {how}, declared {declared}")
     if reach > declared:
         message = f"a pixel changes what is {reach} px away, and receptive_field is {declared}"
-        yield "L6", Fault(case.at("receptive_field"), message, f"write {reach}, and context for it")
+        yield (
+            "L6",
+            Violation(case.at("receptive_field"), message, f"write {reach}, and context for it"),
+        )
 
 
 def end_to_end(work: Climb) -> Iterator[Named]:
     """Level 7: the pipeline finishes on a small picture, and a second run does nothing again."""
     if shutil.which("nextflow") is None:
-        fault = Fault(("short_name",), "there is no nextflow", "start through ./tilewright")
+        fault = Violation(("short_name",), "there is no nextflow", "start through ./tilewright")
         yield "L7", fault
         return
     for case in work.subject.plain():
@@ -270,7 +273,7 @@ def end_to_end(work: Climb) -> Iterator[Named]:
                 if not problem and again:
                     problem = f"a second run does {', '.join(again)} again"
                 if problem:
-                    yield "L7", Fault(case.task, f"in the pipeline: {problem}", "see its words")
+                    yield "L7", Violation(case.task, f"in the pipeline: {problem}", "see its words")
                     break
             else:
                 seconds = time.perf_counter() - begun

@@ -24,8 +24,8 @@ from tilewright.environments.gpus import device
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.registry.checks import schema
 from tilewright.registry.checks.identity import contract
-from tilewright.registry.checks.subject import ERROR, Case, Fault, Finding, Subject
 from tilewright.registry.checks.table import STATIC
+from tilewright.registry.checks.target import ERROR, Case, Diagnostic, Target, Violation
 from tilewright.registry.diagnostics import faults
 from tilewright.registry.documents import Document, FaultError, read_document
 from tilewright.registry.manifest import Manifest
@@ -73,7 +73,7 @@ class Checked:
 
     file: str
     level: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Diagnostic] = field(default_factory=list)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -98,7 +98,7 @@ class Report:
     device: str = "cpu"
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[Diagnostic]:
         """All findings."""
         return [f for m in self.manifests for f in m.findings]
 
@@ -180,7 +180,7 @@ def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
     return report
 
 
-def _climb(subject: Subject, options: HowFar, checked: Checked) -> None:
+def _climb(subject: Target, options: HowFar, checked: Checked) -> None:
     """Level by level, as far as it is asked for and there is no error."""
     work = levels.Climb(
         subject, options.level, options.offline, options.full, options.write_golden, checked.notes
@@ -201,18 +201,20 @@ def _climb(subject: Subject, options: HowFar, checked: Checked) -> None:
         checked.level = min(level, options.level)
 
 
-def _rules(subject: Subject) -> Iterator[tuple[str, Fault]]:
+def _rules(subject: Target) -> Iterator[tuple[str, Violation]]:
     for rule in STATIC:
         yield from ((rule.id, fault) for fault in rule.of_subject(subject))
 
 
-def _each_once(findings: list[Finding]) -> list[Finding]:
+def _each_once(findings: list[Diagnostic]) -> list[Diagnostic]:
     """One finding of a rule a line, by line: versions and variants share what they inherit."""
     first = {(f.id, f.file, f.line): f for f in reversed(findings)}
     return sorted(first.values(), key=lambda f: (f.line, f.id))
 
 
-def finding(document: Document, name: str, severity: str, fault: Fault, level: int) -> Finding:
+def finding(
+    document: Document, name: str, severity: str, fault: Violation, level: int
+) -> Diagnostic:
     """A fault with its rule's name, its file and line.
 
     Parameters
@@ -228,7 +230,7 @@ def finding(document: Document, name: str, severity: str, fault: Fault, level: i
     """
     path, line = document.place(fault.where)
     severity = fault.severity or severity
-    return Finding(name, severity, fault.message, fault.fix, shown(path), line, level)
+    return Diagnostic(name, severity, fault.message, fault.fix, shown(path), line, level)
 
 
 def _count(number: int, word: str) -> str:
@@ -268,10 +270,10 @@ def _read(paths: list[Path], sites: Sequence[Path]) -> Iterator[tuple[Path, Read
 
 def _subjects(
     paths: list[Path], options: HowFar, published: Published | None, report: Report
-) -> list[Subject | None]:
+) -> list[Target | None]:
     """Level 0 of every manifest; None where that ends it."""
     names = _names([p for p in _manifests(ROOT / "manifests") if p not in paths])
-    subjects: list[Subject | None] = []
+    subjects: list[Target | None] = []
     for path, read in _read(paths, options.sites):
         begun = time.perf_counter()
         checked = Checked(shown(path))
@@ -303,7 +305,7 @@ def _add_names(names: Names, path: Path, manifest: Manifest) -> None:
         names.setdefault(version.model_name or "", []).append(entry)
 
 
-def _level_0(read: Read, public: bool, checked: Checked, options: HowFar) -> Subject | None:
+def _level_0(read: Read, public: bool, checked: Checked, options: HowFar) -> Target | None:
     """A manifest that is one, with its models; else its faults are kept."""
     if isinstance(read, TilewrightError):
         checked.findings += [_of_error(read, checked.file)]
@@ -317,20 +319,20 @@ def _level_0(read: Read, public: bool, checked: Checked, options: HowFar) -> Sub
     checked.findings += [_of_error(fault, checked.file) for fault in problems]
     if read.path.parent == ROOT / "manifests" and manifest.short_name != read.path.stem:
         message = f"the short_name is {manifest.short_name}, and the file is {read.path.name}"
-        fault = Fault(("short_name",), message, f"name it {manifest.short_name}.yml")
+        fault = Violation(("short_name",), message, f"name it {manifest.short_name}.yml")
         checked.findings.append(finding(read, schema.LEVEL_0, ERROR, fault, 0))
     if checked.findings:
         return None
-    return Subject(read, manifest, public, scripts=options.scripts, cases=tuple(cases))
+    return Target(read, manifest, public, scripts=options.scripts, cases=tuple(cases))
 
 
-def _of_error(error: TilewrightError, file: str) -> Finding:
+def _of_error(error: TilewrightError, file: str) -> Diagnostic:
     """What a reader of manifests says, as a finding."""
     fix = (error.fix[:1].lower() + error.fix[1:]).rstrip(".")
     if not isinstance(error, FaultError):
-        return Finding(schema.LEVEL_0, ERROR, error.what.rstrip("."), fix, file, 1, 0)
+        return Diagnostic(schema.LEVEL_0, ERROR, error.what.rstrip("."), fix, file, 1, 0)
     name, why = schema.rule_of(error), error.why.rstrip(".")
-    return Finding(name, ERROR, why, fix, shown(error.path), error.line, 0)
+    return Diagnostic(name, ERROR, why, fix, shown(error.path), error.line, 0)
 
 
 def _published(base: str) -> Published:

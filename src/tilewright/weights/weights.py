@@ -17,7 +17,7 @@ from tilewright.environments.inplace import locked, say
 from tilewright.errors import UNAVAILABLE, ProblemsError, TilewrightError
 from tilewright.registry.locations import NotTaken, hub_token, shown, source
 from tilewright.registry.manifest import Location
-from tilewright.registry.registry import Choice, Registry, local_path
+from tilewright.registry.registry import Registry, ResolvedModel, local_path
 
 from .cache import digest_of, kept, link, note_of, path_of, read_note, readable_size, write_note
 from .download import Download, NoAccess, Say
@@ -45,7 +45,7 @@ class Found:
     """Path or address of the config file of the location that is, or would be, used."""
 
 
-def find(choice: Choice, folder: Path, config: str | None = ANY) -> Found:
+def find(choice: ResolvedModel, folder: Path, config: str | None = ANY) -> Found:
     """The weights that are here already, or else the first location to fetch them from.
 
     Parameters
@@ -82,7 +82,7 @@ def find(choice: Choice, folder: Path, config: str | None = ANY) -> Found:
     return Found(None, choice.config(remote))
 
 
-def fetch(choice: Choice, folder: Path, say: Say = say, config: str | None = ANY) -> str:
+def fetch(choice: ResolvedModel, folder: Path, say: Say = say, config: str | None = ANY) -> str:
     """Bring the weights here: the first location that is reachable and of the right digest.
 
     Parameters
@@ -170,7 +170,7 @@ def look(where: Location, folder: Path) -> None:
     Download(there, folder / ".parts" / "looked-at", size=where.bytes).look()
 
 
-def state(choice: Choice, folder: Path) -> str:
+def state(choice: ResolvedModel, folder: Path) -> str:
     """What a list of models says of the weights; a place that can't be looked at isn't there."""
     locations = choice.task.locations
     if not locations:
@@ -196,12 +196,12 @@ def _has_token() -> bool:
         return False
 
 
-def needs_file(choice: Choice) -> bool:
+def needs_file(choice: ResolvedModel) -> bool:
     """Whether a model can't do without a file: a script that only serves one, or a gated model."""
     return choice.manifest.runner is not None or choice.gated
 
 
-def warnings(choice: Choice) -> list[str]:
+def warnings(choice: ResolvedModel) -> list[str]:
     """A line for each place whose file nothing checks."""
     return [
         f"{shown(where.location)} has no sha256 in the manifest of {choice.model_name}: "
@@ -262,12 +262,12 @@ def _key(where: Location) -> str:
     return f"{where.location}@{where.revision}" if where.revision else where.location
 
 
-def _at(choice: Choice) -> str:
+def _at(choice: ResolvedModel) -> str:
     """Where access is asked for, in words."""
     return f" at {choice.access_url}" if choice.access_url else ""
 
 
-def _none_left(choice: Choice, reasons: dict[str, NotTaken]) -> TilewrightError:
+def _none_left(choice: ResolvedModel, reasons: dict[str, NotTaken]) -> TilewrightError:
     told = "; ".join(f"{shown(place)} ({reason})" for place, reason in reasons.items())
     fix = f"Put the file somewhere readable and {NAME_IT}"
     if any(isinstance(reason, OtherConfig) for reason in reasons.values()):

@@ -20,10 +20,10 @@ from scipy.sparse.csgraph import connected_components  # type: ignore[import-unt
 
 from tilewright.contract.grid import Box, Grid, shape_of, shared
 from tilewright.tile_results.objects import crop, paint_cores, row
-from tilewright.tile_results.slabs import Slabs
+from tilewright.tile_results.strips import Strips
 
 Array = np.ndarray[Any, Any]
-ReadClasses = Callable[[int], Array | Slabs]
+ReadClasses = Callable[[int], Array | Strips]
 """The classes of tile number i on its core: integers, 0 is background."""
 
 Touch = tuple[int, int, Array]
@@ -42,7 +42,7 @@ class Pieces:
     labels: Array
 
 
-def pieces(core: Box, classes: Array | Slabs, connectivity: int) -> Pieces:
+def pieces(core: Box, classes: Array | Strips, connectivity: int) -> Pieces:
     """Label one core by itself.
 
     Parameters
@@ -95,7 +95,7 @@ def row_touches(
     for index in row(grid, number):
         core = grid.tile(index).core
         counts.append(int(labelled(index).labels.max(initial=0)))
-        around = grid.meeting(tuple((lo - 1, hi + 1) for lo, hi in core))
+        around = grid.intersecting(tuple((lo - 1, hi + 1) for lo, hi in core))
         later = [i for i in around if i > index and _beside(core, grid.tile(i).core)]
         found += [(index, i, touching(labelled(index), labelled(i), connectivity)) for i in later]
     return np.array(counts, np.int64), found
@@ -144,16 +144,16 @@ def touching(a: Pieces, b: Pieces, connectivity: int) -> Array:
         (n, 2) int64, numbers from 1 of a's pieces and of b's; each pair once, ascending.
     """
     grown = [tuple((lo - 1, hi + 1) for lo, hi in p.core) for p in (a, b)]
-    slab = shared(*grown)
-    if slab is None:
+    strip = shared(*grown)
+    if strip is None:
         return np.zeros((0, 2), np.int64)
-    shape = shape_of(slab)
+    shape = shape_of(strip)
     ids, classes = (np.zeros((2, *shape), np.int64) for _ in range(2))
     for side, piece in enumerate((a, b)):
-        part = shared(piece.core, slab)
+        part = shared(piece.core, strip)
         if part is not None:
-            crop(ids[side], slab, part)[...] = crop(piece.labels, piece.core, part)
-            crop(classes[side], slab, part)[...] = crop(piece.classes, piece.core, part)
+            crop(ids[side], strip, part)[...] = crop(piece.labels, piece.core, part)
+            crop(classes[side], strip, part)[...] = crop(piece.classes, piece.core, part)
     found = []
     for one, other in _shifts(len(shape), connectivity):
         left, right = ids[0][one], ids[1][other]

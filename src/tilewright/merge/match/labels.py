@@ -29,12 +29,12 @@ from tilewright.tile_results.objects import (
     run_starts,
     summed,
 )
-from tilewright.tile_results.slabs import Slabs
+from tilewright.tile_results.strips import Strips
 
 from .groups import Edges, Match, unite
 
 Array = np.ndarray[Any, Any]
-ReadLabels = Callable[[int], Array | Slabs]
+ReadLabels = Callable[[int], Array | Strips]
 """The banked labels of tile number i: integers on its valid region, 1..n."""
 
 SAME = 0.25  # least IoU of two whole views of one object
@@ -204,7 +204,7 @@ def row_pairs(
 
     for index in mine:
         valid = grid.tile(index).valid
-        others = [i for i in grid.meeting(valid) if i > index and len(table(i))]
+        others = [i for i in grid.intersecting(valid) if i > index and len(table(i))]
         if len(table(index)) and others:
             whole = view(index, valid)
             for i in others:
@@ -343,7 +343,7 @@ class Resolved:
         """
         canvas = np.zeros(shape_of(box), self.dtype)
         seen = []
-        for i in self.grid.meeting(box):
+        for i in self.grid.intersecting(box):
             if self.first[i] < self.first[i + 1]:
                 tile = self.grid.tile(i)
                 part = shared(tile.valid, box)

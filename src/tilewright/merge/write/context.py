@@ -18,14 +18,14 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.components import pieces
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import Bank, open_banks
-from tilewright.tile_results.slabs import Slabs
+from tilewright.tile_results.strips import Strips
 
-from .banked import Banked
+from .bank_reader import BankReader
 from .maps import ROOM, MergedMap
 
 Array = np.ndarray
 PIECE = 1 << 22  # pixels that are measured, or compared with the next slice's, at once
-SLABS = 1 << 25  # bytes of tiles' slabs that are kept for what is done next
+STRIPS = 1 << 25  # bytes of tiles' strips that are kept for what is done next
 KEPT = 1 << 26  # bytes of decoded pixels that each of several processes keeps
 
 
@@ -59,16 +59,16 @@ class MergeContext(Closing):
         self._reader = TileReader(source.ref, source.spec, kept)
         self.layout, self.grid = self._reader.layout, self._reader.grid
         opened = open_banks(source.banks) if banks is None else banks
-        self.banked = Banked(source.ref.key, self.grid, opened)
+        self.banked = BankReader(source.ref.key, self.grid, opened)
         self._matches = self.merge.policy == "match"
-        self._slabs: Cache[tuple[int, int, int], Array] = Cache(SLABS)
+        self._strips: Cache[tuple[int, int, int], Array] = Cache(STRIPS)
         self._pieces: Cache[tuple[int, int], Array] = Cache(ROOM)
 
     def raw(self, plane: int, window: Box) -> Array:
         """The image's own pixels in a window, (C, (z,) y, x), at the model's resolution."""
         return self._reader.raw(plane, window)
 
-    def read(self, plane: int) -> Callable[[int], Slabs]:
+    def read(self, plane: int) -> Callable[[int], Strips]:
         """What gives a plane's tiles: labels on the valid region, or classes on the core."""
         return partial(self._tile, plane)
 
@@ -88,14 +88,14 @@ class MergeContext(Closing):
         core, connectivity = self.grid.tile(tile).core, self.merge.connectivity or 1
         return pieces(core, self._tile(plane, tile), connectivity).labels
 
-    def _tile(self, plane: int, tile: int) -> Slabs:
+    def _tile(self, plane: int, tile: int) -> Strips:
         at = self.grid.tile(tile)
         shape = shape_of(at.valid if self._matches else at.core)
-        return Slabs(shape, partial(self._slab, plane, tile))
+        return Strips(shape, partial(self._strip, plane, tile))
 
-    def _slab(self, plane: int, tile: int, number: int) -> Array:
+    def _strip(self, plane: int, tile: int, number: int) -> Array:
         read = self.banked.labels if self._matches else self.banked.classes
-        return self._slabs.get((plane, tile, number), partial(read, plane, tile, number))
+        return self._strips.get((plane, tile, number), partial(read, plane, tile, number))
 
     def close(self) -> None:
         """Close the image."""

@@ -19,7 +19,7 @@ from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.stores.anndata import Blocks, Vectors
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 
-from .banked import Banked
+from .bank_reader import BankReader
 from .facts import EmbeddingFacts
 
 Array = np.ndarray
@@ -50,7 +50,7 @@ def write_embeddings(
     store: StoreWriter,
     name: str,
     layout: Layout,
-    banked: Banked,
+    banked: BankReader,
     recipe: Recipe,
     place: Placement,
 ) -> EmbeddingFacts:
@@ -97,14 +97,14 @@ def write_embeddings(
     )
 
 
-def _plain(banked: Banked, spec: ModelSpec) -> tuple[Blocks, Tokens, dict[str, str]]:
+def _plain(banked: BankReader, spec: ModelSpec) -> tuple[Blocks, Tokens, dict[str, str]]:
     """X and what it is, where a tile has one vector."""
     meaning = f"the tile's embedding, {spec.form}, as the model gives it"
     return banked.vectors, None, {"X": meaning}
 
 
 def _whole_tokens(
-    banked: Banked, spec: ModelSpec, shape: tuple[int, ...]
+    banked: BankReader, spec: ModelSpec, shape: tuple[int, ...]
 ) -> tuple[Blocks, Tokens, dict[str, str]]:
     """X, the tokens and what they are, where a tile has a sequence of them."""
     prefix = spec.num_prefix_tokens or 0
@@ -132,9 +132,9 @@ def places(numbers: Array, layout: Layout, place: Placement) -> tuple[dict[str, 
     """
     plane, tile = np.divmod(numbers, len(layout.grid))
     obs: dict[str, Array] = {"tile": tile}
-    slices = layout.looped.get("Z", 1)
+    slices = layout.iterated.get("Z", 1)
     for axis, at in (("T", plane // slices), ("Z", plane % slices)):
-        if layout.looped.get(axis, 1) > 1:
+        if layout.iterated.get(axis, 1) > 1:
             obs[axis.lower()] = at
     windows = _windows(tile, layout.grid)
     centres = (windows.sum(axis=-1) - 1) / 2

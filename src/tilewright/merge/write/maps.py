@@ -22,7 +22,7 @@ from tilewright.merge.match.blend import axis_weights
 from tilewright.tile_results.bank import MapHeader
 from tilewright.tile_results.objects import crop
 
-from .banked import Banked, stacked
+from .bank_reader import BankReader, stacked
 
 Array = np.ndarray
 ROOM = 1 << 26  # bytes of tiles that are kept: boxes share those at their sides
@@ -46,7 +46,7 @@ class MergedMap:
     """
 
     def __init__(
-        self, layout: Layout, banked: Banked, spec: ModelSpec, policy: str = "core"
+        self, layout: Layout, banked: BankReader, spec: ModelSpec, policy: str = "core"
     ) -> None:
         found = banked.map or _declared(spec)
         self._layout, self.grid = layout, layout.grid
@@ -59,7 +59,7 @@ class MergedMap:
 
     def cut(self) -> tuple[str, list[int]]:
         """Axes and shape of the whole map."""
-        return stacked({**self._layout.looped, "C": self.channels}, self.shape)
+        return stacked({**self._layout.iterated, "C": self.channels}, self.shape)
 
     def raw(self, plane: int, box: Box) -> Array:
         """A box of model pixels, (up to 3 channels, (z,) y, x): for a picture."""
@@ -105,7 +105,9 @@ class MergedMap:
 
     def _near(self, plane: int, box: Box) -> Iterator[tuple[Tile, Box, Array]]:
         """Predicted tiles near a box, in their order, with what they keep, in map pixels."""
-        for index in self.grid.meeting(tuple((a * self.stride, b * self.stride) for a, b in box)):
+        for index in self.grid.intersecting(
+            tuple((a * self.stride, b * self.stride) for a, b in box)
+        ):
             tile = self.grid.tile(index)
             valid = cells(tile.valid, self.stride, self.grid.shape)
             if not shared(valid, box):

@@ -25,9 +25,9 @@ from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle
 from tilewright.tile_results.objects import BOX, crop, paint_cores, row, rows
 
-from .banked import plane_box, stack_axes
+from .assignment import LabelAssignment, Stored, opened
+from .bank_reader import plane_box, stack_axes
 from .context import MergeContext, halves
-from .painting import Painting, Stored, opened
 from .pool import ProcessPool
 
 Array = np.ndarray
@@ -59,11 +59,11 @@ class Merged:
         keeps = context.merge.policy == "keep"
         self.measure = None if keeps else measure_of(context, self.count)
 
-    def _linked(self) -> Painting:
+    def _linked(self) -> LabelAssignment:
         context = self._context
         policy = context.merge.policy
         if policy == "keep":
-            return Painting(context.banked.most)
+            return LabelAssignment(context.banked.most)
         items = (
             (p, r) for p in range(len(context.layout.planes)) for r in range(rows(context.grid))
         )
@@ -73,10 +73,10 @@ class Merged:
         else:
             found = list(self._resolved(self._pool.map(matches_of, items)))
         if context.merge.link_z != "iou":
-            return Painting.of(found, None)
+            return LabelAssignment.of(found, None)
         counts = [p.count for p in found]
-        own = Painting.of(found, [np.arange(n + 1) for n in counts])
-        return Painting.of(found, self._link_slices(counts, own))
+        own = LabelAssignment.of(found, [np.arange(n + 1) for n in counts])
+        return LabelAssignment.of(found, self._link_slices(counts, own))
 
     def _resolved(self, found: Iterator[tuple[list[Array], list[Pair]]]) -> Iterator[Resolved]:
         """Each plane, from its rows of tiles."""
@@ -93,9 +93,9 @@ class Merged:
             each = islice(found, rows(self.grid))
             yield join(self.grid, each, self._context.merge.connectivity or 1)
 
-    def _link_slices(self, counts: Sequence[int], painting: Painting) -> list[Array]:
+    def _link_slices(self, counts: Sequence[int], painting: LabelAssignment) -> list[Array]:
         """For each plane, the image's id of each of its labels; a time point after the other."""
-        slices = self._context.layout.looped.get("Z", 1)
+        slices = self._context.layout.iterated.get("Z", 1)
         regions = list(regions_of(self.grid))
         shown = self._shown(painting, "planes")
         found: list[Array] = []
@@ -114,7 +114,7 @@ class Merged:
             last = max(last, *(int(ids.max()) for ids in found[start:]))
         return found
 
-    def _shown(self, painting: Painting, name: str) -> Painting | Stored:
+    def _shown(self, painting: LabelAssignment, name: str) -> LabelAssignment | Stored:
         """A painting as the pool can have it."""
         return painting if self._pool.processes == 1 else painting.save(self._scratch / name)
 
@@ -208,7 +208,7 @@ def touches_of(context: MergeContext, at: tuple[int, int]) -> tuple[Array, list[
 class Batch:
     """A region of some of a time point's slices, `start` the first; `counts` are their objects."""
 
-    painting: Painting | Stored
+    painting: LabelAssignment | Stored
     start: int
     counts: tuple[int, ...]
     region: Box
@@ -232,7 +232,7 @@ def count_batch(context: MergeContext, batch: Batch) -> StackCounts:
 class LabelBlock:
     """What one process composes and writes."""
 
-    painting: Painting | Stored
+    painting: LabelAssignment | Stored
     handle: Handle
     axes: str
     slices: Slices
@@ -254,7 +254,7 @@ def write_block(context: MergeContext, block: LabelBlock) -> tuple[SeamCounts, l
     return counted, measured
 
 
-def composed(context: MergeContext, painting: Painting, plane: int, box: Box) -> Array:
+def composed(context: MergeContext, painting: LabelAssignment, plane: int, box: Box) -> Array:
     """Labels of a box of a plane, ((z,) y, x) of the painting's dtype.
 
     Parameters
@@ -278,9 +278,9 @@ def measure_of(context: MergeContext, count: int) -> Measure:
     """What measures an image of so many objects."""
     at = context.layout
     volumes = context.merge.link_z == "iou" or at.deep
-    side = max(*at.shape, *at.looped.values())
+    side = max(*at.shape, *at.iterated.values())
     return Measure(count, channels=at.channels, dtype=at.dtype, volumes=volumes, side=side)
 
 
-def _open(painting: Painting | Stored) -> Painting:
+def _open(painting: LabelAssignment | Stored) -> LabelAssignment:
     return opened(painting) if isinstance(painting, Stored) else painting

@@ -22,12 +22,12 @@ from tilewright.merge.measure.picture import overview, seam_picture, seam_sectio
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, open_banks
 
-from .banked import Banked
+from .bank_reader import BankReader
 from .context import MergeContext, MergeSource, another
 from .facts import MergedImage
 from .merged import Merged
 from .pool import ProcessPool, cpus
-from .writers import WRITERS, Scene, Written, write_image, write_visited
+from .writers import WRITERS, MergeInput, Written, write_image, write_visited
 
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
 PAYS_PIXELS = 1 << 25  # from so many on an image is merged by several processes
@@ -181,7 +181,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
         ProcessPool(context, pack.processes or suited(context), another, source) as pool,
     ):
         layout = context.layout
-        scene = Scene(ref, group, recipe, context, pool, placement(ref, layout))
+        scene = MergeInput(ref, group, recipe, context, pool, placement(ref, layout))
         if group.save_image or (group.save_image is None and layout.pixels <= SAVE_PIXELS):
             write_image(store, scene)
         written = WRITERS[recipe.spec.result](store, scene)
@@ -245,13 +245,13 @@ def placement(ref: ImageRef, layout: Layout) -> Placement:
     return Placement(layout.origin, layout.scale, ref.mpp, ref.z_um)
 
 
-def visited(layout: Layout, banked: Banked) -> dict[str, object]:
+def visited(layout: Layout, banked: BankReader) -> dict[str, object]:
     """How many tiles there are along each axis, in all, and how many were predicted."""
     total = len(layout.planes) * len(layout.grid)
     return {"grid": layout.grid.counts, "total": total, "visited": total - banked.skipped}
 
 
-def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict[str, Any]:
+def pictures(written: Written, scene: MergeInput, picture: Path, shown: Path) -> dict[str, Any]:
     """Put the report's pictures into `shown`; their names by role, and where the seam's is.
 
     Parameters
@@ -272,7 +272,7 @@ def pictures(written: Written, scene: Scene, picture: Path, shown: Path) -> dict
     return made
 
 
-def _seam_pictures(drawn: Merged, scene: Scene, shown: Path) -> dict[str, Any]:
+def _seam_pictures(drawn: Merged, scene: MergeInput, shown: Path) -> dict[str, Any]:
     """A seam before and after the merge, and where it is; none where no object is at any."""
     seam = shown_seam(drawn.meter.worst())
     if seam is None:

@@ -16,7 +16,7 @@ from tilewright.merge.measure.picture import Pictured, Plain
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
 
-from .banked import Banked, plane_box, stack_axes, stacked
+from .bank_reader import BankReader, plane_box, stack_axes, stacked
 from .context import MergeContext
 from .embeddings import write_embeddings
 from .facts import EmbeddingFacts, MapFacts
@@ -28,7 +28,7 @@ SIZES = ("area_px", "volume_px")  # columns whose percentiles the report gives
 
 
 @dataclass(frozen=True)
-class Scene:
+class MergeInput:
     """One image on its way into its store."""
 
     ref: ImageRef
@@ -64,7 +64,7 @@ class Written:
         return {"objects": self.objects, "sbe": self.sbe}
 
 
-def write_labels(store: StoreWriter, scene: Scene) -> Written:
+def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
     """Labels, and their table of objects; classes that are kept are a map, and have none."""
     merged = Merged(scene.context, scene.pool, store.scratch)
     axes, shape = merged.write(store, f"labels/{scene.group.task}", scene.place)
@@ -77,7 +77,7 @@ def write_labels(store: StoreWriter, scene: Scene) -> Written:
     return Written(merged, objects=len(table), sbe=merged.sbe(), sizes=sizes)
 
 
-def write_map(store: StoreWriter, scene: Scene) -> Written:
+def write_map(store: StoreWriter, scene: MergeInput) -> Written:
     """A map of classes, or of dense embeddings."""
     merged, place, deep = scene.context.map, scene.place, scene.layout.deep
     axes, shape = merged.cut()
@@ -97,7 +97,7 @@ def write_map(store: StoreWriter, scene: Scene) -> Written:
     return Written(Plain(scene.context), mapped=Plain(merged), map=facts)
 
 
-def write_table(store: StoreWriter, scene: Scene) -> Written:
+def write_table(store: StoreWriter, scene: MergeInput) -> Written:
     """A table of embeddings, one row per tile."""
     facts = write_embeddings(
         store, scene.group.task, scene.layout, scene.context.banked, scene.recipe, scene.place
@@ -108,7 +108,7 @@ def write_table(store: StoreWriter, scene: Scene) -> Written:
 WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
 
 
-def write_image(store: StoreWriter, scene: Scene) -> None:
+def write_image(store: StoreWriter, scene: MergeInput) -> None:
     """Write the image's own pyramid at the store's root, at the resolution of its labels."""
     axes, shape = stack_axes(scene.layout, channels=True)
     pyramid = store.pyramid(
@@ -134,7 +134,7 @@ class PixelBlock:
     of_map: bool
 
 
-def write_blocks(pyramid: Pyramid, scene: Scene, axes: str, *, of_map: bool) -> None:
+def write_blocks(pyramid: Pyramid, scene: MergeInput, axes: str, *, of_map: bool) -> None:
     """Write a pyramid of the map, or of the image.
 
     Parameters
@@ -161,7 +161,7 @@ def write_block(context: MergeContext, block: PixelBlock) -> None:
     block.handle.write(block.slices, pixels.reshape([s.stop - s.start for s in block.slices]))
 
 
-def write_visited(store: StoreWriter, layout: Layout, banked: Banked) -> None:
+def write_visited(store: StoreWriter, layout: Layout, banked: BankReader) -> None:
     """Say of each tile whether it was predicted, where some were not.
 
     Parameters
@@ -173,7 +173,7 @@ def write_visited(store: StoreWriter, layout: Layout, banked: Banked) -> None:
     """
     if not banked.skipped:
         return
-    axes, shape = stacked(layout.looped, layout.grid.counts)
+    axes, shape = stacked(layout.iterated, layout.grid.counts)
     tiles = np.zeros(math.prod(shape), np.uint8)
     tiles[banked.numbers] = 1
     sides = zip(axes[-len(layout.shape) :], layout.grid.axes, layout.shape, strict=True)

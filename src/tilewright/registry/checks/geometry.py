@@ -12,7 +12,7 @@ from tilewright.contract.spec import PADS, SPATIAL_AXES
 from tilewright.registry.documents import Where
 from tilewright.runtime.outputs import OUTPUT_TYPES
 
-from .subject import REGISTRY, WARNING, Fault, SpecCase
+from .target import REGISTRY, WARNING, SpecCase, Violation
 
 WHOLE_WITHIN = 1e-6  # px
 USUAL_MPP = (0.05, 50.0)  # µm per pixel: an electron micrograph's overview to a slide's thumbnail
@@ -32,42 +32,42 @@ def seen(case: SpecCase) -> tuple[int, ...]:
     return case.spec.seen(size) if min(size) > 0 else size
 
 
-def sizes(case: SpecCase) -> Iterator[Fault]:
+def sizes(case: SpecCase) -> Iterator[Violation]:
     """A tile has a size along y and x of at least 1, and 1 ≤ `stride` ≤ size."""
     size, stride = case.spec.tile_spec.size, case.tile.get("stride")
     if not {"y", "x"} <= set(size) <= set("zyx"):
         axes = ", ".join(map(str, size)) or "none"
-        yield Fault(("tile_spec", "size"), f"size has {axes}", "give y and x (and z)")
+        yield Violation(("tile_spec", "size"), f"size has {axes}", "give y and x (and z)")
         return
     if case.spec.tile_spec.stride_multiple < 1:
         where = ("tile_spec", "stride_multiple")
-        yield Fault(where, "stride_multiple is under 1", "1 is any size")
+        yield Violation(where, "stride_multiple is under 1", "1 is any size")
     if case.spec.tile_spec.pad not in PADS:
         message = f"there is no pad {case.spec.tile_spec.pad!r}"
-        yield Fault(("tile_spec", "pad"), message, f"choose one of {', '.join(PADS)}")
+        yield Violation(("tile_spec", "pad"), message, f"choose one of {', '.join(PADS)}")
     if not all(math.isfinite(n) and n >= 1 for n in size.values()):
         where = ("tile_spec", "size")
-        yield Fault(where, f"a size is {min(size.values()):g}", "give at least 1")
+        yield Violation(where, f"a size is {min(size.values()):g}", "give at least 1")
     strides = stride if isinstance(stride, Mapping) else dict.fromkeys(size, stride)
     for axis, step in strides.items():
         if step is not None and not 1 <= float(step) <= size.get(axis, 0):
             where = ("tile_spec", "stride")
             message = f"the stride {step:g} along {axis} isn't from 1 to {size.get(axis, 0):g}"
-            yield Fault(where, f"{message}, so pixels are left out", "make it smaller")
+            yield Violation(where, f"{message}, so pixels are left out", "make it smaller")
             break
 
 
-def whole_pixels(case: SpecCase) -> Iterator[Fault]:
+def whole_pixels(case: SpecCase) -> Iterator[Violation]:
     """Size, band, context and stride are whole pixels to 1e-6; `um` has a resolution and no z."""
     tile = case.spec.tile_spec
     if tile.unit_per_px is None:
         where = ("tile_spec", "unit")
-        yield Fault(where, "unit um has no resolution in µm", "add resolution: {mpp: …}")
+        yield Violation(where, "unit um has no resolution in µm", "add resolution: {mpp: …}")
         return
     if tile.unit == "um" and "z" in tile.axes:
         where = ("tile_spec", "unit")
         message = "unit um, and tiles have slices, which aren't resampled"
-        yield Fault(where, message, "give sizes in px")
+        yield Violation(where, message, "give sizes in px")
         return
     for name in ("size", "context", "stride" if case.tile.get("stride") is not None else "band"):
         fault = next((f for axis in tile.axes if (f := _not_whole(case, name, axis))), None)
@@ -76,7 +76,7 @@ def whole_pixels(case: SpecCase) -> Iterator[Fault]:
             return
 
 
-def _not_whole(case: SpecCase, name: str, axis: str) -> Fault | None:
+def _not_whole(case: SpecCase, name: str, axis: str) -> Violation | None:
     """A length that isn't a whole number of pixels, or a stride that leaves half a one of band."""
     tile, step = case.spec.tile_spec, 2 if name == "stride" else 1
     unit = tile.unit_per_px or 1.0
@@ -94,10 +94,10 @@ def _not_whole(case: SpecCase, name: str, axis: str) -> Fault | None:
         message = f"{name} {value:g} µm along {axis} is {abs(found):.6f} px"
     else:
         message = f"{name} {value:g} along {axis} isn't a whole number of pixels"
-    return Fault(("tile_spec", name), message, words)
+    return Violation(("tile_spec", name), message, words)
 
 
-def resolution(case: SpecCase) -> Iterator[Fault]:
+def resolution(case: SpecCase) -> Iterator[Violation]:
     """The resolution is one of mpp (0.05 to 50 µm), magnification or level, tolerance up to 0.2."""
     found = case.spec.tile_spec.resolution
     where: Where = ("tile_spec", "resolution")
@@ -106,40 +106,40 @@ def resolution(case: SpecCase) -> Iterator[Fault]:
         if supported:
             fix = "set tile_spec's resolution to one of them"
             message = "supported_mpp is given, and no resolution"
-            yield Fault(where, message, fix, concerns=REGISTRY)
+            yield Violation(where, message, fix, concerns=REGISTRY)
         return
     if not 0 < found.tolerance <= COARSEST_TOLERANCE:
         where = ("tile_spec", "resolution", "tolerance")
         message = f"the tolerance {found.tolerance:g} isn't over 0 and up to 0.2"
-        yield Fault(where, message, f"{MPP_TOLERANCE:g} is usual", concerns=REGISTRY)
+        yield Violation(where, message, f"{MPP_TOLERANCE:g} is usual", concerns=REGISTRY)
     yield from _unusual(found)
     target = found.target_mpp
     if target is not None and not case.spec.supports(target):
         listed = ", ".join(f"{m:g}" for m in supported or ())
         where = ("tile_spec", "resolution", "mpp" if found.mpp is not None else "magnification")
         message = f"{target:g} µm per pixel isn't in supported_mpp ({listed})"
-        yield Fault(where, message, "choose one of them")
+        yield Violation(where, message, "choose one of them")
 
 
-def _unusual(resolution: Resolution) -> Iterator[Fault]:
+def _unusual(resolution: Resolution) -> Iterator[Violation]:
     """What makes a resolution doubtful, though a run can read at it."""
     block, mpp = ("tile_spec", "resolution"), resolution.mpp
     if resolution.level is not None:
         message = "a level is another resolution in each file"
-        yield Fault((*block, "level"), message, "give mpp, if the model has one", WARNING)
+        yield Violation((*block, "level"), message, "give mpp, if the model has one", WARNING)
     elif resolution.magnification is not None:
         message = f"{resolution.magnification:g}x is approximate"
         fix = f"write mpp: {resolution.target_mpp:g}"
-        yield Fault((*block, "magnification"), message, fix, WARNING)
+        yield Violation((*block, "magnification"), message, fix, WARNING)
     elif mpp is not None and not USUAL_MPP[0] <= mpp <= USUAL_MPP[1]:
         message = f"{mpp:g} µm per pixel isn't from 0.05 to 50"
-        yield Fault((*block, "mpp"), message, "give µm per pixel", concerns=REGISTRY)
+        yield Violation((*block, "mpp"), message, "give µm per pixel", concerns=REGISTRY)
     elif mpp is not None and not USUAL_MPP[0] <= mpp <= USUAL_MPP[1]:
         message = f"{mpp:g} µm per pixel is unusual"
-        yield Fault((*block, "mpp"), message, "check that it is in µm per pixel", WARNING)
+        yield Violation((*block, "mpp"), message, "check that it is in µm per pixel", WARNING)
 
 
-def resized(case: SpecCase) -> Iterator[Fault]:
+def resized(case: SpecCase) -> Iterator[Violation]:
     """What `resize` and `crop` do is needed, fits, and the tile becomes one vector."""
     spec, where = case.spec, ("resize" if case.spec.resize else "crop",)
     size = tuple(round(pixels(case, a)) for a in "yx")
@@ -150,32 +150,32 @@ def resized(case: SpecCase) -> Iterator[Fault]:
     one_vector = spec.output_kind == "embedding" and known is not None and known.pooled
     if any(n > m for n, m in zip(last, between, strict=True)) and spec.crop:
         message = f"the crop of {last[0]} x {last[1]} px is larger than the tile then"
-        yield Fault(("crop",), message, "crop less, or resize to more")
+        yield Violation(("crop",), message, "crop less, or resize to more")
     elif not one_vector and (last != size or between != size or spec.tile_spec.variable_input):
         message = "pixels of a map would lie elsewhere than in the tile"
-        yield Fault(where, message, "give tile_spec the size that the model sees")
+        yield Violation(where, message, "give tile_spec the size that the model sees")
     elif last == size:
         message = f"a tile of {size[0]} x {size[1]} px is already what the model sees"
-        yield Fault(where, message, "leave resize and crop out", concerns=REGISTRY)
+        yield Violation(where, message, "leave resize and crop out", concerns=REGISTRY)
 
 
-def axes(case: SpecCase) -> Iterator[Fault]:
+def axes(case: SpecCase) -> Iterator[Violation]:
     """`axes` are a tile's, each once: Y and X, Z if its size has z, C where there are channels."""
     found, tile = case.spec.axes, case.spec.tile_spec.axes.upper()
     where = ("axes",)
     if len(set(found)) != len(found) or not set(found) <= {"C", *SPATIAL_AXES.upper()}:
-        yield Fault(where, f"axes {found} aren't some of CZYX, each once", f"write C{tile}")
+        yield Violation(where, f"axes {found} aren't some of CZYX, each once", f"write C{tile}")
     elif not {"Y", "X"} <= set(found):
-        yield Fault(where, f"axes {found} lack Y or X", f"write C{tile}")
+        yield Violation(where, f"axes {found} lack Y or X", f"write C{tile}")
     elif set(found) - {"C"} != set(tile):
         message = f"axes {found}, and tile_spec's size has {tile.lower()}"
-        yield Fault(where, message, "give z in both, or in neither")
+        yield Violation(where, message, "give z in both, or in neither")
     elif "C" not in found and case.spec.num_channels > 1:
         message = f"axes {found} have no C, and num_channels is {case.spec.num_channels}"
-        yield Fault(where, message, f"write C{found}", concerns=REGISTRY)
+        yield Violation(where, message, f"write C{found}", concerns=REGISTRY)
 
 
-def margins(case: SpecCase) -> Iterator[Fault]:
+def margins(case: SpecCase) -> Iterator[Violation]:
     """`band` and `context` are at least 0 and leave a core; context covers the receptive field."""
     tile, reach = case.spec.tile_spec, case.spec.receptive_field
     for axis in tile.axes:
@@ -188,11 +188,11 @@ def margins(case: SpecCase) -> Iterator[Fault]:
             message = f"the margins along {axis} are band {band:g} and context {context:g}"
             fix = "none is under 0; the stride is at most size - 2 * context"
             if stride is None or _fits(stride, tile.size, axis):
-                yield Fault(where, message, fix)
+                yield Violation(where, message, fix)
             break
         if tile.stride(axis) <= 0:
             message = f"band {band:g} and context {context:g} leave no core of {axis}"
-            yield Fault(where, message, "make the tile larger or them smaller")
+            yield Violation(where, message, "make the tile larger or them smaller")
             break
     yield from _exact(case, reach)
 
@@ -203,23 +203,23 @@ def _fits(stride: Any, size: Mapping[str, float], axis: str) -> bool:
     return bool(1 <= step <= size[axis])
 
 
-def _exact(case: SpecCase, reach: int | None) -> Iterator[Fault]:
+def _exact(case: SpecCase, reach: int | None) -> Iterator[Violation]:
     if case.spec.equivalence != "exact":
         return
     tile = case.spec.tile_spec
     if reach is None:
         message = "equivalence exact has no receptive_field"
         fix = "say how far the network looks, in px, or write approx"
-        yield Fault(("equivalence",), message, fix)
+        yield Violation(("equivalence",), message, fix)
         return
     least = min((tile.context.get(a, 0) for a in tile.axes), default=0)
     if least < reach:
         message = f"the context {least:g} px is less than the receptive_field {reach} px"
-        yield Fault(("tile_spec", "context"), message, f"make it at least {reach}")
+        yield Violation(("tile_spec", "context"), message, f"make it at least {reach}")
     yield from _origins(case)
 
 
-def _origins(case: SpecCase) -> Iterator[Fault]:
+def _origins(case: SpecCase) -> Iterator[Violation]:
     """Tiles of an exact model begin and end at multiples of the network's total stride."""
     tile = case.spec.tile_spec
     step = tile.stride_multiple
@@ -233,5 +233,5 @@ def _origins(case: SpecCase) -> Iterator[Fault]:
                 f"stride_multiple is {step}: tiles wouldn't equal the whole image"
             )
             fix = f"make size and 2 * (band + context) multiples of {step} px"
-            yield Fault(where, message, fix)
+            yield Violation(where, message, fix)
             return

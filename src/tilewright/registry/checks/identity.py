@@ -13,7 +13,7 @@ from tilewright.registry.locations import is_loopback, shown
 from tilewright.registry.manifest import Location, Publication
 from tilewright.registry.registry import local_path
 
-from .subject import ERROR, WARNING, Case, Fault, Subject
+from .target import ERROR, WARNING, Case, Target, Violation
 
 HINTS = ("weights_source", "license", "batch_size", "tiles_per_task", "min_vram_gb", "variants")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -23,14 +23,16 @@ HOME_FOLDERS = ("/home/", "/Users/", "/root/", "~")
 SHORTEST = 20  # characters of a description
 
 
-def unique_names(subject: Subject) -> Iterator[Fault]:
+def unique_names(subject: Target) -> Iterator[Violation]:
     """Each `model_name` is one version's, and each version's `slug` is its own in the manifest."""
     slugs: dict[str, str] = {}
     for name, version in subject.manifest.versions.items():
         first = slugs.setdefault(version.slug, name)
         if first != name:
             at = ("versions", name, "slug")
-            yield Fault(at, f"{name} has the slug {version.slug!r} of {first}", "give it another")
+            yield Violation(
+                at, f"{name} has the slug {version.slug!r} of {first}", "give it another"
+            )
         own = f"{subject.document.path}, {name}"
         owners = [owner for owner, _ in subject.names.get(version.model_name or "", [])]
         if own not in owners:  # a site's manifest replaces this one
@@ -39,7 +41,7 @@ def unique_names(subject: Subject) -> Iterator[Fault]:
             if other != own:
                 at = ("versions", name, "model_name")
                 message = f"{version.model_name} is also the model_name of {other}"
-                yield Fault(at, message, "choose another")
+                yield Violation(at, message, "choose another")
 
 
 def contract(case: Case) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def contract(case: Case) -> dict[str, Any]:
     }
 
 
-def release_is_immutable(subject: Subject) -> Iterator[Fault]:
+def release_is_immutable(subject: Target) -> Iterator[Violation]:
     """A published `release` keeps its weights, its spec and its parameters' defaults."""
     for case in subject.plain():
         before = _published(subject, case)
@@ -66,7 +68,7 @@ def release_is_immutable(subject: Subject) -> Iterator[Fault]:
             changed.append("sha256")
         if changed:
             release = case.choice.version.release
-            yield Fault(
+            yield Violation(
                 ("versions", case.choice.version_key, "release"),
                 f"{case.choice.model_name} {release} is published, and its "
                 f"{', '.join(sorted(changed))} changed",
@@ -74,12 +76,12 @@ def release_is_immutable(subject: Subject) -> Iterator[Fault]:
             )
 
 
-def _published(subject: Subject, case: Case) -> dict[str, Any] | None:
+def _published(subject: Target, case: Case) -> dict[str, Any] | None:
     key = (case.choice.model_name, case.choice.version.release, case.choice.task_name)
     return (subject.published or {}).get(key)
 
 
-def digests(subject: Subject) -> Iterator[Fault]:
+def digests(subject: Target) -> Iterator[Violation]:
     """A location that is downloaded has a `sha256`, and all of a task have the same."""
     for case in subject.plain():
         known = {w.sha256 for w in case.choice.task.locations if w.sha256}
@@ -88,10 +90,10 @@ def digests(subject: Subject) -> Iterator[Fault]:
             if len(known) > 1 and location.sha256 != sorted(known)[0]:
                 message = f"{shown(location.location)} has another sha256 than the task's others"
                 fix = "locations of a task are copies of one file; give others a version"
-                yield Fault(where, message, fix, ERROR)
+                yield Violation(where, message, fix, ERROR)
             if location.sha256 is None and local_path(location) is None:
                 new = subject.published is not None and location.location not in before
-                yield Fault(
+                yield Violation(
                     where,
                     f"{shown(location.location)} has no sha256, so a changed file isn't noticed",
                     "write what `sha256sum FILE` prints",
@@ -99,7 +101,7 @@ def digests(subject: Subject) -> Iterator[Fault]:
                 )
 
 
-def pinned_locations(subject: Subject) -> Iterator[Fault]:
+def pinned_locations(subject: Target) -> Iterator[Violation]:
     """A hub's location names a commit of 40 digits; a URL is https and holds no secret."""
     for case in subject.plain():
         for where, location in case.locations():
@@ -108,7 +110,7 @@ def pinned_locations(subject: Subject) -> Iterator[Fault]:
                 # whoever has no access can't look a gated file's commit up
                 unseen = case.choice.gated and location.location.startswith("hf:")
                 severity = WARNING if unseen else None
-                yield Fault(
+                yield Violation(
                     where, f"{shown(location.location)}: {problem[0]}", problem[1], severity
                 )
 
@@ -131,7 +133,7 @@ def _unpinned(location: Location, public: bool) -> tuple[str, str] | None:
     return None
 
 
-def paths(subject: Subject) -> Iterator[Fault]:
+def paths(subject: Target) -> Iterator[Violation]:
     """An absolute path names its site in `scope` and comes last; a home folder is nobody else's."""
     if not subject.public:
         return
@@ -140,31 +142,37 @@ def paths(subject: Subject) -> Iterator[Fault]:
         for number, (where, location) in enumerate(case.locations()):
             text = location.location
             if text.startswith(HOME_FOLDERS):
-                yield Fault(where, f"{text} is in somebody's home", "put it where all can read it")
+                yield Violation(
+                    where, f"{text} is in somebody's home", "put it where all can read it"
+                )
             elif text.startswith("/") and number == 0 and several:
                 fix = "put places that all can reach before it"
-                yield Fault(where, f"{text} exists at one site and comes first", fix)
+                yield Violation(where, f"{text} exists at one site and comes first", fix)
             elif text.startswith("/") and not location.scope:
                 fix = "say which: scope: <site>, or name it in a site's own --manifests"
-                yield Fault(where, f"{text} exists at one site only", fix, WARNING)
+                yield Violation(where, f"{text} exists at one site only", fix, WARNING)
             elif ".." in text.split("/") and local_path(location) is not None:
-                yield Fault(where, f"{text} leads out of the repository", "give a path inside it")
+                yield Violation(
+                    where, f"{text} leads out of the repository", "give a path inside it"
+                )
 
 
-def licence(subject: Subject) -> Iterator[Fault]:
+def licence(subject: Target) -> Iterator[Violation]:
     """The licence is an SPDX id, `LicenseRef-…` or `proprietary`; gated has an `access_url`."""
     for case in subject.plain():
         text = case.spec.license
         where = case.at("license")
         where = where if where[-1] == "license" else case.said("license")
         if not text:
-            yield Fault(where, "the weights have no licence", "license: an SPDX id, as CC-BY-4.0")
+            yield Violation(
+                where, "the weights have no licence", "license: an SPDX id, as CC-BY-4.0"
+            )
         elif text != "proprietary" and not _spdx(text):
             fix = "see https://spdx.org/licenses, or write LicenseRef-NAME"
-            yield Fault(where, f"the licence {text!r} is no SPDX id", fix)
+            yield Violation(where, f"the licence {text!r} is no SPDX id", fix)
         if case.choice.gated and not case.choice.access_url:
             fix = "access_url: the page where one asks for access"
-            yield Fault(case.said("gated"), "the weights are gated, and nobody says where", fix)
+            yield Violation(case.said("gated"), "the weights are gated, and nobody says where", fix)
 
 
 def _spdx(text: str) -> bool:
@@ -175,28 +183,30 @@ def _spdx(text: str) -> bool:
     return True
 
 
-def never_downloaded(subject: Subject) -> Iterator[Fault]:
+def never_downloaded(subject: Target) -> Iterator[Violation]:
     """A task that brings its own weights says `locations: []` and nothing else."""
     for case in subject.plain():
         for where, location in case.locations():
             if not location.location.strip():
-                yield Fault(where, "a location is empty", "for a model without weights write []")
+                yield Violation(
+                    where, "a location is empty", "for a model without weights write []"
+                )
         if not case.choice.task.locations and subject.manifest.runner:
             runner = subject.manifest.runner
             message = f"the runner {runner} opens a file, and there is no location"
-            yield Fault((*case.task, "locations"), message, "name the weights' location")
+            yield Violation((*case.task, "locations"), message, "name the weights' location")
 
 
-def words(subject: Subject) -> Iterator[Fault]:
+def words(subject: Target) -> Iterator[Violation]:
     """The description says something, and each publication has its `doi`."""
     description = subject.manifest.metadata.description
     if len(description.strip()) < SHORTEST:
         where = ("metadata", "description")
-        yield Fault(where, f"the description {description!r} is short", "say what it is for")
+        yield Violation(where, f"the description {description!r} is short", "say what it is for")
     publications: list[Publication] = subject.manifest.metadata.pubs or []
     for number, publication in enumerate(publications):
         if not publication.doi:
-            yield Fault(
+            yield Violation(
                 ("metadata", "pubs", number),
                 f"the publication {publication.title!r} has no DOI",
                 "add its doi",

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Sequence
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.documents import FaultError
-from tilewright.registry.registry import Choice, Registry
+from tilewright.registry.registry import Registry, ResolvedModel
 
-from .subject import ERROR, RUN, Case, Fault, SpecCase
 from .table import STATIC
+from .target import ERROR, RUN, Case, SpecCase, Violation
 
 
 def run_spec(
-    registry: Registry, choice: Choice, tile_size: int | None = None, variant: str | None = None
+    registry: Registry,
+    choice: ResolvedModel,
+    tile_size: int | None = None,
+    variant: str | None = None,
 ) -> ModelSpec:
     """The spec that a run of a choice has, when it can be run.
 
@@ -23,12 +26,12 @@ def run_spec(
     registry
         Where the choice is from: it knows the file and its lines.
     tile_size, variant
-        As `Choice.spec` has them.
+        As `ResolvedModel.spec` has them.
 
     Raises
     ------
     TilewrightError
-        As `Choice.spec`; or naming every error, with file and line.
+        As `ResolvedModel.spec`; or naming every error, with file and line.
     """
     spec, fields = choice.spec(variant=variant), choice.fields(variant)
     document = registry.documents.get(choice.manifest.short_name)
@@ -63,7 +66,7 @@ def check_spec(spec: ModelSpec) -> None:
     _raise(_told(spec, spec.model_name))
 
 
-def refused(case: SpecCase) -> Iterator[Fault]:
+def refused(case: SpecCase) -> Iterator[Violation]:
     """What is wrong with a spec, as far as it concerns the run."""
     for rule in STATIC:
         if rule.concerns == RUN:
@@ -78,7 +81,7 @@ def _told(spec: ModelSpec, who: str) -> list[TilewrightError]:
     ]
 
 
-def _sentence(fault: Fault) -> str:
+def _sentence(fault: Violation) -> str:
     return f"{fault.fix[:1].upper()}{fault.fix[1:]}."
 
 

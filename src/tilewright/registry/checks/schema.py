@@ -10,9 +10,9 @@ from tilewright.registry.diagnostics import faults, spec_blocks
 from tilewright.registry.documents import Document, FaultError
 from tilewright.registry.fields import model_spec
 from tilewright.registry.manifest import Manifest
-from tilewright.registry.registry import Choice
+from tilewright.registry.registry import ResolvedModel
 
-from .subject import Case
+from .target import Case
 
 LEVEL_0 = "L0"
 RULE_BY_WORDS = (
@@ -41,7 +41,7 @@ def cases(document: Document, manifest: Manifest) -> tuple[list[Case], list[Faul
     bad: dict[str, FaultError] = {}
     for name, version in manifest.versions.items():
         for task in version.tasks:
-            choice = Choice(manifest, name, task)
+            choice = ResolvedModel(manifest, name, task)
             for variant in (None, *(choice.fields().get("variants") or {})):
                 fields = choice.fields(variant)
                 try:

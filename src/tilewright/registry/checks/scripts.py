@@ -14,7 +14,7 @@ from tilewright.errors import TilewrightError
 from tilewright.registry.documents import Where, read_document
 from tilewright.registry.manifest import Param
 
-from .subject import WARNING, Case, Fault, Subject
+from .target import WARNING, Case, Target, Violation
 
 PARAMS_NAME = "params"  # the name that `load` and its helpers give them
 DEFAULTS_NAME = "DEFAULTS"  # a script's table of those that may be missing
@@ -46,7 +46,7 @@ class Reads:
     whole: bool = False
 
 
-def parameters(subject: Subject) -> Iterator[Fault]:
+def parameters(subject: Target) -> Iterator[Violation]:
     """A parameter's default is in its range and its choices, and no arg_name is there twice."""
     for block, params in _lists(subject).items():
         seen: set[str] = set()
@@ -54,14 +54,14 @@ def parameters(subject: Subject) -> Iterator[Fault]:
             where = (*block, number)
             if param.arg_name in seen:
                 message = f"the arg_name {param.arg_name} is there twice"
-                yield Fault(where, message, "give each parameter its own")
+                yield Violation(where, message, "give each parameter its own")
             seen.add(param.arg_name)
             problem = _problem(param)
             if problem:
-                yield Fault(where, f"parameter {param.name}: {problem[0]}", problem[1])
+                yield Violation(where, f"parameter {param.name}: {problem[0]}", problem[1])
 
 
-def _lists(subject: Subject) -> dict[Where, list[Param]]:
+def _lists(subject: Target) -> dict[Where, list[Param]]:
     """Each list of parameters once, by what leads to it: versions share what they inherit."""
     return {_params(case): case.choice.params for case in subject.plain()}
 
@@ -90,23 +90,23 @@ def _problem(param: Param) -> tuple[str, str] | None:
     return None
 
 
-def script(subject: Subject) -> Iterator[Fault]:
+def script(subject: Target) -> Iterator[Violation]:
     """The script and the environment exist, and the script reads the declared parameters alone."""
     manifest, path = subject.manifest, subject.script
     if not path.is_file():
         message = f"there is no script bin/{path.name}"
         fix = "write it (docs/manifest.md shows how), or name a runner"
-        yield Fault(("runner",) if manifest.runner else ("short_name",), message, fix)
+        yield Violation(("runner",) if manifest.runner else ("short_name",), message, fix)
         return
     try:
         definition(manifest.environment_name)
     except TilewrightError as error:
         where = ("environment",) if manifest.environment else ("short_name",)
-        yield Fault(where, error.what.rstrip("."), error.fix.rstrip("."))
+        yield Violation(where, error.what.rstrip("."), error.fix.rstrip("."))
     try:
         found = reads(path.read_bytes())
     except SyntaxError as error:
-        yield Fault(
+        yield Violation(
             ("short_name",), f"bin/{path.name}, line {error.lineno}: {error.msg}", "mend it"
         )
         return
@@ -114,18 +114,18 @@ def script(subject: Subject) -> Iterator[Fault]:
         yield from _agree(case, found, path.name, shared=manifest.runner is not None)
 
 
-def _agree(case: Case, found: Reads, name: str, *, shared: bool) -> Iterator[Fault]:
+def _agree(case: Case, found: Reads, name: str, *, shared: bool) -> Iterator[Violation]:
     declared = {p.arg_name for p in case.choice.params}
     read = found.needed if shared else found.needed | found.asked
     missing = sorted(read - declared - found.known - _config(case))
     block = _params(case)
     if missing:
         message = f"bin/{name} reads the parameter {', '.join(missing)}, which isn't declared"
-        yield Fault(block, message, "add it to params, or take it out of the script")
+        yield Violation(block, message, "add it to params, or take it out of the script")
     for number, param in enumerate(case.choice.params):
         if not found.whole and param.arg_name not in found.texts:
             message = f"bin/{name} never reads the parameter {param.arg_name}"
-            yield Fault((*block, number), message, "take it out, or read it", WARNING)
+            yield Violation((*block, number), message, "take it out, or read it", WARNING)
 
 
 def _config(case: Case) -> set[str]:

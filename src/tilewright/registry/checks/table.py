@@ -6,7 +6,7 @@ PLAN refuses a model with an error that concerns the run, before any task; `vali
 from __future__ import annotations
 
 from . import geometry, identity, outputs, pixels, scripts
-from .subject import ERROR, REGISTRY, RUN, WARNING, Rule
+from .target import ERROR, REGISTRY, RUN, WARNING, Rule
 
 STATIC = (
     Rule("S1", ERROR, REGISTRY, identity.unique_names),

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.colours import is_coloured
-from tilewright.registry.checks.subject import WARNING, Case, Fault
+from tilewright.registry.checks.target import WARNING, Case, Violation
 from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.validate.compare import unlike
 from tilewright.validate.golden import compare
-from tilewright.validate.probe import Outcome, Probe
+from tilewright.validate.trial_run import Outcome, TrialRun
 
 Array = np.ndarray[Any, Any]
 TOKENS = re.compile(r"(gives \d+ tokens|has \d+ CLS and register tokens|needs a CLS token).*")
@@ -28,7 +28,7 @@ class Run:
     """A model's words, and the model running."""
 
     case: Case
-    probe: Probe
+    probe: TrialRun
 
     @property
     def goldens(self) -> Path:
@@ -36,22 +36,22 @@ class Run:
         return self.case.document.path.parent / "goldens" / self.case.choice.model_name
 
 
-def loads(run: Run) -> Iterator[Fault]:
+def loads(run: Run) -> Iterator[Violation]:
     """The model loads from its weights without a network, and from no other file."""
     if TOKENS.search(run.probe.failure):  # that is R3's
         return
     if run.probe.failure:
-        yield Fault(run.case.task, _short(run.probe.failure), "mend the script, or the weights")
+        yield Violation(run.case.task, _short(run.probe.failure), "mend the script, or the weights")
         return
     if run.case.variant is not None or not run.probe.weights:  # a variant has the same script
         return
     if run.probe.with_rubbish().results is not None:
         message = "a file of zeros in place of the weights gives results, too"
         fix = "let `load` open the file it is given, and fail where that can't be done"
-        yield Fault((*run.case.task, "locations"), message, fix)
+        yield Violation((*run.case.task, "locations"), message, fix)
 
 
-def declared(run: Run) -> Iterator[Fault]:
+def declared(run: Run) -> Iterator[Violation]:
     """The model takes a tile of the declared size, and gives the declared length or classes."""
     answer, spec = run.probe.answer("a"), run.case.spec
     if run.probe.failure:
@@ -60,7 +60,9 @@ def declared(run: Run) -> Iterator[Fault]:
         if not TOKENS.search(answer.error):
             size = " x ".join(map(str, run.probe.tiles["a"].shape))
             message = f"a tile of {size} fails: {_short(answer.error)}"
-            yield Fault(run.case.at("tile_spec", "size"), message, "mend tile_spec or the script")
+            yield Violation(
+                run.case.at("tile_spec", "size"), message, "mend tile_spec or the script"
+            )
         return
     name, wanted = _length(run.case)
     axis = -1 if OUTPUT_TYPES[spec.form].ndim == 3 else 1
@@ -69,7 +71,7 @@ def declared(run: Run) -> Iterator[Fault]:
     found = answer.results.shape[axis]
     if found != wanted:
         message = f"{name} says {wanted}, and the model gives {found}"
-        yield Fault(run.case.at(name), message, "declare what it gives")
+        yield Violation(run.case.at(name), message, "declare what it gives")
 
 
 def _length(case: Case) -> tuple[str, int | None]:
@@ -80,17 +82,17 @@ def _length(case: Case) -> tuple[str, int | None]:
     return "classes", len(classes) if classes else None
 
 
-def token_count(run: Run) -> Iterator[Fault]:
+def token_count(run: Run) -> Iterator[Violation]:
     """A transformer gives num_prefix_tokens and one token for each patch."""
     answer = run.probe.answer("a")
     found = TOKENS.search(answer.error)
     if found:
         where = run.case.at("num_prefix_tokens")
         message = f"the model {found[0].split('. ')[0].rstrip('.')}"
-        yield Fault(where, message, "count CLS, registers and patches")
+        yield Violation(where, message, "count CLS, registers and patches")
 
 
-def shapes(run: Run) -> Iterator[Fault]:
+def shapes(run: Run) -> Iterator[Violation]:
     """Results have the declared shape and dtype, for one tile, for two, and for a smaller one."""
     batches = [("a",), ("a", "b")]
     if run.case.spec.tile_spec.variable_input:
@@ -101,13 +103,13 @@ def shapes(run: Run) -> Iterator[Fault]:
             if len(batches[0]) < len(names) or names == ("corner",):
                 message = f"{_batch(run, names)} fail: {_short(answer.error)}"
                 if run.probe.answer("a").results is not None:
-                    yield Fault(run.case.at("output_kind"), message, "mend the script")
+                    yield Violation(run.case.at("output_kind"), message, "mend the script")
             continue
         problem = _misfit(run, names, answer.results)
         if problem:
             message = f"{_batch(run, names)} give {problem}"
             fix = f"output_kind {run.case.spec.output_kind} wants {_wanted(run.case)}"
-            yield Fault(run.case.at("output_kind"), message, fix)
+            yield Violation(run.case.at("output_kind"), message, fix)
             return
 
 
@@ -152,7 +154,7 @@ def _divides(results: Array, tile: tuple[int, ...]) -> bool:
     return all(n and side % n == 0 for side, n in zip(tile, results.shape[2:], strict=True))
 
 
-def values(run: Run) -> Iterator[Fault]:
+def values(run: Run) -> Iterator[Violation]:
     """Results are finite, and two tiles that differ give two results."""
     one, other = (run.probe.answer(n).results for n in "ab")
     if one is None or other is None:
@@ -160,15 +162,17 @@ def values(run: Run) -> Iterator[Fault]:
     where = run.case.at("output_kind")
     if one.dtype.kind == "f" and not (np.isfinite(one).all() and np.isfinite(other).all()):
         where = run.case.at("precision")
-        yield Fault(where, "there is NaN or infinity in the results", "look at precision and std")
+        yield Violation(
+            where, "there is NaN or infinity in the results", "look at precision and std"
+        )
     elif np.array_equal(one, other) and run.case.spec.output_kind == "labels" and not one.any():
         message = "nothing is found in either of two pictures of cells"
-        yield Fault(where, message, "look at the parameters' defaults", WARNING)
+        yield Violation(where, message, "look at the parameters' defaults", WARNING)
     elif np.array_equal(one, other):
-        yield Fault(where, "two tiles that differ give one result", "mend the script")
+        yield Violation(where, "two tiles that differ give one result", "mend the script")
 
 
-def batches(run: Run) -> Iterator[Fault]:
+def batches(run: Run) -> Iterator[Violation]:
     """A tile gives the same alone and beside another, and the same when asked again."""
     alone, both = run.probe.answer("a").results, run.probe.answer("a", "b").results
     if alone is None or both is None or len(both) != 2:
@@ -178,17 +182,17 @@ def batches(run: Run) -> Iterator[Fault]:
     where = run.case.at("batch_size")
     if problem and _finite(alone):
         message = f"beside another tile, {problem} alone"
-        yield Fault(where, message, "predict must treat each tile by itself")
+        yield Violation(where, message, "predict must treat each tile by itself")
     again = run.probe.ask(run.probe.tiles["a"][None]).results
     if again is None or not np.array_equal(again, alone, equal_nan=alone.dtype.kind == "f"):
-        yield Fault(where, "the same tile gives another result", "fix its random seed", WARNING)
+        yield Violation(where, "the same tile gives another result", "fix its random seed", WARNING)
 
 
 def _finite(results: Array) -> bool:
     return bool(results.dtype.kind != "f" or np.isfinite(results).all())
 
 
-def channel_order(run: Run) -> Iterator[Fault]:
+def channel_order(run: Run) -> Iterator[Violation]:
     """A model of colour gives something else when red and blue are swapped."""
     if not is_coloured(run.case.spec.color_space):
         return
@@ -202,10 +206,10 @@ def channel_order(run: Run) -> Iterator[Fault]:
         space = run.case.spec.color_space
         message = f"color_space is {space}, and swapping red and blue changes nothing"
         fix = "write GRAY, if it takes grey; else look at how the script takes channels"
-        yield Fault(run.case.at("color_space"), message, fix)
+        yield Violation(run.case.at("color_space"), message, fix)
 
 
-def normalised(run: Run) -> Iterator[Fault]:
+def normalised(run: Run) -> Iterator[Violation]:
     """What a model that wants normalised values sees has a mean under 3 and a std of 0.05 to 5."""
     spec, tile = run.case.spec, run.probe.tiles["a"]
     if spec.mean is None and spec.normalization is None:
@@ -217,24 +221,26 @@ def normalised(run: Run) -> Iterator[Fault]:
         mean, std = float(channel.mean()), float(channel.std())
         if not (abs(mean) < MEAN and STD[0] < std < STD[1]):
             message = f"channel {number} of a real tile has mean {mean:.3g} and std {std:.3g}"
-            yield Fault(where, message, "look at input_range, mean and std")
+            yield Violation(where, message, "look at input_range, mean and std")
             return
 
 
-def golden(run: Run) -> Iterator[Fault]:
+def golden(run: Run) -> Iterator[Violation]:
     """The golden tile gives the golden result, within the tolerance of its kind."""
     found = compare(run.probe, run.goldens, run.case.choice.task_name, run.case.variant)
     if found is None:
         message = f"there is no golden result of {run.case.choice.model_name}"
         fix = "make one on a machine you trust: --level 6 --write-golden"
         if run.case.variant is None:
-            yield Fault(("versions", run.case.choice.version_key), message, fix, WARNING)
+            yield Violation(("versions", run.case.choice.version_key), message, fix, WARNING)
     elif found:
         fix = "find out why; if the change is meant, a new release has a new golden"
-        yield Fault(("versions", run.case.choice.version_key), f"the golden result: {found}", fix)
+        yield Violation(
+            ("versions", run.case.choice.version_key), f"the golden result: {found}", fix
+        )
 
 
-def hard_tiles(run: Run) -> Iterator[Fault]:
+def hard_tiles(run: Run) -> Iterator[Violation]:
     """A tile at an image's end and tiles with nothing in them run without an error."""
     usual = run.probe.answer("a").results
     if usual is None or not _finite(usual):
@@ -247,11 +253,11 @@ def hard_tiles(run: Run) -> Iterator[Fault]:
         answer: Outcome = run.probe.answer(name)
         if answer.results is None:
             message = f"{words} fails: {_short(answer.error)}"
-            yield Fault(run.case.at("on_failure"), message, "let the script take empty tiles")
+            yield Violation(run.case.at("on_failure"), message, "let the script take empty tiles")
             return
         if not _finite(answer.results):
             message = f"{words} gives NaN or infinity"
-            yield Fault(run.case.at("on_failure"), message, "let the script take empty tiles")
+            yield Violation(run.case.at("on_failure"), message, "let the script take empty tiles")
             return
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tilewright.registry.checks.subject import ERROR, REGISTRY, Fault, Rule
 from tilewright.registry.checks.table import STATIC
+from tilewright.registry.checks.target import ERROR, REGISTRY, Rule, Violation
 
 from . import runtime
 
-Named = tuple[str, Fault]
+Named = tuple[str, Violation]
 """A rule's id, and a fault."""
 
 LOAD = (

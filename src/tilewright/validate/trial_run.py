@@ -47,7 +47,7 @@ class Outcome:
 
 
 @dataclass
-class Probe:
+class TrialRun:
     """One model, version, task and variant, and how to run it; a context manager.
 
     Parameters
@@ -70,7 +70,7 @@ class Probe:
     _model: ModelProcess | None = None
     _answers: dict[tuple[str, ...], Outcome] = field(default_factory=dict)
 
-    def __enter__(self) -> Probe:
+    def __enter__(self) -> TrialRun:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,16 +17,16 @@ from tilewright.tile_results.bank import (
     MapHeader,
     check_shape,
     rows_start,
-    slab_name,
+    strip_name,
     tile_name,
 )
 from tilewright.tile_results.objects import empty_table
-from tilewright.tile_results.slabs import slab_shape
+from tilewright.tile_results.strips import strip_shape
 
 Array = np.ndarray
 
 
-class Banked:
+class BankReader:
     """One image's tiles, wherever they are among a group's banks.
 
     Parameters
@@ -83,30 +83,30 @@ class Banked:
                     return tuple(bank.get(name).shape[1:])
         return None
 
-    def labels(self, plane: int, tile: int, slab: int) -> Array:
-        """A slab of a tile's labels on its valid region, ((z,) y, x); zeros outside the mask.
+    def labels(self, plane: int, tile: int, strip: int) -> Array:
+        """A strip of a tile's labels on its valid region, ((z,) y, x); zeros outside the mask.
 
         Parameters
         ----------
-        plane, tile, slab
+        plane, tile, strip
             Numbers from 0: of the image, of the plane, of the tile.
         """
-        return self._slab(plane, tile, "labels", self._grid.tile(tile).valid, slab)
+        return self._strip(plane, tile, "labels", self._grid.tile(tile).valid, strip)
 
     def objects(self, plane: int, tile: int) -> Array:
         """A tile's object table, (objects, columns) integers; empty outside the mask."""
         found = self._get(plane, tile, "objects")
         return empty_table(len(self._grid.shape)) if found is None else found
 
-    def classes(self, plane: int, tile: int, slab: int) -> Array:
-        """A slab of a tile's classes on its core, ((z,) y, x); zeros outside the mask.
+    def classes(self, plane: int, tile: int, strip: int) -> Array:
+        """A strip of a tile's classes on its core, ((z,) y, x); zeros outside the mask.
 
         Parameters
         ----------
-        plane, tile, slab
+        plane, tile, strip
             Numbers from 0: of the image, of the plane, of the tile.
         """
-        return self._slab(plane, tile, "classes", self._grid.tile(tile).core, slab)
+        return self._strip(plane, tile, "classes", self._grid.tile(tile).core, strip)
 
     @property
     def most(self) -> int:
@@ -140,9 +140,9 @@ class Banked:
         if seen != len(wanted):
             raise self._lost(int(wanted[seen]))
 
-    def _slab(self, plane: int, tile: int, what: str, box: Box, slab: int) -> Array:
-        found = self._get(plane, tile, slab_name(what, slab))
-        return np.zeros(slab_shape(shape_of(box), slab), np.uint8) if found is None else found
+    def _strip(self, plane: int, tile: int, what: str, box: Box, strip: int) -> Array:
+        found = self._get(plane, tile, strip_name(what, strip))
+        return np.zeros(strip_shape(shape_of(box), strip), np.uint8) if found is None else found
 
     def _get(self, plane: int, tile: int, what: str) -> Array | None:
         number = plane * len(self._grid) + tile
@@ -162,7 +162,7 @@ class Banked:
 
 def stack_axes(layout: Layout, *, channels: bool = False) -> tuple[str, list[int]]:
     """Axes and shape of a result: looped axes, channels if asked for, then the grid's own."""
-    sizes = layout.looped
+    sizes = layout.iterated
     if channels and layout.channels > 1:
         sizes = {**sizes, "C": layout.channels}
     return stacked(sizes, layout.shape)
@@ -189,6 +189,6 @@ def plane_box(layout: Layout, axes: str, slices: Slices) -> tuple[int, tuple[int
         The shard's place in the result, in pixels.
     """
     at = {a: s.start for a, s in zip(axes, slices, strict=True)}
-    t, z = (at[a.lower()] if a in layout.looped else 0 for a in "TZ")
+    t, z = (at[a.lower()] if a in layout.iterated else 0 for a in "TZ")
     box = tuple((s.start, s.stop) for s in slices[-len(layout.shape) :])
-    return t * layout.looped.get("Z", 1) + z, (t, z), box
+    return t * layout.iterated.get("Z", 1) + z, (t, z), box

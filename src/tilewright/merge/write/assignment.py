@@ -38,7 +38,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Painting:
+class LabelAssignment:
     """All planes of an image.
 
     Parameters
@@ -62,7 +62,9 @@ class Painting:
     connectivity: int = 0
 
     @classmethod
-    def of(cls, planes: Sequence[Resolved | Components], luts: Sequence[Array] | None) -> Painting:
+    def of(
+        cls, planes: Sequence[Resolved | Components], luts: Sequence[Array] | None
+    ) -> LabelAssignment:
         """From its planes; `luts` give the image's id of each of a plane's, else they count on.
 
         Each of `luts` is (objects + 1,) int64, 0 first.
@@ -117,10 +119,10 @@ class Stored:
 
 
 @lru_cache(maxsize=2)
-def opened(painting: Stored) -> Painting:
+def opened(painting: Stored) -> LabelAssignment:
     """A painting that maps its arrays."""
     arrays = {
         path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
         for path in painting.folder.glob("*.npy")
     }
-    return Painting(painting.count, connectivity=painting.connectivity, **arrays)
+    return LabelAssignment(painting.count, connectivity=painting.connectivity, **arrays)

@@ -1,7 +1,7 @@
 """What a check looks at, and what it says: a manifest, each model it makes, and faults in it.
 
-A check is a function that yields a `Fault` for each thing that is wrong: of one model's spec (a
-`Case`), or of a whole manifest (a `Subject`). It never raises for what people write.
+A check is a function that yields a `Violation` for each thing that is wrong: of one model's spec (a
+`Case`), or of a whole manifest (a `Target`). It never raises for what people write.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.registry.documents import Document, Where
 from tilewright.registry.manifest import Location, Manifest
 from tilewright.registry.overlays import block
-from tilewright.registry.registry import Choice
+from tilewright.registry.registry import ResolvedModel
 
 ERROR, WARNING = "error", "warning"
 RUN, REGISTRY = "run", "registry"
 
 
 @dataclass(frozen=True)
-class Fault:
+class Violation:
     """One thing that is wrong.
 
     Parameters
@@ -47,7 +47,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnostic:
     """A fault, with whose it is: what the report lists."""
 
     id: str
@@ -88,7 +88,7 @@ class Case(SpecCase):
     """One model, task and variant of a manifest: what the pipeline would run."""
 
     document: Document
-    choice: Choice
+    choice: ResolvedModel
     variant: str | None = None
 
     @property
@@ -134,7 +134,7 @@ class Rule:
         ``run``: PLAN refuses a model with such an error. ``registry``: it matters to whoever
         publishes the manifest (licence, pins, unique names), and `validate` alone tells it.
     check
-        Takes a `SpecCase` if it concerns the run, else a `Subject`; of a model that runs, a
+        Takes a `SpecCase` if it concerns the run, else a `Target`; of a model that runs, a
         `rules.runtime.Run`. Gives faults.
     note
         What else there is to know, or ``""``.
@@ -143,7 +143,7 @@ class Rule:
     id: str
     severity: str
     concerns: str
-    check: Callable[[Any], Iterator[Fault]]
+    check: Callable[[Any], Iterator[Violation]]
     note: str = ""
 
     @property
@@ -151,7 +151,7 @@ class Rule:
         """What must hold, in one line."""
         return (self.check.__doc__ or "").strip().splitlines()[0]
 
-    def of_case(self, case: SpecCase) -> Iterator[Fault]:
+    def of_case(self, case: SpecCase) -> Iterator[Violation]:
         """The faults of one model's spec, each with what this rule leaves open."""
         for fault in self.check(case):
             yield replace(
@@ -160,7 +160,7 @@ class Rule:
                 concerns=fault.concerns or self.concerns,
             )
 
-    def of_subject(self, subject: Subject) -> Iterator[Fault]:
+    def of_subject(self, subject: Target) -> Iterator[Violation]:
         """The faults of a manifest, by their places in its file."""
         if self.concerns == REGISTRY:
             yield from self.check(subject)
@@ -171,7 +171,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Target:
     """A manifest, and what its rules compare it with.
 
     Parameters
