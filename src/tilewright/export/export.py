@@ -5,13 +5,10 @@ One slice, and of it one strip, is in memory at a time; a file appears when it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tifffile
 import zarr
 
 from tilewright.contract.files import atomic, unwritable, writing
@@ -19,11 +16,7 @@ from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, open_image
 
 from . import rle
-
-Array = np.ndarray
-STRIP = 2048  # columns or rows read at once: a shard
-TILE = 512  # side of a TIFF's tiles
-BIG = 1 << 31  # bytes from which a TIFF is a BigTIFF
+from .tiff import STRIP, read_part, write_tiff
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ def _slice(image: Image, z: int, binary: bool) -> Any:
     """A slice's entries, gathered strip by strip."""
     runs = rle.ColumnRuns((image.size("Y"), image.size("X")))
     for start in range(0, image.size("X"), STRIP):
-        strip = _read(image, z, X=slice(start, start + STRIP))
+        strip = read_part(image, z, X=slice(start, start + STRIP))
         if not binary and strip.max(initial=0) > rle.MOST_LABELS:
             raise TilewrightError(
                 f"It has more than {rle.MOST_LABELS:,} labels, and the format rle holds no more.",
@@ -124,54 +117,6 @@ def _slice(image: Image, z: int, binary: bool) -> Any:
             )
         runs.add(strip)
     return runs.foreground() if binary else runs.objects()
-
-
-def _read(image: Image, z: int, **where: slice) -> Array:
-    """Part of a slice, ``(y, x)``."""
-    return image.read(0, {**dict.fromkeys("TC", 0), "Z": z, **where})
-
-
-def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
-    """Write a tiled TIFF, ``(z,) y, x``, of the labels' own dtype.
-
-    Parameters
-    ----------
-    image
-        The labels, opened.
-    path
-        The file; it appears when it is whole.
-    binary
-        Every label is 1, uint8.
-    """
-    depth, height, width = (image.size(a) for a in "ZYX")
-    dtype = np.dtype(np.uint8) if binary else image.dtype
-    shape = (depth, height, width) if depth > 1 else (height, width)
-    with atomic(path) as part:
-        tifffile.imwrite(
-            part,
-            _tiles(image, binary),
-            shape=shape,
-            dtype=dtype,
-            tile=(TILE, TILE),
-            compression="zlib",
-            photometric="minisblack",
-            bigtiff=depth * height * width * dtype.itemsize > BIG,
-            metadata={"axes": "ZYX"[-len(shape) :]},
-        )
-
-
-def _tiles(image: Image, binary: bool) -> Iterator[Array]:
-    """The TIFF's tiles in its own order, filled with 0 past the image's end."""
-    height, width = image.size("Y"), image.size("X")
-    for z in range(image.size("Z")):
-        for top in range(0, height, STRIP):
-            strip = _read(image, z, Y=slice(top, top + STRIP))
-            strip = (strip > 0).astype(np.uint8) if binary else strip
-            rows, columns = -len(strip) % TILE, -width % TILE
-            strip = np.pad(strip, [(0, rows), (0, columns)])
-            for y in range(0, len(strip), TILE):
-                for x in range(0, strip.shape[1], TILE):
-                    yield np.ascontiguousarray(strip[y : y + TILE, x : x + TILE])
 
 
 def link_weights(weights: Path, folder: Path) -> None:
