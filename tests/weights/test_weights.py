@@ -267,10 +267,10 @@ ONE_RUN = """
 import json, sys
 from pathlib import Path
 from tilewright.registry.manifest import Manifest
-from tilewright.registry.registry import Choice
+from tilewright.registry.registry import ResolvedModel
 from tilewright.weights import weights
 manifest = Manifest.model_validate(json.loads(sys.argv[1]))
-print(weights.fetch(Choice(manifest, "v1", "nuclei"), Path(sys.argv[2])))
+print(weights.fetch(ResolvedModel(manifest, "v1", "nuclei"), Path(sys.argv[2])))
 """
 
 
