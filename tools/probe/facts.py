@@ -70,7 +70,7 @@ def leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def masks(cache: Path) -> Iterator[tuple[str, str]]:
-    """Facts of the plugin's folder: masks (an RLE by its bytes), lists of tiles without their paths."""
+    """Facts of the plugin's folder: masks (RLE by its bytes), lists of tiles but for paths."""
     for path in sorted(cache.rglob("*_all.*")):
         name = path.relative_to(cache).as_posix()
         if path.suffix == ".rle":
