@@ -7,7 +7,7 @@ include { PREDICT } from './modules/predict'
 include { MERGE   } from './modules/merge'
 include { EXPORT  } from './modules/export'
 include { REPORT  } from './modules/report'
-include { begin ; context ; finish ; follow ; help ; judge ; keyed ; read } from './modules/run'
+include { begin ; context ; finish ; follow ; help ; keyed ; read ; why } from './modules/run'
 
 workflow {
     main:
@@ -50,7 +50,12 @@ workflow {
     // once, even when nothing was merged
     done = MERGE.out.merged.mix(EXPORT.out).collect().ifEmpty([])
     REPORT(PLAN.out.plan, recipe, done, context())
-    REPORT.out.run.subscribe { run -> judge(read(run)) }
+    REPORT.out.run.subscribe { run ->
+        def failed = why(read(run))
+        if (failed) {
+            error failed
+        }
+    }
 
     workflow.onComplete = { held && finish() }  // until then the folder is ours
 }

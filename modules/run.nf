@@ -94,11 +94,9 @@ def tidy() {
     }
 }
 
-// A run with a missing image fails, when all else is done.
-def judge(run) {
-    if (run.failed) {
-        error "${run.failed.size()} image(s) have no result: ${run.failed.join('; ')}"
-    }
+// Why a run fails when all else is done, or null. The caller raises it: from here, its words would be lost.
+def why(run) {
+    run.failed ? "${run.failed.size()} image(s) have no result: ${run.failed.join('; ')}" : null
 }
 
 // Says where the results are, and which stores that run.json promises aren't there: links across file

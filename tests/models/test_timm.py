@@ -24,6 +24,7 @@ from tilewright.merge.write.stores import merge_group
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.predict.worker import run_job
 from tilewright.registry.registry import Registry
+from tilewright.weights.config_files import config_values
 
 Array = np.ndarray[Any, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -293,9 +294,10 @@ print(json.dumps([tokens.shape, network.blocks[0].mlp.fc1.out_features]))
 
 
 @pytest.mark.slow
-def test_the_manifest_of_h0_mini_makes_its_network(python: Path) -> None:
+def test_the_manifest_of_h0_mini_makes_its_network(python: Path, tmp_path: Path) -> None:
     choice = Registry.load().choose("h0mini")
-    words = (json.dumps(choice.spec().to_dict()), json.dumps(choice.values({})))
+    own = config_values(choice.config(None), tmp_path)
+    words = (json.dumps(choice.spec().to_dict()), json.dumps(choice.values({}, own)))
     assert json.loads(run(python, H0MINI, SCRIPT, *words)) == [[1, 261, 768], 4096]
 
 
