@@ -72,20 +72,6 @@ def faults(
     return sorted(found, key=lambda fault: (str(fault.path), fault.line))
 
 
-def spec_fault(message: str, document: Document, blocks: Sequence[Where]) -> FaultError:
-    """A fault that concerns several fields of merged blocks: it is put where one is written.
-
-    Parameters
-    ----------
-    message
-        Names a field; the first that a block has is the place.
-    blocks
-        As `faults` takes them, the last one first.
-    """
-    where = _where({"type": "", "loc": (), "msg": message, "input": None}, document, blocks)
-    return FaultError(document.place(where), _sentence(where, message), fix=MANUAL)
-
-
 def spec_blocks(document: Document, version: str, task: str) -> list[Where]:
     """The blocks that a choice's spec is merged from, the last one first.
 
