@@ -19,7 +19,7 @@ from pictures import reference
 
 from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.spec import ModelSpec, TileSpec
-from tilewright.images import formats
+from tilewright.images import source
 from tilewright.merge.measure import picture
 from tilewright.merge.write import context, maps
 from tilewright.stores import pyramid
@@ -39,7 +39,7 @@ def hold_little() -> None:
     """Shards, pieces, pictures, tiles and decoded chunks: each at most about a megabyte."""
     pyramid.CHUNK, pyramid.SHARD, pyramid.BLOCK_BYTES = 128, 256, 1 << 18
     picture.WHOLE = picture.CROP = 256
-    formats.CACHE_BYTES, context.PIECE = 1 << 20, 1 << 16
+    source.CACHE_BYTES, context.PIECE = 1 << 20, 1 << 16
     context.ROOM = maps.ROOM = 1 << 20
 
 

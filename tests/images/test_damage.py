@@ -18,7 +18,7 @@ import tifffile
 from pictures import numbered, speckles, write_ome_zarr
 
 from tilewright.errors import TilewrightError
-from tilewright.images import formats
+from tilewright.images import tiff
 from tilewright.images.image import open_image
 
 TYPES = (1, 2, 4, 5, 7, 9, 11, 12)  # of a tag: bytes, text, long, fraction, any, signed, reals
@@ -88,19 +88,19 @@ def test_a_bug_in_a_reader_is_no_bad_file(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, speckles((64, 64)), tile=(16, 16), compression="zlib")
     with open_image(path) as image:
-        monkeypatch.setattr(formats._TiffLevel, "_assemble", None)
+        monkeypatch.setattr(tiff._TiffLevel, "_assemble", None)
         with pytest.raises(TypeError, match="not callable") as caught:
             image.read(0, {})
     assert caught.value.__notes__ == [f"It came up in {path}."]
-    monkeypatch.setattr(formats, "_pitch", None)
+    monkeypatch.setattr(tiff, "_pitch", None)
     with pytest.raises(TypeError, match="not callable"):
         open_image(path)
 
 
 PLAN_WITH_A_BUG = """
-from tilewright.images import formats
+from tilewright.images import tiff
 from tilewright.steps import plan, run
-formats._pitch = None
+tiff._pitch = None
 run(plan.main)
 """
 
@@ -112,7 +112,7 @@ def test_a_bug_in_a_reader_ends_plan_with_70_and_its_trace(tmp_path: Path) -> No
         [sys.executable, "-c", PLAN_WITH_A_BUG],
         input=json.dumps(given),
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(formats.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(tiff.__file__).parents[2])},
         capture_output=True,
         text=True,
         check=False,

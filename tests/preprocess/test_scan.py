@@ -43,7 +43,7 @@ def picture() -> Array:
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """A plan of the picture in each layout, for a machine on which it is big."""
     monkeypatch.setattr("tilewright.plan.cut.SCAN_PIXELS", 1000)
-    monkeypatch.setattr("tilewright.images.formats.CACHE_BYTES", 0)
+    monkeypatch.setattr("tilewright.images.source.CACHE_BYTES", 0)
     (tmp_path / "in").mkdir()
     for name, layout in LAYOUTS.items():
         tifffile.imwrite(tmp_path / "in" / f"{name}.tif", picture(), **layout)

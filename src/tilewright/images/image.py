@@ -1,6 +1,6 @@
 """Open any image lazily and read a region of it at a level; find images and tell them apart.
 
-`formats` knows the files; `preprocess` makes of the pixels what a model wants.
+A reader for each format knows the files; `preprocess` makes of the pixels what a model wants.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ from tilewright.contract.closing import Closing
 from tilewright.contract.spec import ARRAY_AXES
 from tilewright.errors import TilewrightError
 
-from . import formats
-from .formats import Array, Source, is_zarr, open_jpeg, open_png, open_tiff, open_zarr, unreadable
+from . import source as sources
+from .chunks import Array
+from .flat import open_jpeg, open_png
+from .ome_zarr import is_zarr, open_zarr
+from .source import Source, unreadable
+from .tiff import open_tiff
 
 EXTENSIONS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".zarr", ".png",
               ".jpeg", ".jpg")  # fmt: skip
@@ -153,7 +157,7 @@ def open_image(
         Number of the scene in a file that holds several.
     kept
         Bytes of decoded pixels of each level that are kept for what is read next; None is
-        `formats.CACHE_BYTES`.
+        `sources.CACHE_BYTES`.
 
     Raises
     ------
@@ -163,7 +167,7 @@ def open_image(
     path = Path(path)
     opener = _opener(path)
     try:
-        source = opener(path, scene, formats.CACHE_BYTES if kept is None else kept)
+        source = opener(path, scene, sources.CACHE_BYTES if kept is None else kept)
     except Exception as error:
         if not _is_damage(error, path):
             raise
@@ -277,6 +281,8 @@ class Image(Closing):
         Of each level what is decoded together; None where nothing is, or all of it once.
     scenes : int
         How many the file holds.
+    remarks : tuple of str
+        What a user should know of how it is read, a sentence each.
     """
 
     def __init__(self, path: Path, source: Source, axes: str) -> None:
@@ -291,6 +297,7 @@ class Image(Closing):
         self.mpp = source.mpp
         self.z_um = source.z_um
         self.scenes = source.scenes
+        self.remarks = source.remarks
         names = source.channel_names
         fits = names is not None and len(names) == self.size("C")
         self.channel_names = names if fits else None

@@ -1,127 +1,32 @@
-"""What each image file format looks like inside: axes, levels, pixel size and how to read a box.
-
-TIFF by tifffile, OME-Zarr by zarr, PNG and JPEG by imagecodecs. `images` gives them one face and
-turns whatever goes wrong here into a sentence.
-"""
+"""TIFF, BigTIFF, OME-TIFF and ImageJ's by tifffile: a window decodes the strips it meets."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import math
-import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import tifffile
-import zarr
-from zarr.storage import LocalStore
 
 from tilewright.contract.cache import Cache
-from tilewright.errors import TilewrightError
 
-from . import ngff
-from .chunks import Array as Array
-from .chunks import Chunks, Window
-
-CACHE_BYTES = 2**28  # decoded strips, tiles and chunks kept for the next window of a level
-WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole
-MICRONS = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
-           "micrometre": 1.0, "nm": 1e-3, "nanometer": 1e-3, "å": 1e-4, "angstrom": 1e-4,
-           "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6,
-           "meter": 1e6, "inch": 25400.0}  # fmt: skip
+from .chunks import Array, Window
+from .source import WHOLE_BYTES, Level, Source, checked_scene, microns, named, pair, unreadable
 
 # What tifffile has to say about a bad file, the user reads in our sentence.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True)
-class Level:
-    """One pyramid level.
-
-    Parameters
-    ----------
-    shape
-        Pixels, in the order of the source's axes.
-    chunks
-        What is decoded together, in the same order; None where nothing is, or all of it once.
-    read
-        A window's pixels, in a new array that nothing else holds.
-    kept
-        Bytes of decoded chunks that are kept for the next windows.
-    """
-
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...] | None
-    read: Callable[[Window], Array]
-    kept: int = 0
-
-
-@dataclass(frozen=True)
-class Source:
-    """One scene of a file, opened.
-
-    Parameters
-    ----------
-    axes
-        The file's own letters, samples (S) already called C.
-    mpp, z_um
-        µm per level-0 pixel ``(y, x)`` and per slice, or None.
-    """
-
-    axes: str
-    dtype: np.dtype
-    levels: tuple[Level, ...]
-    close: Callable[[], None]
-    channel_names: tuple[str, ...] | None = None
-    mpp: tuple[float, float] | None = None
-    z_um: float | None = None
-    scenes: int = 1
-
-
-def unreadable(path: Path, found: str, fix: str) -> TilewrightError:
-    """The error for a file that can't be read: where, what was found, what to do."""
-    return TilewrightError(f"{path}: {found}.", fix=fix)
-
-
-def _scene(path: Path, scene: int, count: int) -> int:
-    if not count:
-        raise ValueError("it holds no image")
-    if 0 <= scene < count:
-        return scene
-    raise unreadable(
-        path, f"scene {scene} was asked for and it has {count}", f"Give 0 to {count - 1}."
-    )
-
-
-def _microns(value: Any, unit: Any) -> float | None:
-    """A length in µm, or None where it isn't one."""
-    # ImageJ writes the micro sign as an escape, others the Greek letter
-    name = str(unit).replace("\\u00B5", "µ").replace("\u03bc", "µ").strip().lower()
-    factor = MICRONS.get(name)
-    if factor is None or not isinstance(value, int | float):
-        return None
-    length = value * factor
-    return float(length) if math.isfinite(length) and length > 0 else None
-
-
-def _pair(y: float | None, x: float | None) -> tuple[float, float] | None:
-    return None if y is None or x is None else (y, x)
-
-
-# TIFF ------------------------------------------------------------------------------------------
 
 
 def open_tiff(path: Path, scene: int, kept: int) -> Source:
     """TIFF, BigTIFF, OME-TIFF and ImageJ's; only headers are read."""
     file = tifffile.TiffFile(path)
     try:
-        series = file.series[_scene(path, scene, len(file.series))]
+        series = file.series[checked_scene(path, scene, len(file.series))]
         levels = [_TiffLevel(path, s, kept) for s in series.levels if s.axes == series.axes]
         for level in levels:
             level.check()
@@ -305,11 +210,11 @@ def _tiff_metadata(file: tifffile.TiffFile, scene: int) -> FileAbout:
     if file.is_imagej:
         about = file.imagej_metadata or {}
         unit = about.get("unit")
-        mpp = _pair(_microns(y, unit), _microns(x, unit))
-        return None, mpp, _microns(about.get("spacing"), unit)
+        mpp = pair(microns(y, unit), microns(x, unit))
+        return None, mpp, microns(about.get("spacing"), unit)
     code = page.tags.valueof("ResolutionUnit", 1)
     unit = {2: "inch", 3: "cm"}.get(code) if isinstance(code, int) else None
-    return None, _plausible(_pair(_microns(y, unit), _microns(x, unit))), None
+    return None, _plausible(pair(microns(y, unit), microns(x, unit))), None
 
 
 def _pitch(page: Any, name: str) -> float | None:
@@ -338,149 +243,12 @@ def _ome_metadata(xml: str, scene: int) -> FileAbout:
     if not isinstance(pixels, dict):
         return None, None, None  # the pixels may be fine without
     z, y, x = (
-        _microns(pixels.get(f"PhysicalSize{a}"), pixels.get(f"PhysicalSize{a}Unit", "µm"))
+        microns(pixels.get(f"PhysicalSize{a}"), pixels.get(f"PhysicalSize{a}Unit", "µm"))
         for a in "ZYX"
     )
     channels = [c.get("Name") for c in _listed(pixels.get("Channel", [])) if isinstance(c, dict)]
-    return _named(channels), _pair(y, x), z
+    return named(channels), pair(y, x), z
 
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _named(names: list[Any]) -> tuple[str, ...] | None:
-    return None if not names or any(n in (None, "") for n in names) else tuple(map(str, names))
-
-
-# OME-Zarr --------------------------------------------------------------------------------------
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr group or array."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
-
-
-def open_zarr(path: Path, scene: int, kept: int) -> Source:
-    """OME-Zarr 0.4 (Zarr v2) and 0.5 (Zarr v3)."""
-    group, about, count = _zarr_scene(path, scene)
-    multiscale = ngff.blocks(about, "multiscales")[0]
-    datasets = ngff.blocks(multiscale, "datasets")
-    arrays = [group[d["path"]] for d in datasets]
-    levels = tuple(_zarr_level(path, a, kept) for a in arrays)
-    axes = ngff.axes(multiscale)
-    names = "".join(name for name, _ in axes).upper()
-    lengths = dict(zip(names, _zarr_lengths(multiscale, datasets[0], axes), strict=True))
-    return Source(
-        axes=names,
-        dtype=np.dtype(arrays[0].dtype),
-        levels=levels,
-        close=lambda: None,
-        channel_names=_named([c.get("label") for c in ngff.channels(about)]),
-        mpp=_pair(lengths.get("Y"), lengths.get("X")),
-        z_um=lengths.get("Z"),
-        scenes=count,
-    )
-
-
-def _zarr_scene(path: Path, scene: int) -> tuple[Any, dict[str, Any], int]:
-    """The group that holds the scene's multiscales, its metadata and the number of scenes."""
-    group: Any = zarr.open_group(LocalStore(path, read_only=True), mode="r")
-    about = ngff.about(group.attrs.asdict())
-    count = 1
-    if "bioformats2raw.layout" in {**about, **group.attrs.asdict()}:
-        names = sorted((n for n in group.group_keys() if n.isdigit()), key=int)
-        count = len(names)
-        group = group[names[_scene(path, scene, count)]]
-        about = ngff.about(group.attrs.asdict())
-    elif "multiscales" in about:
-        _scene(path, scene, 1)
-    if not about.get("multiscales"):
-        raise unreadable(
-            path,
-            "this folder is Zarr, but its metadata has no `multiscales`, so it isn't an OME-Zarr "
-            "image",
-            "Give the folder of an image (a plate's are below it), or export it as OME-Zarr.",
-        )
-    return group, about, count
-
-
-def _zarr_lengths(
-    multiscale: dict[str, Any], dataset: dict[str, Any], axes: list[tuple[str, str | None]]
-) -> list[float | None]:
-    """µm per level-0 pixel and axis; None without a unit, since a bare 1.0 is no measurement."""
-    scale = ngff.scale(multiscale, dataset, len(axes))
-    return [_microns(float(s), unit) for s, (_, unit) in zip(scale, axes, strict=True)]
-
-
-def _zarr_level(path: Path, array: Any, kept: int) -> Level:
-    if not isinstance(array, zarr.Array):
-        raise ValueError("one of its levels is a group and not an array")
-    coding = {k: v for k, v in array.metadata.to_dict().items() if k != "attributes"}
-    if "pickle" in str(coding):  # decoding it could run anything
-        raise unreadable(
-            path, "its pixels are stored as Python pickles", "Export it again as OME-Zarr."
-        )
-    return Level(tuple(array.shape), tuple(array.chunks), Chunks(array, kept).read, kept)
-
-
-# PNG and JPEG ----------------------------------------------------------------------------------
-
-
-def open_png(path: Path, scene: int, _: int) -> Source:
-    """PNG; the palette is applied, so that its pixels are colours."""
-    with path.open("rb") as file:
-        width, height, bits, colour = struct.unpack(">8x4x4sIIBB", file.read(26))[1:]
-    samples = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}[colour]
-    return _whole(
-        path, scene, (height, width, samples), 16 if bits == 16 else 8, imagecodecs.png_decode
-    )
-
-
-def open_jpeg(path: Path, scene: int, _: int) -> Source:
-    """JPEG; 8 or 12 bits a sample.
-
-    Raises
-    ------
-    ValueError
-        When its header is damaged.
-    """
-    with path.open("rb") as file:
-        file.seek(2)
-        while True:
-            mark, length = struct.unpack(">HH", file.read(4))
-            if mark < 0xFF00:
-                raise ValueError("its header is damaged")
-            # start of frame, of whatever kind; C4, C8 and CC are tables
-            if 0xFFC0 <= mark <= 0xFFCF and mark not in {0xFFC4, 0xFFC8, 0xFFCC}:
-                break
-            file.seek(length - 2, 1)
-        bits, height, width, samples = struct.unpack(">BHHB", file.read(6))
-    return _whole(path, scene, (height, width, samples), bits, imagecodecs.jpeg_decode)
-
-
-def _whole(
-    path: Path, scene: int, shape: tuple[int, int, int], bits: int, decode: Callable[[bytes], Any]
-) -> Source:
-    """A format that is decoded whole: once, when the first window is read."""
-    _scene(path, scene, 1)
-    dtype = np.dtype(np.uint8 if bits <= 8 else np.uint16)
-    size = math.prod(shape) * dtype.itemsize
-    if size > WHOLE_BYTES:
-        raise unreadable(
-            path,
-            f"{size / 2**30:.1f} GiB of pixels in a format that must be decoded whole",
-            "Save it as a tiled TIFF or OME-Zarr.",
-        )
-    full = shape if shape[2] > 1 else shape[:2]
-
-    @cache
-    def decoded() -> Array:
-        pixels = np.asarray(decode(path.read_bytes()))
-        pixels = pixels[..., : shape[2]] if pixels.ndim == 3 else pixels  # a palette's alpha
-        if pixels.shape != full or pixels.dtype != dtype:
-            raise ValueError(f"its header says {full} and its pixels are {pixels.shape}")
-        return pixels
-
-    level = Level(full, None, lambda window: decoded()[window].copy())
-    return Source("YXC"[: len(full)], dtype, (level,), close=lambda: None)

@@ -1,0 +1,115 @@
+"""One scene of a file, opened: what every reader gives, and what they share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilewright.errors import TilewrightError
+
+from .chunks import Array as Array
+from .chunks import Window
+
+CACHE_BYTES = 2**28  # decoded strips, tiles and chunks kept for the next window of a level
+WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole
+MICRONS = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
+           "micrometre": 1.0, "nm": 1e-3, "nanometer": 1e-3, "å": 1e-4, "angstrom": 1e-4,
+           "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6,
+           "meter": 1e6, "inch": 25400.0}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Level:
+    """One pyramid level.
+
+    Parameters
+    ----------
+    shape
+        Pixels, in the order of the source's axes.
+    chunks
+        What is decoded together, in the same order; None where nothing is, or all of it once.
+    read
+        A window's pixels, in a new array that nothing else holds.
+    kept
+        Bytes of decoded chunks that are kept for the next windows.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...] | None
+    read: Callable[[Window], Array]
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """One scene of a file, opened.
+
+    Parameters
+    ----------
+    axes
+        The file's own letters, samples (S) already called C.
+    mpp, z_um
+        µm per level-0 pixel ``(y, x)`` and per slice, or None.
+    remarks
+        What a user should know of how it is read, a sentence each.
+    """
+
+    axes: str
+    dtype: np.dtype
+    levels: tuple[Level, ...]
+    close: Callable[[], None]
+    channel_names: tuple[str, ...] | None = None
+    mpp: tuple[float, float] | None = None
+    z_um: float | None = None
+    scenes: int = 1
+    remarks: tuple[str, ...] = ()
+
+
+def unreadable(path: Path, found: str, fix: str) -> TilewrightError:
+    """The error for a file that can't be read: where, what was found, what to do."""
+    return TilewrightError(f"{path}: {found}.", fix=fix)
+
+
+def checked_scene(path: Path, scene: int, count: int) -> int:
+    """A scene's number, if a file of `count` has it.
+
+    Raises
+    ------
+    TilewrightError
+        When it hasn't.
+    ValueError
+        When it has none at all.
+    """
+    if not count:
+        raise ValueError("it holds no image")
+    if 0 <= scene < count:
+        return scene
+    raise unreadable(
+        path, f"scene {scene} was asked for and it has {count}", f"Give 0 to {count - 1}."
+    )
+
+
+def microns(value: Any, unit: Any) -> float | None:
+    """A length in µm, or None where it isn't one."""
+    # ImageJ writes the micro sign as an escape, others the Greek letter
+    name = str(unit).replace("\\u00B5", "µ").replace("\u03bc", "µ").strip().lower()
+    factor = MICRONS.get(name)
+    if factor is None or not isinstance(value, int | float):
+        return None
+    length = value * factor
+    return float(length) if math.isfinite(length) and length > 0 else None
+
+
+def pair(y: float | None, x: float | None) -> tuple[float, float] | None:
+    """µm per pixel (y, x); None unless both are known."""
+    return None if y is None or x is None else (y, x)
+
+
+def named(names: list[Any]) -> tuple[str, ...] | None:
+    """Names of all channels; None where one has none."""
+    return None if not names or any(n in (None, "") for n in names) else tuple(map(str, names))
