@@ -209,7 +209,7 @@ def finish(code: int, watch: Watch, log: Path) -> None:
         2, 65, 69 or 70; nothing is raised after a run without a fault.
     """
     result = _result(watch)
-    for line in (watch.plan() or {}).get("warnings", ()):
+    for line in result["remarks"] if result else (watch.plan() or {}).get("warnings", ()):
         click.echo(f"tilewright: note: {line}", err=True)
     if result is not None:
         for line in summary(result, watch.outdir):

@@ -147,6 +147,8 @@ def plan(as_json: bool, **given: Any) -> None:
     console.print(f"{sees} and gives {gives}.", soft_wrap=True)
     said = suggestion(Path(absolute(given).get("outdir", "results")), made.recipe.model)
     console.print(said, soft_wrap=True, end="\n" if said else "")
+    for line in made.file.remarks:
+        console.print(Text.assemble(("note", "yellow"), f" {line}"), soft_wrap=True)
     for row, why in made.bad:
         console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
     if made.bad:

@@ -31,6 +31,7 @@ class Planned:
     planes: int
     decode_factor: float
     counted: int
+    remarks: tuple[str, ...] = ()
 
     @property
     def tiles(self) -> int:
@@ -114,6 +115,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             # A copy is of the whole of level 0: it never pays for a crop.
             decode_factor=1.0 if level or ref.region else _decode_factor(image, cells),
             counted=math.prod(image.shape),
+            remarks=image.remarks,
         )
 
 

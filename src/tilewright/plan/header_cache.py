@@ -106,7 +106,7 @@ def _planned(entry: Any, row: Row, stamp: str) -> Planned | None:
         ref = ImageRef.from_dict({**entry["ref"], **own})
         axes = tuple(TileAxis(**axis) for axis in entry["grid"]["axes"])
         cells = Grid(axes, tuple(entry["grid"]["shape"]))
-        found = Planned(**{**entry, "ref": ref, "grid": cells})
+        found = Planned(**{**entry, "ref": ref, "grid": cells, "remarks": tuple(entry["remarks"])})
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
     return found if ref.fingerprint == stamp and found.tiles > 0 else None

@@ -138,6 +138,7 @@ def _described(image: Planned, group: str) -> ImagePlan:
         tiles=image.tiles,
         grid=grid.counts,
         read_factor=round(image.read_factor, 3),
+        remarks=image.remarks,
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from tilewright.contract.jobs import EnvironmentId, ModelId
 
 from .params import Params
+from .remarks import grouped
 from .resources import Needs
 
 
@@ -91,6 +92,8 @@ class ImagePlan:
         Tiles along (z,) y and x.
     read_factor
         How many times a pixel is read on average.
+    remarks
+        What a user should know of how it is read, a sentence each.
     """
 
     id: str
@@ -107,6 +110,7 @@ class ImagePlan:
     tiles: int
     grid: tuple[int, ...]
     read_factor: float
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,11 @@ class PlanFile:
     def load(cls, path: Path) -> PlanFile:
         """Read a plan.json."""
         return PLAN_FILE.validate_json(path.read_bytes())
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know, a line each: of the run, then of its images."""
+        return self.warnings + grouped([(i.id, i.remarks) for i in self.images])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

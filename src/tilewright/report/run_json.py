@@ -132,6 +132,8 @@ class RunImage:
         Of all its planes.
     grid
         Tiles along (z,) y and x.
+    remarks
+        What a user should know of how it was read, a sentence each.
     """
 
     id: str
@@ -155,6 +157,7 @@ class RunImage:
     planes: int | None
     tiles: int | None
     grid: tuple[int, ...] | None
+    remarks: list[str]
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,8 @@ class RunFile:
         How much there is of what.
     failed
         One line per image without a result, and why.
+    remarks
+        What a user should know of the run and its images, a line each.
     images
         Every image of the run.
     times
@@ -229,6 +234,7 @@ class RunFile:
     result: Literal["labels", "map", "table", "classes"]
     counts: Counts
     failed: list[str]
+    remarks: list[str]
     images: list[RunImage]
     times: dict[str, StepTimes]
     measured: Measured | None
@@ -325,6 +331,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         result=result,
         counts=Counts(len(images), len(failed), objects, plan.tiles),
         failed=failed,
+        remarks=plan.remarks,
         images=images,
         times=times(tasks),
         measured=collect(tasks),
@@ -403,6 +410,7 @@ def _image(merged: MergedImage, planned: ImagePlan | None = None) -> RunImage:
         why=None if merged.why is None else _line(merged.why),
         area_px=merged.area_px or None,
         volume_px=merged.volume_px or None,
+        remarks=list(planned.remarks) if planned else [],
         **values,
     )
 
