@@ -61,7 +61,13 @@ class Run:
             {"id": name, "path": f"/data/{name}.tif", "group": group, "axes": "YX"}
             | {"fingerprint": "f" * 64, "z_um": None}
             | {"shape": [96, 128], "dtype": "uint8", "mpp": None, "model_shape": [96, 128]}
-            | {"planes": 1, "tiles": 6, "grid": [2, 3], "read_factor": 1.5}
+            | {
+                "planes": 1,
+                "tiles": 6,
+                "grid": [2, 3],
+                "read_factor": 1.5,
+                "remarks": ["It is small."],
+            }
             | more
         )
 
@@ -202,6 +208,8 @@ def test_run_json_counts_what_the_images_came_to(run: Run) -> None:
     assert (c["store"], c["objects"], c["sbe"]) == (None, None, None)
     assert (a["tiles"], a["grid"], a["axes"], a["shape"]) == (6, [2, 3], "YX", [96, 128])
     assert facts["recipe"] == recipe().digest
+    assert (a["remarks"], c["remarks"]) == (["It is small."], ["It is small."])
+    assert facts["remarks"] == ["a, b and c: It is small."]
     assert facts["model"]["model_name"] == "nuclei-dsb"
 
 
@@ -213,6 +221,7 @@ def test_the_page_says_the_same_counts(run: Run) -> None:
     assert "Nuclei: 1,234 objects in 2 images" in text
     assert "nuclei-dsb" in text
     assert "The seams can't be seen." in text
+    assert "a and b: It is small." in text
 
 
 def test_no_key_that_is_unknown_or_missing_fits_the_schema(run: Run) -> None:
