@@ -29,14 +29,14 @@ SEED = 0
 TILES = 2  # strides that the picture is longer than a tile: 3 x 3 tiles
 
 
-def tiled_and_whole(probe: TrialRun) -> tuple[str, str]:
+def tiled_and_whole(trial: TrialRun) -> tuple[str, str]:
     """Whether tiles of a picture, merged, give what the whole picture gives.
 
     Returns
     -------
         What differs, or ``""``; and what was compared, or why nothing was.
     """
-    spec, task = probe.spec, "everything"
+    spec, task = trial.spec, "everything"
     if not spec.tile_spec.variable_input:
         return "", "tiled against untiled: not compared, since the model takes one size of tile"
     small = _small(spec)
@@ -48,12 +48,12 @@ def tiled_and_whole(probe: TrialRun) -> tuple[str, str]:
     if spec.output_kind == "embedding":
         return "", "tiled against untiled: an embedding is of its tile"
     if spec.output_kind == "map":
-        problem, count = _maps(probe, picture, extent, small, whole)
+        problem, count = _maps(trial, picture, extent, small, whole)
     else:
         with TemporaryDirectory() as folder:
             here, depth = Path(folder), extent[0]
-            tiled, count = _merged(probe, small, picture, depth, task, here / "tiled")
-            untiled, _ = _merged(probe, whole, picture, depth, task, here / "whole")
+            tiled, count = _merged(trial, small, picture, depth, task, here / "tiled")
+            untiled, _ = _merged(trial, whole, picture, depth, task, here / "whole")
         problem = _difference(tiled, untiled)
     return problem, f"tiled against untiled: {count} tiles of {shape} px, {problem or 'equal'}"
 
@@ -93,15 +93,15 @@ def _sized(spec: ModelSpec, shape: tuple[int, ...], step: int) -> ModelSpec:
 
 
 def _maps(
-    probe: TrialRun, picture: Array, extent: tuple[int, ...], small: ModelSpec, whole: ModelSpec
+    trial: TrialRun, picture: Array, extent: tuple[int, ...], small: ModelSpec, whole: ModelSpec
 ) -> tuple[str, int]:
     """Each tile's valid region against the same pixels of the whole picture's map."""
     with samples.reader(picture, whole, extent[0]) as made:
-        untiled = _ask(probe, made.read(0, made.grid.tile(0).window))
+        untiled = _ask(trial, made.read(0, made.grid.tile(0).window))
     worst, count = 0.0, 0
     with samples.reader(picture, small, extent[0]) as made:
         for tile in made.grid:
-            found = _ask(probe, made.read(0, tile.window))
+            found = _ask(trial, made.read(0, tile.window))
             inside = tuple(
                 slice(lo - start, hi - start)
                 for (lo, hi), (start, _) in zip(tile.valid, tile.window, strict=True)
@@ -112,52 +112,52 @@ def _maps(
     return (f"a value differs by {worst:.3g}" if worst else ""), count
 
 
-def _ask(probe: TrialRun, tile: Array) -> Array:
-    answer = probe.ask(tile[None])
+def _ask(trial: TrialRun, tile: Array) -> Array:
+    answer = trial.ask(tile[None])
     if answer.results is None:
         raise TilewrightError(answer.error, fix="Mend the script.")
     return np.asarray(answer.results[0])
 
 
 def _merged(
-    probe: TrialRun, spec: ModelSpec, picture: Array, depth: int, task: str, folder: Path
+    trial: TrialRun, spec: ModelSpec, picture: Array, depth: int, task: str, folder: Path
 ) -> tuple[Array, int]:
     """Labels of a picture, through the worker and the merge, and its number of tiles."""
     folder.mkdir()
     ref = samples.reference(picture, spec, folder, depth)
     with TileReader(ref, spec) as reader:
         count = len(reader.grid)
-    recipe = Recipe.trial(spec, probe.params)
-    job = Job("probe", 0, (ref,), ((ref.key, 0, count),))
-    run_job(job, recipe, folder / "bank", start=probe.start, weights="")
-    group = Group("probe", 1, MergeOptions.of(spec, 0.25), "probe.zarr", task, False)
+    recipe = Recipe.trial(spec, trial.params)
+    job = Job("trial", 0, (ref,), ((ref.key, 0, count),))
+    run_job(job, recipe, folder / "bank", start=trial.start, weights="")
+    group = Group("trial", 1, MergeOptions.of(spec, 0.25), "trial.zarr", task, False)
     merge_group(group, recipe, [folder / "bank"], folder / "out", folder / "shown")
     (result,) = json.loads((folder / "shown" / "merged.json").read_text())["images"]
     if "why" in result:
         raise TilewrightError(result["why"], fix="Mend the script.")
-    found: Any = zarr.open_group(folder / "out" / ref.id / "probe.zarr", mode="r")
+    found: Any = zarr.open_group(folder / "out" / ref.id / "trial.zarr", mode="r")
     return np.asarray(found[f"labels/{task}/0"][...]), count
 
 
-def receptive_field(probe: TrialRun) -> tuple[int, str] | None:
+def receptive_field(trial: TrialRun) -> tuple[int, str] | None:
     """How far a pixel of the input changes what comes out, in px, and how it was measured.
 
     One pixel of noise is made brighter; the farthest output that changes is looked for. Of labels,
     which may hide a change, it is the least it can be. None where it can't be measured.
     """
-    declared, tile = probe.spec.receptive_field or 0, probe.reading.tile_spec
-    maps = probe.spec.output_kind == "map" or probe.script.name in MAPPED
-    if probe.spec.output_kind == "embedding" or "z" in tile.axes:
+    declared, tile = trial.spec.receptive_field or 0, trial.reading.tile_spec
+    maps = trial.spec.output_kind == "map" or trial.script.name in MAPPED
+    if trial.spec.output_kind == "embedding" or "z" in tile.axes:
         return None
     side = int(tile.size["y"])
     if tile.variable_input:
         side = 2 * declared + 8 * max(8, tile.stride_multiple)
         side = -(-side // tile.stride_multiple) * tile.stride_multiple
     fields = {"output_kind": "map", "classes": None} if maps else {}
-    like = probe.tiles["a"]
+    like = trial.tiles["a"]
     noise = np.random.default_rng(SEED).normal(like.mean(), like.std(), (len(like), side, side))
     flat = np.full_like(noise, like.mean())  # where noise is all foreground, or all background
-    with probe.start(**fields) as model:
+    with trial.start(**fields) as model:
         found = [
             _reach(model, base.astype(np.float32), 5 * float(like.std()), offset)
             for base in ((noise,) if maps else (noise, flat))

@@ -33,7 +33,7 @@ def place(folder: Path, variant: str | None) -> Path:
     return folder / (f"golden-{variant}.json" if variant else "golden.json")
 
 
-def compare(probe: TrialRun, folder: Path, task: str, variant: str | None) -> str | None:
+def compare(trial: TrialRun, folder: Path, task: str, variant: str | None) -> str | None:
     """In what a model's result differs too much from the golden one.
 
     Parameters
@@ -56,18 +56,18 @@ def compare(probe: TrialRun, folder: Path, task: str, variant: str | None) -> st
     data = _told(path)
     if data.get("task", task) != task:
         return None
-    if data.get("release", probe.spec.version) != probe.spec.version:
-        return f"it is of release {data['release']}, and this is {probe.spec.version}"
+    if data.get("release", trial.spec.version) != trial.spec.version:
+        return f"it is of release {data['release']}, and this is {trial.spec.version}"
     wanted = _expected(path.parent / data["output"], data.get("sha256"))
-    answer = probe.ask(_input(probe, data["input"], path.parent)[None])
+    answer = trial.ask(_input(trial, data["input"], path.parent)[None])
     if answer.results is None:
         return answer.error
     found = answer.results[0]
     found = found if found.shape == wanted.shape else _middle(found)
-    return unlike(found, wanted, probe.spec.output_kind, probe.spec.precision)
+    return unlike(found, wanted, trial.spec.output_kind, trial.spec.precision)
 
 
-def write(probe: TrialRun, folder: Path, task: str, variant: str | None, weights: str) -> Path:
+def write(trial: TrialRun, folder: Path, task: str, variant: str | None, weights: str) -> Path:
     """Make a model's golden from what it gives now; the path of its JSON.
 
     Parameters
@@ -86,21 +86,21 @@ def write(probe: TrialRun, folder: Path, task: str, variant: str | None, weights
     """
     path = place(folder, variant)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = samples.example(probe.spec)
+    image = samples.example(trial.spec)
     source = {"image": str(image.relative_to(ROOT)), "sha256": file_digest(image)}
-    answer = probe.ask(_input(probe, source, path.parent)[None])
+    answer = trial.ask(_input(trial, source, path.parent)[None])
     if answer.results is None:
         raise TilewrightError(f"There is no result: {answer.error}", fix="Mend the model first.")
     expected = _compact(_middle(answer.results[0]))
     output = path.with_name(path.name.replace("golden", "expected")).with_suffix(".npz")
     np.savez_compressed(output, result=expected)
     data = {
-        "model_name": probe.spec.model_name,
-        "release": probe.spec.version,
+        "model_name": trial.spec.model_name,
+        "release": trial.spec.version,
         "task": task,
         "variant": variant,
         "weights": weights,
-        "params": probe.params,
+        "params": trial.params,
         "input": source,
         "output": output.name,
         "shape": expected.shape,
@@ -109,8 +109,8 @@ def write(probe: TrialRun, folder: Path, task: str, variant: str | None, weights
             "tilewright": __version__,
             "python": platform.python_version(),
             "machine": f"{platform.system()} {platform.machine()}",
-            "device": probe.device,
-            "precision": probe.spec.precision,
+            "device": trial.device,
+            "precision": trial.spec.precision,
         },
     }
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
@@ -133,10 +133,10 @@ def _told(path: Path) -> dict[str, Any]:
     return data
 
 
-def _input(probe: TrialRun, source: dict[str, Any] | str, here: Path) -> Array:
+def _input(trial: TrialRun, source: dict[str, Any] | str, here: Path) -> Array:
     """The tile that the golden is of, as the model sees it."""
     if isinstance(source, str):  # an image of its own, beside it
-        return samples.whole(here / source, probe.spec)
+        return samples.whole(here / source, trial.spec)
     path = ROOT / source["image"]
     if not path.is_file() or file_digest(path) != source["sha256"]:
         raise TilewrightError(
@@ -144,9 +144,9 @@ def _input(probe: TrialRun, source: dict[str, Any] | str, here: Path) -> Array:
             fix="Bring it back, or make a new golden: --write-golden.",
             code=UNAVAILABLE,
         )
-    size = probe.reading.tile_spec.size
+    size = trial.reading.tile_spec.size
     picture = samples.at_least(tifffile.imread(path), int(size["y"]), int(size["x"]))
-    return samples.first_tile(picture, probe.reading)
+    return samples.first_tile(picture, trial.reading)
 
 
 def _expected(path: Path, digest: str | None) -> Array:

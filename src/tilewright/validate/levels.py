@@ -1,6 +1,6 @@
 """Levels 2 to 7 of the validator: locations, environment, the model running, the whole pipeline.
 
-A level yields faults under a rule's id or its own (``L2``); what it measures goes into notes.
+A level yields violations under a rule's id or its own (``L2``); what it measures goes into notes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Climb:
 
     Parameters
     ----------
-    subject
+    target
         The manifest.
     level
         The last level that is wanted.
@@ -63,7 +63,7 @@ class Climb:
         Lines on what was measured.
     """
 
-    subject: Target
+    target: Target
     level: int
     offline: bool = False
     full: bool = False
@@ -74,7 +74,7 @@ class Climb:
 def locations(work: Climb) -> Iterator[Named]:
     """Level 2: each location can be reached from here, and is of the size and digest it says."""
     skipped = 0
-    for case in work.subject.plain():
+    for case in work.target.plain():
         for where, location in case.locations():
             local = local_path(location)
             if local is None and work.offline:
@@ -104,9 +104,9 @@ def _fetch(location: Location) -> None:
 
 def environment(work: Climb) -> Iterator[Named]:
     """Level 3: the environment's file is pinned, it can be built, and the script imports there."""
-    subject = work.subject
-    name = subject.manifest.environment_name
-    where = ("environment",) if subject.manifest.environment else ("short_name",)
+    target = work.target
+    name = target.manifest.environment_name
+    where = ("environment",) if target.manifest.environment else ("short_name",)
     if name not in interpreters.OUR_ENVIRONMENTS:
         for entry in _loose(interpreters.definition(name)):
             message = f"envs/{name}.yml doesn't pin {entry!r}, so it will be another one some day"
@@ -116,11 +116,11 @@ def environment(work: Climb) -> Iterator[Named]:
     except TilewrightError as error:
         yield "L3", Violation(where, error.what.rstrip("."), error.fix.rstrip("."))
         return
-    command = [str(python), "-c", IMPORT, str(subject.script)]
+    command = [str(python), "-c", IMPORT, str(target.script)]
     env = child_env(python.parents[1])
     problem = _failure(command, env)
     if problem:
-        message = f"bin/{subject.script.name} can't be imported in {name}: {problem}"
+        message = f"bin/{target.script.name} can't be imported in {name}: {problem}"
         yield "L3", Violation(where, message, f"add what it needs to envs/{name}.yml")
 
 
@@ -157,7 +157,7 @@ def _loose(path: Path) -> Iterator[str]:
 def models(work: Climb) -> Iterator[Named]:
     """Levels 4 to 6: each version, task and variant runs on sample tiles."""
     fetched: dict[tuple[str, str], str | TilewrightError] = {}
-    for case in work.subject.cases:
+    for case in work.target.cases:
         key = (case.choice.version_key, case.choice.task_name)
         if key not in fetched:
             fetched[key] = _weights(case)
@@ -194,22 +194,22 @@ def _weights(case: Case) -> str | TilewrightError:
 
 def _model(work: Climb, case: Case, sha: str, values: dict[str, Any]) -> Iterator[Named]:
     path = path_of(sha, default_folder())
-    python = interpreter(work.subject.manifest.environment_name)
-    script = work.subject.script
-    with TrialRun(case.spec, values, python, script, str(path or ""), device()) as probe:
-        run, wrong = Run(case, probe), False
+    python = interpreter(work.target.manifest.environment_name)
+    script = work.target.script
+    with TrialRun(case.spec, values, python, script, str(path or ""), device()) as trial:
+        run, wrong = Run(case, trial), False
         for level, rules in ((4, LOAD), (5, DRY_RUN), (6, GOLDEN)):
             if wrong or level > work.level:
                 break
             if level == 6 and work.write_golden:
-                made = goldens.write(probe, run.goldens, case.choice.task_name, case.variant, sha)
+                made = goldens.write(trial, run.goldens, case.choice.task_name, case.variant, sha)
                 work.notes.append(f"wrote {made}")
             for rule in rules:
-                for fault in _judged(rule, run):
-                    wrong |= (fault.severity or rule.severity) == ERROR
-                    yield rule.id, fault
+                for violation in _judged(rule, run):
+                    wrong |= (violation.severity or rule.severity) == ERROR
+                    yield rule.id, violation
         if work.level >= 5 and not wrong:
-            work.notes.append(_measured(probe, case))
+            work.notes.append(_measured(trial, case))
         if work.level >= 6 and not wrong and case.spec.equivalence == "exact":
             yield from _exact(work, run)
 
@@ -221,13 +221,13 @@ def _judged(rule: Any, run: Run) -> Iterator[Violation]:
         yield Violation(run.case.task, error.what.rstrip("."), error.fix.rstrip("."))
 
 
-def _measured(probe: TrialRun, case: Case) -> str:
+def _measured(trial: TrialRun, case: Case) -> str:
     """What a tile costs."""
-    seconds = probe.seconds()
-    size = " x ".join(map(str, probe.tiles["a"].shape))
-    peak = probe.memory_mb()
+    seconds = trial.seconds()
+    size = " x ".join(map(str, trial.tiles["a"].shape))
+    peak = trial.memory_mb()
     return (
-        f"{_name(case)}: {seconds * 1e3:.0f} ms for a tile of {size} on {probe.device}, "
+        f"{_name(case)}: {seconds * 1e3:.0f} ms for a tile of {size} on {trial.device}, "
         f"at most {peak:.0f} MB"
     )
 
@@ -239,12 +239,12 @@ def _name(case: Case) -> str:
 def _exact(work: Climb, run: Run) -> Iterator[Named]:
     """Level 6 of a model that says it is exact: tiled equals untiled, and how far it looks."""
     case = run.case
-    problem, note = exactness.tiled_and_whole(run.probe)
+    problem, note = exactness.tiled_and_whole(run.trial)
     work.notes.append(f"{_name(case)}: {note}")
     if problem:
         message = f"equivalence is exact, and tiled isn't untiled: {problem}"
         yield "L6", Violation(case.at("equivalence"), message, "give more context, or write approx")
-    measured = exactness.receptive_field(run.probe)
+    measured = exactness.receptive_field(run.trial)
     if measured is None:
         return
     reach, how = measured
@@ -261,10 +261,10 @@ def _exact(work: Climb, run: Run) -> Iterator[Named]:
 def end_to_end(work: Climb) -> Iterator[Named]:
     """Level 7: the pipeline finishes on a small picture, and a second run does nothing again."""
     if shutil.which("nextflow") is None:
-        fault = Violation(("short_name",), "there is no nextflow", "start through ./tilewright")
-        yield "L7", fault
+        violation = Violation(("short_name",), "there is no nextflow", "start through ./tilewright")
+        yield "L7", violation
         return
-    for case in work.subject.plain():
+    for case in work.target.plain():
         with TemporaryDirectory() as folder:
             begun = time.perf_counter()
             for number in (1, 2):
@@ -287,8 +287,8 @@ def _run_pipeline(work: Climb, case: Case, folder: Path) -> str:
     words = ["--input", samples.for_a_run(spec, folder), "--outdir", folder / "out"]
     words += ["--model", choice.model_name, "--task", choice.task_name]
     words += ["--weights_dir", default_folder()]
-    if work.subject.document.path.parent != ROOT / "manifests":
-        words += ["--manifests", work.subject.document.path.parent]
+    if work.target.document.path.parent != ROOT / "manifests":
+        words += ["--manifests", work.target.document.path.parent]
     if spec.tile_spec.variable_input:
         words += ["--tile_size", int(samples.reading(spec).tile_spec.size["y"])]
     resolution = spec.tile_spec.resolution

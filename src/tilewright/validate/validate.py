@@ -170,23 +170,23 @@ def check_files(paths: Sequence[Path], level: int = 1, **more: Any) -> Report:
     ours = list(dict.fromkeys(p.absolute() for p in paths)) or _manifests(ROOT / "manifests")
     published = _published(options.base) if options.base else None
     report = Report(device=device() if level >= 4 else "cpu")
-    subjects = _subjects(ours, options, published, report)
-    for checked, subject in zip(report.manifests, subjects, strict=True):
+    targets = _subjects(ours, options, published, report)
+    for checked, target in zip(report.manifests, targets, strict=True):
         begun = time.perf_counter()
-        if subject is not None:
-            _climb(subject, options, checked)
+        if target is not None:
+            _climb(target, options, checked)
         checked.findings = _each_once(checked.findings)
         checked.seconds += time.perf_counter() - begun
     return report
 
 
-def _climb(subject: Target, options: HowFar, checked: Checked) -> None:
+def _climb(target: Target, options: HowFar, checked: Checked) -> None:
     """Level by level, as far as it is asked for and there is no error."""
     work = levels.Climb(
-        subject, options.level, options.offline, options.full, options.write_golden, checked.notes
+        target, options.level, options.offline, options.full, options.write_golden, checked.notes
     )
     for level, found in (
-        (1, _rules(subject)),
+        (1, _rules(target)),
         (2, levels.locations(work)),
         (3, levels.environment(work)),
         (6, levels.models(work)),
@@ -194,16 +194,16 @@ def _climb(subject: Target, options: HowFar, checked: Checked) -> None:
     ):
         if checked.errors or options.level < level - 2 * (level == 6):
             return
-        for name, fault in found:
+        for name, violation in found:
             severity = SEVERITIES.get(name, ERROR)
             own = LEVEL_OF[name] if name in LEVEL_OF else int(name[1:])
-            checked.findings.append(finding(subject.document, name, severity, fault, own))
+            checked.findings.append(finding(target.document, name, severity, violation, own))
         checked.level = min(level, options.level)
 
 
-def _rules(subject: Target) -> Iterator[tuple[str, Violation]]:
+def _rules(target: Target) -> Iterator[tuple[str, Violation]]:
     for rule in STATIC:
-        yield from ((rule.id, fault) for fault in rule.of_subject(subject))
+        yield from ((rule.id, violation) for violation in rule.of_target(target))
 
 
 def _each_once(findings: list[Diagnostic]) -> list[Diagnostic]:
@@ -213,24 +213,24 @@ def _each_once(findings: list[Diagnostic]) -> list[Diagnostic]:
 
 
 def finding(
-    document: Document, name: str, severity: str, fault: Violation, level: int
+    document: Document, name: str, severity: str, violation: Violation, level: int
 ) -> Diagnostic:
-    """A fault with its rule's name, its file and line.
+    """A violation with its rule's name, its file and line.
 
     Parameters
     ----------
     document
-        Where ``fault.where`` leads.
+        Where ``violation.where`` leads.
     name
         The rule's id: ``S31``.
     severity
-        The rule's; the fault's own wins.
+        The rule's; the violation's own wins.
     level
         Of the validator, 0 to 7.
     """
-    path, line = document.place(fault.where)
-    severity = fault.severity or severity
-    return Diagnostic(name, severity, fault.message, fault.fix, shown(path), line, level)
+    path, line = document.place(violation.where)
+    severity = violation.severity or severity
+    return Diagnostic(name, severity, violation.message, violation.fix, shown(path), line, level)
 
 
 def _count(number: int, word: str) -> str:
@@ -273,21 +273,21 @@ def _subjects(
 ) -> list[Target | None]:
     """Level 0 of every manifest; None where that ends it."""
     names = _names([p for p in _manifests(ROOT / "manifests") if p not in paths])
-    subjects: list[Target | None] = []
+    targets: list[Target | None] = []
     for path, read in _read(paths, options.sites):
         begun = time.perf_counter()
         checked = Checked(shown(path))
-        subject = _level_0(read, path in paths, checked, options)
+        target = _level_0(read, path in paths, checked, options)
         report.manifests.append(checked)
-        if subject is not None:
-            subject = replace(subject, names=names, published=published)
+        if target is not None:
+            target = replace(target, names=names, published=published)
             if path not in paths:  # a site's replaces ours of the same short_name
                 for owners in names.values():
-                    owners[:] = [o for o in owners if o[1] != subject.manifest.short_name]
-            _add_names(names, path, subject.manifest)
-        subjects.append(subject)
+                    owners[:] = [o for o in owners if o[1] != target.manifest.short_name]
+            _add_names(names, path, target.manifest)
+        targets.append(target)
         checked.seconds = time.perf_counter() - begun
-    return subjects
+    return targets
 
 
 def _names(paths: list[Path]) -> Names:
@@ -319,8 +319,8 @@ def _level_0(read: Read, public: bool, checked: Checked, options: HowFar) -> Tar
     checked.findings += [_of_error(fault, checked.file) for fault in problems]
     if read.path.parent == ROOT / "manifests" and manifest.short_name != read.path.stem:
         message = f"the short_name is {manifest.short_name}, and the file is {read.path.name}"
-        fault = Violation(("short_name",), message, f"name it {manifest.short_name}.yml")
-        checked.findings.append(finding(read, schema.LEVEL_0, ERROR, fault, 0))
+        violation = Violation(("short_name",), message, f"name it {manifest.short_name}.yml")
+        checked.findings.append(finding(read, schema.LEVEL_0, ERROR, violation, 0))
     if checked.findings:
         return None
     return Target(read, manifest, public, scripts=options.scripts, cases=tuple(cases))

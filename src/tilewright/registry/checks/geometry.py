@@ -70,9 +70,9 @@ def whole_pixels(case: SpecCase) -> Iterator[Violation]:
         yield Violation(where, message, "give sizes in px")
         return
     for name in ("size", "context", "stride" if case.tile.get("stride") is not None else "band"):
-        fault = next((f for axis in tile.axes if (f := _not_whole(case, name, axis))), None)
-        if fault is not None:
-            yield fault
+        violation = next((f for axis in tile.axes if (f := _not_whole(case, name, axis))), None)
+        if violation is not None:
+            yield violation
             return
 
 

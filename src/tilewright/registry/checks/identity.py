@@ -23,18 +23,18 @@ HOME_FOLDERS = ("/home/", "/Users/", "/root/", "~")
 SHORTEST = 20  # characters of a description
 
 
-def unique_names(subject: Target) -> Iterator[Violation]:
+def unique_names(target: Target) -> Iterator[Violation]:
     """Each `model_name` is one version's, and each version's `slug` is its own in the manifest."""
     slugs: dict[str, str] = {}
-    for name, version in subject.manifest.versions.items():
+    for name, version in target.manifest.versions.items():
         first = slugs.setdefault(version.slug, name)
         if first != name:
             at = ("versions", name, "slug")
             yield Violation(
                 at, f"{name} has the slug {version.slug!r} of {first}", "give it another"
             )
-        own = f"{subject.document.path}, {name}"
-        owners = [owner for owner, _ in subject.names.get(version.model_name or "", [])]
+        own = f"{target.document.path}, {name}"
+        owners = [owner for owner, _ in target.names.get(version.model_name or "", [])]
         if own not in owners:  # a site's manifest replaces this one
             continue
         for other in owners:
@@ -55,10 +55,10 @@ def contract(case: Case) -> dict[str, Any]:
     }
 
 
-def release_is_immutable(subject: Target) -> Iterator[Violation]:
+def release_is_immutable(target: Target) -> Iterator[Violation]:
     """A published `release` keeps its weights, its spec and its parameters' defaults."""
-    for case in subject.plain():
-        before = _published(subject, case)
+    for case in target.plain():
+        before = _published(target, case)
         if before is None:
             continue
         now = contract(case)
@@ -76,23 +76,23 @@ def release_is_immutable(subject: Target) -> Iterator[Violation]:
             )
 
 
-def _published(subject: Target, case: Case) -> dict[str, Any] | None:
+def _published(target: Target, case: Case) -> dict[str, Any] | None:
     key = (case.choice.model_name, case.choice.version.release, case.choice.task_name)
-    return (subject.published or {}).get(key)
+    return (target.published or {}).get(key)
 
 
-def digests(subject: Target) -> Iterator[Violation]:
+def digests(target: Target) -> Iterator[Violation]:
     """A location that is downloaded has a `sha256`, and all of a task have the same."""
-    for case in subject.plain():
+    for case in target.plain():
         known = {w.sha256 for w in case.choice.task.locations if w.sha256}
-        before = (_published(subject, case) or {}).get("locations", [])
+        before = (_published(target, case) or {}).get("locations", [])
         for where, location in case.locations():
             if len(known) > 1 and location.sha256 != sorted(known)[0]:
                 message = f"{shown(location.location)} has another sha256 than the task's others"
                 fix = "locations of a task are copies of one file; give others a version"
                 yield Violation(where, message, fix, ERROR)
             if location.sha256 is None and local_path(location) is None:
-                new = subject.published is not None and location.location not in before
+                new = target.published is not None and location.location not in before
                 yield Violation(
                     where,
                     f"{shown(location.location)} has no sha256, so a changed file isn't noticed",
@@ -101,11 +101,11 @@ def digests(subject: Target) -> Iterator[Violation]:
                 )
 
 
-def pinned_locations(subject: Target) -> Iterator[Violation]:
+def pinned_locations(target: Target) -> Iterator[Violation]:
     """A hub's location names a commit of 40 digits; a URL is https and holds no secret."""
-    for case in subject.plain():
+    for case in target.plain():
         for where, location in case.locations():
-            problem = _unpinned(location, subject.public)
+            problem = _unpinned(location, target.public)
             if problem:
                 # whoever has no access can't look a gated file's commit up
                 unseen = case.choice.gated and location.location.startswith("hf:")
@@ -133,11 +133,11 @@ def _unpinned(location: Location, public: bool) -> tuple[str, str] | None:
     return None
 
 
-def paths(subject: Target) -> Iterator[Violation]:
+def paths(target: Target) -> Iterator[Violation]:
     """An absolute path names its site in `scope` and comes last; a home folder is nobody else's."""
-    if not subject.public:
+    if not target.public:
         return
-    for case in subject.plain():
+    for case in target.plain():
         several = len(case.choice.task.locations) > 1
         for number, (where, location) in enumerate(case.locations()):
             text = location.location
@@ -157,9 +157,9 @@ def paths(subject: Target) -> Iterator[Violation]:
                 )
 
 
-def licence(subject: Target) -> Iterator[Violation]:
+def licence(target: Target) -> Iterator[Violation]:
     """The licence is an SPDX id, `LicenseRef-…` or `proprietary`; gated has an `access_url`."""
-    for case in subject.plain():
+    for case in target.plain():
         text = case.spec.license
         where = case.at("license")
         where = where if where[-1] == "license" else case.said("license")
@@ -183,27 +183,27 @@ def _spdx(text: str) -> bool:
     return True
 
 
-def never_downloaded(subject: Target) -> Iterator[Violation]:
+def never_downloaded(target: Target) -> Iterator[Violation]:
     """A task that brings its own weights says `locations: []` and nothing else."""
-    for case in subject.plain():
+    for case in target.plain():
         for where, location in case.locations():
             if not location.location.strip():
                 yield Violation(
                     where, "a location is empty", "for a model without weights write []"
                 )
-        if not case.choice.task.locations and subject.manifest.runner:
-            runner = subject.manifest.runner
+        if not case.choice.task.locations and target.manifest.runner:
+            runner = target.manifest.runner
             message = f"the runner {runner} opens a file, and there is no location"
             yield Violation((*case.task, "locations"), message, "name the weights' location")
 
 
-def words(subject: Target) -> Iterator[Violation]:
+def words(target: Target) -> Iterator[Violation]:
     """The description says something, and each publication has its `doi`."""
-    description = subject.manifest.metadata.description
+    description = target.manifest.metadata.description
     if len(description.strip()) < SHORTEST:
         where = ("metadata", "description")
         yield Violation(where, f"the description {description!r} is short", "say what it is for")
-    publications: list[Publication] = subject.manifest.metadata.pubs or []
+    publications: list[Publication] = target.manifest.metadata.pubs or []
     for number, publication in enumerate(publications):
         if not publication.doi:
             yield Violation(

@@ -160,10 +160,10 @@ def _merge(spec: ModelSpec) -> Iterator[Violation]:
         yield Violation(where, message, "leave it out")
 
 
-def memory(subject: Target) -> Iterator[Violation]:
+def memory(target: Target) -> Iterator[Violation]:
     """A model of its own environment says min_vram_gb; a dense output is under 1 MB a tile."""
-    for case in subject.cases:
-        heavy = subject.manifest.environment_name != "base"
+    for case in target.cases:
+        heavy = target.manifest.environment_name != "base"
         if heavy and case.variant is None and case.spec.min_vram_gb is None:
             where = ("spec",)
             message = "min_vram_gb is missing, so a scheduler can't choose a GPU"

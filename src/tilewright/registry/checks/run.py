@@ -41,11 +41,11 @@ def run_spec(
         case = Case(spec, fields, document, choice, variant)
         problems = [
             FaultError(
-                document.place(case.at(*map(str, fault.where))),
-                f"{choice.model_name}: {fault.message}",
-                fix=_sentence(fault),
+                document.place(case.at(*map(str, violation.where))),
+                f"{choice.model_name}: {violation.message}",
+                fix=_sentence(violation),
             )
-            for fault in refused(case)
+            for violation in refused(case)
         ]
         _raise(problems)
     if tile_size is None:
@@ -70,19 +70,19 @@ def refused(case: SpecCase) -> Iterator[Violation]:
     """What is wrong with a spec, as far as it concerns the run."""
     for rule in STATIC:
         if rule.concerns == RUN:
-            faults = rule.of_case(case)
-            yield from (f for f in faults if (f.severity, f.concerns) == (ERROR, RUN))
+            violations = rule.of_case(case)
+            yield from (f for f in violations if (f.severity, f.concerns) == (ERROR, RUN))
 
 
 def _told(spec: ModelSpec, who: str) -> list[TilewrightError]:
     return [
-        TilewrightError(f"{who}: {fault.message}.", fix=_sentence(fault), code=USAGE)
-        for fault in refused(SpecCase(spec, {}))
+        TilewrightError(f"{who}: {violation.message}.", fix=_sentence(violation), code=USAGE)
+        for violation in refused(SpecCase(spec, {}))
     ]
 
 
-def _sentence(fault: Violation) -> str:
-    return f"{fault.fix[:1].upper()}{fault.fix[1:]}."
+def _sentence(violation: Violation) -> str:
+    return f"{violation.fix[:1].upper()}{violation.fix[1:]}."
 
 
 def _raise(problems: Sequence[TilewrightError]) -> None:

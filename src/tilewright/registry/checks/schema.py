@@ -31,7 +31,7 @@ RULE_BY_WORDS = (
 
 
 def rule_of(fault: FaultError) -> str:
-    """The id of the rule that a fault breaks."""
+    """The id of the rule that a violation breaks."""
     return next((name for words, name in RULE_BY_WORDS if re.search(words, fault.why)), LEVEL_0)
 
 

@@ -46,9 +46,9 @@ class Reads:
     whole: bool = False
 
 
-def parameters(subject: Target) -> Iterator[Violation]:
+def parameters(target: Target) -> Iterator[Violation]:
     """A parameter's default is in its range and its choices, and no arg_name is there twice."""
-    for block, params in _lists(subject).items():
+    for block, params in _lists(target).items():
         seen: set[str] = set()
         for number, param in enumerate(params):
             where = (*block, number)
@@ -61,9 +61,9 @@ def parameters(subject: Target) -> Iterator[Violation]:
                 yield Violation(where, f"parameter {param.name}: {problem[0]}", problem[1])
 
 
-def _lists(subject: Target) -> dict[Where, list[Param]]:
+def _lists(target: Target) -> dict[Where, list[Param]]:
     """Each list of parameters once, by what leads to it: versions share what they inherit."""
-    return {_params(case): case.choice.params for case in subject.plain()}
+    return {_params(case): case.choice.params for case in target.plain()}
 
 
 def _params(case: Case) -> Where:
@@ -90,9 +90,9 @@ def _problem(param: Param) -> tuple[str, str] | None:
     return None
 
 
-def script(subject: Target) -> Iterator[Violation]:
+def script(target: Target) -> Iterator[Violation]:
     """The script and the environment exist, and the script reads the declared parameters alone."""
-    manifest, path = subject.manifest, subject.script
+    manifest, path = target.manifest, target.script
     if not path.is_file():
         message = f"there is no script bin/{path.name}"
         fix = "write it (docs/manifest.md shows how), or name a runner"
@@ -110,7 +110,7 @@ def script(subject: Target) -> Iterator[Violation]:
             ("short_name",), f"bin/{path.name}, line {error.lineno}: {error.msg}", "mend it"
         )
         return
-    for case in {_params(case): case for case in subject.plain()}.values():
+    for case in {_params(case): case for case in target.plain()}.values():
         yield from _agree(case, found, path.name, shared=manifest.runner is not None)
 
 

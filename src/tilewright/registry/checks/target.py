@@ -1,4 +1,4 @@
-"""What a check looks at, and what it says: a manifest, each model it makes, and faults in it.
+"""What a check looks at, and what it says: a manifest, each model it makes, and violations in it.
 
 A check is a function that yields a `Violation` for each thing that is wrong: of one model's spec (a
 `Case`), or of a whole manifest (a `Target`). It never raises for what people write.
@@ -48,7 +48,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """A fault, with whose it is: what the report lists."""
+    """A violation, with whose it is: what the report lists."""
 
     id: str
     severity: str
@@ -135,7 +135,7 @@ class Rule:
         publishes the manifest (licence, pins, unique names), and `validate` alone tells it.
     check
         Takes a `SpecCase` if it concerns the run, else a `Target`; of a model that runs, a
-        `rules.runtime.Run`. Gives faults.
+        `rules.runtime.Run`. Gives violations.
     note
         What else there is to know, or ``""``.
     """
@@ -152,22 +152,22 @@ class Rule:
         return (self.check.__doc__ or "").strip().splitlines()[0]
 
     def of_case(self, case: SpecCase) -> Iterator[Violation]:
-        """The faults of one model's spec, each with what this rule leaves open."""
-        for fault in self.check(case):
+        """The violations of one model's spec, each with what this rule leaves open."""
+        for violation in self.check(case):
             yield replace(
-                fault,
-                severity=fault.severity or self.severity,
-                concerns=fault.concerns or self.concerns,
+                violation,
+                severity=violation.severity or self.severity,
+                concerns=violation.concerns or self.concerns,
             )
 
-    def of_subject(self, subject: Target) -> Iterator[Violation]:
-        """The faults of a manifest, by their places in its file."""
+    def of_target(self, target: Target) -> Iterator[Violation]:
+        """The violations of a manifest, by their places in its file."""
         if self.concerns == REGISTRY:
-            yield from self.check(subject)
+            yield from self.check(target)
             return
-        for case in subject.cases:
-            for fault in self.of_case(case):
-                yield replace(fault, where=case.at(*map(str, fault.where)))
+        for case in target.cases:
+            for violation in self.of_case(case):
+                yield replace(violation, where=case.at(*map(str, violation.where)))
 
 
 @dataclass(frozen=True)

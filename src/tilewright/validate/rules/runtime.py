@@ -28,7 +28,7 @@ class Run:
     """A model's words, and the model running."""
 
     case: Case
-    probe: TrialRun
+    trial: TrialRun
 
     @property
     def goldens(self) -> Path:
@@ -38,14 +38,14 @@ class Run:
 
 def loads(run: Run) -> Iterator[Violation]:
     """The model loads from its weights without a network, and from no other file."""
-    if TOKENS.search(run.probe.failure):  # that is R3's
+    if TOKENS.search(run.trial.failure):  # that is R3's
         return
-    if run.probe.failure:
-        yield Violation(run.case.task, _short(run.probe.failure), "mend the script, or the weights")
+    if run.trial.failure:
+        yield Violation(run.case.task, _short(run.trial.failure), "mend the script, or the weights")
         return
-    if run.case.variant is not None or not run.probe.weights:  # a variant has the same script
+    if run.case.variant is not None or not run.trial.weights:  # a variant has the same script
         return
-    if run.probe.with_rubbish().results is not None:
+    if run.trial.with_rubbish().results is not None:
         message = "a file of zeros in place of the weights gives results, too"
         fix = "let `load` open the file it is given, and fail where that can't be done"
         yield Violation((*run.case.task, "locations"), message, fix)
@@ -53,12 +53,12 @@ def loads(run: Run) -> Iterator[Violation]:
 
 def declared(run: Run) -> Iterator[Violation]:
     """The model takes a tile of the declared size, and gives the declared length or classes."""
-    answer, spec = run.probe.answer("a"), run.case.spec
-    if run.probe.failure:
+    answer, spec = run.trial.answer("a"), run.case.spec
+    if run.trial.failure:
         return
     if answer.results is None:
         if not TOKENS.search(answer.error):
-            size = " x ".join(map(str, run.probe.tiles["a"].shape))
+            size = " x ".join(map(str, run.trial.tiles["a"].shape))
             message = f"a tile of {size} fails: {_short(answer.error)}"
             yield Violation(
                 run.case.at("tile_spec", "size"), message, "mend tile_spec or the script"
@@ -84,7 +84,7 @@ def _length(case: Case) -> tuple[str, int | None]:
 
 def token_count(run: Run) -> Iterator[Violation]:
     """A transformer gives num_prefix_tokens and one token for each patch."""
-    answer = run.probe.answer("a")
+    answer = run.trial.answer("a")
     found = TOKENS.search(answer.error)
     if found:
         where = run.case.at("num_prefix_tokens")
@@ -98,11 +98,11 @@ def shapes(run: Run) -> Iterator[Violation]:
     if run.case.spec.tile_spec.variable_input:
         batches.append(("corner",))
     for names in batches:
-        answer = run.probe.answer(*names)
+        answer = run.trial.answer(*names)
         if answer.results is None:
             if len(batches[0]) < len(names) or names == ("corner",):
                 message = f"{_batch(run, names)} fail: {_short(answer.error)}"
-                if run.probe.answer("a").results is not None:
+                if run.trial.answer("a").results is not None:
                     yield Violation(run.case.at("output_kind"), message, "mend the script")
             continue
         problem = _misfit(run, names, answer.results)
@@ -114,7 +114,7 @@ def shapes(run: Run) -> Iterator[Violation]:
 
 
 def _batch(run: Run, names: tuple[str, ...]) -> str:
-    size = " x ".join(map(str, run.probe.tiles[names[0]].shape))
+    size = " x ".join(map(str, run.trial.tiles[names[0]].shape))
     return f"{len(names)} tile{'s' * (len(names) > 1)} of {size}"
 
 
@@ -129,7 +129,7 @@ def _wanted(case: Case) -> str:
 
 def _misfit(run: Run, names: tuple[str, ...], results: Array) -> str:
     """What is wrong with results' shape or dtype; NaN is another rule's."""
-    spec, tile = run.case.spec, run.probe.tiles[names[0]].shape[1:]
+    spec, tile = run.case.spec, run.trial.tiles[names[0]].shape[1:]
     found = f"{results.shape} {results.dtype}"
     if len(results) != len(names) or results.dtype.kind not in _kinds(spec.output_kind):
         return found
@@ -156,7 +156,7 @@ def _divides(results: Array, tile: tuple[int, ...]) -> bool:
 
 def values(run: Run) -> Iterator[Violation]:
     """Results are finite, and two tiles that differ give two results."""
-    one, other = (run.probe.answer(n).results for n in "ab")
+    one, other = (run.trial.answer(n).results for n in "ab")
     if one is None or other is None:
         return
     where = run.case.at("output_kind")
@@ -174,7 +174,7 @@ def values(run: Run) -> Iterator[Violation]:
 
 def batches(run: Run) -> Iterator[Violation]:
     """A tile gives the same alone and beside another, and the same when asked again."""
-    alone, both = run.probe.answer("a").results, run.probe.answer("a", "b").results
+    alone, both = run.trial.answer("a").results, run.trial.answer("a", "b").results
     if alone is None or both is None or len(both) != 2:
         return
     spec = run.case.spec
@@ -183,7 +183,7 @@ def batches(run: Run) -> Iterator[Violation]:
     if problem and _finite(alone):
         message = f"beside another tile, {problem} alone"
         yield Violation(where, message, "predict must treat each tile by itself")
-    again = run.probe.ask(run.probe.tiles["a"][None]).results
+    again = run.trial.ask(run.trial.tiles["a"][None]).results
     if again is None or not np.array_equal(again, alone, equal_nan=alone.dtype.kind == "f"):
         yield Violation(where, "the same tile gives another result", "fix its random seed", WARNING)
 
@@ -196,10 +196,10 @@ def channel_order(run: Run) -> Iterator[Violation]:
     """A model of colour gives something else when red and blue are swapped."""
     if not is_coloured(run.case.spec.color_space):
         return
-    one, other = run.probe.answer("a").results, run.probe.answer("swapped").results
+    one, other = run.trial.answer("a").results, run.trial.answer("swapped").results
     if one is None or other is None or not one.any():
         return
-    second = run.probe.answer("b").results
+    second = run.trial.answer("b").results
     if second is None or np.array_equal(one, second):  # it changes with nothing at all
         return
     if np.allclose(one, other, rtol=ROUNDING, atol=ROUNDING * float(np.abs(one).max())):
@@ -211,7 +211,7 @@ def channel_order(run: Run) -> Iterator[Violation]:
 
 def normalised(run: Run) -> Iterator[Violation]:
     """What a model that wants normalised values sees has a mean under 3 and a std of 0.05 to 5."""
-    spec, tile = run.case.spec, run.probe.tiles["a"]
+    spec, tile = run.case.spec, run.trial.tiles["a"]
     if spec.mean is None and spec.normalization is None:
         return
     where = run.case.at("mean" if spec.mean is not None else "normalization")
@@ -227,7 +227,7 @@ def normalised(run: Run) -> Iterator[Violation]:
 
 def golden(run: Run) -> Iterator[Violation]:
     """The golden tile gives the golden result, within the tolerance of its kind."""
-    found = compare(run.probe, run.goldens, run.case.choice.task_name, run.case.variant)
+    found = compare(run.trial, run.goldens, run.case.choice.task_name, run.case.variant)
     if found is None:
         message = f"there is no golden result of {run.case.choice.model_name}"
         fix = "make one on a machine you trust: --level 6 --write-golden"
@@ -242,7 +242,7 @@ def golden(run: Run) -> Iterator[Violation]:
 
 def hard_tiles(run: Run) -> Iterator[Violation]:
     """A tile at an image's end and tiles with nothing in them run without an error."""
-    usual = run.probe.answer("a").results
+    usual = run.trial.answer("a").results
     if usual is None or not _finite(usual):
         return
     for name, words in (
@@ -250,7 +250,7 @@ def hard_tiles(run: Run) -> Iterator[Violation]:
         ("white", "a white tile"),
         ("corner", "a tile at the image's end"),
     ):
-        answer: Outcome = run.probe.answer(name)
+        answer: Outcome = run.trial.answer(name)
         if answer.results is None:
             message = f"{words} fails: {_short(answer.error)}"
             yield Violation(run.case.at("on_failure"), message, "let the script take empty tiles")

@@ -8,7 +8,7 @@ from tilewright.registry.checks.target import ERROR, REGISTRY, Rule, Violation
 from . import runtime
 
 Named = tuple[str, Violation]
-"""A rule's id, and a fault."""
+"""A rule's id, and a violation."""
 
 LOAD = (
     Rule("R1", ERROR, REGISTRY, runtime.loads),
