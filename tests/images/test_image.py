@@ -700,6 +700,13 @@ def _pickled(path: Path) -> None:
     about.write_text(about.read_text().replace('"filters": null', '"filters": [{"id": "pickle"}]'))
 
 
+def _plane_missing(path: Path) -> None:
+    other = path.with_name("other.ome.tif")
+    for at in (path, other):
+        tifffile.imwrite(at, numbered("YX"), description=TWO_FILES, metadata=None)
+    other.unlink()
+
+
 BAD_FILES = [
     pytest.param(lambda path: None, "there is no such file", id="missing"),
     pytest.param(_empty, r"empty \(0 bytes\)", id="zero-bytes"),
@@ -720,6 +727,7 @@ BAD_FILES = [
     pytest.param(_huge_png, "GiB of pixels.*tiled TIFF", id="huge-png"),
     pytest.param(_one_huge_strip, "1.0 GiB .* as one piece.*in tiles or strips", id="huge-strip"),
     pytest.param(_pickled, "pickle", id="pickled"),
+    pytest.param(_plane_missing, r"missing \(other\.ome\.tif\)", id="file-of-a-set-missing"),
 ]
 
 
@@ -779,20 +787,12 @@ def _broken_png(path: Path) -> None:
     path.write_bytes(imagecodecs.png_encode(speckles((37, 53), "uint8"))[:500])
 
 
-def _plane_missing(path: Path) -> None:
-    other = path.with_name("other.ome.tif")
-    for at in (path, other):
-        tifffile.imwrite(at, numbered("YX"), description=TWO_FILES, metadata=None)
-    other.unlink()
-
-
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
         pytest.param(_broken_tile, r"pixels at Y 0 to 64, X 0 to 64 can't be read", id="tile"),
         pytest.param(_broken_chunk, r"pixels at Y 0 to 37, X 0 to 53 can't be read", id="chunk"),
         pytest.param(_broken_png, "can't be read", id="png"),
-        pytest.param(_plane_missing, "plane 1 of 2 isn't there", id="companion"),
     ],
 )
 def test_damage_found_when_reading_is_named_with_where_it_is(

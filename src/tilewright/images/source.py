@@ -57,6 +57,9 @@ class Source:
         µm per level-0 pixel ``(y, x)`` and per slice, or None.
     remarks
         What a user should know of how it is read, a sentence each.
+    files
+        All files that its pixels and metadata are in, where others than the one that was given
+        are or could be; else none.
     """
 
     axes: str
@@ -68,6 +71,7 @@ class Source:
     z_um: float | None = None
     scenes: int = 1
     remarks: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 def unreadable(path: Path, found: str, fix: str) -> TilewrightError:

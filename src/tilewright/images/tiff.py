@@ -3,57 +3,192 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
 from tilewright.contract.cache import Cache
 
+from . import tiff_notes
 from .chunks import Array, Window
-from .source import WHOLE_BYTES, Level, Source, checked_scene, microns, named, pair, unreadable
+from .endings import check_jpeg, check_jxr
+from .ome_tiff import OmeImage, OmeSet, described
+from .source import WHOLE_BYTES, Level, Source, checked_scene, microns, pair, unreadable
+from .tiff_checks import PageChecks, is_in_place, segment_shape
 
-# What tifffile has to say about a bad file, the user reads in our sentence.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+JPEG = frozenset((6, 7, 34892, 33007))  # kinds whose tables are kept apart
+JXR = frozenset((22610, 34934))
+FOLDER_SETS = frozenset(("mmstack", "ndtiff"))  # sets that are what lies in a folder
 
 
 def open_tiff(path: Path, scene: int, kept: int) -> Source:
     """TIFF, BigTIFF, OME-TIFF and ImageJ's; only headers are read."""
-    file = tifffile.TiffFile(path)
-    try:
-        series = file.series[checked_scene(path, scene, len(file.series))]
-        levels = [_TiffLevel(path, s, kept) for s in series.levels if s.axes == series.axes]
-        for level in levels:
-            level.check()
-        names, mpp, z_um = _tiff_metadata(file, scene)
-    except BaseException:
-        file.close()
-        raise
+    with tiff_notes.listening() as notes:
+        opened = _opened(path, scene)
+        try:
+            series, several = opened.series, len(opened.files) > 1
+            _check_stack(path, opened.file, series)
+            checks = PageChecks(path)
+            levels = [
+                _TiffLevel(path, s, kept, several, checks)
+                for s in series.levels
+                if s.axes == series.axes
+            ]
+            for level in levels:
+                level.check()
+            if opened.ome and opened.image:
+                parents = {p.parent for p in series if p is not None} if several else ()
+                opened.ome.check_uuids(opened.image, {Path(p.filehandle.path): p for p in parents})
+            names, mpp, z_um = _tiff_metadata(opened.file, opened.image)
+            remarks = opened.remarks + checks.remarks(series.keyframe.nodata)
+            remarks += tiff_notes.remarks(path, notes)
+        except BaseException:
+            opened.file.close()
+            raise
     return Source(
         axes=series.axes.replace("S", "C"),
         dtype=series.dtype,
         levels=tuple(Level(s.shape, s.chunks, s.read, kept) for s in levels),
-        close=file.close,
+        close=opened.file.close,
         channel_names=names,
         mpp=mpp,
         z_um=z_um,
-        scenes=len(file.series),
+        scenes=opened.scenes,
+        remarks=remarks,
+        files=opened.files if several or opened.is_of_set else (),
     )
 
 
-class _TiffLevel:
-    """Reads boxes of one level of a series, decoding only the strips or tiles they meet."""
+@dataclass(frozen=True)
+class _Opened:
+    """A TIFF, and the series of it that a scene is.
 
-    def __init__(self, path: Path, series: tifffile.TiffPageSeries, kept: int) -> None:
+    Parameters
+    ----------
+    files
+        All that its pixels and metadata are in.
+    is_of_set
+        Whether other files could be part of it.
+    """
+
+    file: tifffile.TiffFile
+    series: tifffile.TiffPageSeries
+    scenes: int
+    files: tuple[Path, ...]
+    is_of_set: bool = False
+    ome: OmeSet | None = None
+    image: OmeImage | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def _opened(path: Path, scene: int) -> _Opened:
+    file = tifffile.TiffFile(path)
+    try:
+        ome, remarks = _ome(path, file)
+        if ome is None and remarks:
+            file.close()
+            file = tifffile.TiffFile(path, is_ome=False)
+        if ome is not None and ome.images and not file.is_mmstack:
+            number = checked_scene(path, scene, len(ome.images))
+            return _opened_ome(file, ome, ome.images[number])
+        series = file.series[checked_scene(path, scene, len(file.series))]
+        # What isn't tied to its pixels by the XML belongs to them where there is nothing else.
+        image = ome.images[0] if ome is not None and len(ome.images) == 1 else None
+        files = _files_of(path, series)
+        is_of_set = series.kind in FOLDER_SETS
+        return _Opened(file, series, len(file.series), files, is_of_set, ome, image, remarks)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _ome(path: Path, file: tifffile.TiffFile) -> tuple[OmeSet | None, tuple[str, ...]]:
+    """What its OME-XML says, or a remark where that is no XML."""
+    if not file.ome_metadata:
+        return None, ()
+    try:
+        return described(path, file.ome_metadata), ()
+    except ElementTree.ParseError as error:
+        said = f"Its OME-XML can't be read ({error}): it is read as a TIFF without."
+        return None, (said,)
+
+
+def _opened_ome(file: tifffile.TiffFile, ome: OmeSet, image: OmeImage) -> _Opened:
+    """The planes of one image of an OME-XML, from whatever files."""
+    path, files = ome.path, tuple(dict.fromkeys((ome.path, *image.files, ome.about)))
+    if ome.plain:
+        series = file.series
+    else:
+        ome.check_there(image)
+        file.close()
+        file = tifffile.TiffFile(image.files[0], omexml=ome.xml(image))
+        try:
+            series = file.series
+        except BaseException:
+            file.close()
+            raise
+    if not series or (series[0].kind != "ome" and (not ome.plain or len(series) > 1)):
+        file.close()
+        raise unreadable(
+            path, "its pages aren't the planes that its OME-XML tells of", "Export it again."
+        )
+    return _Opened(
+        file, series[0], len(ome.images), files, len(files) > 1, ome, image, ome.remarks(image)
+    )
+
+
+def _files_of(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
+    if not series.is_multifile:
+        return (path,)
+    found = {Path(page.parent.filehandle.path) for page in series if page is not None}
+    index = path.with_name("NDTiff.index")
+    return (path, *sorted({*found, index} - {path.absolute()} if index.is_file() else found))
+
+
+def _check_stack(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Refuse a stack of ImageJ's that ends before its planes do: tifffile takes one plane of it."""
+    about, page = file.imagej_metadata, file.pages.first
+    if not about or series.kind == "imagej" or not page.is_final:
+        return
+    sizes = [about.get(key, 1) for key in ("channels", "slices", "frames")]
+    if all(isinstance(n, int) and n > 0 for n in sizes):
+        end = int(page.dataoffsets[0]) + math.prod(sizes) * page.nbytes
+        PageChecks(path).check_end(str(path), end)
+
+
+class _TiffLevel:
+    """Reads boxes of one level of a series, decoding only the strips or tiles they meet.
+
+    Parameters
+    ----------
+    several
+        Whether its planes are in several files.
+    checks
+        Of all levels together.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        series: tifffile.TiffPageSeries,
+        kept: int,
+        several: bool,
+        checks: PageChecks,
+    ) -> None:
         self._path = path
         self._series = series
         self._key = series.keyframe
-        self._offset = None if series.is_multifile else series.dataoffset
+        self._checks = checks
+        # An offset says nothing of the file it is in: the one that was opened, or nothing.
+        self._file = Path(series.keyframe.parent.filehandle.path)
+        self._offset = None if several else series.dataoffset or None
         self._cache: Cache[tuple[int, int], Array] = Cache(kept)
         self.shape = tuple(map(int, series.shape))
 
@@ -64,32 +199,51 @@ class _TiffLevel:
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        if self._offset is not None or (self._key.is_final and self._key.is_memmappable):
+        if self._offset is not None or is_in_place(self._key):
             return None
-        inner = (1, *self._segment_shape(), self._key.shaped[4])
+        inner = (1, *segment_shape(self._key), self._key.shaped[4])
         lead = len(self.shape) - self._paged
         return (1,) * lead + tuple(inner[i] for i in self._places())
 
     def check(self) -> None:
         """Raise where the file ends before its pixels do, its pages are too few or too big."""
         self._check_segment()
-        if self._offset is not None:
-            end = int(self._offset) + math.prod(self.shape) * self._series.dtype.itemsize
-            return self._check_end(self._path, end)
         lead = math.prod(self.shape[: -self._paged])
+        if self._offset is not None and len(self._series._pages) < lead:
+            # one directory tells of all planes, which follow each other
+            end = self._offset + math.prod(self.shape) * self._series.dtype.itemsize
+            self._checks.check_end(str(self._file), end)
+            return self._checks.check_page(0, self._key, self._key)
         if self._key.shape != self.shape[-self._paged :] or lead != len(self._series):
             raise ValueError(f"its {len(self._series)} pages don't make up its shape")
-        for page in (self._series[0], self._series[len(self._series) - 1]):
-            if page is not None:
-                ends = zip(page.dataoffsets, page.databytecounts, strict=True)
-                where = Path(page.parent.filehandle.path)
-                self._check_end(where, max((int(a) + int(b) for a, b in ends), default=0))
+        for number in range(lead):
+            page = self._page(number)
+            self._checks.check_page(number, page, self._key)
+            if self._offset is not None and not is_in_place(page):
+                self._offset = None
         return None
+
+    def _page(self, number: int) -> Any:
+        """A plane's page.
+
+        Raises
+        ------
+        TilewrightError
+            When it isn't there.
+        """
+        page = self._series[number]
+        if page is None or page.dataoffsets == (0,) == page.databytecounts:  # lost, in a set
+            raise unreadable(
+                self._path,
+                f"plane {number} of {len(self._series)} isn't there",
+                "Put the files it was saved with beside it, or export it again.",
+            )
+        return page
 
     def _check_segment(self) -> None:
         if self.chunks is None:
             return
-        pixels = math.prod(self._segment_shape()) * self._key.shaped[4]
+        pixels = math.prod(segment_shape(self._key)) * self._key.shaped[4]
         size = pixels * self._series.dtype.itemsize
         if size > WHOLE_BYTES:
             raise unreadable(
@@ -98,18 +252,9 @@ class _TiffLevel:
                 "Save it as a TIFF in tiles or strips, or as OME-Zarr.",
             )
 
-    def _check_end(self, path: Path, end: int) -> None:
-        size = path.stat().st_size
-        if size < end:
-            raise unreadable(
-                self._path,
-                f"it is cut off: {size} bytes where its header says at least {end}",
-                "Copy it again from where it came from.",
-            )
-
     def read(self, window: Window) -> Array:
         if self._offset is not None:
-            pixels = self._mapped(self._path, self._offset, self.shape)[window]
+            pixels = self._mapped(self._file, self._offset, self.shape)[window]
             return np.array(pixels, self._series.dtype, order="C", subok=False)
         lead = window[: len(self.shape) - self._paged]
         inner = window[len(lead) :]
@@ -131,19 +276,13 @@ class _TiffLevel:
         return [{"Z": 1, "Y": 2, "X": 3}.get(a, sample) for a in self._key.axes]
 
     def _read_page(self, number: int, window: Window, out: Array) -> None:
-        page = self._series[number]
-        if page is None:
-            raise unreadable(
-                self._path,
-                f"plane {number} of {len(self._series)} isn't there",
-                "Put the files it was saved with beside it, or export it again.",
-            )
+        page = self._page(number)
         box = [slice(0, n) for n in self._key.shaped]
         for place, part in zip(self._places(), window, strict=True):
             box[place] = part
         out = out.reshape([s.stop - s.start for s in box])  # a view: `out` is contiguous
         handle = page.parent.filehandle
-        if page.is_final and page.is_memmappable:
+        if is_in_place(page):
             mapped = self._mapped(Path(handle.path), page.dataoffsets[0], self._key.shaped)
             out[...] = mapped[tuple(box)]
             return
@@ -158,7 +297,7 @@ class _TiffLevel:
 
     def _assemble(self, number: int, page: Any, box: Sequence[slice], out: Array) -> None:
         """Fill a box (planar sample, depth, y, x, sample) from the strips or tiles it meets."""
-        sides = (1, *self._segment_shape())
+        sides = (1, *segment_shape(page.keyframe))
         counts = [math.ceil(n / side) for n, side in zip(self._key.shaped, sides, strict=False)]
         met = [range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(box, sides, strict=False)]
         for position in itertools.product(*met):
@@ -172,16 +311,6 @@ class _TiffLevel:
                 out_of.append(slice(lo - at, hi - at))
             out[tuple(into)] = segment[tuple(out_of)][..., box[4]]
 
-    def _segment_shape(self) -> tuple[int, int, int]:
-        """Depth, rows and columns of a strip or tile."""
-        key = self._key
-        strip = (1, key.rowsperstrip, key.imagewidth)
-        sides = (key.tiledepth, key.tilelength, key.tilewidth) if key.is_tiled else strip
-        if not all(isinstance(side, int) for side in sides):  # a tag of another type
-            raise ValueError("its strips or tiles have no size")
-        depth, rows, columns = sides
-        return depth, rows if key.is_tiled else min(rows, key.imagelength), columns
-
     def _decode(self, page: Any, index: int) -> Array:
         """One strip or tile, (planar sample, depth, y, x, sample)."""
         handle, count = page.parent.filehandle, page.databytecounts[index]
@@ -189,22 +318,35 @@ class _TiffLevel:
         data = handle.read(count) if count else None
         if data is not None and len(data) < count:
             raise ValueError("the file ends inside a strip or tile")
-        tables: dict[str, Any] = {}
-        if self._key.compression in {6, 7, 34892, 33007}:  # JPEG: tables are kept apart
-            tables = {"jpegtables": page.jpegtables, "jpegheader": self._key.jpegheader}
-        segment, _, shape = self._key.decode(data, index, _fullsize=False, **tables)
+        key, tables = page.keyframe, {}
+        if key.compression in JPEG:
+            tables = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
+        if data is not None:
+            _check_whole(key, data)
+        segment, _, shape = key.decode(data, index, _fullsize=False, **tables)
         if segment is None:  # never written: all background
-            segment = np.full(shape, self._key.nodata, self._series.dtype)
+            segment = np.full(shape, key.nodata, self._series.dtype)
         return np.asarray(segment)[None]
+
+
+def _check_whole(key: Any, data: bytes) -> None:
+    """Raise where a strip or tile is cut off and its decoder would fill what is missing."""
+    if key.compression in JPEG and key.jpegheader is None:
+        check_jpeg(data)
+    elif key.compression in JXR:
+        check_jxr(data)
 
 
 FileAbout = tuple[tuple[str, ...] | None, tuple[float, float] | None, float | None]
 """Channel names, µm per pixel (y, x), µm per slice."""
 
 
-def _tiff_metadata(file: tifffile.TiffFile, scene: int) -> FileAbout:
-    if file.ome_metadata:
-        return _ome_metadata(file.ome_metadata, scene)
+def _tiff_metadata(file: tifffile.TiffFile, image: OmeImage | None) -> FileAbout:
+    """What the XML says of the image that is read, else what tags do."""
+    if image is not None:
+        return image.channel_names, image.mpp, image.z_um
+    if file.is_ome:
+        return None, None, None  # images of an XML that none can be told from
     page = file.pages.first
     y, x = (_pitch(page, name) for name in ("YResolution", "XResolution"))
     if file.is_imagej:
@@ -232,23 +374,3 @@ def _plausible(mpp: tuple[float, float] | None) -> tuple[float, float] | None:
     what was imaged, and finer than 1 nm is no optical image.
     """
     return mpp if mpp and all(1e-3 <= v <= 20 for v in mpp) else None
-
-
-def _ome_metadata(xml: str, scene: int) -> FileAbout:
-    try:
-        images = _listed(tifffile.xml2dict(xml)["OME"]["Image"])
-        pixels = images[scene]["Pixels"]
-    except (KeyError, IndexError, TypeError, ValueError):
-        pixels = None
-    if not isinstance(pixels, dict):
-        return None, None, None  # the pixels may be fine without
-    z, y, x = (
-        microns(pixels.get(f"PhysicalSize{a}"), pixels.get(f"PhysicalSize{a}Unit", "µm"))
-        for a in "ZYX"
-    )
-    channels = [c.get("Name") for c in _listed(pixels.get("Channel", [])) if isinstance(c, dict)]
-    return named(channels), pair(y, x), z
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

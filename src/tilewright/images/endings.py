@@ -1,0 +1,53 @@
+"""Whether coded data is all there, where its decoder fills what is missing and says nothing."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+# A marker, and no byte of pixels (FF00), restart (D0 to D7) or filling (FFFF).
+JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
+JPEG_ALONE = frozenset((0x01, 0xD8))  # markers without a length
+JPEG_END = 0xD9
+JXR_COUNTS = {0xBCC1: 0xBCC0, 0xBCC3: 0xBCC2}  # bytes of the picture and of its alpha: their place
+
+
+def check_jpeg(data: bytes) -> None:
+    """Raise where a JPEG stream ends before its end marker, as libjpeg doesn't.
+
+    T.81, B.1.1.3: the last marker of an image is EOI. What comes after it isn't looked at.
+
+    Raises
+    ------
+    ValueError
+        When it is cut off.
+    """
+    at = 0
+    while found := JPEG_MARKER.search(data, at):
+        mark, at = found[1][0], found.end()
+        if mark == JPEG_END:
+            return
+        if mark not in JPEG_ALONE:  # an embedded preview has ends of its own: skipped
+            at += int.from_bytes(data[at : at + 2], "big")
+    raise ValueError("its JPEG data is cut off: it has no end")
+
+
+def check_jxr(data: bytes) -> None:
+    """Raise where a JPEG XR ends before the bytes that its directory names.
+
+    Raises
+    ------
+    ValueError
+        When it is cut off.
+    """
+    if data[:3] != b"II\xbc" or len(data) < 10:
+        return  # its decoder says what it is
+    (start,) = struct.unpack_from("<I", data, 4)
+    entries = {}
+    for number in range(int.from_bytes(data[start : start + 2], "little")):
+        entry = data[start + 2 + 12 * number :][:12]
+        if len(entry) == 12:
+            entries[struct.unpack_from("<H", entry)[0]] = struct.unpack_from("<I", entry, 8)[0]
+    for count, place in JXR_COUNTS.items():
+        if entries.get(place, 0) + entries.get(count, 0) > len(data):
+            raise ValueError("its JPEG XR data is cut off")
