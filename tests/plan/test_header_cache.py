@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import tifffile
+from ome_sets import write_set
+from pictures import speckles
 from planning import grey, planned
 
 from tilewright.errors import ProblemsError
@@ -34,6 +36,12 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(fit, "opened", noted)
     return names
+
+
+def grey_slices(folder: Path, names: list[str]) -> None:
+    """An image of one slice a file."""
+    planes = [(name, 0) for name in names]
+    write_set(folder, {name: [speckles((64, 64), "uint8")] for name in names}, [planes])
 
 
 def said(plan: Plan) -> tuple[Any, ...]:
@@ -103,7 +111,7 @@ def test_a_bad_image_is_bad_each_time(tmp_path: Path, images: Path) -> None:
             planned(tmp_path, strict=True)
 
 
-def test_an_ome_tiff_may_lie_in_several_files(
+def test_an_ome_tiff_that_names_no_other_file_is_remembered_by_its_name(
     tmp_path: Path, images: Path, opened: list[str]
 ) -> None:
     (images / "a.tif").unlink()
@@ -112,7 +120,29 @@ def test_an_ome_tiff_may_lie_in_several_files(
     planned(tmp_path)
     opened.clear()
     planned(tmp_path)
-    assert opened == ["c.ome.tif"]
+    assert opened == []
+    (images / "c.ome.tif").rename(images / "d.ome.tif")  # an OME-XML may name its own file
+    planned(tmp_path)
+    assert opened == ["d.ome.tif"]
+
+
+@pytest.mark.parametrize("suffix", [".ome.tif", ".tif"])
+def test_a_file_of_a_set_is_another_image_when_any_file_of_the_set_changes(
+    tmp_path: Path, images: Path, opened: list[str], suffix: str
+) -> None:
+    for path in images.iterdir():
+        path.unlink()
+    names = [f"s{i}{suffix}" for i in range(2)]
+    grey_slices(images, names)
+    first = {i.ref.id: i.ref.fingerprint for i in planned(tmp_path).images}
+    assert {i.ref.id: i.ref.fingerprint for i in planned(tmp_path).images} == first
+    opened.clear()
+    with (images / names[1]).open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"x")
+    plan = planned(tmp_path)
+    assert opened == names
+    assert all(i.ref.fingerprint != first[i.ref.id] for i in plan.images)
 
 
 def test_a_cache_that_can_not_be_written_is_no_problem(

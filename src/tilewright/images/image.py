@@ -12,7 +12,7 @@ import os
 import struct
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ EXTENSIONS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".z
 """Longest first, so that the whole of ``.ome.tif`` is taken off a name."""
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
+END_LEAST, SET_BYTES = 2**12, 2**26  # of each of many files of a set, and of all together
 DAMAGE = (OSError, ValueError, LookupError, ArithmeticError, MemoryError, struct.error)
 """What a bad file raises in our own lines; anything else there is a bug."""
 OPENERS = {
@@ -129,14 +130,49 @@ def fingerprint(path: Path) -> str:
                 if entry.name in {"zarr.json", ".zattrs", ".zarray", ".zgroup"}:
                     found.update(entry.read_bytes())
         else:
-            found.update(_stamp(path, ""))
-            with path.open("rb") as file:
-                found.update(file.read(END_BYTES))
-                file.seek(max(0, path.stat().st_size - END_BYTES))
-                found.update(file.read(END_BYTES))
+            _add_file(found, path, "", END_BYTES)
     except OSError as error:
         raise _failed(path, "it can't be read", error) from error
     return found.hexdigest()
+
+
+def set_fingerprint(own: str, path: Path, files: Sequence[Path]) -> str:
+    """The fingerprint of an image that is in several files; `own` where it is in one.
+
+    Parameters
+    ----------
+    own
+        That of the file that was given.
+    path
+        That file.
+    files
+        All of its files; of each its name, size, time and both ends, of many less of these.
+
+    Raises
+    ------
+    TilewrightError
+        When one can't be read.
+    """
+    others = [file for file in files if file != path]
+    if not others:
+        return own
+    found = hashlib.sha256(own.encode())
+    ends = max(END_LEAST, min(END_BYTES, SET_BYTES // len(others)))
+    try:
+        for file in others:
+            _add_file(found, file, file.name, ends)
+    except OSError as error:
+        raise _failed(path, "a file of its set can't be read", error) from error
+    return found.hexdigest()
+
+
+def _add_file(found: Any, path: Path, name: str, ends: int) -> None:
+    """Add what is seen of a file: its stamp, and so many bytes of each of its ends."""
+    found.update(_stamp(path, name))
+    with path.open("rb") as file:
+        found.update(file.read(ends))
+        file.seek(max(0, path.stat().st_size - ends))
+        found.update(file.read(ends))
 
 
 def _stamp(path: Path, name: str) -> bytes:
@@ -283,6 +319,8 @@ class Image(Closing):
         How many the file holds.
     remarks : tuple of str
         What a user should know of how it is read, a sentence each.
+    files : tuple of Path
+        All that its pixels and metadata are in, where others than `path` are or could be.
     """
 
     def __init__(self, path: Path, source: Source, axes: str) -> None:
@@ -298,6 +336,7 @@ class Image(Closing):
         self.z_um = source.z_um
         self.scenes = source.scenes
         self.remarks = source.remarks
+        self.files = source.files
         names = source.channel_names
         fits = names is not None and len(names) == self.size("C")
         self.channel_names = names if fits else None

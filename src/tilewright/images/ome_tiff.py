@@ -65,6 +65,8 @@ class OmeSet:
         The file that holds the XML: itself, or its companion.
     uuid_kept
         Whether the file's UUID is among those of the XML: a program that rewrote it kept none.
+    alone
+        Whether it names no other file.
     plain
         Whether it is about one image, in this file alone.
     """
@@ -74,6 +76,7 @@ class OmeSet:
     root: Element
     images: tuple[OmeImage, ...]
     uuid_kept: bool
+    alone: bool
     plain: bool
 
     def xml(self, image: OmeImage) -> str:
@@ -179,19 +182,36 @@ def described(path: Path, xml: str) -> OmeSet:
     uuid = root.get("UUID")
     for binary in _children(root, "BinaryOnly"):
         about = _companion(path, binary)
-        root = _parsed(_xml_of(about))
+        root = _companion_root(path, about)
         _check_companion(path, about, binary.get("UUID"), root.get("UUID"))
-    listed = {u.text for u in root.iter() if _is(u, "UUID")}
+    uuids = [u for u in root.iter() if _is(u, "UUID")]
+    kept = uuid in {(u.text or "").strip() for u in uuids}
+    names = {u.get("FileName") for u in uuids}
+    if uuid is None and len(names) == 1 and about == path and not _all_there(path, names):
+        for holder in [data for data in root.iter() if _is(data, "TiffData")]:
+            for other in _children(holder, "UUID"):  # one file, under another name now
+                holder.remove(other)
+    images = _images(path, uuid if kept else None, root)
     count = sum(1 for _ in _children(root, "Image"))
+    files = {file for image in images for file in image.places}
+    alone = about == path and files == {path} and names <= {None, path.name}
+    return OmeSet(path, about, root, images, kept, alone, alone and count == 1 == len(images))
+
+
+def _all_there(path: Path, names: set[str | None]) -> bool:
+    return all(name and _beside(path, name).is_file() for name in names)
+
+
+def _images(path: Path, own: str | None, root: Element) -> tuple[OmeImage, ...]:
+    """The images that have planes, or the only one; those with some in this file first."""
+    elements = list(_children(root, "Image"))
     found = [
-        _image(element, pixels, _places(path, uuid if uuid in listed else None, pixels))
-        for element in _children(root, "Image")
+        _image(element, pixels, _places(path, own, pixels))
+        for element in elements
         for pixels in _children(element, "Pixels")
-        if count == 1 or any(True for _ in _planes(pixels))
+        if len(elements) == 1 or any(True for _ in _planes(pixels))
     ]
-    images = tuple(sorted(found, key=lambda image: path not in image.files))
-    plain = about == path and count == 1 and [i.files for i in images] == [(path,)]
-    return OmeSet(path, about, root, images, uuid in listed, plain)
+    return tuple(sorted(found, key=lambda image: path not in image.files))
 
 
 def _parsed(xml: str | bytes) -> Element:
@@ -210,6 +230,17 @@ def _companion(path: Path, binary: Element) -> Path:
             path, f"its metadata is in {name or 'a file without a name'}, which is missing", THERE
         )
     return found
+
+
+def _companion_root(path: Path, about: Path) -> Element:
+    try:
+        return _parsed(_xml_of(about))
+    except (ElementTree.ParseError, ValueError) as error:
+        raise unreadable(
+            path,
+            f"its metadata is in {about.name}, which can't be read ({error})",
+            "Copy or export that file again.",
+        ) from error
 
 
 def _xml_of(about: Path) -> str | bytes:

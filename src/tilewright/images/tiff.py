@@ -62,7 +62,7 @@ def open_tiff(path: Path, scene: int, kept: int) -> Source:
         z_um=z_um,
         scenes=opened.scenes,
         remarks=remarks,
-        files=opened.files if several or opened.is_of_set else (),
+        files=opened.files if several or opened.of_set else (),
     )
 
 
@@ -74,15 +74,15 @@ class _Opened:
     ----------
     files
         All that its pixels and metadata are in.
-    is_of_set
-        Whether other files could be part of it.
+    of_set
+        Whether other files are or could be part of it.
     """
 
     file: tifffile.TiffFile
     series: tifffile.TiffPageSeries
     scenes: int
     files: tuple[Path, ...]
-    is_of_set: bool = False
+    of_set: bool = False
     ome: OmeSet | None = None
     image: OmeImage | None = None
     remarks: tuple[str, ...] = ()
@@ -102,8 +102,8 @@ def _opened(path: Path, scene: int) -> _Opened:
         # What isn't tied to its pixels by the XML belongs to them where there is nothing else.
         image = ome.images[0] if ome is not None and len(ome.images) == 1 else None
         files = _files_of(path, series)
-        is_of_set = series.kind in FOLDER_SETS
-        return _Opened(file, series, len(file.series), files, is_of_set, ome, image, remarks)
+        of_set = series.kind in FOLDER_SETS
+        return _Opened(file, series, len(file.series), files, of_set, ome, image, remarks)
     except BaseException:
         file.close()
         raise
@@ -139,17 +139,19 @@ def _opened_ome(file: tifffile.TiffFile, ome: OmeSet, image: OmeImage) -> _Opene
         raise unreadable(
             path, "its pages aren't the planes that its OME-XML tells of", "Export it again."
         )
-    return _Opened(
-        file, series[0], len(ome.images), files, len(files) > 1, ome, image, ome.remarks(image)
-    )
+    said = ome.remarks(image)
+    return _Opened(file, series[0], len(ome.images), files, not ome.alone, ome, image, said)
 
 
 def _files_of(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
-    if not series.is_multifile:
+    """The files of a series that a program cut up: the given one first."""
+    if series.kind not in FOLDER_SETS:
         return (path,)
-    found = {Path(page.parent.filehandle.path) for page in series if page is not None}
-    index = path.with_name("NDTiff.index")
-    return (path, *sorted({*found, index} - {path.absolute()} if index.is_file() else found))
+    pages = {page.parent.filehandle.path for page in series if page is not None}
+    found = {Path(name) for name in pages if not path.samefile(name)}
+    if series.kind == "ndtiff":
+        found.add(path.with_name("NDTiff.index"))
+    return (path, *sorted(found))
 
 
 def _check_stack(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:

@@ -13,7 +13,7 @@ from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
-from tilewright.images.image import Image, fingerprint
+from tilewright.images.image import Image, fingerprint, set_fingerprint
 from tilewright.images.mask import Mask, stamped
 from tilewright.preprocess.enhance import opened
 from tilewright.preprocess.reader import TileReader
@@ -32,6 +32,7 @@ class Planned:
     decode_factor: float
     counted: int
     remarks: tuple[str, ...] = ()
+    is_of_set: bool = False
 
     @property
     def tiles(self) -> int:
@@ -84,7 +85,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             key="",
             id=row.id,
             path=str(row.path.absolute()),
-            fingerprint=stamp or fingerprint(row.path),
+            fingerprint=set_fingerprint(stamp or fingerprint(row.path), row.path, image.files),
             axes=image.axes,
             shape=tuple(image.shape),
             dtype=str(image.dtype),
@@ -116,6 +117,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             decode_factor=1.0 if level or ref.region else _decode_factor(image, cells),
             counted=math.prod(image.shape),
             remarks=image.remarks,
+            is_of_set=bool(image.files),
         )
 
 

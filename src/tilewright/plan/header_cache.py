@@ -64,14 +64,17 @@ class Headers:
             stamp = fingerprint(row.path)
         except TilewrightError:
             return plan_image(row, self._params, self._spec)  # says it in its own words
-        if row.mask or ".ome.ti" in row.path.name.lower():  # other files tell something, too
+        if row.mask:  # another file tells something, too
             return plan_image(row, self._params, self._spec, stamp)
         said = dataclasses.asdict(dataclasses.replace(row, path=Path(), id=""))
-        key = digest([stamp, {**said, "path": ""}])
+        # an OME-XML may name its own file
+        name = row.path.name if ".ome.ti" in row.path.name.lower() else ""
+        key = digest([stamp, {**said, "path": name}])
         found = _planned(self._old.get(key), row, stamp)
         if found is None:
             found = plan_image(row, self._params, self._spec, stamp)
-            self._new[key] = dataclasses.asdict(found)
+            if not found.is_of_set:  # else other files tell something, too
+                self._new[key] = dataclasses.asdict(found)
         return found
 
     def save(self) -> None:

@@ -151,6 +151,7 @@ class Prepared(Image):
         self._params = params
         self.path, self.axes, self.scenes = image.path, image.axes, image.scenes
         self.channel_names = image.channel_names
+        self.remarks, self.files = image.remarks, image.files
         self.dtype = self._dtype(image)
         self.shape = tuple(self._sized(a, n) for a, n in zip(image.axes, image.shape, strict=True))
         self.levels, self.chunks = [self.shape], [None]
