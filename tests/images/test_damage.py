@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import json
 import os
 import struct
@@ -19,7 +20,7 @@ from pictures import numbered, speckles, write_ome_zarr
 
 from tilewright.errors import TilewrightError
 from tilewright.images import tiff
-from tilewright.images.image import open_image
+from tilewright.images.image import fingerprint, open_image
 
 TYPES = (1, 2, 4, 5, 7, 9, 11, 12)  # of a tag: bytes, text, long, fraction, any, signed, reals
 OTHER_FORMS = (None, 1, "x", [], {}, True, [None], [{}], ["x"])
@@ -122,3 +123,66 @@ def test_a_bug_in_a_reader_ends_plan_with_70_and_its_trace(tmp_path: Path) -> No
     assert f"It came up in {tmp_path / 'a.tif'}." in done.stderr
     assert "object is not callable. Please report this." in done.stderr
     assert "Copy or export it again" not in done.stderr
+
+
+def blamed(path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch, where: str) -> Exception:
+    """What reading an image raises when `where` raises an error."""
+
+    def raising(*_: Any, **__: Any) -> None:
+        raise error
+
+    with open_image(path) as image:
+        monkeypatch.setattr(where, raising)
+        with pytest.raises(type(error)) as caught:
+            image.read(0, {})
+    monkeypatch.undo()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError()]
+    + [OSError(n, os.strerror(n)) for n in (errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EMFILE)],
+    ids=["memory", "io", "stale", "full", "handles"],
+)
+def test_a_machine_that_fails_is_no_bad_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, speckles((64, 64)), tile=(16, 16), compression="zlib")
+    found = blamed(path, error, monkeypatch, "tifffile.FileHandle.read")
+    assert found is error
+    assert found.__notes__ == [f"It came up in {path}."]
+    monkeypatch.setattr(tifffile.FileHandle, "read", blamed_reader(error))
+    with pytest.raises(type(error)):
+        open_image(path)
+
+
+def blamed_reader(error: Exception) -> Any:
+    """A method that raises."""
+
+    def read(*_: Any) -> None:
+        raise error
+
+    return read
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), AttributeError("x"), TypeError("x")])
+def test_an_error_in_our_own_lines_is_a_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, speckles((64, 64)), tile=(16, 16), compression="zlib")
+    # numpy's own Python lines are called with what we make of a file
+    assert blamed(path, error, monkeypatch, "numpy.ravel_multi_index") is error
+
+
+def test_a_fingerprint_of_a_failing_disk_is_no_bad_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OSError(errno.EIO, os.strerror(errno.EIO))
+    (tmp_path / "a.tif").write_bytes(b"x")
+    monkeypatch.setattr(Path, "open", blamed_reader(error))
+    for ask in (fingerprint, open_image):
+        with pytest.raises(OSError, match="Input/output error"):
+            ask(tmp_path / "a.tif")

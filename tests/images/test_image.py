@@ -807,17 +807,6 @@ def test_damage_found_when_reading_is_named_with_where_it_is(
     assert not caplog.records
 
 
-def test_too_little_memory_is_said_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise MemoryError
-
-    tifffile.imwrite(tmp_path / "a.tif", numbered("YX"), tile=(16, 16), compression="zlib")
-    with open_image(tmp_path / "a.tif") as image:
-        monkeypatch.setattr(np, "empty", full)
-        with pytest.raises(TilewrightError, match=r"a\.tif: .*more memory .*tiled TIFF"):
-            image.read(0, {})
-
-
 def test_all_sizes_differ_so_that_swapped_axes_show() -> None:
     assert len(set(SIZES.values())) == len(SIZES)
 

@@ -8,7 +8,7 @@ import struct
 # A marker, and no byte of pixels (FF00), restart (D0 to D7) or filling (FFFF).
 JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 JPEG_ALONE = frozenset((0x01, 0xD8))  # markers without a length
-JPEG_END = 0xD9
+JPEG_START, JPEG_END = b"\xff\xd8", 0xD9
 JXR_COUNTS = {0xBCC1: 0xBCC0, 0xBCC3: 0xBCC2}  # bytes of the picture and of its alpha: their place
 
 

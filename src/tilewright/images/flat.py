@@ -13,6 +13,7 @@ import imagecodecs
 import numpy as np
 
 from .chunks import Array
+from .endings import JPEG_START, check_jpeg
 from .source import WHOLE_BYTES, Level, Source, checked_scene, unreadable
 
 
@@ -20,7 +21,9 @@ def open_png(path: Path, scene: int, _: int) -> Source:
     """PNG; the palette is applied, so that its pixels are colours."""
     with path.open("rb") as file:
         width, height, bits, colour = struct.unpack(">8x4x4sIIBB", file.read(26))[1:]
-    samples = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}[colour]
+    samples = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
+    if samples is None:
+        raise ValueError("its header is damaged")
     return _whole(
         path, scene, (height, width, samples), 16 if bits == 16 else 8, imagecodecs.png_decode
     )
@@ -65,7 +68,10 @@ def _whole(
 
     @cache
     def decoded() -> Array:
-        pixels = np.asarray(decode(path.read_bytes()))
+        data = path.read_bytes()
+        if data.startswith(JPEG_START):
+            check_jpeg(data)
+        pixels = np.asarray(decode(data))
         pixels = pixels[..., : shape[2]] if pixels.ndim == 3 else pixels  # a palette's alpha
         if pixels.shape != full or pixels.dtype != dtype:
             raise ValueError(f"its header says {full} and its pixels are {pixels.shape}")

@@ -9,9 +9,7 @@ import glob
 import hashlib
 import math
 import os
-import struct
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from tilewright.errors import TilewrightError
 
 from . import source as sources
 from .chunks import Array
+from .damage import is_damage, is_the_files
 from .flat import open_jpeg, open_png
 from .ome_zarr import is_zarr, open_zarr
 from .source import Source, unreadable
@@ -35,8 +34,6 @@ EXTENSIONS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".z
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
 END_LEAST, SET_BYTES = 2**12, 2**26  # of each of many files of a set, and of all together
-DAMAGE = (OSError, ValueError, LookupError, ArithmeticError, MemoryError, struct.error)
-"""What a bad file raises in our own lines; anything else there is a bug."""
 OPENERS = {
     b"II*\0": open_tiff,
     b"MM\0*": open_tiff,
@@ -205,7 +202,7 @@ def open_image(
     try:
         source = opener(path, scene, sources.CACHE_BYTES if kept is None else kept)
     except Exception as error:
-        if not _is_damage(error, path):
+        if not is_damage(error, path):
             raise
         raise _failed(path, "it can't be read as an image", error) from error
     try:
@@ -243,29 +240,17 @@ def _opener(path: Path) -> Any:
     )
 
 
-def _is_damage(error: Exception, path: Path) -> bool:
-    """Whether an error tells that a file is bad, and is neither told already nor a bug of ours.
-
-    Libraries raise whatever comes of damaged bytes: tifffile a TypeError, ElementTree a
-    SyntaxError. So all that is raised in their lines counts.
-    """
-    if isinstance(error, TilewrightError):
-        return False
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    ours = frame.f_globals.get("__name__", "").startswith("tilewright.")
-    if ours and not isinstance(error, DAMAGE):
-        error.add_note(f"It came up in {path}.")
-        return False
-    return True
-
-
 def _failed(path: Path, what: str, error: Exception) -> TilewrightError:
-    if isinstance(error, MemoryError):
-        return unreadable(
-            path,
-            f"{what} (it needs more memory than there is, or its header is damaged)",
-            "Save it as a tiled TIFF or OME-Zarr.",
-        )
+    """The sentence for an error that a file is to blame for.
+
+    Raises
+    ------
+    OSError
+        The error itself, where the machine is.
+    """
+    if isinstance(error, OSError) and not is_the_files(error):
+        error.add_note(f"It came up in {path}.")
+        raise error
     reason = " ".join(str(error).split()) or type(error).__name__
     return unreadable(path, f"{what} ({reason[:200]})", "Copy or export it again.")
 
@@ -373,7 +358,7 @@ class Image(Closing):
             with self._lock:
                 pixels = np.asarray(found.read(window), self.dtype, order="C")
         except Exception as error:
-            if not _is_damage(error, self.path):
+            if not is_damage(error, self.path):
                 raise
             at = ", ".join(
                 f"{a} {s.start} to {s.stop}" for a, s in zip(self.axes, window, strict=True)

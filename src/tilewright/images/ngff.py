@@ -20,6 +20,21 @@ def blocks(of: Block, key: str) -> list[Block]:
     return [_block(entry, key) for entry in _list(of.get(key, []), key)]
 
 
+def first(of: Block, key: str) -> Block:
+    """The first object of a list that has one."""
+    found = blocks(of, key)
+    if not found:
+        raise _another_form(key)
+    return found[0]
+
+
+def value(of: Block, key: str) -> Any:
+    """What must be there."""
+    if key not in of:
+        raise _another_form(key)
+    return of[key]
+
+
 def channels(of: Block) -> list[Block]:
     """What is said of each channel."""
     return blocks(_block(of.get("omero", {}), "omero"), "channels")
@@ -35,7 +50,7 @@ def scale(multiscale: Block, dataset: Block, count: int) -> Array:
     found = np.ones(count)
     for holder in (multiscale, dataset):
         for transform in blocks(holder, "coordinateTransformations"):
-            if transform["type"] == "scale" and "scale" in transform:
+            if value(transform, "type") == "scale" and "scale" in transform:
                 found = found * _floats(transform["scale"])
     return found
 
@@ -43,7 +58,7 @@ def scale(multiscale: Block, dataset: Block, count: int) -> Array:
 def _axis(axis: Any) -> tuple[str, str | None]:
     if isinstance(axis, str):
         return axis, None
-    name = _block(axis, "axes")["name"]
+    name = value(_block(axis, "axes"), "name")
     if not isinstance(name, str):
         raise _another_form("axes")
     return name, axis.get("unit")

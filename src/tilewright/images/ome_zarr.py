@@ -22,9 +22,9 @@ def is_zarr(path: Path) -> bool:
 def open_zarr(path: Path, scene: int, kept: int) -> Source:
     """OME-Zarr 0.4 (Zarr v2) and 0.5 (Zarr v3)."""
     group, about, count = _zarr_scene(path, scene)
-    multiscale = ngff.blocks(about, "multiscales")[0]
-    datasets = ngff.blocks(multiscale, "datasets")
-    arrays = [group[d["path"]] for d in datasets]
+    multiscale = ngff.first(about, "multiscales")
+    datasets = [ngff.first(multiscale, "datasets"), *ngff.blocks(multiscale, "datasets")[1:]]
+    arrays = [group[ngff.value(d, "path")] for d in datasets]
     levels = tuple(_zarr_level(path, a, kept) for a in arrays)
     axes = ngff.axes(multiscale)
     names = "".join(name for name, _ in axes).upper()

@@ -25,6 +25,7 @@ from .tiff_checks import PageChecks, is_in_place, segment_shape
 
 JPEG = frozenset((6, 7, 34892, 33007))  # kinds whose tables are kept apart
 JXR = frozenset((22610, 34934))
+SMALL = 2**24  # bytes of a strip or tile, for which no machine lacks memory
 FOLDER_SETS = frozenset(("mmstack", "ndtiff"))  # sets that are what lies in a folder
 
 
@@ -245,14 +246,18 @@ class _TiffLevel:
     def _check_segment(self) -> None:
         if self.chunks is None:
             return
-        pixels = math.prod(segment_shape(self._key)) * self._key.shaped[4]
-        size = pixels * self._series.dtype.itemsize
+        size = self._segment_bytes()
         if size > WHOLE_BYTES:
             raise unreadable(
                 self._path,
                 f"{size / 2**30:.1f} GiB of pixels are compressed as one piece",
                 "Save it as a TIFF in tiles or strips, or as OME-Zarr.",
             )
+
+    def _segment_bytes(self) -> int:
+        """Of a strip or tile, decoded."""
+        pixels = math.prod(segment_shape(self._key)) * self._key.shaped[4]
+        return int(pixels * self._series.dtype.itemsize)
 
     def read(self, window: Window) -> Array:
         if self._offset is not None:
@@ -325,7 +330,12 @@ class _TiffLevel:
             tables = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
         if data is not None:
             _check_whole(key, data)
-        segment, _, shape = key.decode(data, index, _fullsize=False, **tables)
+        try:
+            segment, _, shape = key.decode(data, index, _fullsize=False, **tables)
+        except MemoryError:
+            if self._segment_bytes() > SMALL:
+                raise
+            raise ValueError("a strip or tile claims more memory than there is") from None
         if segment is None:  # never written: all background
             segment = np.full(shape, key.nodata, self._series.dtype)
         return np.asarray(segment)[None]
@@ -364,7 +374,7 @@ def _tiff_metadata(file: tifffile.TiffFile, image: OmeImage | None) -> FileAbout
 def _pitch(page: Any, name: str) -> float | None:
     """Length of a pixel in the tag's unit."""
     tag = page.tags.get(name)
-    if tag is None or not isinstance(tag.value, tuple) or not tag.value[0]:
+    if tag is None or not isinstance(tag.value, tuple) or len(tag.value) < 2 or not tag.value[0]:
         return None
     return float(tag.value[1] / tag.value[0])
 

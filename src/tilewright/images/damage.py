@@ -1,0 +1,84 @@
+"""What tells that a file is bad: the errors that libraries raise for it, by name.
+
+Anything else is a bug of ours and goes up with its trace; so does what is the machine's fault, as
+a disk that fails or memory that is full.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+import traceback
+import zlib
+from pathlib import Path
+from types import FrameType
+from xml.etree.ElementTree import ParseError
+
+from tilewright.errors import TilewrightError
+
+Kinds = tuple[type[Exception], ...]
+
+OURS: Kinds = (ValueError, ArithmeticError, struct.error, zlib.error)
+"""In our own lines, and in those of numpy and Python that we call with a file's values."""
+# What a library makes of bytes that aren't as they should be comes from all over it.
+WRONG_SHAPE: Kinds = (*OURS, LookupError, TypeError, AttributeError, AssertionError, RuntimeError)
+LIBRARIES: dict[str, Kinds] = {
+    "tifffile": WRONG_SHAPE,  # TiffFileError is a ValueError; a tag of another type, a TypeError
+    "imagecodecs": (*OURS, RuntimeError, ImportError),  # its errors; a codec that wasn't built
+    "zarr": WRONG_SHAPE,  # BaseZarrError is a ValueError; metadata of another form, a TypeError
+    "numcodecs": WRONG_SHAPE,
+    "xml": (*OURS, ParseError),
+    "json": (*OURS, RecursionError),
+    "zipfile": (
+        *OURS,
+        LookupError,
+        NotImplementedError,
+        RuntimeError,
+    ),  # BadZipFile
+}
+"""In the lines of what we call to read a file, and in what these call."""
+NOT_THE_DISK = frozenset(
+    {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EINVAL,
+     errno.ENAMETOOLONG, errno.ELOOP, errno.EOVERFLOW, errno.EFBIG}
+)  # fmt: skip
+"""Numbers of the errors of an operating system that a file, its name or its rights are to blame
+for; of any other, as EIO, ESTALE, ENOSPC or EMFILE, trying again may be the remedy."""
+
+
+def is_damage(error: Exception, path: Path) -> bool:
+    """Whether an error tells that a file is bad, and is neither told already nor a bug of ours.
+
+    Parameters
+    ----------
+    error
+        As it was caught.
+    path
+        The image; an error that isn't its fault gets a note that names it.
+    """
+    if isinstance(error, TilewrightError):
+        return False
+    if isinstance(error, OSError):
+        found = is_the_files(error)
+    else:
+        found = isinstance(error, LIBRARIES.get(_library(error), OURS))
+    if not found:
+        error.add_note(f"It came up in {path}.")
+    return found
+
+
+def is_the_files(error: OSError) -> bool:
+    """Whether a file is to blame for what the operating system, or a library, says of it."""
+    return error.errno is None or error.errno in NOT_THE_DISK
+
+
+def _library(error: Exception) -> str:
+    """The library that we called in the last of our lines, or "" where the error came up there."""
+    names = [_package(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = max((i for i, name in enumerate(names) if name == "tilewright"), default=-1)
+    return next((name for name in names[ours + 1 :] if name in LIBRARIES), "")
+
+
+def _package(frame: FrameType) -> str:
+    """The package of a frame's module; a Cython module's frames know their file alone."""
+    name = frame.f_globals.get("__name__") or frame.f_code.co_filename.replace("/", ".")
+    return str(name).partition(".")[0]
