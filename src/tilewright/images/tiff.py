@@ -235,7 +235,9 @@ class _TiffLevel:
             When it isn't there.
         """
         page = self._series[number]
-        if page is None or page.dataoffsets == (0,) == page.databytecounts:  # lost, in a set
+        # Micro-Manager's index knows planes that were lost
+        lost = self._series.kind == "mmstack" and page is not None and not page.dataoffsets[0]
+        if page is None or lost:
             raise unreadable(
                 self._path,
                 f"plane {number} of {len(self._series)} isn't there",

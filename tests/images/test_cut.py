@@ -1,0 +1,246 @@
+"""A file that is cut off, wherever, gives the right pixels or one sentence, never others."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from pictures import numbered, speckles
+from PIL import Image as Pillow
+
+from tilewright.errors import TilewrightError
+from tilewright.images.endings import check_jpeg, check_jxr
+from tilewright.images.image import open_image
+
+STACK = speckles((6, 37, 53))
+COLOUR = speckles((48, 64, 3), "uint8")
+
+
+def stack(**how: Any) -> Callable[[Path], Any]:
+    """Writes a stack; its pages one by one where they aren't contiguous."""
+
+    def write(path: Path) -> None:
+        tifffile.imwrite(path, STACK, photometric="minisblack", **how)
+
+    return write
+
+
+def pages(contiguous: bool, **how: Any) -> Callable[[Path], Any]:
+    """Writes a stack as pages that nothing but their order tells of."""
+
+    def write(path: Path) -> None:
+        with tifffile.TiffWriter(path) as file:
+            for plane in STACK:
+                file.write(
+                    plane, photometric="minisblack", metadata=None, contiguous=contiguous, **how
+                )
+
+    return write
+
+
+def libtiff(path: Path) -> None:
+    """A stack by libtiff: a directory after each plane."""
+    first, *rest = [Pillow.fromarray(plane) for plane in STACK]
+    first.save(path, format="TIFF", save_all=True, append_images=rest)
+
+
+def colour(**how: Any) -> Callable[[Path], Any]:
+    """Writes a coloured TIFF."""
+
+    def write(path: Path) -> None:
+        tifffile.imwrite(path, COLOUR, photometric="rgb", **how)
+
+    return write
+
+
+def flat(encode: Callable[[Any], bytes]) -> Callable[[Path], Any]:
+    """Writes a PNG or JPEG."""
+
+    def write(path: Path) -> None:
+        path.write_bytes(encode(COLOUR))
+
+    return write
+
+
+def with_preview(pixels: Any) -> bytes:
+    """A JPEG that holds a small JPEG, with an end of its own, in its header."""
+    small, whole = io.BytesIO(), io.BytesIO()
+    Pillow.fromarray(pixels[::4, ::4]).save(small, "JPEG")
+    Pillow.fromarray(pixels).save(whole, "JPEG", quality=95)
+    data, inner = whole.getvalue(), small.getvalue()
+    return data[:2] + b"\xff\xe5" + struct.pack(">H", len(inner) + 2) + inner + data[2:]
+
+
+KINDS: dict[str, tuple[Callable[[Path], Any], str | None]] = {
+    "imagej": (stack(imagej=True, metadata={"axes": "ZYX"}), None),
+    "shaped": (stack(metadata={"axes": "ZYX"}), None),
+    "shaped-zlib": (stack(metadata={"axes": "ZYX"}, compression="zlib", rowsperstrip=9), None),
+    "shaped-one-directory": (stack(metadata={"axes": "ZYX"}, truncate=True), None),
+    "ome": (stack(ome=True, metadata={"axes": "ZYX"}), None),
+    "tiles": (stack(metadata={"axes": "ZYX"}, tile=(16, 16), compression="lzw"), None),
+    "bigtiff": (stack(metadata={"axes": "ZYX"}, bigtiff=True, byteorder=">"), None),
+    "pages": (pages(contiguous=True), "ZYX"),
+    "pages-apart": (pages(contiguous=False), "ZYX"),
+    "pages-strips": (pages(contiguous=False, rowsperstrip=9), "ZYX"),
+    "pages-zstd": (pages(contiguous=False, compression="zstd"), "ZYX"),
+    "libtiff": (libtiff, "ZYX"),
+    "jpeg-tiles": (colour(tile=(16, 32), compression="jpeg"), None),
+    "jpeg-strips": (colour(rowsperstrip=16, compression="jpeg"), None),
+    "packbits": (colour(rowsperstrip=5, compression="packbits"), None),
+    "png": (flat(imagecodecs.png_encode), None),
+    "jpeg": (flat(lambda pixels: imagecodecs.jpeg8_encode(pixels, level=95)), None),
+    "jpeg-with-preview": (flat(with_preview), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cut_file_gives_the_right_pixels_or_one_sentence(tmp_path: Path, kind: str) -> None:
+    write, axes = KINDS[kind]
+    path = tmp_path / "a"
+    write(path)
+    data = path.read_bytes()
+    with open_image(path, axes=axes) as image:
+        right = image.read(0, {})
+        assert right.shape == image.shape
+        assert image.size("Z") in {1, 6}
+    ends = range(1, 40)
+    spread = [len(data) * i // 53 for i in range(53)]
+    refused = 0
+    for keep in sorted({*spread, *ends, *(len(data) - n for n in ends if n < len(data))}):
+        path.write_bytes(data[:keep])
+        try:
+            with open_image(path, axes=axes) as image:
+                found = image.read(0, {})
+        except TilewrightError:
+            refused += 1
+            continue
+        np.testing.assert_array_equal(found, right, err_msg=f"{keep} of {len(data)} bytes")
+    assert refused > 39
+
+
+@pytest.mark.parametrize("kind", ["imagej", "shaped", "shaped-one-directory", "bigtiff"])
+def test_a_stack_cut_at_a_third_is_refused_with_both_lengths(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tif"
+    KINDS[kind][0](path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3])
+    said = rf"cut off: {len(data) // 3} bytes where its header says at least \d+"
+    with pytest.raises(TilewrightError, match=said):
+        open_image(path)
+
+
+def test_planes_that_one_directory_tells_of_are_all_read(tmp_path: Path) -> None:
+    """As ImageJ writes stacks over 4 GB: one directory, and all planes after it."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(path) as file:
+        place = file.pages[0].offset
+    data = bytearray(path.read_bytes())
+    count = int.from_bytes(data[place : place + 2], "big" if data[:2] == b"MM" else "little")
+    data[place + 2 + 12 * count : place + 6 + 12 * count] = bytes(4)
+    path.write_bytes(data)
+    with open_image(path) as image:
+        assert image.axes == "ZYX"
+        np.testing.assert_array_equal(image.read(0, {}), STACK)
+
+
+def patched(path: Path, tag: int, values: list[int]) -> None:
+    """Other numbers in a tag of the first page."""
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages.first.tags[tag].overwrite(values)
+
+
+def test_a_strip_that_was_never_written_is_background_and_never_the_files_header(
+    tmp_path: Path,
+) -> None:
+    for rows in (37, 10):
+        path = tmp_path / f"{rows}.tif"
+        tifffile.imwrite(path, numbered("YX"), rowsperstrip=rows, metadata=None)
+        with tifffile.TiffFile(path) as file:
+            places = [0, *file.pages.first.dataoffsets[1:]]
+            counts = [0, *file.pages.first.databytecounts[1:]]
+        patched(path, 273, places)
+        patched(path, 279, counts)
+        if rows == 37:
+            with pytest.raises(TilewrightError, match="none of its strips or tiles was ever"):
+                open_image(path)
+        else:
+            with open_image(path) as image:
+                found = image.read(0, {})
+                assert image.remarks == (
+                    "1 of its 4 strips or tiles were never written: they are read as 0.",
+                )
+            assert not found[:10].any()
+            np.testing.assert_array_equal(found[10:], numbered("YX")[10:])
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "says"),
+    [
+        pytest.param(273, 0, "lies in the file's header", id="no-place"),
+        pytest.param(279, 0, "strip of plane 0 has no bytes", id="no-bytes"),
+        pytest.param(279, 50, "fewer bytes than pixels|can't be read", id="few-bytes"),
+        pytest.param(279, 60_000, r"cut off: \d+ bytes", id="more-bytes-than-the-file"),
+    ],
+)
+@pytest.mark.parametrize("how", [{}, {"rowsperstrip": 10}, {"compression": "lzw"}])
+def test_strips_that_are_nowhere_or_short_are_refused(
+    tmp_path: Path, how: dict[str, Any], tag: int, value: int, says: str
+) -> None:
+    path = tmp_path / "a.tif"
+    layout = {"rowsperstrip": 37, "bigtiff": True, **how}  # whose counts may be large
+    tifffile.imwrite(path, numbered("YX"), metadata=None, **layout)
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        values = list(page.dataoffsets if tag == 273 else page.databytecounts)
+    values[0] = value
+    patched(path, tag, values)
+    with pytest.raises(TilewrightError, match=says), open_image(path) as image:
+        image.read(0, {})
+
+
+def test_strips_of_a_later_page_that_lie_apart_are_found(tmp_path: Path) -> None:
+    """tifffile takes a page's strips to follow each other where the first page's do."""
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for plane in STACK[:2]:
+            file.write(plane, rowsperstrip=20, metadata=None, contiguous=False)
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[1].tags[273]
+        first, second = tag.value
+        size = file.pages[1].databytecounts[1]
+        at, form = tag.valueoffset, file.byteorder + "II"
+        short = tag.dtype == 3
+    data = path.read_bytes()
+    moved = len(data) + len(data) % 2
+    data = data.ljust(moved, b"\0") + data[second : second + size]
+    blank = bytearray(data)
+    blank[second : second + size] = b"\xaa" * size
+    struct.pack_into(form.replace("I", "H") if short else form, blank, at, first, moved)
+    path.write_bytes(blank)
+    with open_image(path, axes="ZYX") as image:
+        np.testing.assert_array_equal(image.read(0, {}), STACK[:2])
+
+
+def test_a_jpegs_end_is_found_behind_what_looks_like_one() -> None:
+    whole = with_preview(COLOUR)
+    check_jpeg(whole)
+    check_jpeg(whole + b"what a camera adds")
+    for keep in (len(whole) - 1, len(whole) - 2, len(whole) // 2):
+        with pytest.raises(ValueError, match="it has no end"):
+            check_jpeg(whole[:keep])
+
+
+def test_a_jpeg_xr_that_is_cut_is_told() -> None:
+    whole = imagecodecs.jpegxr_encode(COLOUR)
+    check_jxr(whole)
+    for keep in (len(whole) - 1, len(whole) // 2):
+        with pytest.raises(ValueError, match="JPEG XR data is cut off"):
+            check_jxr(whole[:keep])
