@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pictures import numbered, speckles
 from PIL import Image as Pillow
 
 from tilewright.errors import TilewrightError
-from tilewright.images.endings import check_jpeg, check_jxr
+from tilewright.images.endings import check_jpeg, check_jxr, whole_lzw
 from tilewright.images.image import open_image
 
 STACK = speckles((6, 37, 53))
@@ -244,3 +245,16 @@ def test_a_jpeg_xr_that_is_cut_is_told() -> None:
     for keep in (len(whole) - 1, len(whole) // 2):
         with pytest.raises(ValueError, match="JPEG XR data is cut off"):
             check_jxr(whole[:keep])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_lzw_data_that_is_cut_gives_its_bytes_or_is_told(seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    right = noise.integers(0, noise.integers(2, 256), 40 * seed + 50).astype("uint8").tobytes()
+    coded = imagecodecs.lzw_encode(right)
+    assert whole_lzw(coded, len(right)) == coded
+    assert whole_lzw(coded + b"\0", len(right)) == coded + b"\0"  # filled up to a word
+    for keep in range(len(coded) - 9, len(coded)):
+        with contextlib.suppress(ValueError):
+            found = imagecodecs.lzw_decode(whole_lzw(coded[:keep], len(right)))
+            assert len(found) < len(right) or found == right

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import struct
 
+import imagecodecs
+
 # A marker, and no byte of pixels (FF00), restart (D0 to D7) or filling (FFFF).
 JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 JPEG_ALONE = frozenset((0x01, 0xD8))  # markers without a length
 JPEG_START, JPEG_END = b"\xff\xd8", 0xD9
+LZW_END, LZW_MORE = 257, (b"\0\0\0", b"\xff\xff\xff")
 JXR_COUNTS = {0xBCC1: 0xBCC0, 0xBCC3: 0xBCC2}  # bytes of the picture and of its alpha: their place
 
 
@@ -51,3 +54,37 @@ def check_jxr(data: bytes) -> None:
     for count, place in JXR_COUNTS.items():
         if entries.get(place, 0) + entries.get(count, 0) > len(data):
             raise ValueError("its JPEG XR data is cut off")
+
+
+def whole_lzw(data: bytes, size: int) -> bytes:
+    """A TIFF's LZW data, if it doesn't end inside its last code: imagecodecs makes up the rest.
+
+    TIFF 6.0, section 13: the last code of a strip is EndOfInformation. Where a program left that
+    out, what follows may not change the pixels.
+
+    Parameters
+    ----------
+    size
+        Bytes of the strip or tile, decoded.
+
+    Returns
+    -------
+        What decodes to them.
+
+    Raises
+    ------
+    ValueError
+        When it is cut off.
+    """
+    if data[:1] == b"\0":
+        return data  # the other order of bits, of programs older than TIFF 6.0
+    bits = int.from_bytes(data.rstrip(b"\0")[-3:], "big")
+    if (bits // max(1, bits & -bits)) & 0x1FF == LZW_END:
+        return data
+    try:
+        ends = {bytes(imagecodecs.lzw_decode(data + more, out=size)) for more in LZW_MORE}
+    except imagecodecs.LzwError:
+        ends = set()
+    if len(ends) != 1 or len(ends.pop()) != size:
+        raise ValueError("its LZW data is cut off")
+    return data + LZW_MORE[0]

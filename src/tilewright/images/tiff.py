@@ -18,12 +18,13 @@ from tilewright.contract.cache import Cache
 
 from . import tiff_notes
 from .chunks import Array, Window
-from .endings import check_jpeg, check_jxr
+from .endings import check_jpeg, check_jxr, whole_lzw
 from .ome_tiff import OmeImage, OmeSet, described
 from .source import WHOLE_BYTES, Level, Source, checked_scene, microns, pair, unreadable
 from .tiff_checks import PageChecks, is_in_place, segment_shape
 
 JPEG = frozenset((6, 7, 34892, 33007))  # kinds whose tables are kept apart
+LZW = 5
 JXR = frozenset((22610, 34934))
 SMALL = 2**24  # bytes of a strip or tile, for which no machine lacks memory
 FOLDER_SETS = frozenset(("mmstack", "ndtiff"))  # sets that are what lies in a folder
@@ -330,9 +331,8 @@ class _TiffLevel:
         key, tables = page.keyframe, {}
         if key.compression in JPEG:
             tables = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
-        if data is not None:
-            _check_whole(key, data)
         try:
+            data = _whole(key, data, index) if data else None
             segment, _, shape = key.decode(data, index, _fullsize=False, **tables)
         except MemoryError:
             if self._segment_bytes() > SMALL:
@@ -343,12 +343,24 @@ class _TiffLevel:
         return np.asarray(segment)[None]
 
 
-def _check_whole(key: Any, data: bytes) -> None:
-    """Raise where a strip or tile is cut off and its decoder would fill what is missing."""
+def _whole(key: Any, data: bytes, index: int) -> bytes:
+    """A strip's or tile's data, if its decoder wouldn't have to fill what is cut off."""
     if key.compression in JPEG and key.jpegheader is None:
         check_jpeg(data)
     elif key.compression in JXR:
         check_jxr(data)
+    elif key.compression == LZW and key.fillorder == 1:
+        return whole_lzw(data, _decoded_bytes(key, index))
+    return data
+
+
+def _decoded_bytes(key: Any, index: int) -> int:
+    """Of a strip or tile, decoded; the last strip of a plane may have fewer rows."""
+    depth, rows, columns = segment_shape(key)
+    if not key.is_tiled:
+        strips = math.ceil(key.imagelength / rows)
+        rows = min(rows, key.imagelength - index % strips * rows)
+    return int(depth * rows * math.ceil(columns * key.shaped[4] * key.bitspersample / 8))
 
 
 FileAbout = tuple[tuple[str, ...] | None, tuple[float, float] | None, float | None]
