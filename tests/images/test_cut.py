@@ -257,4 +257,4 @@ def test_lzw_data_that_is_cut_gives_its_bytes_or_is_told(seed: int) -> None:
     for keep in range(len(coded) - 9, len(coded)):
         with contextlib.suppress(ValueError):
             found = imagecodecs.lzw_decode(whole_lzw(coded[:keep], len(right)))
-            assert len(found) < len(right) or found == right
+            assert len(found) < len(right) or found[: len(right)] == right

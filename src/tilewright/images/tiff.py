@@ -194,6 +194,7 @@ class _TiffLevel:
         self._file = Path(series.keyframe.parent.filehandle.path)
         self._offset = None if several else series.dataoffset or None
         self._cache: Cache[tuple[int, int], Array] = Cache(kept)
+        self._in_place: dict[int, bool] = {}
         self.shape = tuple(map(int, series.shape))
 
     @property
@@ -292,7 +293,9 @@ class _TiffLevel:
             box[place] = part
         out = out.reshape([s.stop - s.start for s in box])  # a view: `out` is contiguous
         handle = page.parent.filehandle
-        if is_in_place(page):
+        if number not in self._in_place:
+            self._in_place[number] = is_in_place(page)
+        if self._in_place[number]:
             mapped = self._mapped(Path(handle.path), page.dataoffsets[0], self._key.shaped)
             out[...] = mapped[tuple(box)]
             return

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .source import Array, unreadable
+from .source import unreadable
 
 FIRST_PLACE = 8  # bytes of a TIFF's header: no pixels are before them
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What pages of one layout have in common.
+
+    Parameters
+    ----------
+    key
+        tifffile's page that tells it; kept, so that no other gets its `id`.
+    segments
+        How many strips or tiles a page has, at least.
+    least
+        How many bytes, where pixels lie in the file as they are.
+    """
+
+    key: Any
+    segments: int
+    is_tiled: bool
+    least: int
+
+    def check_bytes(self, number: int, count: int) -> None:
+        """Raise where a page's strips have fewer bytes than its pixels."""
+        if count < self.least:
+            raise ValueError(f"plane {number} has fewer bytes than pixels")
 
 
 class PageChecks:
@@ -25,6 +52,8 @@ class PageChecks:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sizes: dict[str, int] = {}
+        self._files: dict[int, str] = {}
+        self._layouts: dict[int, _Layout] = {}
         self.strips = 0
         self.unwritten = 0
 
@@ -63,26 +92,58 @@ class PageChecks:
         TilewrightError
             When the file is cut off.
         """
-        own = page.keyframe
-        if (own.shape, own.dtype, own.axes) != (key.shape, key.dtype, key.axes):
-            raise ValueError(f"plane {number} has another size or type of pixels than the first")
-        places, counts = _whole(page.dataoffsets), _whole(page.databytecounts)
-        if len(places) != len(counts) or len(places) < segments(own):
+        layout = self._layout(page.keyframe, key, number)
+        places, counts = page.dataoffsets, page.databytecounts
+        if len(places) != len(counts) or len(places) < layout.segments:
             raise ValueError(f"plane {number} lacks some of its strips or tiles")
+        self.strips += len(places)
+        if len(places) > 1:
+            return self._check_many(number, page, layout)
+        place, count = _whole(places)[0], _whole(counts)[0]
+        if not count and (layout.is_tiled or not place):
+            self.unwritten += 1
+        elif not count:
+            raise ValueError(f"a strip of plane {number} has no bytes")
+        elif place < FIRST_PLACE:
+            raise ValueError(f"a strip or tile of plane {number} lies in the file's header")
+        else:
+            self.check_end(self._file(page), place + count)
+            layout.check_bytes(number, count)
+        return None
+
+    def _check_many(self, number: int, page: Any, layout: _Layout) -> None:
+        places = np.asarray(_whole(page.dataoffsets), np.int64)
+        counts = np.asarray(_whole(page.databytecounts), np.int64)
         empty = counts == 0
         if ((places < FIRST_PLACE) & ~empty).any():
             raise ValueError(f"a strip or tile of plane {number} lies in the file's header")
-        if not own.is_tiled and (empty & (places > 0)).any():
+        if not layout.is_tiled and (empty & (places > 0)).any():
             raise ValueError(f"a strip of plane {number} has no bytes")
-        self.strips += len(places)
         self.unwritten += int(empty.sum())
-        file = page.parent.filehandle.path
+        file = self._file(page)
         beyond = ~empty & (places > self._size(file) - counts)
         if beyond.any():
             at = int(np.argmax(beyond))
             self.check_end(file, int(places[at]) + int(counts[at]))
-        if own.is_final and not empty.any() and int(counts.sum()) < page.nbytes:
-            raise ValueError(f"plane {number} has fewer bytes than pixels")
+        if not empty.any():
+            layout.check_bytes(number, int(counts.sum()))
+
+    def _layout(self, own: Any, key: Any, number: int) -> _Layout:
+        """How a page is laid out, if it is of the series' size and type of pixels."""
+        if id(own) not in self._layouts:
+            if (own.shape, own.dtype, own.axes) != (key.shape, key.dtype, key.axes):
+                raise ValueError(
+                    f"plane {number} has another size or type of pixels than the first"
+                )
+            least = own.nbytes if own.is_final else 0
+            self._layouts[id(own)] = _Layout(own, segments(own), own.is_tiled, least)
+        return self._layouts[id(own)]
+
+    def _file(self, page: Any) -> str:
+        parent = page.parent
+        if id(parent) not in self._files:
+            self._files[id(parent)] = parent.filehandle.path
+        return self._files[id(parent)]
 
     def remarks(self, background: float) -> tuple[str, ...]:
         """What a user should know of strips or tiles that were never written.
@@ -135,29 +196,30 @@ def is_in_place(page: Any) -> bool:
     """Whether a page's pixels lie in its file as they are, one after the other."""
     if not (page.is_final and page.is_memmappable) or page.dataoffsets[0] < FIRST_PLACE:
         return False
-    return len(page.dataoffsets) == 1 or is_consecutive(page)
+    return page is page.keyframe or len(page.dataoffsets) == 1 or is_consecutive(page)
 
 
 def is_consecutive(page: Any) -> bool:
     """Whether strips follow each other; tifffile looks at the first page's alone."""
-    places, counts = _whole(page.dataoffsets), _whole(page.databytecounts)
     own = page.keyframe
     if own.is_stk or own.is_lsm:  # whose counts say little
         return True
-    return bool((places[:-1] + counts[:-1] == places[1:]).all())
+    places, counts = _whole(page.dataoffsets), _whole(page.databytecounts)
+    return all(
+        place + count == after
+        for place, count, after in zip(places, counts, places[1:], strict=False)
+    )
 
 
-def _whole(values: Any) -> Array:
-    """Offsets or counts as int64.
+def _whole(values: Any) -> Sequence[int]:
+    """Offsets or counts as numbers below 2^62, so that they can be added.
 
     Raises
     ------
     ValueError
         When a tag of another type has something else.
     """
-    found = np.asarray(values)
-    if found.ndim != 1 or not found.size or found.dtype.kind not in "ui":
+    found = values.tolist() if isinstance(values, np.ndarray) else values
+    if not isinstance(found, tuple | list) or not all(type(n) is int and n < 2**62 for n in found):
         raise ValueError("its strips or tiles are nowhere")
-    if found.dtype == np.uint64 and (found > np.iinfo(np.int64).max).any():
-        raise ValueError("its strips or tiles are nowhere")
-    return found.astype(np.int64)
+    return found
