@@ -258,3 +258,34 @@ def test_lzw_data_that_is_cut_gives_its_bytes_or_is_told(seed: int) -> None:
         with contextlib.suppress(ValueError):
             found = imagecodecs.lzw_decode(whole_lzw(coded[:keep], len(right)))
             assert len(found) < len(right) or found[: len(right)] == right
+
+
+def odd_page(path: Path, **how: Any) -> None:
+    """A stack of 20 pages, of which tifffile looks at the first, second, eighth and last alone."""
+    with tifffile.TiffWriter(path) as file:
+        for number in range(20):
+            more = how if number == 5 else {}
+            file.write(
+                STACK[number % 6], metadata=None, contiguous=False,
+                **{"photometric": "minisblack", **more},
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "how", [{"compression": "lzw"}, {"compression": "zlib", "predictor": True}]
+)
+def test_a_page_is_read_as_its_own_directory_says(tmp_path: Path, how: dict[str, Any]) -> None:
+    odd_page(tmp_path / "a.tif", **how)
+    with open_image(tmp_path / "a.tif", axes="ZYX") as image:
+        for number in (19, 5, 4):
+            np.testing.assert_array_equal(image.read(0, {"Z": number}), STACK[number % 6])
+        assert image.read(0, {}).shape == (20, 37, 53)
+
+
+def test_a_page_of_another_colour_is_refused(tmp_path: Path) -> None:
+    odd_page(tmp_path / "a.tif", photometric="miniswhite")
+    with (
+        open_image(tmp_path / "a.tif", axes="ZYX") as image,
+        pytest.raises(TilewrightError, match="plane 5 has another size, colour or type"),
+    ):
+        image.read(0, {"Z": 5})

@@ -85,7 +85,7 @@ def test_files_of_a_set_may_be_coded_differently(tmp_path: Path) -> None:
 def test_a_plane_of_another_type_is_refused(tmp_path: Path) -> None:
     files = {"a.ome.tif": PLANES[:1], "b.ome.tif": [PLANES[1].astype("uint8")]}
     write_set(tmp_path, files, [[("a.ome.tif", 0), ("b.ome.tif", 0)]])
-    with pytest.raises(TilewrightError, match="plane 1 has another size or type of pixels"):
+    with pytest.raises(TilewrightError, match="plane 1 has another size, colour or type of pixels"):
         open_image(tmp_path / "a.ome.tif")
 
 

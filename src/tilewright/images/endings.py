@@ -10,7 +10,7 @@ import imagecodecs
 # A marker, and no byte of pixels (FF00), restart (D0 to D7) or filling (FFFF).
 JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 JPEG_ALONE = frozenset((0x01, 0xD8))  # markers without a length
-JPEG_START, JPEG_END = b"\xff\xd8", 0xD9
+JPEG_START, JPEG_LAST, JPEG_END = b"\xff\xd8", b"\xff\xd9", 0xD9
 LZW_END, LZW_MORE = 257, (b"\0\0\0", b"\xff\xff\xff")
 JXR_COUNTS = {0xBCC1: 0xBCC0, 0xBCC3: 0xBCC2}  # bytes of the picture and of its alpha: their place
 
@@ -25,6 +25,8 @@ def check_jpeg(data: bytes) -> None:
     ValueError
         When it is cut off.
     """
+    if data.endswith(JPEG_LAST):  # no pixels look so, and a preview alone can't be decoded
+        return
     at = 0
     while found := JPEG_MARKER.search(data, at):
         mark, at = found[1][0], found.end()
@@ -78,7 +80,7 @@ def whole_lzw(data: bytes, size: int) -> bytes:
     """
     if data[:1] == b"\0":
         return data  # the other order of bits, of programs older than TIFF 6.0
-    bits = int.from_bytes(data.rstrip(b"\0")[-3:], "big")
+    bits = int.from_bytes(data[-9:].rstrip(b"\0")[-3:], "big")
     if (bits // max(1, bits & -bits)) & 0x1FF == LZW_END:
         return data
     try:

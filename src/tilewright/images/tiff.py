@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from .chunks import Array, Window
 from .endings import check_jpeg, check_jxr, whole_lzw
 from .ome_tiff import OmeImage, OmeSet, described
 from .source import WHOLE_BYTES, Level, Source, checked_scene, microns, pair, unreadable
-from .tiff_checks import PageChecks, is_in_place, segment_shape
+from .tiff_checks import PageChecks, check_alike, is_in_place, segment_shape
 
 JPEG = frozenset((6, 7, 34892, 33007))  # kinds whose tables are kept apart
 LZW = 5
@@ -194,7 +195,7 @@ class _TiffLevel:
         self._file = Path(series.keyframe.parent.filehandle.path)
         self._offset = None if several else series.dataoffset or None
         self._cache: Cache[tuple[int, int], Array] = Cache(kept)
-        self._in_place: dict[int, bool] = {}
+        self._known: dict[int, tuple[Any, bool]] = {}
         self.shape = tuple(map(int, series.shape))
 
     @property
@@ -214,9 +215,8 @@ class _TiffLevel:
         """Raise where the file ends before its pixels do, its pages are too few or too big."""
         self._check_segment()
         lead = math.prod(self.shape[: -self._paged])
-        if self._offset is not None and len(self._series._pages) < lead:
-            # one directory tells of all planes, which follow each other
-            end = self._offset + math.prod(self.shape) * self._series.dtype.itemsize
+        if self._is_one_directory(lead):
+            end = (self._offset or 0) + math.prod(self.shape) * self._series.dtype.itemsize
             self._checks.check_end(str(self._file), end)
             return self._checks.check_page(0, self._key, self._key)
         if self._key.shape != self.shape[-self._paged :] or lead != len(self._series):
@@ -227,6 +227,25 @@ class _TiffLevel:
             if self._offset is not None and not is_in_place(page):
                 self._offset = None
         return None
+
+    def _is_one_directory(self, planes: int) -> bool:
+        """Whether one directory tells of several planes, which follow each other."""
+        return self._offset is not None and len(self._series._pages) < planes
+
+    def _own(self, number: int) -> tuple[Any, bool]:
+        """A plane's page by its own directory, and whether its pixels lie in the file as they are.
+
+        tifffile takes most pages of a series to be coded as its first.
+        """
+        if number not in self._known:
+            page = self._page(number)
+            if page.is_frame and not page.is_virtual:
+                with _open(page.parent.filehandle):
+                    own = page.aspage()
+                check_alike(number, own, self._key)
+                page = page if own.hash == page.keyframe.hash else own
+            self._known[number] = page, is_in_place(page)
+        return self._known[number]
 
     def _page(self, number: int) -> Any:
         """A plane's page.
@@ -264,22 +283,27 @@ class _TiffLevel:
         return int(pixels * self._series.dtype.itemsize)
 
     def read(self, window: Window) -> Array:
-        if self._offset is not None:
-            pixels = self._mapped(self._file, self._offset, self.shape)[window]
+        planes = self.shape[: len(self.shape) - self._paged]
+        lead, inner = window[: len(planes)], window[len(planes) :]
+        met = [
+            (position, int(np.ravel_multi_index(position, planes)) if planes else 0)
+            for position in itertools.product(*(range(s.start, s.stop) for s in lead))
+        ]
+        if self._offset is not None and (
+            self._is_one_directory(math.prod(planes)) or all(self._own(n)[1] for _, n in met)
+        ):
+            pixels = self._mapped(self._key, self._offset, self.shape)[window]
             return np.array(pixels, self._series.dtype, order="C", subok=False)
-        lead = window[: len(self.shape) - self._paged]
-        inner = window[len(lead) :]
         out = np.empty([s.stop - s.start for s in window], self._series.dtype)
-        for position in itertools.product(*(range(s.start, s.stop) for s in lead)):
-            number = int(np.ravel_multi_index(position, self.shape[: len(lead)])) if lead else 0
+        for position, number in met:
             target = tuple(p - s.start for p, s in zip(position, lead, strict=True))
             self._read_page(number, inner, out[target])
         return out
 
-    def _mapped(self, path: Path, offset: int, shape: tuple[int, ...]) -> Array:
-        """The file's pixels in place; mapped anew each time, so that the memory goes back."""
-        dtype = np.dtype(self._key.parent.byteorder + np.dtype(self._series.dtype).char)
-        return np.memmap(path, dtype, "r", offset, shape)
+    def _mapped(self, page: Any, offset: int, shape: tuple[int, ...]) -> Array:
+        """A file's pixels in place; mapped anew each time, so that the memory goes back."""
+        dtype = np.dtype(page.parent.byteorder + np.dtype(self._series.dtype).char)
+        return np.memmap(page.parent.filehandle.path, dtype, "r", offset, shape)
 
     def _places(self) -> list[int]:
         """Where the page's axes are among (planar sample, depth, y, x, sample)."""
@@ -287,26 +311,16 @@ class _TiffLevel:
         return [{"Z": 1, "Y": 2, "X": 3}.get(a, sample) for a in self._key.axes]
 
     def _read_page(self, number: int, window: Window, out: Array) -> None:
-        page = self._page(number)
+        page, in_place = self._own(number)
         box = [slice(0, n) for n in self._key.shaped]
         for place, part in zip(self._places(), window, strict=True):
             box[place] = part
         out = out.reshape([s.stop - s.start for s in box])  # a view: `out` is contiguous
-        handle = page.parent.filehandle
-        if number not in self._in_place:
-            self._in_place[number] = is_in_place(page)
-        if self._in_place[number]:
-            mapped = self._mapped(Path(handle.path), page.dataoffsets[0], self._key.shaped)
-            out[...] = mapped[tuple(box)]
+        if in_place:
+            out[...] = self._mapped(page, page.dataoffsets[0], self._key.shaped)[tuple(box)]
             return
-        was_closed = handle.closed  # a companion file: don't keep thousands open
-        if was_closed:
-            handle.open()
-        try:
+        with _open(page.parent.filehandle):
             self._assemble(number, page, box, out)
-        finally:
-            if was_closed:
-                handle.close()
 
     def _assemble(self, number: int, page: Any, box: Sequence[slice], out: Array) -> None:
         """Fill a box (planar sample, depth, y, x, sample) from the strips or tiles it meets."""
@@ -344,6 +358,19 @@ class _TiffLevel:
         if segment is None:  # never written: all background
             segment = np.full(shape, key.nodata, self._series.dtype)
         return np.asarray(segment)[None]
+
+
+@contextlib.contextmanager
+def _open(handle: tifffile.FileHandle) -> Iterator[None]:
+    """A file of a set open, and closed again: thousands aren't kept so."""
+    was_closed = handle.closed
+    if was_closed:
+        handle.open()
+    try:
+        yield
+    finally:
+        if was_closed:
+            handle.close()
 
 
 def _whole(key: Any, data: bytes, index: int) -> bytes:

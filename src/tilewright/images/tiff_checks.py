@@ -14,6 +14,8 @@ from .source import unreadable
 
 FIRST_PLACE = 8  # bytes of a TIFF's header: no pixels are before them
 
+ALIKE = ("shape", "dtype", "axes", "photometric", "extrasamples")  # of all pages of a series
+
 
 @dataclass(frozen=True)
 class _Layout:
@@ -131,10 +133,7 @@ class PageChecks:
     def _layout(self, own: Any, key: Any, number: int) -> _Layout:
         """How a page is laid out, if it is of the series' size and type of pixels."""
         if id(own) not in self._layouts:
-            if (own.shape, own.dtype, own.axes) != (key.shape, key.dtype, key.axes):
-                raise ValueError(
-                    f"plane {number} has another size or type of pixels than the first"
-                )
+            check_alike(number, own, key)
             least = own.nbytes if own.is_final else 0
             self._layouts[id(own)] = _Layout(own, segments(own), own.is_tiled, least)
         return self._layouts[id(own)]
@@ -168,6 +167,25 @@ class PageChecks:
         if file not in self._sizes:
             self._sizes[file] = Path(file).stat().st_size
         return self._sizes[file]
+
+
+def check_alike(number: int, page: Any, key: Any) -> None:
+    """Raise where a plane's pixels are others than the series'.
+
+    Parameters
+    ----------
+    number
+        Of the plane, for the message.
+    page, key
+        Two of tifffile's pages.
+
+    Raises
+    ------
+    ValueError
+        When they are.
+    """
+    if any(getattr(page, name) != getattr(key, name) for name in ALIKE):
+        raise ValueError(f"plane {number} has another size, colour or type of pixels than others")
 
 
 def segments(key: Any) -> int:
