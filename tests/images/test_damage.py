@@ -154,8 +154,10 @@ def test_a_machine_that_fails_is_no_bad_file(
     assert found is error
     assert found.__notes__ == [f"It came up in {path}."]
     monkeypatch.setattr(tifffile.FileHandle, "read", blamed_reader(error))
-    with pytest.raises(type(error)):
+    with pytest.raises((type(error), TilewrightError)) as caught:
         open_image(path)
+    assert error in (caught.value, caught.value.__cause__)
+    assert isinstance(caught.value, TilewrightError) == isinstance(error, MemoryError)
 
 
 def blamed_reader(error: Exception) -> Any:

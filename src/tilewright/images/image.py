@@ -201,6 +201,10 @@ def open_image(
     opener = _opener(path)
     try:
         source = opener(path, scene, sources.CACHE_BYTES if kept is None else kept)
+    except MemoryError as error:  # headers take little
+        raise unreadable(
+            path, "its header asks for more memory than there is", "Copy or export it again."
+        ) from error
     except Exception as error:
         if not is_damage(error, path):
             raise
