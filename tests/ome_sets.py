@@ -49,6 +49,7 @@ def write_set(
     *,
     with_uuid: bool = True,
     companion: str | None = None,
+    pyramid: bool = False,
     **how: Any,
 ) -> None:
     """Files of a set.
@@ -63,6 +64,8 @@ def write_set(
         Whether each file says its own UUID.
     companion
         A file that has the metadata, instead of each.
+    pyramid
+        Whether each page has a smaller one, half its size.
     how
         How pages are written, as tifffile's `write` takes it.
     """
@@ -78,7 +81,7 @@ def write_set(
         with tifffile.TiffWriter(folder / name) as file:
             for number, plane in enumerate(planes):
                 described = xml.encode() if number == 0 else None
-                file.write(
-                    plane, description=described, metadata=None, photometric="minisblack",
-                    contiguous=False, **how,
-                )  # fmt: skip
+                layout = {"metadata": None, "photometric": "minisblack", "contiguous": False, **how}
+                file.write(plane, description=described, subifds=int(pyramid), **layout)
+                if pyramid:
+                    file.write(plane[::2, ::2], subfiletype=1, **layout)

@@ -69,6 +69,21 @@ def test_slices_in_several_files_are_one_image_whichever_file_is_given(
             assert any("each of them, given as an image" in line for line in image.remarks)
 
 
+@pytest.mark.parametrize("how", HOW)
+def test_levels_come_from_the_files_of_their_planes(tmp_path: Path, how: str) -> None:
+    order = [("b.ome.tif", 0), ("a.ome.tif", 0)]
+    files = {"a.ome.tif": PLANES[:1], "b.ome.tif": PLANES[1:2]}
+    write_set(tmp_path, files, [order, order[:1]], pyramid=True, **HOW[how])
+    for name in files:
+        for scene, planes in ((0, PLANES[1::-1]), (1, PLANES[1:2])):
+            with open_image(tmp_path / name, scene=scene) as image:
+                assert len(image.levels) == 2
+                assert same(image, np.squeeze(planes))
+                np.testing.assert_array_equal(
+                    image.read(1, {}), np.squeeze([plane[::2, ::2] for plane in planes])
+                )
+
+
 def test_files_of_a_set_may_be_coded_differently(tmp_path: Path) -> None:
     order = [("a.ome.tif", 0), ("b.ome.tif", 0)]
     write_set(tmp_path, {"a.ome.tif": PLANES[:1], "b.ome.tif": PLANES[1:2]}, [order])
@@ -103,8 +118,10 @@ def test_a_renamed_file_is_known_by_its_uuid(tmp_path: Path) -> None:
     with open_image(tmp_path / "mine.tif") as image:
         assert told(image) == (("stain 1",), (1.5, 1.5))
         assert same(image, PLANES[1])
-    with pytest.raises(TilewrightError, match=r"is missing \(p1\.ome\.tif\)"):
+    with pytest.raises(TilewrightError, match=r"planes is missing \(p1\.ome\.tif\)"):
         open_image(tmp_path / "p0.ome.tif", scene=1)
+    with open_image(tmp_path / "p0.ome.tif") as image:
+        assert any(line.endswith("need it: p1.ome.tif.") for line in image.remarks)
 
 
 def test_a_lone_renamed_file_without_a_uuid_is_itself(tmp_path: Path) -> None:

@@ -104,12 +104,10 @@ class OmeSet:
         """
         missing = [f.name for f in image.files if f != self.path and not f.is_file()]
         if missing:
-            raise unreadable(
-                self.path,
-                f"{len(missing)} of the {len(image.files)} files that hold its planes "
-                f"{'is' if len(missing) == 1 else 'are'} missing ({_listed(missing)})",
-                THERE,
-            )
+            held = f"{len(missing)} of the {len(image.files)} files that hold its planes"
+            held = "the file that holds its planes" if len(image.files) == 1 else held
+            are = "are" if len(missing) > 1 else "is"
+            raise unreadable(self.path, f"{held} {are} missing ({_listed(missing)})", THERE)
 
     def check_uuids(self, image: OmeImage, opened: Mapping[Path, tifffile.TiffFile]) -> None:
         """Refuse a file that took the place of one of the set.
@@ -147,11 +145,14 @@ class OmeSet:
         elif others:
             said.append(f"Its planes are in {_listed(others)}.")
         if len(self.images) > 1 and any(self.path not in i.files for i in self.images):
-            first = self.images[0].name or self.path.name
             said.append(
-                f"It is of a set of {len(self.images)} images in several files; scene 0 is the "
-                f"one this file holds ({first}), then the others follow in the set's order."
+                f"It is of a set of {len(self.images)} images in several files: scene 0 is the "
+                "first that this file holds planes of, and the others follow in the set's order."
             )
+        files = {f for i in self.images for f in i.files if f not in (self.path, *image.files)}
+        missing = sorted(f.name for f in files if not f.is_file())
+        if missing:
+            said.append(f"Missing of its set, whose other images need it: {_listed(missing)}.")
         return tuple(said)
 
 

@@ -40,7 +40,14 @@ HARMLESS = re.compile(
         )
     )
 )
-DAMAGE = re.compile(r"read_bytes> failed|ImageJ series metadata invalid|contains no pages")
+DAMAGE = re.compile(
+    r"read_bytes> failed|failed to read (header|index map|NDTiff|summary)|contains no pages"
+    r"|ImageJ series metadata invalid"
+)
+SENTENCES = {
+    "MMStack series is missing files": "Other files of its Micro-Manager set aren't beside it: "
+    "only the planes of this one are read.",
+}
 OBJECT = re.compile(r"^<tifffile\.[^>]*>:? ?|<tifffile\.\w+ '[^']*'> ?")
 
 _heard: ContextVar[Notes | None] = ContextVar("_heard", default=None)
@@ -78,7 +85,7 @@ def remarks(path: Path, notes: Notes) -> tuple[str, ...]:
     TilewrightError
         When what was logged tells that pixels may be others than they are taken for.
     """
-    said = []
+    said: list[str] = []
     for level, words in notes:
         if HARMLESS.search(words):
             continue
@@ -91,7 +98,8 @@ def remarks(path: Path, notes: Notes) -> tuple[str, ...]:
                 f"it is damaged or cut off ({_plain(words)})",
                 "Copy or export it again.",
             )
-        said.append(f"tifffile says of it: {_plain(words)}.")
+        ours = [sentence for part, sentence in SENTENCES.items() if part in words]
+        said += ours or [f"tifffile says of it: {_plain(words)}."]
     return tuple(dict.fromkeys(said))
 
 
