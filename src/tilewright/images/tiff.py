@@ -255,9 +255,12 @@ class _TiffLevel:
         TilewrightError
             When it isn't there.
         """
-        page = self._series[number]
+        try:
+            page = self._series[number]
+        except IndexError:  # the chain of pages is shorter than its shape
+            page = None
         # Micro-Manager's index knows planes that were lost
-        lost = self._series.kind == "mmstack" and page is not None and not page.dataoffsets[0]
+        lost = self._series.kind == "mmstack" and page is not None and page.dataoffsets[:1] == (0,)
         if page is None or lost:
             raise unreadable(
                 self._path,
