@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 from types import FrameType
 from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 from tilewright.errors import TilewrightError
 
@@ -29,12 +30,7 @@ LIBRARIES: dict[str, Kinds] = {
     "numcodecs": WRONG_SHAPE,
     "xml": (*OURS, ParseError),
     "json": (*OURS, RecursionError),
-    "zipfile": (
-        *OURS,
-        LookupError,
-        NotImplementedError,
-        RuntimeError,
-    ),  # BadZipFile
+    "zipfile": (*OURS, LookupError, RuntimeError, BadZipFile),
 }
 """In the lines of what we call to read a file, and in what these call."""
 NOT_THE_DISK = frozenset(
