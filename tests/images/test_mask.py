@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from pictures import boxes, speckles, write_ome_zarr
+from PIL import Image as Pillow
 from skimage.draw import polygon
 
 from tilewright.contract.jobs import ImageRef
@@ -119,6 +120,32 @@ def test_a_picture_whose_columns_come_first_is_turned(tmp_path: Path) -> None:
     with Mask(masked(tmp_path / "mask.zarr"), (1, 1)) as mask:
         inside = mask.inside(((4, 20), (0, 40)))
     assert np.array_equal(inside, np.kron(small, np.ones((2, 2)))[4:].astype(bool))
+
+
+def test_a_bool_array_as_tifffile_writes_it_is_inside_where_it_is_true(tmp_path: Path) -> None:
+    small = speckles((20, 40), "bool")
+    tifffile.imwrite(tmp_path / "mask.tif", small)  # it says WhiteIsZero
+    inside = Mask(masked(tmp_path / "mask.tif"), (1, 1)).inside(((0, 20), (0, 40)))
+    assert np.array_equal(inside, small)
+
+
+def test_labels_in_colours_are_inside_wherever_they_arent_zero(tmp_path: Path) -> None:
+    labels = speckles((20, 40), "uint8") // 64
+    table = np.array([[9, 200, 0, 0], [9, 0, 200, 0], [9, 0, 0, 200]], np.uint16) * 257
+    table = np.pad(table, ((0, 0), (0, 252)))
+    tifffile.imwrite(tmp_path / "a.tif", labels, photometric="palette", colormap=table)
+    inside = Mask(masked(tmp_path / "a.tif"), (1, 1)).inside(((0, 20), (0, 40)))
+    assert np.array_equal(inside, labels != 0)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_of_a_coloured_picture_all_but_black_is_inside(tmp_path: Path, suffix: str) -> None:
+    colours = np.array([[0, 0, 0], [200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
+    labels = speckles((20, 40), "uint8") // 64
+    pixels = np.dstack([colours[labels], np.full((20, 40), 255, np.uint8)])  # opaque all over
+    Pillow.fromarray(pixels).save(tmp_path / f"a.{suffix}")
+    inside = Mask(masked(tmp_path / f"a.{suffix}"), (1, 1)).inside(((0, 20), (0, 40)))
+    assert np.array_equal(inside, labels != 0)
 
 
 SQUARES = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image as Pillow
 from planning import grey, planned
 
 from tilewright import ROOT
@@ -187,6 +188,16 @@ def test_one_named_channel_leaves_the_others_empty(tmp_path: Path) -> None:
         pixels = reader.read(0, ((0, 32), (0, 40)))
     assert not pixels[0].any()
     assert pixels[1].any()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_alpha_is_none_of_a_models_channels(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    pixels = np.dstack([np.arange(1280, dtype=np.uint16).reshape(32, 40) // 8] * 2).astype("uint8")
+    Pillow.fromarray(pixels, "LA").save(tmp_path / "in" / name)
+    (image,) = planned(tmp_path, model="cellpose").images
+    assert (image.ref.axes, image.ref.channels) == ("YX", (0, -1))
+    assert image.remarks == ("Its alpha (transparency) isn't read.",)
 
 
 def test_a_csv_says_ids_sizes_and_channels(tmp_path: Path) -> None:

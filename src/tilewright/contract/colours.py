@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+RGB = ("red", "green", "blue")
+"""What an image's channels are called where they are these colours."""
+
 
 class ColourSpace(NamedTuple):
     """A colour space.

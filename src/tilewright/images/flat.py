@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,29 +16,61 @@ import numpy as np
 
 from .chunks import Array
 from .endings import JPEG_START, check_jpeg
+from .orientation import of_exif, stored_turned
+from .photometric import INKS, NO_ALPHA, rgb_of_inks
 from .source import WHOLE_BYTES, Level, Source, checked_scene, unreadable
+
+EXIF = 0xFFE1
+HEADER = 33  # bytes of a PNG ahead of its second chunk
+SHORT = 2**20  # bytes of a chunk that is read: an EXIF block has less than 64 KiB
+
+CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
+"""How many channels a PNG's colour types have, less alpha; a palette's are its colours'."""
 
 
 def open_png(path: Path, scene: int, _: int) -> Source:
-    """PNG; the palette is applied, so that its pixels are colours."""
-    with path.open("rb") as file:
-        width, height, bits, colour = struct.unpack(">8x4x4sIIBB", file.read(26))[1:]
-    samples = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
-    if samples is None:
-        raise ValueError("its header is damaged")
-    return _whole(
-        path, scene, (height, width, samples), 16 if bits == 16 else 8, imagecodecs.png_decode
-    )
-
-
-def open_jpeg(path: Path, scene: int, _: int) -> Source:
-    """JPEG; 8 or 12 bits a sample.
+    """PNG; the palette is applied, so that its pixels are colours, and alpha is left out.
 
     Raises
     ------
     ValueError
         When its header is damaged.
     """
+    with path.open("rb", buffering=0) as file:  # what is passed over isn't read
+        width, height, bits, colour = struct.unpack(">8x4x4sIIBB", file.read(26))[1:]
+        others = dict(_png_chunks(file))
+    if colour not in CHANNELS:
+        raise ValueError("its header is damaged")
+    alpha = [NO_ALPHA] if colour in (4, 6) or b"tRNS" in others else []
+    remarks = (*alpha, *stored_turned(of_exif(others.get(b"eXIf", b""))))
+    shape, bits = (height, width, CHANNELS[colour]), 16 if bits == 16 else 8
+
+    def decode(data: bytes) -> Array:
+        pixels = np.asarray(imagecodecs.png_decode(data))
+        return pixels if pixels.ndim == 2 else pixels[..., : shape[2]]  # the rest is alpha
+
+    return _whole(path, scene, shape, bits, decode, remarks)
+
+
+def _png_chunks(file: io.FileIO) -> Iterator[tuple[bytes, bytes]]:
+    """Names of what follows the header, with the content of what isn't pixels and is short."""
+    at, number = HEADER, file.fileno()
+    while len(head := os.pread(number, 8, at)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        is_read = name != b"IDAT" and length < SHORT
+        yield name, os.pread(number, length, at + 8) if is_read else b""
+        at += length + 12
+
+
+def open_jpeg(path: Path, scene: int, _: int) -> Source:
+    """JPEG; 8 or 12 bits a sample; CMYK is made RGB.
+
+    Raises
+    ------
+    ValueError
+        When its header is damaged.
+    """
+    turned = 1
     with path.open("rb") as file:
         file.seek(2)
         while True:
@@ -46,13 +80,32 @@ def open_jpeg(path: Path, scene: int, _: int) -> Source:
             # start of frame, of whatever kind; C4, C8 and CC are tables
             if 0xFFC0 <= mark <= 0xFFCF and mark not in {0xFFC4, 0xFFC8, 0xFFCC}:
                 break
-            file.seek(length - 2, 1)
+            if mark == EXIF and turned == 1:
+                turned = of_exif(file.read(length - 2))
+            else:
+                file.seek(length - 2, 1)
         bits, height, width, samples = struct.unpack(">BHHB", file.read(6))
-    return _whole(path, scene, (height, width, samples), bits, imagecodecs.jpeg_decode)
+    remarks = stored_turned(turned)
+    if samples != 4:
+        decode = imagecodecs.jpeg_decode
+        return _whole(path, scene, (height, width, samples), bits, decode, remarks)
+    if bits != 8:
+        raise unreadable(path, f"it is CMYK of {bits} bits", "Save it as RGB.")
+    return _whole(path, scene, (height, width, 3), bits, _rgb_of_cmyk, (INKS, *remarks))
+
+
+def _rgb_of_cmyk(data: bytes) -> Array:
+    """RGB of a CMYK or YCCK JPEG, whose 255 is no ink, as Adobe's programs write it."""
+    return rgb_of_inks(255 - imagecodecs.jpeg_decode(data))
 
 
 def _whole(
-    path: Path, scene: int, shape: tuple[int, int, int], bits: int, decode: Callable[[bytes], Any]
+    path: Path,
+    scene: int,
+    shape: tuple[int, int, int],
+    bits: int,
+    decode: Callable[[bytes], Any],
+    remarks: tuple[str, ...],
 ) -> Source:
     """A format that is decoded whole: once, when the first window is read."""
     checked_scene(path, scene, 1)
@@ -72,10 +125,10 @@ def _whole(
         if data.startswith(JPEG_START):
             check_jpeg(data)
         pixels = np.asarray(decode(data))
-        pixels = pixels[..., : shape[2]] if pixels.ndim == 3 else pixels  # a palette's alpha
+        pixels = pixels[..., 0] if pixels.shape == shape and shape[2] == 1 else pixels
         if pixels.shape != full or pixels.dtype != dtype:
             raise ValueError(f"its header says {full} and its pixels are {pixels.shape}")
         return pixels
 
     level = Level(full, None, lambda window: decoded()[window].copy())
-    return Source("YXC"[: len(full)], dtype, (level,), close=lambda: None)
+    return Source("YXC"[: len(full)], dtype, (level,), close=lambda: None, remarks=remarks)

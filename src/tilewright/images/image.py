@@ -178,7 +178,12 @@ def _stamp(path: Path, name: str) -> bytes:
 
 
 def open_image(
-    path: Path | str, *, axes: str | None = None, scene: int = 0, kept: int | None = None
+    path: Path | str,
+    *,
+    axes: str | None = None,
+    scene: int = 0,
+    kept: int | None = None,
+    labels: bool = False,
 ) -> Image:
     """Open an image by what it contains; only its headers are read.
 
@@ -191,6 +196,8 @@ def open_image(
     kept
         Bytes of decoded pixels of each level that are kept for what is read next; None is
         `sources.CACHE_BYTES`.
+    labels
+        Whether a TIFF's values are labels: no palette is applied, and none is turned round.
 
     Raises
     ------
@@ -209,6 +216,7 @@ def open_image(
         if not is_damage(error, path):
             raise
         raise _failed(path, "it can't be read as an image", error) from error
+    source = source.labels or source if labels else source
     try:
         return Image(path, source, _axes(path, source, axes))
     except TilewrightError:

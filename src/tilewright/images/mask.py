@@ -114,7 +114,11 @@ class Mask(Closing):
         """The mask's own pixels at ascending rows `y` and columns `x`: not zero is inside."""
         index: dict[str, int | slice] = dict.fromkeys(image.axes, 0)
         index |= {a: slice(int(at[0]), int(at[-1]) + 1) for a, at in (("Y", y), ("X", x))}
-        pixels = image.read(0, index)
+        if "C" in image.axes:  # of a colour, whatever it has
+            channels = [{**index, "C": c} for c in range(image.size("C"))]
+            pixels = np.any([image.read(0, one) for one in channels], axis=0)
+        else:
+            pixels = image.read(0, index)
         if image.axes.index("X") < image.axes.index("Y"):
             pixels = pixels.T
         return np.asarray(pixels[np.ix_(y - y[0], x - x[0])] != 0)
@@ -153,7 +157,7 @@ def picture(path: Path, extent: tuple[int, int]) -> Image:
     TilewrightError
         65, when the mask can't be read or its header says another shape than the image's.
     """
-    image = open_image(path)
+    image = open_image(path, labels=True)
     shape = (image.size("Y"), image.size("X"))
     ratio = (shape[0] / shape[1]) / (extent[0] / extent[1])
     if abs(ratio - 1) > ASPECT:

@@ -60,6 +60,8 @@ class Source:
     files
         All files that its pixels and metadata are in, where others than the one that was given
         are or could be; else none.
+    labels
+        The same with one value a pixel as it is stored, where it stands for another or a colour.
     """
 
     axes: str
@@ -72,6 +74,7 @@ class Source:
     scenes: int = 1
     remarks: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    labels: Source | None = None
 
 
 def unreadable(path: Path, found: str, fix: str) -> TilewrightError:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ from . import tiff_notes
 from .chunks import Array, Window
 from .endings import check_jpeg, check_jxr, whole_lzw
 from .ome_tiff import OmeImage, OmeSet, described
+from .orientation import ORIENTATION, stored_turned
+from .photometric import meaning, seen, stored_axes
 from .source import WHOLE_BYTES, Level, Source, checked_scene, microns, pair, unreadable
+from .subsampled import is_packed, unpacked
 from .tiff_checks import PageChecks, check_alike, is_in_place, segment_shape
 
 JPEG = frozenset((6, 7, 34892, 33007))  # kinds whose tables are kept apart
@@ -36,26 +39,31 @@ def open_tiff(path: Path, scene: int, kept: int) -> Source:
     with tiff_notes.listening() as notes:
         opened = _opened(path, scene)
         try:
-            series, several = opened.series, len(opened.files) > 1
-            _check_stack(path, opened.file, series)
-            checks = PageChecks(path)
-            levels = [
-                _TiffLevel(path, s, kept, several, checks)
-                for s in series.levels
-                if s.axes == series.axes
-            ]
-            for level in levels:
-                level.check()
-            if opened.ome and opened.image:
-                parents = {p.parent for p in series if p is not None} if several else ()
-                opened.ome.check_uuids(opened.image, {Path(p.filehandle.path): p for p in parents})
-            names, mpp, z_um = _tiff_metadata(opened.file, opened.image)
-            remarks = opened.remarks + checks.remarks(series.keyframe.nodata)
-            remarks += tiff_notes.remarks(path, notes)
+            stored, series = _stored(path, opened, kept)
+            found = seen(
+                stored, stored_axes(series[0]), [meaning(path, opened.file, s) for s in series]
+            )
         except BaseException:
             opened.file.close()
             raise
-    return Source(
+        return replace(found, remarks=found.remarks + tiff_notes.remarks(path, notes))
+
+
+def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffile.TiffPageSeries]]:
+    """A scene with its values as they are stored, and the series that its levels are."""
+    series, several = opened.series, len(opened.files) > 1
+    _check_stack(path, opened.file, series)
+    checks = PageChecks(path)
+    alike = [s for s in series.levels if s.axes == series.axes]
+    levels = [_TiffLevel(path, s, kept, several, checks) for s in alike]
+    for level in levels:
+        level.check()
+    if opened.ome and opened.image:
+        parents = {p.parent for p in series if p is not None} if several else ()
+        opened.ome.check_uuids(opened.image, {Path(p.filehandle.path): p for p in parents})
+    names, mpp, z_um = _tiff_metadata(opened.file, opened.image)
+    turned = stored_turned(series.keyframe.tags.valueof(ORIENTATION, 1))
+    stored = Source(
         axes=series.axes.replace("S", "C"),
         dtype=series.dtype,
         levels=tuple(Level(s.shape, s.chunks, s.read, kept) for s in levels),
@@ -64,9 +72,10 @@ def open_tiff(path: Path, scene: int, kept: int) -> Source:
         mpp=mpp,
         z_um=z_um,
         scenes=opened.scenes,
-        remarks=remarks,
+        remarks=opened.remarks + checks.remarks(series.keyframe.nodata) + turned,
         files=opened.files if several or opened.of_set else (),
     )
+    return stored, alike
 
 
 @dataclass(frozen=True)
@@ -349,6 +358,10 @@ class _TiffLevel:
         if data is not None and len(data) < count:
             raise ValueError("the file ends inside a strip or tile")
         key, tables = page.keyframe, {}
+        if data is not None and is_packed(key):
+            rows, columns = segment_shape(key)[1:]
+            left = rows if key.is_tiled else key.imagelength - index * rows
+            return unpacked(key, data, min(rows, left), columns)[None, None]
         if key.compression in JPEG:
             tables = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
         try:

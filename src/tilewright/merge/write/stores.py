@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright import __version__
+from tilewright.contract.colours import RGB
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.contract.layout import Layout
 from tilewright.contract.names import bank_name
@@ -293,7 +294,7 @@ def _steep(place: Placement) -> float:
 
 
 def _is_rgb(ref: ImageRef, layout: Layout) -> bool:
-    return layout.channels in (3, 4) and ref.dtype == "uint8" and ref.axes.endswith("C")
+    return layout.channels == len(RGB) and ref.dtype == "uint8" and ref.axes.endswith("C")
 
 
 def _channel_names(ref: ImageRef, layout: Layout) -> list[str]:
@@ -301,5 +302,5 @@ def _channel_names(ref: ImageRef, layout: Layout) -> list[str]:
     if len(names) == layout.channels:
         return names
     if _is_rgb(ref, layout):
-        return ["red", "green", "blue", "alpha"][: layout.channels]
+        return list(RGB)
     return [f"channel {i}" for i in range(layout.channels)]
