@@ -49,7 +49,7 @@ def test_every_scene_of_every_file_is_one_position_with_its_own_metadata(
     for name, order in orders.items():
         for scene, position in enumerate(order):
             with open_image(tmp_path / name, scene=scene) as image:
-                assert image.scenes == 3
+                assert len(image.scenes) == 3
                 assert told(image) == ((f"stain {position}",), (position + 0.5,) * 2)
                 assert same(image, PLANES[position])
                 assert any("set of 3 images" in line for line in image.remarks)
@@ -109,7 +109,7 @@ def test_an_image_without_planes_is_no_scene(tmp_path: Path) -> None:
     xml = ome_xml("a.ome.tif", empty + image_xml(1, [("a.ome.tif", 0)], (37, 53), "uint16"))
     tifffile.imwrite(tmp_path / "a.ome.tif", PLANES[0], description=xml.encode(), metadata=None)
     with open_image(tmp_path / "a.ome.tif") as image:
-        assert (image.scenes, *told(image)) == (1, ("stain 1",), (1.5, 1.5))
+        assert (len(image.scenes), *told(image)) == (1, ("stain 1",), (1.5, 1.5))
 
 
 def test_a_renamed_file_is_known_by_its_uuid(tmp_path: Path) -> None:

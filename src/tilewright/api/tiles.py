@@ -143,7 +143,7 @@ def tiles(
     mpp: float | None = None,
     region: tuple[int, int, int, int] | None = None,
     axes: str | None = None,
-    scene: int = 0,
+    scene: int | str | None = None,
     mask: str | Path | None = None,
 ) -> Tiles:
     """The tiles of an image as a model in the pipeline gets them, one by one, read when asked for.
@@ -188,8 +188,8 @@ def tiles(
     return Tiles(replace(plan_image(row, params, spec).ref, key="i000"), spec)
 
 
-def _any_model(path: Path, spec: TileSpec, axes: str | None, scene: int) -> ModelSpec:
+def _any_model(path: Path, spec: TileSpec, axes: str | None, scene: int | str | None) -> ModelSpec:
     """A model that takes whatever channels the image has."""
-    with open_image(path, axes=axes, scene=scene) as image:
+    with open_image(path, axes=axes, scene=scene or 0) as image:
         count = image.size("C")
     return ModelSpec("tiles", "0", spec, axes="C" + spec.axes.upper(), num_channels=count)

@@ -56,6 +56,14 @@ class ImageRef:
         µm per level-0 pixel ``(y, x)``, or None.
     z_um
         µm per slice, or None.
+    position
+        Where the centre of the scene's first pixel lies, ``(t, z, y, x)``: in µm along axes whose
+        pixel size is known, else in `steps`' unit; None is 0.
+    steps
+        Length of a time step and of a level-0 pixel ``(t, z, y, x)`` in the file's own unit, for
+        axes whose µm aren't known; None is 1.
+    t_unit
+        Unit of time of these, or None.
     factor
         Model pixels per pixel of `level`, ``(y, x)``; ``(1, 1)`` reads as is.
     region
@@ -83,6 +91,9 @@ class ImageRef:
     channel_names: tuple[str, ...] | None = None
     mpp: tuple[float, float] | None = None
     z_um: float | None = None
+    position: tuple[float, ...] | None = None
+    steps: tuple[float, ...] | None = None
+    t_unit: str | None = None
     factor: tuple[float, float] = (1.0, 1.0)
     region: tuple[int, int, int, int] | None = None
     statistics: dict[str, Any] | None = None

@@ -18,7 +18,8 @@ from .chunks import Array
 from .endings import JPEG_START, check_jpeg
 from .orientation import of_exif, stored_turned
 from .photometric import INKS, NO_ALPHA, rgb_of_inks
-from .source import WHOLE_BYTES, Level, Source, checked_scene, unreadable
+from .scenes import Scene, chosen
+from .source import WHOLE_BYTES, Level, Source, unreadable
 
 EXIF = 0xFFE1
 HEADER = 33  # bytes of a PNG ahead of its second chunk
@@ -28,7 +29,7 @@ CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
 """How many channels a PNG's colour types have, less alpha; a palette's are its colours'."""
 
 
-def open_png(path: Path, scene: int, _: int) -> Source:
+def open_png(path: Path, scene: int | str, _: int) -> Source:
     """PNG; the palette is applied, so that its pixels are colours, and alpha is left out.
 
     Raises
@@ -62,7 +63,7 @@ def _png_chunks(file: io.FileIO) -> Iterator[tuple[bytes, bytes]]:
         at += length + 12
 
 
-def open_jpeg(path: Path, scene: int, _: int) -> Source:
+def open_jpeg(path: Path, scene: int | str, _: int) -> Source:
     """JPEG; 8 or 12 bits a sample; CMYK is made RGB.
 
     Raises
@@ -101,14 +102,14 @@ def _rgb_of_cmyk(data: bytes) -> Array:
 
 def _whole(
     path: Path,
-    scene: int,
+    scene: int | str,
     shape: tuple[int, int, int],
     bits: int,
     decode: Callable[[bytes], Any],
     remarks: tuple[str, ...],
 ) -> Source:
     """A format that is decoded whole: once, when the first window is read."""
-    checked_scene(path, scene, 1)
+    chosen(path, scene, [Scene()])
     dtype = np.dtype(np.uint8 if bits <= 8 else np.uint16)
     size = math.prod(shape) * dtype.itemsize
     if size > WHOLE_BYTES:

@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ from . import source as sources
 from .chunks import Array
 from .damage import is_damage, is_the_files
 from .flat import open_jpeg, open_png
-from .ome_zarr import is_zarr, open_zarr
+from .ome_zarr import is_zarr, open_zarr, zarr_scenes
+from .scenes import Scene
 from .source import Source, unreadable
-from .tiff import open_tiff
+from .tiff import open_tiff, tiff_scenes
 
-EXTENSIONS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf", ".zarr", ".png",
-              ".jpeg", ".jpg")  # fmt: skip
+EXTENSIONS = (".ome.zarr.zip", ".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf",
+              ".zarr.zip", ".zarr", ".ozx", ".png", ".jpeg", ".jpg")  # fmt: skip
 """Longest first, so that the whole of ``.ome.tif`` is taken off a name."""
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
@@ -41,7 +42,13 @@ OPENERS = {
     b"MM\0+": open_tiff,
     b"\x89PNG": open_png,
     b"\xff\xd8\xff": open_jpeg,
+    b"PK\3\4": open_zarr,  # a zip of a folder
 }
+SCENES: dict[Any, Callable[[Path], tuple[Scene, ...]]] = {
+    open_tiff: tiff_scenes,
+    open_zarr: zarr_scenes,
+}
+"""What lists the scenes of a file that may have several, by its opener."""
 
 
 def find_images(source: str, *, recursive: bool = False) -> list[Path]:
@@ -181,7 +188,7 @@ def open_image(
     path: Path | str,
     *,
     axes: str | None = None,
-    scene: int = 0,
+    scene: int | str = 0,
     kept: int | None = None,
     labels: bool = False,
 ) -> Image:
@@ -192,7 +199,7 @@ def open_image(
     axes
         What the file's axes are, in its own order, where it doesn't say or is wrong: ``"ZYX"``.
     scene
-        Number of the scene in a file that holds several.
+        Number or name of the scene in a file that holds several.
     kept
         Bytes of decoded pixels of each level that are kept for what is read next; None is
         `sources.CACHE_BYTES`.
@@ -206,8 +213,31 @@ def open_image(
     """
     path = Path(path)
     opener = _opener(path)
+    source = _told(path, lambda: opener(path, scene, sources.CACHE_BYTES if kept is None else kept))
+    source = source.labels or source if labels else source
     try:
-        source = opener(path, scene, sources.CACHE_BYTES if kept is None else kept)
+        return Image(path, source, _axes(path, source, axes))
+    except TilewrightError:
+        source.close()
+        raise
+
+
+def list_scenes(path: Path) -> tuple[Scene, ...]:
+    """The images that a file holds, whether or not each can be read; only headers are looked at.
+
+    Raises
+    ------
+    TilewrightError
+        When it isn't an image file, or holds none.
+    """
+    lister = SCENES.get(_opener(path))
+    return _told(path, lambda: lister(path)) if lister else (Scene(),)
+
+
+def _told(path: Path, opening: Callable[[], Any]) -> Any:
+    """What an opener gives, or one sentence over a bad file."""
+    try:
+        return opening()
     except MemoryError as error:  # headers take little
         raise unreadable(
             path, "its header asks for more memory than there is", "Copy or export it again."
@@ -216,12 +246,6 @@ def open_image(
         if not is_damage(error, path):
             raise
         raise _failed(path, "it can't be read as an image", error) from error
-    source = source.labels or source if labels else source
-    try:
-        return Image(path, source, _axes(path, source, axes))
-    except TilewrightError:
-        source.close()
-        raise
 
 
 def _opener(path: Path) -> Any:
@@ -283,7 +307,8 @@ def _axes(path: Path, source: Source, given: str | None) -> str:
         return axes
     example = "TCZYX"[-len(shape) :] if len(shape) != 3 else "ZYX"
     if given is None:
-        found, fix = f"it has {sizes} pixels along axes {axes}", "Say what they are"
+        named = f"along axes {axes}" if axes else "and doesn't say along which axes"
+        found, fix = f"it has {sizes} pixels {named}", "Say what they are"
     else:
         found, fix = f"axes {given} were given for {sizes} pixels", "Give one letter an axis"
     raise unreadable(path, found, f"{fix}, out of T, C, Z, Y and X: --axes {example}.")
@@ -312,8 +337,12 @@ class Image(Closing):
         Shape of each pyramid level, the finest first.
     chunks : list of tuple of int or None
         Of each level what is decoded together; None where nothing is, or all of it once.
-    scenes : int
-        How many the file holds.
+    where : Where or None
+        Where it lies.
+    scenes : tuple of Scene
+        All that the file holds.
+    scene : int
+        The number of this one.
     remarks : tuple of str
         What a user should know of how it is read, a sentence each.
     files : tuple of Path
@@ -331,7 +360,8 @@ class Image(Closing):
         self.dtype = source.dtype.newbyteorder("=")
         self.mpp = source.mpp
         self.z_um = source.z_um
-        self.scenes = source.scenes
+        self.where = source.where
+        self.scenes, self.scene = source.scenes, source.scene
         self.remarks = source.remarks
         self.files = source.files
         names = source.channel_names

@@ -48,6 +48,14 @@ class OmeImage:
     z_um: float | None
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """Rows and columns, as the XML says."""
+        pixels = next(_children(self.element, "Pixels"), None)
+        sides = [pixels.get(f"Size{a}", "") if pixels is not None else "" for a in "YX"]
+        y, x = (int(side) if side.isdecimal() else 0 for side in sides)
+        return (y, x) if y and x else None
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """What holds its planes, each once."""
         return tuple(dict.fromkeys(self.places))

@@ -14,13 +14,19 @@ from tilewright.errors import TilewrightError
 
 from .chunks import Array as Array
 from .chunks import Window
+from .scenes import Scene
 
 CACHE_BYTES = 2**28  # decoded strips, tiles and chunks kept for the next window of a level
 WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole
 MICRONS = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
            "micrometre": 1.0, "nm": 1e-3, "nanometer": 1e-3, "å": 1e-4, "angstrom": 1e-4,
            "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6,
-           "meter": 1e6, "inch": 25400.0}  # fmt: skip
+           "meter": 1e6, "inch": 25400.0, "in": 25400.0, "micrometers": 1.0, "micrometres": 1.0,
+           "nanometre": 1e-3, "nanometers": 1e-3, "pm": 1e-6, "picometer": 1e-6,
+           "femtometer": 1e-9, "attometer": 1e-12, "millimetre": 1e3, "centimetre": 1e4,
+           "dm": 1e5, "decimeter": 1e5, "metre": 1e6, "hectometer": 1e8, "km": 1e9,
+           "kilometer": 1e9, "foot": 304800.0, "ft": 304800.0, "yard": 914400.0,
+           "yd": 914400.0}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,15 +52,40 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Where:
+    """Where a scene lies, along t, z, y and x.
+
+    Both are in µm along axes whose pixel size is known, else in the file's own unit.
+
+    Parameters
+    ----------
+    position
+        The centre of its first pixel.
+    steps
+        Length of a level-0 pixel, and of a time step.
+    t_unit
+        Of time, where the file says it.
+    """
+
+    position: tuple[float, ...]
+    steps: tuple[float, ...]
+    t_unit: str | None = None
+
+
+@dataclass(frozen=True)
 class Source:
     """One scene of a file, opened.
 
     Parameters
     ----------
     axes
-        The file's own letters, samples (S) already called C.
+        The file's own letters, samples (S) already called C; none where it doesn't say.
     mpp, z_um
         µm per level-0 pixel ``(y, x)`` and per slice, or None.
+    where
+        Where it lies, or None where the file doesn't say.
+    scenes, scene
+        All of the file's, and the number of this one.
     remarks
         What a user should know of how it is read, a sentence each.
     files
@@ -71,7 +102,9 @@ class Source:
     channel_names: tuple[str, ...] | None = None
     mpp: tuple[float, float] | None = None
     z_um: float | None = None
-    scenes: int = 1
+    where: Where | None = None
+    scenes: tuple[Scene, ...] = (Scene(),)
+    scene: int = 0
     remarks: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     labels: Source | None = None
@@ -80,25 +113,6 @@ class Source:
 def unreadable(path: Path, found: str, fix: str) -> TilewrightError:
     """The error for a file that can't be read: where, what was found, what to do."""
     return TilewrightError(f"{path}: {found}.", fix=fix)
-
-
-def checked_scene(path: Path, scene: int, count: int) -> int:
-    """A scene's number, if a file of `count` has it.
-
-    Raises
-    ------
-    TilewrightError
-        When it hasn't.
-    ValueError
-        When it has none at all.
-    """
-    if not count:
-        raise ValueError("it holds no image")
-    if 0 <= scene < count:
-        return scene
-    raise unreadable(
-        path, f"scene {scene} was asked for and it has {count}", f"Give 0 to {count - 1}."
-    )
 
 
 def microns(value: Any, unit: Any) -> float | None:

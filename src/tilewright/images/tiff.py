@@ -23,7 +23,8 @@ from .endings import check_jpeg, check_jxr, whole_lzw
 from .ome_tiff import OmeImage, OmeSet, described
 from .orientation import ORIENTATION, stored_turned
 from .photometric import meaning, seen, stored_axes
-from .source import WHOLE_BYTES, Level, Source, checked_scene, microns, pair, unreadable
+from .scenes import Scene, chosen
+from .source import WHOLE_BYTES, Level, Source, microns, pair, unreadable
 from .subsampled import is_packed, unpacked
 from .tiff_checks import PageChecks, check_alike, is_in_place, segment_shape
 
@@ -34,7 +35,7 @@ SMALL = 2**24  # bytes of a strip or tile, for which no machine lacks memory
 FOLDER_SETS = frozenset(("mmstack", "ndtiff"))  # sets that are what lies in a folder
 
 
-def open_tiff(path: Path, scene: int, kept: int) -> Source:
+def open_tiff(path: Path, scene: int | str, kept: int) -> Source:
     """TIFF, BigTIFF, OME-TIFF and ImageJ's; only headers are read."""
     with tiff_notes.listening() as notes:
         opened = _opened(path, scene)
@@ -72,6 +73,7 @@ def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffi
         mpp=mpp,
         z_um=z_um,
         scenes=opened.scenes,
+        scene=opened.scene,
         remarks=opened.remarks + checks.remarks(series.keyframe.nodata) + turned,
         files=opened.files if several or opened.of_set else (),
     )
@@ -92,7 +94,8 @@ class _Opened:
 
     file: tifffile.TiffFile
     series: tifffile.TiffPageSeries
-    scenes: int
+    scenes: tuple[Scene, ...]
+    scene: int
     files: tuple[Path, ...]
     of_set: bool = False
     ome: OmeSet | None = None
@@ -100,25 +103,41 @@ class _Opened:
     remarks: tuple[str, ...] = ()
 
 
-def _opened(path: Path, scene: int) -> _Opened:
-    file = tifffile.TiffFile(path)
+def _opened(path: Path, scene: int | str) -> _Opened:
+    file, ome, remarks = _begun(path)
     try:
-        ome, remarks = _ome(path, file)
-        if ome is None and remarks:
-            file.close()
-            file = tifffile.TiffFile(path, is_ome=False)
-        if ome is not None and ome.images and not file.is_mmstack:
-            number = checked_scene(path, scene, len(ome.images))
-            return _opened_ome(file, ome, ome.images[number])
-        series = file.series[checked_scene(path, scene, len(file.series))]
+        scenes = _scenes(file, ome)
+        number = chosen(path, scene, scenes)
+        if ome is not None and _is_by_xml(file, ome):
+            return _opened_ome(file, ome, scenes, number)
+        series = file.series[number]
         # What isn't tied to its pixels by the XML belongs to them where there is nothing else.
         image = ome.images[0] if ome is not None and len(ome.images) == 1 else None
         files = _files_of(path, series)
         of_set = series.kind in FOLDER_SETS
-        return _Opened(file, series, len(file.series), files, of_set, ome, image, remarks)
+        return _Opened(file, series, scenes, number, files, of_set, ome, image, remarks)
     except BaseException:
         file.close()
         raise
+
+
+def _begun(path: Path) -> tuple[tifffile.TiffFile, OmeSet | None, tuple[str, ...]]:
+    """A TIFF, and what its OME-XML says."""
+    file = tifffile.TiffFile(path)
+    try:
+        ome, remarks = _ome(path, file)
+    except BaseException:
+        file.close()
+        raise
+    if ome is None and remarks:
+        file.close()
+        file = tifffile.TiffFile(path, is_ome=False)
+    return file, ome, remarks
+
+
+def _is_by_xml(file: tifffile.TiffFile, ome: OmeSet) -> bool:
+    """Whether its images are those that its XML tells of; Micro-Manager's are what lies there."""
+    return bool(ome.images) and not file.is_mmstack
 
 
 def _ome(path: Path, file: tifffile.TiffFile) -> tuple[OmeSet | None, tuple[str, ...]]:
@@ -132,9 +151,12 @@ def _ome(path: Path, file: tifffile.TiffFile) -> tuple[OmeSet | None, tuple[str,
         return None, (said,)
 
 
-def _opened_ome(file: tifffile.TiffFile, ome: OmeSet, image: OmeImage) -> _Opened:
+def _opened_ome(
+    file: tifffile.TiffFile, ome: OmeSet, scenes: tuple[Scene, ...], number: int
+) -> _Opened:
     """The planes of one image of an OME-XML, from whatever files."""
-    path, files = ome.path, tuple(dict.fromkeys((ome.path, *image.files, ome.about)))
+    path, image = ome.path, ome.images[number]
+    files = tuple(dict.fromkeys((path, *image.files, ome.about)))
     if ome.plain:
         series = file.series
     else:
@@ -152,7 +174,8 @@ def _opened_ome(file: tifffile.TiffFile, ome: OmeSet, image: OmeImage) -> _Opene
             path, "its pages aren't the planes that its OME-XML tells of", "Export it again."
         )
     said = ome.remarks(image)
-    return _Opened(file, series[0], len(ome.images), files, not ome.alone, ome, image, said)
+    of_set = not ome.alone
+    return _Opened(file, series[0], scenes, number, files, of_set, ome, image, said)
 
 
 def _files_of(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
@@ -175,6 +198,33 @@ def _check_stack(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageS
     if all(isinstance(n, int) and n > 0 for n in sizes):
         end = int(page.dataoffsets[0]) + math.prod(sizes) * page.nbytes
         PageChecks(path).check_end(str(path), end)
+
+
+def tiff_scenes(path: Path) -> tuple[Scene, ...]:
+    """The images in a TIFF: those of its OME-XML, else tifffile's series."""
+    with tiff_notes.listening():
+        file, ome, _ = _begun(path)
+        with file:
+            return _scenes(file, ome)
+
+
+def _scenes(file: tifffile.TiffFile, ome: OmeSet | None) -> tuple[Scene, ...]:
+    if ome is not None and _is_by_xml(file, ome):
+        return tuple(Scene(image.name or "", size=image.size) for image in ome.images)
+    return tuple(
+        Scene(
+            str(series.name or ""),
+            size=_plane(series.axes, series.shape),
+            reduced=bool(series.keyframe.subfiletype & 5),  # a smaller form, a mask
+        )
+        for series in file.series
+    )
+
+
+def _plane(axes: str, shape: Sequence[int]) -> tuple[int, int] | None:
+    """Rows and columns, where it has both."""
+    sizes = dict(zip(axes, shape, strict=False))
+    return (int(sizes["Y"]), int(sizes["X"])) if {"Y", "X"} <= set(sizes) else None
 
 
 class _TiffLevel:

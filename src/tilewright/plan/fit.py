@@ -15,6 +15,7 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.images.image import Image, fingerprint, set_fingerprint
 from tilewright.images.mask import Mask, stamped
+from tilewright.images.scenes import named_like, passed_over
 from tilewright.preprocess.enhance import opened
 from tilewright.preprocess.reader import TileReader
 
@@ -78,9 +79,10 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
     TilewrightError
         65, when it can't be read or doesn't fit the model.
     """
-    with opened(row.path, axes=row.axes, scene=row.scene, methods=row.prep) as image:
+    with opened(row.path, axes=row.axes, scene=row.scene or 0, methods=row.prep) as image:
         mpp = (row.mpp, row.mpp) if row.mpp else image.mpp
         level, factor = resolution(image, mpp, spec)
+        position, steps, t_unit = placed(image, mpp)
         ref = ImageRef(
             key="",
             id=row.id,
@@ -89,12 +91,15 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             axes=image.axes,
             shape=tuple(image.shape),
             dtype=str(image.dtype),
-            scene=row.scene,
+            scene=image.scene,
             level=level,
             channels=channels(image, row.channels, spec),
             channel_names=image.channel_names,
             mpp=mpp,
             z_um=image.z_um,
+            position=position,
+            steps=steps,
+            t_unit=t_unit,
             factor=factor,
             region=region(image, params.region),
             mask=stamped(row.mask) if row.mask else None,
@@ -116,9 +121,45 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             # A copy is of the whole of level 0: it never pays for a crop.
             decode_factor=1.0 if level or ref.region else _decode_factor(image, cells),
             counted=math.prod(image.shape),
-            remarks=image.remarks,
+            remarks=(*row.remarks, *image.remarks, *_of_scenes(row, image)),
             is_of_set=bool(image.files),
         )
+
+
+def _of_scenes(row: Row, image: Image) -> tuple[str, ...]:
+    """What a user should know of the choice of scene."""
+    if row.scene is None:
+        return passed_over(image.scenes, image.scene)
+    return named_like(image.scenes, image.scene)
+
+
+Along = tuple[float, ...] | None
+"""A number for t, z, y and x, or the default of each."""
+
+
+def placed(image: Image, mpp: tuple[float, float] | None) -> tuple[Along, Along, str | None]:
+    """An image's `position`, `steps` and `t_unit`, as an `ImageRef` has them.
+
+    Parameters
+    ----------
+    mpp
+        µm per level-0 pixel ``(y, x)`` that count: where the file doesn't know them and the user
+        does, positions in the file's own unit become µm by them.
+    """
+    if image.where is None:
+        return None, None, None
+    factors = [1.0, 1.0, 1.0, 1.0]
+    if mpp and not image.mpp:
+        factors[2:] = [m / s for m, s in zip(mpp, image.where.steps[2:], strict=True)]
+    position = tuple(p * f for p, f in zip(image.where.position, factors, strict=True))
+    known = (None, image.z_um, mpp, mpp)
+    steps = tuple(1.0 if k else s for k, s in zip(known, image.where.steps, strict=True))
+    timed = position[0] or steps[0] != 1
+    return (
+        position if any(position) else None,
+        steps if set(steps) != {1.0} else None,
+        image.where.t_unit if timed else None,
+    )
 
 
 def _decode_factor(image: Image, cells: Grid) -> float:

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.image import find_images, image_id
@@ -23,21 +23,26 @@ LONGEST = 200  # bytes of an id: file systems allow 255
 
 
 MPP: TypeAdapter[Any] = TypeAdapter(Micrometres)
-SCENE: TypeAdapter[Any] = TypeAdapter(Annotated[int, Field(ge=0)])
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image and what was said of it."""
+    """One image and what was said of it.
+
+    `scene` is a number, or a name or `all`, which `plan.scenes` looks up in the file; None is the
+    first. `named` is an id that the user gave.
+    """
 
     path: Path
     id: str
-    scene: int = 0
+    scene: int | str | None = None
     mpp: float | None = None
     axes: str | None = None
     channels: str | None = None
     mask: Path | None = None
     prep: tuple[dict[str, Any], ...] | None = None
+    named: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 def rows(params: Params, here: Path) -> list[Row]:
@@ -78,15 +83,23 @@ def _resolved(folder: Path) -> Path:
 
 
 def _row(path: Path, said: dict[str, str], params: Params) -> Row:
+    scene = said.get("scene") or params.scene
+    number = int(scene) if scene and scene.strip().isdecimal() else None
     return Row(
         path=path,
-        id=said.get("id") or image_id(path),
-        scene=_fit(SCENE, said["scene"]) if said.get("scene") else params.scene,
+        id=said.get("id") or scene_id(image_id(path), number or 0),
+        scene=scene if number is None else number,
         mpp=_fit(MPP, said["mpp"]) if said.get("mpp") else params.mpp,
         axes=said.get("axes") or params.axes,
         channels=said.get("channels") or params.channels,
         mask=Path(said["mask"]) if said.get("mask") else None,
+        named=bool(said.get("id")),
     )
+
+
+def scene_id(image: str, number: int) -> str:
+    """The id of an image's scene: the first one keeps the image's."""
+    return f"{image}-{number}" if number else image
 
 
 def _fit(kind: TypeAdapter[Any], said: str) -> Any:

@@ -44,6 +44,7 @@ Text = Annotated[str, BeforeValidator(_text)]
 Folder = Annotated[Text, AfterValidator(_absolute)]
 Site = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,:@+-]*$")]
 Options = Annotated[Text, Field(pattern=r"^--?[A-Za-z][A-Za-z0-9_.,:@%/+\[\]*&|()= -]*$")]
+SceneName = Annotated[Text, Field(pattern=r"\S")]
 PositiveInt = Annotated[int, Field(gt=0), NO_FLAG]
 RegionStart = Annotated[int, Field(ge=0), NO_FLAG]
 Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False), NO_FLAG]
@@ -70,8 +71,9 @@ class Params(BaseModel):
     """The axes of images that don't say, e.g. `CYX`: [axes](#axes)."""
     mpp: Micrometres | None = None
     """µm per level-0 pixel, for images that don't say or say it wrong."""
-    scene: Annotated[int, Field(ge=0), NO_FLAG] = 0
-    """Which image of a file that holds several, from 0."""
+    scene: SceneName | None = None
+    """Which image of a file that holds several: its number from 0, its name, or `all`; if left out,
+    the first: [scenes](#scenes)."""
     region: Region | None = None
     """Only this box: `Y,X,HEIGHT,WIDTH` in level-0 pixels."""
 

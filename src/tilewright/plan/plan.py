@@ -34,6 +34,7 @@ from .inputs import Row, rows
 from .params import Params, check_params
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
 from .resources import Needs, contradictions, needs
+from .scenes import Unread, with_scenes
 
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""
@@ -164,6 +165,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         raise ProblemsError(problems)
     params = with_places(params, here)
     found: list[Row] = []
+    unread: Unread = []
     try:
         choice, spec, values, found_weights = resolve(params, here)
         spec = dialect.spec(spec) if dialect else spec
@@ -174,13 +176,14 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     except TilewrightError as error:
         problems.append(error)
     try:
-        found = dialect.rows() if dialect else rows(params, here)
+        found, unread = with_scenes(dialect.rows() if dialect else rows(params, here))
     except TilewrightError as error:
         problems.append(error)
     problems += writable(here / params.outdir)
     if problems:
         raise ProblemsError(problems)
     images, bad = plan_images(found, params, spec)
+    bad = sorted([*bad, *unread], key=lambda each: each[0].id)
     if bad and (params.strict or not images):
         raise ProblemsError([error for _, error in bad])
     groups, jobs, scans = cut(images, params, choice, spec)

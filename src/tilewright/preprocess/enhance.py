@@ -51,7 +51,7 @@ def opened(
     path: Path | str,
     *,
     axes: str | None,
-    scene: int,
+    scene: int | str,
     methods: Sequence[PrepStep] | None,
     kept: int | None = None,
 ) -> Image:
@@ -149,7 +149,8 @@ class Prepared(Image):
         # No file of its own: what Image.__init__ takes from one comes from the image below.
         self._image = image
         self._params = params
-        self.path, self.axes, self.scenes = image.path, image.axes, image.scenes
+        self.path, self.axes, self.where = image.path, image.axes, image.where
+        self.scenes, self.scene, self.remarks = image.scenes, image.scene, image.remarks
         self.channel_names = image.channel_names
         self.remarks, self.files = image.remarks, image.files
         self.dtype = self._dtype(image)

@@ -281,9 +281,11 @@ def _create(
 
 
 def _axes(axes: str, placement: Placement) -> list[dict[str, str]]:
-    units = placement.units(axes)
+    units = dict.fromkeys(placement.units(axes), "micrometer")
+    if placement.t_unit:
+        units["t"] = placement.t_unit
     return [
-        {"name": a, "type": AXIS_TYPES[a], **({"unit": "micrometer"} if a in units else {})}
+        {"name": a, "type": AXIS_TYPES[a], **({"unit": units[a]} if a in units else {})}
         for a in axes
     ]
 

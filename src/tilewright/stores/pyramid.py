@@ -55,15 +55,25 @@ class Placement:
     factor
         Array pixels per level-0 pixel, ``(y, x)`` or ``(z, y, x)``.
     mpp
-        µm per level-0 pixel, ``(y, x)``, or None: then scales are in pixels, without a unit.
+        µm per level-0 pixel, ``(y, x)``, or None: then scales are `steps`, without a unit.
     z_um
         µm per slice, or None.
+    position
+        Where the centre of the image's first level-0 pixel lies, ``(t, z, y, x)``, in µm or
+        `steps`' unit.
+    steps
+        Length of a time step and of a level-0 pixel ``(t, z, y, x)`` where its µm aren't known.
+    t_unit
+        Unit of time of these, or None.
     """
 
     origin: tuple[float, ...] = (0.0, 0.0)
     factor: tuple[float, ...] = (1.0, 1.0)
     mpp: tuple[float, float] | None = None
     z_um: float | None = None
+    position: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    steps: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    t_unit: str | None = None
 
     def units(self, axes: str) -> dict[str, float]:
         """µm per level-0 pixel of each axis whose size is known."""
@@ -75,18 +85,20 @@ class Placement:
     def transform(
         self, axes: str, shrunk: Mapping[str, int] | None = None
     ) -> tuple[list[float], list[float]]:
-        """Scale and translation of a pyramid level, per axis, in µm or level-0 pixels.
+        """Scale and translation of a pyramid level, per axis, in µm or the image's own unit.
 
         Positions are of pixel centres. A pixel of a level stands for the box of `shrunk` array
         pixels it was made from, so its centre lies half their width further: labels and image line
         up.
         """
-        um, origins = self.units(axes), _spatial(self.origin)
+        origins, places = _spatial(self.origin), _spatial(self.position)
+        lengths = _spatial(self.steps) | self.units(axes)
         scale, translation = [], []
         for a in axes:
-            step = self._step(a) * (shrunk or {}).get(a, 1)
-            scale.append(step * um.get(a, 1.0))
-            translation.append((origins.get(a, 0.0) + (step - 1) / 2) * um.get(a, 1.0))
+            step, length = self._step(a) * (shrunk or {}).get(a, 1), lengths.get(a, 1.0)
+            scale.append(step * length)
+            inside = (origins.get(a, 0.0) + (step - 1) / 2) * length
+            translation.append(places.get(a, 0.0) + inside)
         return scale, translation
 
     def level0(self, at: Array) -> Array:
@@ -107,7 +119,7 @@ class Placement:
 
 
 def _spatial(values: tuple[float, ...]) -> dict[str, float]:
-    return dict(zip("zyx"[-len(values) :], values, strict=True))
+    return dict(zip("tzyx"[-len(values) :], values, strict=True))
 
 
 @dataclass(frozen=True)

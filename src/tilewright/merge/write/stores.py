@@ -196,7 +196,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
                 "recipe": recipe.to_dict(),
                 "recipe_digest": recipe.digest,
                 "weights": weights,
-                "image": {"id": ref.id, "file": Path(ref.path).name, "region": ref.region},
+                "image": provenance(ref),
                 "merge": group.merge.to_dict(),
                 "tiles": visited(layout, context.banked),
                 **written.attributes(),
@@ -241,9 +241,16 @@ def suited(context: MergeContext) -> int:
     return cpus() if context.layout.pixels >= PAYS_PIXELS else 1
 
 
+def provenance(ref: ImageRef) -> dict[str, Any]:
+    """Which image a store is of; its scene where that isn't the file's first."""
+    scene = {"scene": ref.scene} if ref.scene else {}
+    return {"id": ref.id, "file": Path(ref.path).name, "region": ref.region, **scene}
+
+
 def placement(ref: ImageRef, layout: Layout) -> Placement:
     """Where model pixels lie on the image."""
-    return Placement(layout.origin, layout.scale, ref.mpp, ref.z_um)
+    place = Placement(layout.origin, layout.scale, ref.mpp, ref.z_um, t_unit=ref.t_unit)
+    return replace(place, position=ref.position or place.position, steps=ref.steps or place.steps)
 
 
 def visited(layout: Layout, banked: BankReader) -> dict[str, object]:
