@@ -197,7 +197,7 @@ def _check_stack(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageS
     sizes = [about.get(key, 1) for key in ("channels", "slices", "frames")]
     if all(isinstance(n, int) and n > 0 for n in sizes):
         end = int(page.dataoffsets[0]) + math.prod(sizes) * page.nbytes
-        PageChecks(path).check_end(str(path), end)
+        PageChecks(path).check_end(file.filehandle, end)
 
 
 def tiff_scenes(path: Path) -> tuple[Scene, ...]:
@@ -251,7 +251,6 @@ class _TiffLevel:
         self._key = series.keyframe
         self._checks = checks
         # An offset says nothing of the file it is in: the one that was opened, or nothing.
-        self._file = Path(series.keyframe.parent.filehandle.path)
         self._offset = None if several else series.dataoffset or None
         self._cache: Cache[tuple[int, int], Array] = Cache(kept)
         self._known: dict[int, tuple[Any, bool]] = {}
@@ -276,7 +275,7 @@ class _TiffLevel:
         lead = math.prod(self.shape[: -self._paged])
         if self._is_one_directory(lead):
             end = (self._offset or 0) + math.prod(self.shape) * self._series.dtype.itemsize
-            self._checks.check_end(str(self._file), end)
+            self._checks.check_end(self._key.parent.filehandle, end)
             return self._checks.check_page(0, self._key, self._key)
         if self._key.shape != self.shape[-self._paged :] or lead != len(self._series):
             raise ValueError(f"its {len(self._series)} pages don't make up its shape")

@@ -53,27 +53,31 @@ class PageChecks:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._sizes: dict[str, int] = {}
-        self._files: dict[int, str] = {}
         self._layouts: dict[int, _Layout] = {}
         self.strips = 0
         self.unwritten = 0
 
-    def check_end(self, file: str, end: int) -> None:
+    def check_end(self, handle: Any, end: int) -> None:
         """Raise where a file ends before `end`.
+
+        Parameters
+        ----------
+        handle
+            tifffile's, of the file.
+        end
+            A place in it, in bytes.
 
         Raises
         ------
         TilewrightError
             With both lengths in bytes.
         """
-        size = self._size(file)
-        if size < end:
-            name = Path(file).name
+        if handle.size < end:
+            name = handle.name
             raise unreadable(
                 self._path,
                 ("it" if name == self._path.name else f"{name}, which holds planes of it,")
-                + f" is cut off: {size} bytes where its header says at least {end}",
+                + f" is cut off: {handle.size} bytes where its header says at least {end}",
                 "Copy it again from where it came from.",
             )
 
@@ -109,7 +113,7 @@ class PageChecks:
         elif place < FIRST_PLACE:
             raise ValueError(f"a strip or tile of plane {number} lies in the file's header")
         else:
-            self.check_end(self._file(page), place + count)
+            self.check_end(page.parent.filehandle, place + count)
             layout.check_bytes(number, count)
         return None
 
@@ -122,27 +126,22 @@ class PageChecks:
         if not layout.is_tiled and (empty & (places > 0)).any():
             raise ValueError(f"a strip of plane {number} has no bytes")
         self.unwritten += int(empty.sum())
-        file = self._file(page)
-        beyond = ~empty & (places > self._size(file) - counts)
+        handle = page.parent.filehandle
+        beyond = ~empty & (places > handle.size - counts)
         if beyond.any():
             at = int(np.argmax(beyond))
-            self.check_end(file, int(places[at]) + int(counts[at]))
+            self.check_end(handle, int(places[at]) + int(counts[at]))
         if not empty.any():
             layout.check_bytes(number, int(counts.sum()))
 
     def _layout(self, own: Any, key: Any, number: int) -> _Layout:
         """How a page is laid out, if it is of the series' size and type of pixels."""
         if id(own) not in self._layouts:
-            check_alike(number, own, key)
+            if own is not key:
+                check_alike(number, own, key)
             least = own.nbytes if own.is_final else 0
             self._layouts[id(own)] = _Layout(own, segments(own), own.is_tiled, least)
         return self._layouts[id(own)]
-
-    def _file(self, page: Any) -> str:
-        parent = page.parent
-        if id(parent) not in self._files:
-            self._files[id(parent)] = parent.filehandle.path
-        return self._files[id(parent)]
 
     def remarks(self, background: float) -> tuple[str, ...]:
         """What a user should know of strips or tiles that were never written.
@@ -162,11 +161,6 @@ class PageChecks:
             f"{self.unwritten} of its {self.strips} strips or tiles were never written: they are "
             f"read as {background:g}.",
         )
-
-    def _size(self, file: str) -> int:
-        if file not in self._sizes:
-            self._sizes[file] = Path(file).stat().st_size
-        return self._sizes[file]
 
 
 def check_alike(number: int, page: Any, key: Any) -> None:
