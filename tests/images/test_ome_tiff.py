@@ -210,6 +210,25 @@ def test_an_xml_that_is_none_leaves_a_tiff_and_a_remark(tmp_path: Path) -> None:
         assert "OME-XML can't be read" in image.remarks[0]
 
 
+def test_pages_of_a_lone_image_are_read_as_the_tiff_says_and_that_is_said(tmp_path: Path) -> None:
+    pixels = speckles((37, 53, 3), "uint8")
+    xml = ome_xml("a.ome.tif", image_xml(0, [("a.ome.tif", 0)], (37, 53), "uint8"))
+    xml = xml.replace('SizeC="1"', 'SizeC="3"').replace(' SamplesPerPixel="1"', "")
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", pixels, photometric="rgb", description=xml.encode(), metadata=None
+    )
+    with open_image(tmp_path / "a.ome.tif") as image:
+        assert (image.axes, image.mpp) == ("YXC", (0.5, 0.5))
+        np.testing.assert_array_equal(image.read(0, {}), pixels)
+        assert any("OME-XML doesn't fit its pages" in line for line in image.remarks)
+
+
+def test_a_companion_is_no_image(tmp_path: Path) -> None:
+    write_set(tmp_path, POSITIONS, EACH_ITS_OWN, companion="set.companion.ome")
+    with pytest.raises(TilewrightError, match=r"has no pixels\. Give the OME-TIFF"):
+        open_image(tmp_path / "set.companion.ome")
+
+
 def test_pages_that_are_others_than_the_xml_says_are_refused(tmp_path: Path) -> None:
     write_set(tmp_path, {"a.ome.tif": [PLANES[0][:30], PLANES[1][:30]]}, [[("a.ome.tif", 0)]] * 2)
     data = (tmp_path / "a.ome.tif").read_bytes()

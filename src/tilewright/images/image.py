@@ -269,6 +269,10 @@ def _opener(path: Path) -> Any:
     for magic, opener in OPENERS.items():
         if start.startswith(magic):
             return opener
+    if start.startswith((b"<?xml", b"<OME")):
+        raise unreadable(
+            path, "it is XML, as an OME-TIFF's companion, and has no pixels", "Give the OME-TIFF."
+        )
     raise unreadable(
         path,
         "its content is no image format that is known here",
