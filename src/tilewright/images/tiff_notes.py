@@ -47,8 +47,8 @@ DAMAGE = re.compile(
 SENTENCES = {
     "MMStack series is missing files": "Other files of its Micro-Manager set aren't beside it: "
     "only the planes of this one are read.",
-    "cannot handle discontiguous storage": "Its OME-XML doesn't fit its pages: they are read as the "
-    "TIFF's own tags say.",
+    "cannot handle discontiguous storage": "Its OME-XML doesn't fit its pages: they are read as "
+    "the TIFF's own tags say.",
 }
 OBJECT = re.compile(r"^<tifffile\.[^>]*>:? ?|<tifffile\.\w+ '[^']*'> ?")
 
