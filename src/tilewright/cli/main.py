@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -20,6 +20,8 @@ from tilewright import ROOT, __version__
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.plan.params import Params, plain
+from tilewright.plan.plan_file import ImagePlan
+from tilewright.plan.remarks import grouped
 from tilewright.registry.registry import ResolvedModel
 from tilewright.report.timings import suggestion
 
@@ -147,12 +149,29 @@ def plan(as_json: bool, **given: Any) -> None:
     console.print(f"{sees} and gives {gives}.", soft_wrap=True)
     said = suggestion(Path(absolute(given).get("outdir", "results")), made.recipe.model)
     console.print(said, soft_wrap=True, end="\n" if said else "")
+    for line in channels_said(made.file.images):
+        console.print(Text.assemble(("channels", "dim"), f" {line}"), soft_wrap=True)
     for line in made.file.remarks:
         console.print(Text.assemble(("note", "yellow"), f" {line}"), soft_wrap=True)
     for row, why in made.bad:
         console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
     if made.bad:
         sys.exit(BAD_DATA)
+
+
+def channels_said(images: Sequence[ImagePlan]) -> list[str]:
+    """What is read of which channels, a line for all images alike; not of colour and grey."""
+    plain = ["0", "1", "2"]
+    return grouped(
+        [
+            (image.id, [", ".join(image.channels)])
+            if image.shape[image.axes.find("C")] > 1
+            and "C" in image.axes
+            and [c.rpartition(" = ")[2] for c in image.channels] != plain
+            else (image.id, [])
+            for image in images
+        ]
+    )
 
 
 def _console() -> Console:

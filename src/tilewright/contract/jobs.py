@@ -49,9 +49,12 @@ class ImageRef:
     level
         Pyramid level that is read.
     channels
-        Source channel of each model channel; a single one is repeated.
+        Source channels in the order of the model's; a single one is repeated.
+    combined
+        Of each model channel, how several of `channels` in turn become it (``max``, ``mean``,
+        ``sum``, or "" for a single one), and how many; None where each is one.
     channel_names
-        Names of the source's channels, where it gives them.
+        Names of the source's channels, where it gives them; "" for one that has none.
     mpp
         µm per level-0 pixel ``(y, x)``, or None.
     z_um
@@ -88,6 +91,7 @@ class ImageRef:
     scene: int = 0
     level: int = 0
     channels: tuple[int, ...] = (0,)
+    combined: tuple[tuple[str, int], ...] | None = None
     channel_names: tuple[str, ...] | None = None
     mpp: tuple[float, float] | None = None
     z_um: float | None = None
@@ -104,10 +108,11 @@ class ImageRef:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ImageRef:
         """The inverse of ``dataclasses.asdict``, from JSON."""
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
-        }
-        return cls(**values)
+        return cls(**{k: _tuples(v) for k, v in data.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

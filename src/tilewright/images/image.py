@@ -333,6 +333,7 @@ class Image(Closing):
     dtype : numpy.dtype
         In this machine's byte order.
     channel_names : tuple of str or None
+        "" for a channel that has none.
     mpp : tuple of float or None
         µm per level-0 pixel, (y, x).
     z_um : float or None

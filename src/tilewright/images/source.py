@@ -132,5 +132,6 @@ def pair(y: float | None, x: float | None) -> tuple[float, float] | None:
 
 
 def named(names: list[Any]) -> tuple[str, ...] | None:
-    """Names of all channels; None where one has none."""
-    return None if not names or any(n in (None, "") for n in names) else tuple(map(str, names))
+    """Names of all channels, "" of one that has none; None where none has any."""
+    found = tuple("" if name is None else str(name).strip() for name in names)
+    return found if any(found) else None

@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tilewright.contract.colours import is_coloured
 from tilewright.contract.grid import Grid
-from tilewright.contract.jobs import EMPTY, ImageRef
+from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
-from tilewright.errors import BAD_DATA, USAGE, TilewrightError
+from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, fingerprint, set_fingerprint
 from tilewright.images.mask import Mask, stamped
 from tilewright.images.scenes import named_like, passed_over
 from tilewright.preprocess.enhance import opened
 from tilewright.preprocess.reader import TileReader
 
+from .channels import choose, read_as
 from .inputs import Row
 from .params import Params
 
@@ -32,6 +32,7 @@ class Planned:
     planes: int
     decode_factor: float
     counted: int
+    channels: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     is_of_set: bool = False
 
@@ -83,6 +84,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
         mpp = (row.mpp, row.mpp) if row.mpp else image.mpp
         level, factor = resolution(image, mpp, spec)
         position, steps, t_unit = placed(image, mpp)
+        chosen = choose(image, row.channels, spec)
         ref = ImageRef(
             key="",
             id=row.id,
@@ -93,7 +95,8 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             dtype=str(image.dtype),
             scene=image.scene,
             level=level,
-            channels=channels(image, row.channels, spec),
+            channels=chosen.read,
+            combined=chosen.combined,
             channel_names=image.channel_names,
             mpp=mpp,
             z_um=image.z_um,
@@ -121,7 +124,8 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             # A copy is of the whole of level 0: it never pays for a crop.
             decode_factor=1.0 if level or ref.region else _decode_factor(image, cells),
             counted=math.prod(image.shape),
-            remarks=(*row.remarks, *image.remarks, *_of_scenes(row, image)),
+            channels=read_as(ref, spec),
+            remarks=(*row.remarks, *image.remarks, *_of_scenes(row, image), *chosen.remarks),
             is_of_set=bool(image.files),
         )
 
@@ -165,84 +169,6 @@ def placed(image: Image, mpp: tuple[float, float] | None) -> tuple[Along, Along,
 def _decode_factor(image: Image, cells: Grid) -> float:
     """How many times the file is decoded when all its tiles are read one by one."""
     return image.decode_factor(tuple(a.size for a in cells.axes)) if len(cells) > 1 else 1.0
-
-
-def channels(image: Image, said: str | None, spec: ModelSpec) -> tuple[int, ...]:
-    """The source channel of each model channel; `EMPTY` where there is none.
-
-    Without a word from the user: the same number is taken in order, an RGBA's alpha is dropped,
-    and a single one is repeated for a model that takes colour or put first for one that doesn't.
-
-    Parameters
-    ----------
-    said
-        What the user says, as ``--channels``.
-    spec
-        Says how many channels the model takes, their names and its colour space.
-
-    Raises
-    ------
-    TilewrightError
-        65, when the image has another number and nobody says which; or none as was said.
-    """
-    there = image.shape[image.axes.index("C")] if "C" in image.axes else 1
-    wanted = spec.num_channels
-    if said:
-        return _said_channels(image, said, spec, there)
-    if there == wanted or (there == 4 and wanted == 3):
-        return tuple(range(wanted))
-    if there == 1 and is_coloured(spec.color_space):
-        return (0,)
-    if there == 1:
-        return (0,) + (EMPTY,) * (wanted - 1)
-    if there == 3 and spec.color_space == "GRAY":
-        return (0, 1, 2)
-    names = ", ".join(image.channel_names or [str(i) for i in range(there)])
-    raise TilewrightError(
-        f"{image.path}: has {there} channels ({names}), and {spec.model_name} takes {wanted}.",
-        fix=f"Say which: --channels {_example(spec)}.",
-    )
-
-
-def _example(spec: ModelSpec) -> str:
-    return ",".join(f"{n}={i}" for i, n in enumerate(spec.channel_names or ["0"]))
-
-
-def _said_channels(image: Image, said: str, spec: ModelSpec, there: int) -> tuple[int, ...]:
-    """`nucleus=DAPI,segment=1` or `DAPI` or `2,0,1`: by name, else by number from 0."""
-    picked: dict[str, int] = {}
-    names = spec.channel_names or tuple(str(i) for i in range(spec.num_channels))
-    parts = [p.strip() for p in said.split(",") if p.strip()]
-    for position, part in enumerate(parts):
-        left, equals, right = part.rpartition("=")
-        target = left.strip() if equals else names[min(position, len(names) - 1)]
-        if target not in names or (target in picked):
-            raise TilewrightError(
-                f"--channels {said}: {spec.model_name} takes {', '.join(names)}, each once.",
-                fix=f"For example --channels {_example(spec)}.",
-                code=USAGE,
-            )
-        picked[target] = _source_channel(image, right.strip(), there)
-    if not picked:
-        raise TilewrightError(
-            f"--channels {said!r}: names no channel.",
-            fix=f"For example --channels {_example(spec)}.",
-            code=USAGE,
-        )
-    if len(picked) == 1 and is_coloured(spec.color_space):
-        return tuple(picked.values())
-    return tuple(picked.get(n, EMPTY) for n in names)
-
-
-def _source_channel(image: Image, name: str, there: int) -> int:
-    if image.channel_names and name in image.channel_names:
-        return image.channel_names.index(name)
-    if name.isdecimal() and int(name) < there:
-        return int(name)
-    known = ", ".join([*(image.channel_names or ()), f"0 to {there - 1}" if there > 1 else "0"])
-    raise TilewrightError(
-        f"{image.path}: has no channel {name!r}.", fix=f"It has {known}: --channels.", code=BAD_DATA
-    )
 
 
 def resolution(

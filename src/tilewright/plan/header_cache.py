@@ -109,7 +109,8 @@ def _planned(entry: Any, row: Row, stamp: str) -> Planned | None:
         ref = ImageRef.from_dict({**entry["ref"], **own})
         axes = tuple(TileAxis(**axis) for axis in entry["grid"]["axes"])
         cells = Grid(axes, tuple(entry["grid"]["shape"]))
-        found = Planned(**{**entry, "ref": ref, "grid": cells, "remarks": tuple(entry["remarks"])})
+        told = {name: tuple(entry[name]) for name in ("channels", "remarks")}
+        found = Planned(**{**entry, "ref": ref, "grid": cells, **told})
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
     return found if ref.fingerprint == stamp and found.tiles > 0 else None

@@ -27,6 +27,7 @@ from tilewright.weights import weights
 from tilewright.weights.cache import default_folder
 from tilewright.weights.config_files import config_values
 
+from .channels import pick_channels
 from .cut import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
 from .fit import Planned
 from .header_cache import Headers
@@ -139,6 +140,7 @@ def _described(image: Planned, group: str) -> ImagePlan:
         tiles=image.tiles,
         grid=grid.counts,
         read_factor=round(image.read_factor, 3),
+        channels=image.channels,
         remarks=image.remarks,
     )
 
@@ -253,49 +255,6 @@ def resolve(
     found = weights.find(choice, folder)
     base = config_values(found.config, folder)
     return choice, spec, choice.values(config, base, found.config), found
-
-
-def pick_channels(
-    params: Params, choice: ResolvedModel, spec: ModelSpec, values: dict[str, object]
-) -> tuple[Params, dict[str, object]]:
-    """Channels that the model's own parameters choose, as if ``--channels`` did; the rest of them.
-
-    A parameter of the type `channel` counts if its name is one of the model's channels, e.g.
-    `nucleus_channel`; its first choice leaves the question open.
-
-    Parameters
-    ----------
-    params
-        The run's.
-    choice
-        Declares the model's own parameters.
-    spec
-        Names the model's channels.
-    values
-        The model's own parameters, as given.
-
-    Raises
-    ------
-    TilewrightError
-        2, when ``--channels`` is given, too.
-    """
-    names, picked, left = spec.channel_names or (), {}, dict(values)
-    for param in choice.params:
-        name, value = param.arg_name.removesuffix("_channel"), values.get(param.arg_name)
-        if param.param_type == "channel" and name in names and value != param.channel_start:
-            picked[name] = int(str(value)) - param.channel_start - 1
-            left[param.arg_name] = param.channel_start
-    if not picked:
-        return params, values
-    if params.channels is not None:
-        raise TilewrightError(
-            f"--channels and the model's own parameters ({', '.join(picked)}) both name channels.",
-            fix="Leave out the one or the other.",
-            code=USAGE,
-        )
-    picked = {names[0]: 0} | picked
-    said = ",".join(f"{name}={number}" for name, number in picked.items())
-    return params.model_copy(update={"channels": said}), left
 
 
 def linked(spec: ModelSpec, asked: str | None) -> Literal["none", "iou"]:

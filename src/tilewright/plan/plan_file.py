@@ -92,6 +92,8 @@ class ImagePlan:
         Tiles along (z,) y and x.
     read_factor
         How many times a pixel is read on average.
+    channels
+        What is read of the image for each of the model's channels: ``nucleus = DAPI (1)``.
     remarks
         What a user should know of how it is read, a sentence each.
     """
@@ -110,6 +112,7 @@ class ImagePlan:
     tiles: int
     grid: tuple[int, ...]
     read_factor: float
+    channels: tuple[str, ...]
     remarks: tuple[str, ...]
 
 

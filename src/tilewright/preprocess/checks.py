@@ -38,25 +38,28 @@ def check_image(image: Image, ref: ImageRef, spec: ModelSpec) -> None:
             f"{image.path}: level {ref.level} is wanted, and its last is {len(image.levels) - 1}.",
             fix="Choose a resolution that it has.",
         )
-    problem = _channel_problem(ref.channels, image.size("C"), spec)
+    problem = _channel_problem(ref, image.size("C"), spec)
     if problem:
-        raise TilewrightError(f"{image.path}: {problem}.", fix="Choose others by --channels.")
+        fix = f"{spec.model_name} takes colour pictures: give it one, or choose another model."
+        raise TilewrightError(f"{image.path}: {problem}.", fix=fix)
 
 
 def _sizes(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _channel_problem(chosen: tuple[int, ...], there: int, spec: ModelSpec) -> str | None:
-    """Why the model can't have these channels of an image that has so many."""
-    if not all(EMPTY <= c < there for c in chosen):
-        return f"channel {max(chosen)} is wanted, counted from 0, and it has {there}"
+def _channel_problem(ref: ImageRef, there: int, spec: ModelSpec) -> str | None:
+    """Why the model can't have the planned channels of an image that has so many."""
+    if not all(EMPTY <= c < there for c in ref.channels):
+        return f"channel {max(ref.channels)} is wanted, counted from 0, and it has {there}"
+    count = len(ref.combined or ref.channels)
     takes = COLOUR_SPACES[spec.color_space].takes
-    if spec.stain_normalization and len(chosen) != 3:
-        return f"{len(chosen)} channel is chosen, and stains are in 3"
-    if takes is not None and len(chosen) not in takes:
-        return f"{len(chosen)} channels are chosen, and {spec.color_space} is made from 3"
-    gives = 1 if spec.color_space == "GRAY" else len(chosen)
+    read = f"{count} channel is read" if count == 1 else f"{count} channels are read"
+    if spec.stain_normalization and count != 3:
+        return f"{read}, and stains are in 3"
+    if takes is not None and count not in takes:
+        return f"{read}, and {spec.color_space} is made from 3"
+    gives = 1 if spec.color_space == "GRAY" else count
     if gives not in (1, spec.num_channels):
-        return f"{gives} channels are chosen, and the model takes {spec.num_channels}"
+        return f"{read}, and the model takes {spec.num_channels}"
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from skimage.color import rgb2hed
@@ -47,3 +47,15 @@ COLOURS: dict[str, Colour] = {
     "HED": _hed,
 }
 """How each of `contract.colours.COLOUR_SPACES` is made of RGB, or of what is there."""
+COMBINED: dict[str, Callable[..., Array]] = {"max": np.max, "mean": np.mean, "sum": np.sum}
+"""How several channels of an image can become one of a model's."""
+
+
+def combined(pixels: Array, groups: Sequence[tuple[str, int]]) -> Array:
+    """Channels put together, (C, …), in turn as `groups` says: by what, and how many."""
+    parts, start = [], 0
+    for by, count in groups:
+        some = pixels[start : start + count]
+        parts.append(COMBINED[by](some, axis=0, keepdims=True) if by else some)
+        start += count
+    return np.concatenate(parts)

@@ -30,7 +30,7 @@ from tilewright.images.image import open_image
 
 from . import intensity, resample
 from .checks import check_image
-from .colour import COLOURS, Colour, same, white
+from .colour import COLOURS, Colour, combined, same, white
 from .enhance import opened, reflected
 from .stain import Fit, Stain
 
@@ -189,7 +189,8 @@ class TileReader(Closing):
 
     def _colour(self, time: int) -> Colour:
         """What makes a timepoint's model channels of RGB; BGR is turned round after the stain."""
-        colour, stain = COLOURS[self._spec.color_space], self._stain
+        space = "MULTI" if self._ref.combined else self._spec.color_space
+        colour, stain = COLOURS[space], self._stain
         fit = self._fits[time] if stain else None
         if stain is None or fit is None:
             return colour
@@ -325,11 +326,13 @@ class TileReader(Closing):
         if spec.input_range is not None:
             pixels *= np.float32(slope)
             pixels += np.float32(shift)
+        normalization = spec.normalization
+        if normalization is None or figures is None:
+            pixels = self._combined(pixels)
         if spec.mean is not None:
             pixels -= _column(spec.mean, pixels.ndim)
         if spec.std is not None:
             pixels /= _column(spec.std, pixels.ndim)
-        normalization = spec.normalization
         if normalization is None or figures is None:
             return pixels
         # the figures are of the file's own values
@@ -337,7 +340,14 @@ class TileReader(Closing):
         offset, span = (
             _column(v, pixels.ndim) for v in (offset * slope + shift, span * abs(slope))
         )
-        return np.asarray((pixels - offset) / np.maximum(span, LEAST_SPAN))
+        return self._combined(np.asarray((pixels - offset) / np.maximum(span, LEAST_SPAN)))
+
+    def _combined(self, pixels: Array) -> Array:
+        """The model's channels of scaled ones: put together as the user says; one is repeated."""
+        if not self._ref.combined:
+            return pixels
+        own = combined(pixels, self._ref.combined)
+        return own if len(own) > 1 else np.repeat(own, self._spec.num_channels, axis=0)
 
     @property
     def _to_range(self) -> tuple[float, float]:

@@ -132,6 +132,8 @@ class RunImage:
         Of all its planes.
     grid
         Tiles along (z,) y and x.
+    channels
+        What was read of the image for each of the model's channels: ``nucleus = DAPI (1)``.
     remarks
         What a user should know of how it was read, a sentence each.
     """
@@ -157,6 +159,7 @@ class RunImage:
     planes: int | None
     tiles: int | None
     grid: tuple[int, ...] | None
+    channels: tuple[str, ...] | None
     remarks: list[str]
 
 
@@ -402,7 +405,7 @@ def _image(merged: MergedImage, planned: ImagePlan | None = None) -> RunImage:
     from_merge = ("note", "store", "objects", "sbe", "map", "embeddings")
     from_plan = ("fingerprint", "axes", "shape", "dtype", "mpp", "z_um", "model_shape", "planes")
     values: dict[str, Any] = {name: getattr(merged, name) for name in from_merge}
-    for name in (*from_plan, "tiles", "grid"):
+    for name in (*from_plan, "tiles", "grid", "channels"):
         values[name] = getattr(planned, name, None)
     return RunImage(
         id=merged.id,

@@ -307,7 +307,7 @@ def _is_rgb(ref: ImageRef, layout: Layout) -> bool:
 def _channel_names(ref: ImageRef, layout: Layout) -> list[str]:
     names = list(ref.channel_names or ())
     if len(names) == layout.channels:
-        return names
+        return [name or f"channel {i}" for i, name in enumerate(names)]
     if _is_rgb(ref, layout):
         return list(RGB)
     return [f"channel {i}" for i in range(layout.channels)]
