@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner, Result
+from planning import grey, planned
 
 from tilewright import ROOT
 from tilewright.cli import launch, main
@@ -331,3 +333,26 @@ def test_profiles_are_linted_too(tool: ModuleType, tmp_path: Path) -> None:
     copies = {path.stem: path.read_text() for path in (tmp_path / "profiles").glob("*.config")}
     assert str(tmp_path / "profiles") in linted
     assert copies == {p.stem: p.read_text() for p in (ROOT / "profiles").glob("*.conf")}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("--min_area", "own parameter: write `min_area: VALUE` into a file, and give that by"),
+        ("--chanels", "Did you mean --channels?"),
+        ("--nothing_like_it", "No such option: --nothing_like_it"),
+    ],
+)
+def test_an_option_that_isnt_there_is_answered_with_what_is_meant(given: str, says: str) -> None:
+    words = [sys.executable, "-m", "tilewright.cli.main", "plan", "--input", ".", given, "5"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert says in " ".join(done.stderr.split())
+    assert "slurm" not in done.stderr
+
+
+def test_a_models_own_parameter_in_a_file_is_taken_as_the_hint_says(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    (tmp_path / "own.yml").write_text("min_area: 5\n")
+    plan = planned(tmp_path, model_config=str(tmp_path / "own.yml"))
+    assert plan.recipe.params["min_area"] == 5

@@ -216,7 +216,7 @@ BAD_PARAMS = [
     pytest.param({"tile_size": 100}, "--tile_size 100: nuclei takes multiples of 8", id="multiple"),
     pytest.param(
         {"tile_size": 64},
-        "--tile_size 64: nuclei needs 224 px of every tile for overlap. Say 448 or more: smaller",
+        "--tile_size 64: nuclei needs 224 px of every tile for overlap. Say --tile_size 448",
         id="too-small",
     ),
     pytest.param({"tile_size": 10**400}, "input should be less than or equal to 2", id="too-big"),

@@ -15,12 +15,14 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import tifffile
 from running import discs
 from skimage.measure import label
 from toy import GROUP, SPEC, image, job, recipe, start
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
+from tilewright.images.mask import stamped
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.timing import Timing
 from tilewright.predict.worker import QUEUE, batched, read_ahead, run_job
@@ -219,3 +221,50 @@ def test_an_error_while_reading_ahead_is_raised_where_the_item_was_due() -> None
     assert next(ahead) == 1
     with pytest.raises(KeyError, match="of the reader"):
         next(ahead)
+
+
+def test_what_a_mask_leaves_out_may_be_no_number(tmp_path: Path) -> None:
+    """The same objects are found inside as without it, and outside there is none."""
+    ref = image(tmp_path)
+    pixels = discs((200, 240), seed=0).astype(np.float32)
+    mask = np.ones((200, 240), np.uint8)
+    mask[:70, :90] = 0
+    for name, hidden in (("whole", 0.0), ("torn", np.nan)):
+        torn = np.where(mask > 0, pixels, np.float32(hidden))
+        torn[0, 0] = np.inf if name == "torn" else 0
+        tifffile.imwrite(tmp_path / f"{name}.tif", torn)
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    found = []
+    for name in ("whole", "torn"):
+        seen = replace(
+            ref,
+            path=str(tmp_path / f"{name}.tif"),
+            dtype="float32",
+            axes="YX",
+            shape=(200, 240),
+            mask=stamped(tmp_path / "mask.tif"),
+        )
+        found.append(Bank(predicted(tmp_path, f"{name}.bank", seen)))
+    whole, torn = found
+    assert not torn.header["failures"]
+    assert torn.header["skipped"] == whole.header["skipped"]
+    numbers = set(range(9)) - set(torn.header["skipped"].get("i000", []))
+    assert numbers
+    for number in numbers:
+        at = tile_name("i000", 0, number, "labels")
+        assert np.array_equal(torn.get(at), whole.get(at))
+
+
+def test_no_number_inside_the_mask_is_refused_and_leaving_it_out_helps(tmp_path: Path) -> None:
+    ref = image(tmp_path)
+    pixels = discs((200, 240), seed=0).astype(np.float32)
+    pixels[100, 100] = np.nan
+    tifffile.imwrite(tmp_path / "torn.tif", pixels)
+    seen = replace(ref, path=str(tmp_path / "torn.tif"), dtype="float32", axes="YX")
+    failed = Bank(predicted(tmp_path, "a.bank", replace(seen, shape=(200, 240))))
+    assert "those beside them, out by a mask" in failed.header["failures"]["i000"]
+    mask = np.ones((200, 240), np.uint8)
+    mask[98:103, 98:103] = 0
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    masked = replace(seen, shape=(200, 240), mask=stamped(tmp_path / "mask.tif"))
+    assert not Bank(predicted(tmp_path, "b.bank", masked)).header["failures"]

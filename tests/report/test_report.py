@@ -66,6 +66,7 @@ class Run:
                 "tiles": 6,
                 "grid": [2, 3],
                 "read_factor": 1.5,
+                "channels": ["red, green, blue = DAPI (0)"],
                 "remarks": ["It is small."],
             }
             | more

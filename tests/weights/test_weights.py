@@ -134,7 +134,7 @@ def test_a_link_whose_file_has_changed_answers_to_its_digest_no_more(
 ) -> None:
     weights.find(choice(str(local)), kept_in)
     local.write_bytes(b"trained on")
-    with pytest.raises(TilewrightError, match=f"The weights {SHA[:12]}… are not in .* any more"):
+    with pytest.raises(TilewrightError, match=f"The weights {SHA} are not in .* any more"):
         path_of(SHA, kept_in)
     toy = choice({"location": f"{web.url}/toy.bin", "sha256": SHA})
     assert weights.find(toy, kept_in).sha256 is None
@@ -251,7 +251,7 @@ def test_every_place_and_its_reason_are_named_and_nothing_is_left(
     for words in (
         "The weights of toy-v1 can't be had from any place: ",
         "/gone.bin (there is no such file (404)); ",
-        f"/toy.bin (its digest is {SHA[:12]}…, not {OTHER[:12]}…); ",
+        f"/toy.bin (its digest is {SHA}, not {OTHER}); ",
         "/nowhere.bin (there is no such file); ",
         f"{tmp_path} (it is no file); ",
         "http://…@x.org/a (a URL can't hold a user name or password here); ",

@@ -17,12 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tilewright import ROOT, __version__
+from tilewright.contract.spelling import near
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.plan.params import Params, plain
 from tilewright.plan.plan_file import ImagePlan
 from tilewright.plan.remarks import grouped
-from tilewright.registry.registry import ResolvedModel
+from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.report.timings import suggestion
 
 from . import contribute
@@ -243,12 +244,29 @@ for _command in (*contribute.COMMANDS, envs, clean):
     main.add_command(_command)
 
 
+def _nearest_option(error: click.NoSuchOption) -> click.UsageError:
+    """An unknown option's error with what is meant: one of that name, or a model's parameter."""
+    name = error.option_name.lstrip("-").replace("-", "_")
+    known = [o for p in (error.ctx.command.params if error.ctx else []) for o in p.opts]
+    meant = near(name, known)
+    if meant or not any(p.arg_name == name for c in Registry.load() for p in c.params):
+        found = [meant] if meant else []
+        return click.NoSuchOption(error.option_name, possibilities=found, ctx=error.ctx)
+    return click.UsageError(
+        f"No such option: --{name}. It is a model's own parameter: write `{name}: VALUE` into a "
+        "file, and give that by --model_config.",
+        ctx=error.ctx,
+    )
+
+
 def entry() -> None:
     """Run the command line; a problem becomes one sentence and its exit code."""
     inplace.stop_on_sigterm()  # so that Nextflow is stopped, too
     try:
         sys.exit(main.main(prog_name="tilewright", standalone_mode=False))
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            error = _nearest_option(error)
         error.show()
         sys.exit(error.exit_code)
     except TilewrightError as error:

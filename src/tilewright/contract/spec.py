@@ -128,7 +128,8 @@ class TileSpec:
         if not (math.isfinite(array.min()) and math.isfinite(array.max())):
             raise TilewrightError(
                 f"A tile of shape {shape} has NaN or infinity in it, which no model can use.",
-                fix="Fill such pixels in the image, or leave them out by a mask.",
+                fix="Fill such pixels in the image, or leave them, and those beside them, out by a "
+                "mask.",
                 code=BAD_DATA,
             )
 

@@ -32,8 +32,12 @@ def _plain(word: str) -> str:
 
 def _alike(one: str, other: str) -> float:
     short, long = sorted((one, other), key=len)
+    other_letters = [a + b for a, b in zip(one, other, strict=False) if a != b]
+    slip = len(one) == len(other) >= SHORTEST and len(other_letters) == 1
     if sorted(one) == sorted(other):  # letters in another order: GPF
         return NEAR + 0.2
+    if slip and other_letters[0].isalpha():  # but a digit tells things apart: CD4 and CD8
+        return NEAR + 0.1
     if len(short) >= SHORTEST and long.startswith(short):
         return NEAR + 0.05
     return SequenceMatcher(None, one, other, autojunk=False).ratio()

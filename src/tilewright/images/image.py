@@ -309,13 +309,28 @@ def _axes(path: Path, source: Source, given: str | None) -> str:
     known = set(axes) <= set(ARRAY_AXES) and len(set(axes)) == len(axes) and {"Y", "X"} <= set(axes)
     if known and len(axes) == len(shape):
         return axes
-    example = "TCZYX"[-len(shape) :] if len(shape) != 3 else "ZYX"
+    example = _likely(source.axes, len(shape))
     if given is None:
         named = f"along axes {axes}" if axes else "and doesn't say along which axes"
         found, fix = f"it has {sizes} pixels {named}", "Say what they are"
     else:
         found, fix = f"axes {given} were given for {sizes} pixels", "Give one letter an axis"
+    if not 2 <= len(shape) <= len(ARRAY_AXES):
+        raise unreadable(path, found, "Save it with two to five axes, Y and X among them.")
     raise unreadable(path, found, f"{fix}, out of T, C, Z, Y and X: --axes {example}.")
+
+
+def _likely(found: str, count: int) -> str:
+    """What a file's axes may be, of which it says `found`: a letter each, Y and X among them."""
+    letters = list(found if len(found) == count else "?" * count)
+    sure = set(ARRAY_AXES) & {a for a in letters if letters.count(a) == 1}
+    letters = [a if a in sure else "?" for a in letters]
+    for axis in "XY":  # the last that nobody knows
+        if axis not in letters:
+            unknown = [i for i, a in enumerate(letters) if a == "?"]
+            letters[unknown[-1] if unknown else -1] = axis
+    spare = iter([a for a in "ZTC" if a not in letters])
+    return "".join(next(spare, "") if a == "?" else a for a in letters)
 
 
 class Image(Closing):

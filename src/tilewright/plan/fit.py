@@ -111,7 +111,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
         if "z" in spec.tile_spec.axes and "Z" not in image.axes:
             raise TilewrightError(
                 f"{row.path}: has axes {image.axes}, and {spec.model_name} takes volumes.",
-                fix="Say which axis is Z: --axes, or choose a 2D model.",
+                fix=f"{_deep(image)}hoose a 2D model.",
             )
         with TileReader(ref, spec) as reader:
             cells, planes = reader.grid, len(reader.planes)
@@ -166,6 +166,15 @@ def placed(image: Image, mpp: tuple[float, float] | None) -> tuple[Along, Along,
     )
 
 
+def _deep(image: Image) -> str:
+    """How to say that an axis is Z, where there is one that can be."""
+    y = image.axes.index("Y")
+    axis = next((a for a in "TC" if a in image.axes and image.axes.index(a) < y), None)
+    if axis is None:
+        return "C"
+    return f"If its axis {axis} is Z, say --axes {image.axes.replace(axis, 'Z')}; or else c"
+
+
 def _decode_factor(image: Image, cells: Grid) -> float:
     """How many times the file is decoded when all its tiles are read one by one."""
     return image.decode_factor(tuple(a.size for a in cells.axes)) if len(cells) > 1 else 1.0
@@ -208,7 +217,7 @@ def resolution(
         return level, (1.0, 1.0)
     target = wanted.target_mpp or 0.0
     if mpp is None:
-        raise _no_mpp(image, f"{spec.model_name} reads at {target:g} µm per pixel")
+        raise _no_mpp(image, f"{spec.model_name} reads at {target:g} µm per pixel", target)
     coarsest = target * (1 + wanted.tolerance)
     if max(mpp) > coarsest:
         raise TilewrightError(
@@ -250,7 +259,8 @@ def check_supported(
         return
     listed = " or ".join(f"{m:g}" for m in spec.supported_mpp)
     if mpp is None:
-        raise _no_mpp(image, f"{spec.model_name} takes {listed} µm per pixel")
+        first = spec.supported_mpp[0]
+        raise _no_mpp(image, f"{spec.model_name} takes {listed} µm per pixel", first)
     read = [m * s for m, s in zip(mpp, _steps(image)[level], strict=True)]
     if not spec.supports(*read):
         raise TilewrightError(
@@ -272,10 +282,10 @@ def _all_slices(image: Image, level: int) -> bool:
     return at < 0 or image.levels[level][at] == image.shape[at]
 
 
-def _no_mpp(image: Image, wanted: str) -> TilewrightError:
+def _no_mpp(image: Image, wanted: str, like: float) -> TilewrightError:
     return TilewrightError(
         f"{image.path}: gives no pixel size, and {wanted}.",
-        fix="Say what it is: --mpp 0.25 (µm per level-0 pixel).",
+        fix=f"Say what it is, for example --mpp {like:g} (µm per level-0 pixel).",
     )
 
 
@@ -294,6 +304,6 @@ def region(image: Image, box: tuple[int, int, int, int] | None) -> tuple[int, in
     if y >= height or x >= width:
         raise TilewrightError(
             f"{image.path}: is {height} x {width} px, and --region starts at {y},{x}.",
-            fix="Choose a box inside the image: --region Y,X,HEIGHT,WIDTH.",
+            fix=f"Choose a box inside it: all of it is --region 0,0,{height},{width}.",
         )
     return y, x, min(h, height - y), min(w, width - x)

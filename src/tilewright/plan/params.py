@@ -14,6 +14,7 @@ from pydantic import (
     ValidationError,
 )
 
+from tilewright.contract.spelling import near
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.numbers import NO_FLAG
 
@@ -211,7 +212,9 @@ def check_site(given: dict[str, object]) -> None:
 def _problem(error: Any) -> TilewrightError:
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
-        what, fix = f"There is no parameter --{name}.", "`./tilewright run --help` lists them."
+        meant = near(name, [f.alias or n for n, f in Params.model_fields.items()])
+        what = f"There is no parameter --{name}."
+        fix = f"Did you mean --{meant}?" if meant else "`./tilewright run --help` lists them."
     elif error["type"] == "missing" and len(error["loc"]) == 1:
         what, fix = f"--{name} is missing.", "Say which images: --input FOLDER."
     else:

@@ -307,7 +307,7 @@ class ModelProcess:
     def _failed(self, error: str) -> ScriptError:
         return ScriptError(
             f"{self.script.name} failed while {self._child.doing}: {error}.",
-            fix="The traceback is above.",
+            fix=f"The traceback is {_printed()}.",
             code=INTERNAL,
         )
 
@@ -416,7 +416,7 @@ class _Child:
         code = self._end(CLOSE_SECONDS)
         self._echo.join()
         what = f"{self._name} {_how_it_ended(code)} while {self.doing}.{self._echo.last_words()}"
-        fix = "All that it printed is above."
+        fix = f"All that it printed is {_printed()}."
         if code == -signal.SIGKILL:
             fix = "Give it more memory, or smaller tiles or batches."
         return TilewrightError(what, fix=fix, code=INTERNAL)
@@ -428,6 +428,13 @@ class _Child:
             fix="If it may take that long, raise --predict_timeout (seconds).",
             code=INTERNAL,
         )
+
+
+def _printed() -> str:
+    """Where what a model printed can be found, by who reads of it elsewhere."""
+    if Path(".command.err").exists():
+        return "in its task's .command.err; trace.txt says in which folder"
+    return "on standard error"
 
 
 def _how_it_ended(code: int | None) -> str:

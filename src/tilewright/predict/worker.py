@@ -264,7 +264,7 @@ def work_of(
     inside = mask.inside(tile.window) if mask else None
     if reader.leaves_out(plane) or (inside is not None and not inside.any()):
         return None
-    pixels = reader.read(plane, tile.window)
+    pixels = reader.read(plane, tile.window, mask.inside if mask else None)
     spec.check(pixels)
     return Work(key, plane, reader.grid, tile, pixels, inside)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tilewright.contract.colours import COLOUR_SPACES
+from tilewright.contract.colours import COLOUR_SPACES, is_coloured
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ARRAY_AXES, ModelSpec
 from tilewright.errors import TilewrightError
@@ -40,12 +40,17 @@ def check_image(image: Image, ref: ImageRef, spec: ModelSpec) -> None:
         )
     problem = _channel_problem(ref, image.size("C"), spec)
     if problem:
-        fix = f"{spec.model_name} takes colour pictures: give it one, or choose another model."
-        raise TilewrightError(f"{image.path}: {problem}.", fix=fix)
+        raise TilewrightError(f"{image.path}: {problem}.", fix=_say_others(spec))
 
 
 def _sizes(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
+
+
+def _say_others(spec: ModelSpec) -> str:
+    if spec.stain_normalization or is_coloured(spec.color_space):
+        return "Give it red, green and blue of a colour picture, or choose another model."
+    return "Choose others by --channels."
 
 
 def _channel_problem(ref: ImageRef, there: int, spec: ModelSpec) -> str | None:
@@ -54,12 +59,12 @@ def _channel_problem(ref: ImageRef, there: int, spec: ModelSpec) -> str | None:
         return f"channel {max(ref.channels)} is wanted, counted from 0, and it has {there}"
     count = len(ref.combined or ref.channels)
     takes = COLOUR_SPACES[spec.color_space].takes
-    read = f"{count} channel is read" if count == 1 else f"{count} channels are read"
+    chosen = f"{count} channel is chosen" if count == 1 else f"{count} channels are chosen"
     if spec.stain_normalization and count != 3:
-        return f"{read}, and stains are in 3"
+        return f"{chosen}, and stains are in 3"
     if takes is not None and count not in takes:
-        return f"{read}, and {spec.color_space} is made from 3"
+        return f"{chosen}, and {spec.color_space} is made from 3"
     gives = 1 if spec.color_space == "GRAY" else count
     if gives not in (1, spec.num_channels):
-        return f"{read}, and the model takes {spec.num_channels}"
+        return f"{chosen}, and the model takes {spec.num_channels}"
     return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -110,7 +110,7 @@ class TileReader(Closing):
         self.shape, self.grid = self.layout.shape, self.layout.grid
         self.planes = self.layout.planes
 
-    def read(self, plane: int, window: Box) -> Array:
+    def read(self, plane: int, window: Box, counts: Callable[[Box], Array] | None = None) -> Array:
         """What the model sees in a window of the plane, filled up where the image ends.
 
         Parameters
@@ -119,6 +119,9 @@ class TileReader(Closing):
             Number in `planes`.
         window
             In pixels of `shape`.
+        counts
+            Which pixels of a box of `shape` count, (y, x) bool; where others are no numbers, they
+            are 0, as the file has its values. None is all.
 
         Returns
         -------
@@ -137,6 +140,8 @@ class TileReader(Closing):
         coloured = self._resampled(plane, box, self._ref.channels, self._colour(self._time(plane)))
         pixels = coloured.astype(np.float32)
         figures = self._figures(plane, pixels, box, window)
+        if counts is not None and not np.isfinite(pixels).all():
+            pixels[~np.isfinite(pixels) & ~counts(box)] = 0
         for axis, (at, (start, stop)) in enumerate(zip(inside, box, strict=True), start=1):
             if len(at) != stop - start or at[0] != start:  # something is filled
                 pixels = np.take(pixels, at - start, axis)

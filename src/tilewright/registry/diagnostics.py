@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+
+from tilewright.contract.spelling import near
 
 from .documents import Document, FaultError, Where
 from .fields import ResolutionFields, SpecFields, Strict, TileFields
@@ -49,6 +50,7 @@ WORDS = {
     r"match pattern '\^\[A-Za-z0-9\]\[A-Za-z0-9(\S*)\]\*.*": r"have letters, digits and \1 only",
 }
 """Pydantic's words (and our patterns), and ours."""
+LONGEST = 80  # characters of a value that is shown: all of a digest
 MANUAL = "docs/manifest.md lists every field."
 
 
@@ -86,8 +88,8 @@ def spec_blocks(document: Document, version: str, task: str) -> list[Where]:
 
 def nearest(given: str, known: Sequence[str]) -> str:
     """A sentence that names the nearest known word, or all of them."""
-    near = get_close_matches(given, known, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
+    meant = near(given, known)
+    return f"Did you mean {meant!r}?" if meant else f"Known: {', '.join(known) or 'none'}."
 
 
 def _where(detail: ErrorDetails, document: Document, blocks: Sequence[Where]) -> Where:
@@ -126,7 +128,8 @@ def _fault(where: Where, details: list[ErrorDetails], document: Document) -> Fau
     else:
         why = f"{_short(given)} {_wanted(details)}"
     if kind == "string_type" and isinstance(given, int | float):
-        fix = f'Put it in quotes: "{given}".'
+        word = document.words.get(where, str(given))
+        why, fix = f"{word} {_wanted(details)}", f'Put it in quotes: "{word}".'
     if why.startswith("unknown task"):
         fix = nearest(str(given).lower(), list(TASK_NAMES))
     return FaultError(document.place(where), _sentence(where, why), fix=fix)
@@ -157,4 +160,4 @@ def _sentence(where: Where, why: str) -> str:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}…"

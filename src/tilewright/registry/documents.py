@@ -30,6 +30,7 @@ PLAIN_TAGS = {f"{TAG}{name}": f"construct_yaml_{name}" for name in ("null", "boo
 TEXT = {f"{TAG}str", f"{TAG}timestamp"}  # a date in a manifest is a text
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Where = tuple[str | int, ...]
+Read = tuple[object, dict[Where, int], dict[Where, str]]
 """The keys and positions that lead to a value: ``("versions", "v1", "tasks")``."""
 
 
@@ -69,12 +70,15 @@ class Document:
         Line numbers from 1, by what leads to a value.
     others
         For one that was merged from several files: those whose lines are in another file.
+    words
+        What stands without quotes, as it is written: ``1.10``, ``no``.
     """
 
     path: Path
     data: dict[str, object]
     lines: dict[Where, int] = field(repr=False)
     others: dict[Where, Path] = field(default_factory=dict, repr=False)
+    words: dict[Where, str] = field(default_factory=dict, repr=False)
 
     def line(self, where: Where) -> int:
         """The line of a value, or of the nearest block around it that is in the file."""
@@ -98,7 +102,7 @@ def read_document(path: Path) -> Document:
     text = _text(path)
     read = _read_json if path.suffix == ".json" else _read_yaml
     try:
-        data, lines = read(path, text)
+        data, lines, words = read(path, text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -110,7 +114,7 @@ def read_document(path: Path) -> Document:
         raise _wrong(path, getattr(error, "lineno", 1), str(error).splitlines()[0]) from None
     if not isinstance(data, dict):
         raise _wrong(path, 1, f"holds {_kind(data)}, not a mapping of names to values")
-    return Document(path, data, lines)
+    return Document(path, data, lines, words=words)
 
 
 def deep_merge(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
@@ -133,6 +137,7 @@ def merge_documents(base: Document, over: Document) -> Document:
         deep_merge(base.data, over.data),
         {**base.lines, **over.lines},
         {**others, **over.others},
+        {w: t for w, t in base.words.items() if w not in over.lines} | over.words,
     )
 
 
@@ -158,19 +163,19 @@ def _indent(text: str, line: int) -> str:
     return found[: len(found) - len(found.lstrip())]
 
 
-def _read_yaml(path: Path, text: str) -> tuple[object, dict[Where, int]]:
+def _read_yaml(path: Path, text: str) -> Read:
     _check_depth(path, text)
     node = yaml.compose(text, Loader=Loader)
     walk = _Walk(path, text)
-    return (walk.noted(node, ()) if node else {}), walk.lines
+    return (walk.noted(node, ()) if node else {}), walk.lines, walk.words
 
 
-def _read_json(path: Path, text: str) -> tuple[object, dict[Where, int]]:
+def _read_json(path: Path, text: str) -> Read:
     """JSON by its own rules: 1e3 is a number there, and a tab a space."""
     try:  # most JSON is YAML as well, and YAML's reader knows lines
-        lines = _read_yaml(path, text)[1]
+        _, lines, words = _read_yaml(path, text)
     except yaml.YAMLError:
-        lines = {}
+        lines, words = {}, {}
     walk = _Walk(path, text)
 
     def number(word: str) -> float:
@@ -181,7 +186,7 @@ def _read_json(path: Path, text: str) -> tuple[object, dict[Where, int]]:
 
     data = json.loads(text, object_pairs_hook=walk.once, parse_float=number, parse_constant=number)
     _check_values(path, data)
-    return data, lines
+    return data, lines, words
 
 
 def _check_values(path: Path, data: object) -> None:
@@ -218,12 +223,15 @@ class _Walk:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.lines: dict[Where, int] = {}
+        self.words: dict[Where, str] = {}
         # What can't be shown is in the text as it is or behind a backslash, so mostly nowhere.
         self.odd = "\\" in text or UNSEEN.search(text) is not None
 
     def value(self, node: yaml.Node, where: Where) -> object:
         """The value of a node whose line is noted."""
         if isinstance(node, yaml.ScalarNode):
+            if not node.style:  # without quotes
+                self.words[where] = node.value
             return self.scalar(node)
         if len(self.lines) > MOST_VALUES or len(where) > DEEPEST:  # an alias can hold itself
             raise _wrong(self.path, _line(node), "its aliases make too much of it")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -350,18 +351,20 @@ def _with_tile_size(spec: ModelSpec, size: int) -> ModelSpec:
             code=USAGE,
         )
     tile = spec.tile_spec
-    if size % tile.stride_multiple:
+    resized = dataclasses.replace(tile, size={**tile.size, "y": size, "x": size})
+    margin = max(size - resized.stride(a) for a in "yx")
+    step = tile.stride_multiple
+    enough = max(size - size % step, math.ceil(2 * margin / step) * step, step)
+    if size % step:
         raise TilewrightError(
-            f"--tile_size {size}: {spec.model_name} takes multiples of {tile.stride_multiple} px.",
-            fix=f"Say {size - size % tile.stride_multiple or tile.stride_multiple}, for example.",
+            f"--tile_size {size}: {spec.model_name} takes multiples of {step} px.",
+            fix=f"Say --tile_size {enough}, for example.",
             code=USAGE,
         )
-    resized = dataclasses.replace(tile, size={**tile.size, "y": size, "x": size})
-    if min(resized.stride(a) for a in "yx") < 1:
-        margin = size - resized.stride("y")
+    if size - margin < 1:
         raise TilewrightError(
             f"--tile_size {size}: {spec.model_name} needs {margin:g} px of every tile for overlap.",
-            fix=f"Say {2 * margin:g} or more: smaller tiles read each pixel many times.",
+            fix=f"Say --tile_size {enough} or more: smaller tiles read each pixel many times.",
             code=USAGE,
         )
     # the grid of an embedding follows from patch_size; the declared one is the declared tile's

@@ -37,7 +37,7 @@ def path_of(sha256: str, folder: Path) -> Path | None:
     found = kept(sha256, folder)
     if found is None:
         raise TilewrightError(
-            f"The weights {sha256[:12]}… are not in {folder} any more.",
+            f"The weights {sha256} are not in {folder} any more.",
             fix="Run again: they are fetched anew.",
             code=UNAVAILABLE,
         )

@@ -102,7 +102,7 @@ class Download:
             discard(self.part)
             if not resumed:  # else it may be pieces of two files: once more, from the start
                 break
-        raise NotTaken(f"its digest is {found[:12]}…, not {str(self.sha256)[:12]}…")
+        raise NotTaken(f"its digest is {found}, not {self.sha256}")
 
     def look(self) -> None:
         """See that the file is there, and of the right size, without its content.

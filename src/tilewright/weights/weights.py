@@ -222,7 +222,7 @@ def _here(where: Location, folder: Path) -> str | None:
         raise NotTaken(f"it has {size} bytes, not {where.bytes}")
     found = digest_of(local, folder)
     if where.sha256 not in (None, found):
-        raise NotTaken(f"its digest is {found[:12]}…, not {str(where.sha256)[:12]}…")
+        raise NotTaken(f"its digest is {found}, not {where.sha256}")
     return found
 
 

@@ -263,4 +263,4 @@ def hard_tiles(run: Run) -> Iterator[Violation]:
 
 def _short(error: str) -> str:
     """An error's own sentence, without what to do."""
-    return error.replace(" The traceback is above.", "").rstrip(". ")
+    return error.partition(" The traceback is ")[0].rstrip(". ")
