@@ -339,8 +339,8 @@ def test_profiles_are_linted_too(tool: ModuleType, tmp_path: Path) -> None:
     ("given", "says"),
     [
         ("--min_area", "own parameter: write `min_area: VALUE` into a file, and give that by"),
-        ("--chanels", "Did you mean --channels?"),
-        ("--nothing_like_it", "No such option: --nothing_like_it"),
+        ("--chanels", "Did you mean '--channels'?"),
+        ("--nothing_like_it", "No such option '--nothing_like_it'"),
     ],
 )
 def test_an_option_that_isnt_there_is_answered_with_what_is_meant(given: str, says: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tilewright.environments import interpreters
@@ -87,9 +88,9 @@ def ask(architecture: str) -> Encoder:
             timeout=TIMM_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise _silent(f"it was silent for {TIMM_SECONDS} s") from None
+        raise _silent(f"it was silent for {TIMM_SECONDS} s", prefix) from None
     if done.returncode:
-        raise _silent((done.stderr.strip().splitlines() or ["it died"])[-1])
+        raise _silent((done.stderr.strip().splitlines() or ["it died"])[-1], prefix)
     found = json.loads(done.stdout.splitlines()[-1])
     if "like" in found:
         known = ", ".join(found["like"]) or "https://huggingface.co/docs/timm lists them"
@@ -102,9 +103,9 @@ def ask(architecture: str) -> Encoder:
     return Encoder(**values)
 
 
-def _silent(why: str) -> TilewrightError:
+def _silent(why: str, prefix: Path) -> TilewrightError:
     return TilewrightError(
         f"timm can't be asked ({why}).",
-        fix="Build its environment anew: ./tilewright environments build timm.",
+        fix=f"Try again; if it stays so, remove its environment, {prefix}: it is built anew.",
         code=UNAVAILABLE,
     )

@@ -99,7 +99,7 @@ def _clean(folders: list[Path], root: Path, yes: bool) -> None:
 def _there(folder: Path) -> Path:
     if not folder.is_dir():
         raise TilewrightError(
-            f"{folder}: there is no such folder.", fix="Name a run's --outdir.", code=USAGE
+            f"{folder}: there is no such folder.", fix="Name a run's output folder.", code=USAGE
         )
     return folder
 
@@ -218,7 +218,9 @@ def cancel(folders: list[Path], yes: bool) -> None:
     """
     if not folders:
         raise TilewrightError(
-            "--orphans needs to know of which run.", fix="Name its --outdir.", code=USAGE
+            "--orphans needs to know of which run.",
+            fix="Name its output folder: ./tilewright clean --orphans OUTDIR.",
+            code=USAGE,
         )
     for folder in folders:
         slurm_jobs.refuse_running(launched(folder))

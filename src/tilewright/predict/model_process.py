@@ -354,7 +354,7 @@ class _Child:
             self._close_ends()
             raise TilewrightError(
                 f"{python}: the model's interpreter can't be started ({error.strerror}).",
-                fix="Build its environment again.",
+                fix=f"Remove its environment, {Path(python).parents[1]}, and run again: it is built.",
                 code=UNAVAILABLE,
             ) from error
         finally:

@@ -369,7 +369,7 @@ def _checked_out(base: str, out: Path) -> Path:
         return out
     raise TilewrightError(
         f"--base {base}: is no folder, and no REV/FOLDER of this repository.",
-        fix="For example --base origin/main/manifests.",
+        fix="For example --base HEAD/manifests.",
         code=USAGE,
     )
 
