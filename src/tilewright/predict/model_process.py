@@ -354,7 +354,7 @@ class _Child:
             self._close_ends()
             raise TilewrightError(
                 f"{python}: the model's interpreter can't be started ({error.strerror}).",
-                fix=f"Remove its environment, {Path(python).parents[1]}, and run again: it is built.",
+                fix=f"Remove its environment, {Path(python).parents[1]}: it is built again.",
                 code=UNAVAILABLE,
             ) from error
         finally:
