@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from click.testing import CliRunner
 from pictures import speckles
+from planning import planned
 
+from tilewright.cli.main import main
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.plan.fit import plan_image
@@ -250,3 +253,39 @@ def test_the_hint_for_a_number_that_does_not_fit_works(
     assert hints or spec is HED
     for one in hints:
         read(path, spec, one)
+
+
+def test_a_models_own_parameter_is_a_number_whatever_names_say(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    image(tmp_path / "in", ("2", "1", "3"))
+    (tmp_path / "own.yml").write_text("segment_channel: 1\nnucleus_channel: 2\n")
+    plan = planned(tmp_path, model="cellpose", model_config=str(tmp_path / "own.yml"))
+    assert plan.images[0].ref.channels == (0, 1)
+    assert plan.images[0].channels == ("segment = 2 (0)", "nucleus = 1 (1)")
+
+
+def test_plan_says_what_is_read_for_what_once_for_images_alike(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        path = image(tmp_path / name, STAINS)
+        path.rename(tmp_path / f"{name}.ome.tif")
+    words = [
+        "plan",
+        "--input",
+        str(tmp_path),
+        "--model",
+        "cellpose",
+        "--outdir",
+        str(tmp_path / "o"),
+    ]
+    words += ["--channels", "segment=gfp,nucleus=dapi"]
+    told = CliRunner().invoke(main, words, env={"COLUMNS": "200"})
+    assert told.exit_code == 0
+    assert "channels a and b: segment = GFP (1), nucleus = DAPI (0)" in told.output
+
+
+def test_channels_without_a_name_are_told_by_number(tmp_path: Path) -> None:
+    path = image(tmp_path, ("DAPI", None, "GFP"))
+    error = refused(path, TWO)
+    assert "has 3 channels (DAPI, 1 and GFP)" in error.what
+    assert read(path, TWO, "GFP,1").channels == ("segment = GFP (2)", "nucleus = 1")

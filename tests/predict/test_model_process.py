@@ -208,6 +208,24 @@ FAULTS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [({"predict": "raises"}, "The traceback is"), ({"predict": "exits"}, "All that it printed is")],
+)
+def test_what_a_model_printed_is_where_the_sentence_says(
+    params: dict[str, Any],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"{says} on standard error." in str(sentence(model(**params), says))
+    assert "run_trouble.py" in capfd.readouterr().err or params["predict"] == "exits"
+    (tmp_path / ".command.err").touch()  # as in a task, where it has what is on standard error
+    assert f"{says} in its task's .command.err" in str(sentence(model(**params), says))
+
+
 @pytest.mark.parametrize(("params", "says"), FAULTS)
 def test_a_model_that_fails_ends_in_one_sentence(params: dict[str, Any], says: list[str]) -> None:
     error = sentence(model(**params), "run_trouble.py")

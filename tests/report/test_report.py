@@ -210,6 +210,7 @@ def test_run_json_counts_what_the_images_came_to(run: Run) -> None:
     assert (a["tiles"], a["grid"], a["axes"], a["shape"]) == (6, [2, 3], "YX", [96, 128])
     assert facts["recipe"] == recipe().digest
     assert (a["remarks"], c["remarks"]) == (["It is small."], ["It is small."])
+    assert a["channels"] == c["channels"] == ["red, green, blue = DAPI (0)"]
     assert facts["remarks"] == ["a, b and c: It is small."]
     assert facts["model"]["model_name"] == "nuclei-dsb"
 
@@ -223,6 +224,7 @@ def test_the_page_says_the_same_counts(run: Run) -> None:
     assert "nuclei-dsb" in text
     assert "The seams can't be seen." in text
     assert "a and b: It is small." in text
+    assert text.count("red, green, blue = DAPI (0)") == 2
 
 
 def test_no_key_that_is_unknown_or_missing_fits_the_schema(run: Run) -> None:

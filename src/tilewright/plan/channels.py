@@ -317,7 +317,8 @@ def _number(image: Image, text: str) -> int:
     fix = f"Did you mean {meant!r}?" if meant else f"It has {_listed(image)}."
     if CALL.fullmatch(text):
         fix = f"Channels are put together by {_joined(COMBINED, 'or')}."
-    raise NoChannelError(text, f"has no channel {name!r}", fix, instead)
+    shown = number[1] if number else name
+    raise NoChannelError(text, f"has no channel {shown!r}", fix, instead)
 
 
 def _mistakable(image: Image, pairs: Sequence[tuple[str | None, str]]) -> tuple[str, ...]:
@@ -475,7 +476,7 @@ def _listed(image: Image) -> str:
     """An image's channels, for a sentence: by names, and those that have none by number."""
     there = image.size("C")
     if not image.channel_names:
-        return f"0 to {there - 1}" if there > 1 else "0"
+        return f"0 to {there - 1}" if there > 2 else _joined(map(str, range(there)))
     return _joined(n or str(i) for i, n in enumerate(image.channel_names))
 
 
