@@ -133,5 +133,5 @@ def pair(y: float | None, x: float | None) -> tuple[float, float] | None:
 
 def named(names: list[Any]) -> tuple[str, ...] | None:
     """Names of all channels, "" of one that has none; None where none has any."""
-    found = tuple("" if name is None else str(name).strip() for name in names)
+    found = tuple("" if name is None or not str(name).strip() else str(name) for name in names)
     return found if any(found) else None

@@ -130,7 +130,7 @@ def _told(ref: ImageRef, channel: int) -> str:
     if channel == EMPTY:
         return "none"
     name = ref.channel_names[channel] if ref.channel_names else ""
-    return f"{name} ({channel})" if name else str(channel)
+    return f"{' '.join(name.split())} ({channel})" if name else str(channel)
 
 
 # Without a word from the user
@@ -477,7 +477,7 @@ def _listed(image: Image) -> str:
     there = image.size("C")
     if not image.channel_names:
         return f"0 to {there - 1}" if there > 2 else _joined(map(str, range(there)))
-    return _joined(n or str(i) for i, n in enumerate(image.channel_names))
+    return _joined(" ".join(n.split()) or str(i) for i, n in enumerate(image.channel_names))
 
 
 def _joined(words: Iterable[str], last: str = "and") -> str:
