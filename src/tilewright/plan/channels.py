@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tilewright.contract.colours import COLOUR_SPACES, is_coloured
+from tilewright.contract.colours import COLOUR_SPACES, RGB, is_coloured
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.contract.spelling import near
@@ -19,8 +19,7 @@ from tilewright.registry.registry import ResolvedModel
 
 from .params import Params
 
-COLOURS = ("red", "green", "blue")
-SHORT = {name[0]: name for name in COLOURS}
+SHORT = {name[0]: name for name in RGB}
 GENERIC = re.compile(r"(channel|chan|ch|c)?[\s:_#-]*\d{1,2}([:_-]\d{1,2})*", re.IGNORECASE)
 """What programs call a channel of which they know no name: ``Channel 0``, ``C2``, ``Ch:0:1``."""
 PART = re.compile(r'(?:"[^"]*"|\((?:[^()]|\([^()]*\))*\)|[^,])+')
@@ -93,12 +92,12 @@ def roles(spec: ModelSpec, colours: bool = False) -> tuple[str, ...]:
     """
     names = spec.channel_names
     if spec.color_space == "GRAY" and colours:
-        return COLOURS
+        return RGB
     if not is_coloured(spec.color_space):
         return names or tuple(map(str, range(spec.num_channels)))
-    if names and sorted(map(_key, names)) == sorted(COLOURS):
-        return tuple(sorted(names, key=lambda name: COLOURS.index(_key(name))))
-    return names if names and spec.color_space == "RGB" else COLOURS
+    if names and sorted(map(_key, names)) == sorted(RGB):
+        return tuple(sorted(names, key=lambda name: RGB.index(_key(name))))
+    return names if names and spec.color_space == "RGB" else RGB
 
 
 def read_as(ref: ImageRef, spec: ModelSpec) -> tuple[str, ...]:
@@ -168,7 +167,7 @@ def _taken(there: int) -> str:
 def _is_picture(image: Image) -> bool:
     """Whether pixels hold their channels together, as colour pictures do, or names say colours."""
     named = {_key(n) for n in image.channel_names or ()}
-    return image.axes.index("C") > image.axes.index("X") or set(COLOURS) <= named
+    return image.axes.index("C") > image.axes.index("X") or set(RGB) <= named
 
 
 def _check_order(image: Image, spec: ModelSpec, names: Sequence[str], colours: bool) -> None:
@@ -202,7 +201,7 @@ def _said(image: Image, said: str, spec: ModelSpec) -> Chosen:
         asked = [(target, _asked(image, source)) for target, source in pairs]
     except NoChannelError as no:
         raise _mended(image, said, spec, no) from None
-    names = roles(spec, colours=len(asked) == len(COLOURS))
+    names = roles(spec, colours=len(asked) == len(RGB))
     picked: dict[str, Asked] = {}
     for position, (target, one) in enumerate(asked):
         name = names[min(position, len(names) - 1)] if target is None else _role_of(target, names)
@@ -407,9 +406,9 @@ def _say_which(image: Image, spec: ModelSpec) -> str:
         return f"Say which: --channels {whole}."
     alone = shlex.quote(_word(image, 0))
     if not _takes_one(spec):
-        several = f"Say which: --channels {whole}." if image.size("C") >= len(COLOURS) else ""
+        several = f"Say which: --channels {whole}." if image.size("C") >= len(RGB) else ""
         return f"{several} It takes colour pictures: for others choose another model.".strip()
-    if image.size("C") < len(COLOURS):
+    if image.size("C") < len(RGB):
         return f"Say which one it sees: --channels {alone}."
     return f"Say which is which, --channels {whole}, or which one it sees: --channels {alone}."
 
