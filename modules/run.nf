@@ -96,7 +96,10 @@ def tidy() {
 
 // Why a run fails when all else is done, or null. The caller raises it: from here, its words would be lost.
 def why(run) {
-    run.failed ? "${run.failed.size()} image(s) have no result: ${run.failed.join('; ')}" : null
+    if (run.failed) {
+        return "${run.failed.size()} image(s) have no result: ${run.failed.join('; ')}"
+    }
+    params.strict && run.doubts ? "--strict: what the model saw can't be right: ${run.doubts.join('; ')}" : null
 }
 
 // Says where the results are, and which stores that run.json promises aren't there: links across file

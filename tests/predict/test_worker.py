@@ -18,17 +18,19 @@ import pytest
 import tifffile
 from running import discs
 from skimage.measure import label
-from toy import GROUP, SPEC, image, job, recipe, start
+from toy import GROUP, SPEC, image, job, recipe, start, thirds
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
 from tilewright.images.mask import stamped
+from tilewright.merge.write.seen import summed
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.timing import Timing
 from tilewright.predict.worker import QUEUE, batched, read_ahead, run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.report.run_json import Precision, PrecisionRan, read_merged
 from tilewright.tile_results.bank import Bank, tile_name
+from tilewright.tile_results.figures import seen_of
 
 
 def predicted(tmp_path: Path, name: str = "a.bank", *images: ImageRef, **params: Any) -> Path:
@@ -62,6 +64,24 @@ def test_a_bank_says_which_job_recipe_and_weights_it_is_of(tmp_path: Path) -> No
     assert header["recipe"] == recipe().digest
     assert header["weights"] == "w"
     assert header["failures"] == {}
+
+
+def test_a_bank_has_figures_of_what_the_model_saw_however_its_tiles_were_shared_out(
+    tmp_path: Path,
+) -> None:
+    ref = image(tmp_path)
+    whole = seen_of("i000", [Bank(predicted(tmp_path, "a.bank", ref))])
+    parts = seen_of("i000", [Bank(path) for path in thirds(tmp_path)])
+    assert whole is not None
+    assert parts is not None
+    with TileReader(ref, SPEC) as reader:
+        pixels = np.concatenate([reader.read(0, t.window).ravel() for t in reader.grid])
+    (channel,) = summed(whole).channels
+    assert summed(whole) == summed(parts)
+    assert summed(whole).tiles == 9
+    assert channel.mean == pytest.approx(pixels.mean(dtype=float), rel=1e-5)
+    assert channel.std == pytest.approx(pixels.std(dtype=float), rel=1e-5)
+    assert (channel.min, channel.max) == (pixels.min(), pixels.max())
 
 
 SCRIPT = """

@@ -34,7 +34,16 @@ from tilewright.report.page import PICTURES, SEAM_ZOOM, command, scale_bar, um_p
 from tilewright.report.run_json import RunParam
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
-PLANNED = ("axes", "shape", "model_shape", "mpp", "z_um", "grid")  # what PLAN says of an image
+PLANNED = (
+    "axes",
+    "shape",
+    "model_shape",
+    "mpp",
+    "z_um",
+    "grid",
+    "range",
+    "range_from",
+)  # what PLAN says of an image
 EVIL = "<script>alert(1)</script>"
 HEADER = "task_id\thash\tname\tstatus\texit\trealtime\tworkdir"
 LOADED = "beef" * 16
@@ -68,6 +77,8 @@ class Run:
                 "read_factor": 1.5,
                 "channels": ["red, green, blue = DAPI (0)"],
                 "remarks": ["It is small."],
+                "range": None,
+                "range_from": None,
             }
             | more
         )
@@ -171,6 +182,12 @@ def recipe(**spec: Any) -> Recipe:
 def grey(path: Path, height: int, width: int) -> None:
     """A grey RGB picture."""
     path.write_bytes(imagecodecs.png_encode(np.full((height, width, 3), 128, np.uint8)))
+
+
+def saw(mean: float, std: float, most: float) -> dict[str, Any]:
+    """What MERGE says a model saw of one channel."""
+    channel = {"mean": mean, "std": std, "min": 0.0, "max": most, "p999": most}
+    return {"tiles": 6, "with_content": 4, "shown": 3, "channels": [channel]}
 
 
 class Page(HTMLParser):
@@ -695,3 +712,52 @@ def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
     run.result("a")
     run.task("PLAN")
     assert run.write() == run.write()
+
+
+# What the model saw ----------------------------------------------------------------------------
+
+
+def test_what_the_model_saw_of_an_image_is_told_and_shown(run: Run) -> None:
+    run.spec = {"input_range": (0.0, 1.0)}
+    grey(run.here / "tile.png", 64, 64)
+    taken = {"range": [0, 4095], "range_from": "SignificantBits 12"}
+    run.result("a", seen=saw(0.31, 0.2, 0.97), tile="tile.png", **taken)
+    grey(run.here / "merged" / "merged-g" / "tile.png", 64, 64)
+    facts, page = run.write()
+    (a,) = facts["images"]
+    assert (a["range"], a["range_from"]) == ([0, 4095], "SignificantBits 12")
+    assert a["seen"] == saw(0.31, 0.2, 0.97)
+    assert (a["doubts"], facts["doubts"]) == ([], [])
+    text = " ".join(Page(page).text.split())
+    assert "0 to 4095, by SignificantBits 12" in text
+    assert "Tile 3, counted from 0, as the model saw it" in text
+    assert "Over the 4 of 6 tiles with content: mean 0.31, std 0.2, from 0 to 0.97" in text
+    assert "A tile of a as the model saw it" in Page(page).every("alt")
+
+
+def test_what_cant_be_right_is_a_remark_of_the_image_and_of_the_run(run: Run) -> None:
+    run.spec = {"input_range": (0.0, 1.0)}
+    taken = {"range": [0, 65535], "range_from": "uint16"}
+    run.result("a", seen=saw(0.03, 0.02, 0.0624), **taken)
+    run.result("b", seen=saw(0.5, 0.2, 0.99), **taken)
+    run.refused("c", "c.tif: is damaged. Copy it again.")
+    facts, page = run.write()
+    a, b, c = facts["images"]
+    (doubt,) = a["doubts"]
+    assert doubt.startswith("The model saw it nearly black: 99.9 % is under 6.24 %")
+    assert "--range 0,4095" in doubt
+    assert a["remarks"][-1] == doubt
+    assert (b["doubts"], c["doubts"], c["seen"]) == ([], [], None)
+    assert facts["doubts"] == [f"a: {doubt}"]
+    assert facts["remarks"][-1] == f"a: {doubt}"
+    assert doubt in Page(page).text
+
+
+def test_normalised_values_that_cant_be_right_are_told(run: Run) -> None:
+    run.spec = {"normalization": {"method": "zscore"}}
+    run.result("a", seen=saw(0.2, 70.0, 5000.0))
+    facts, _ = run.write()
+    (line,) = facts["doubts"]
+    assert line.startswith(
+        "a: What the model saw has a mean of 0.2 and a std of 70, and it expects"
+    )

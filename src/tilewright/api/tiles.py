@@ -145,6 +145,7 @@ def tiles(
     axes: str | None = None,
     scene: int | str | None = None,
     mask: str | Path | None = None,
+    range: tuple[float, float] | None = None,
 ) -> Tiles:
     """The tiles of an image as a model in the pipeline gets them, one by one, read when asked for.
 
@@ -155,8 +156,8 @@ def tiles(
     spec
         A ModelSpec, the name of a model in the registry, or a TileSpec alone, which gives all
         channels and their own values.
-    channels, mpp, axes, scene, mask
-        As `--channels`, `--mpp`, `--axes`, `--scene` and a CSV's column `mask`.
+    channels, mpp, axes, scene, mask, range
+        As `--channels`, `--mpp`, `--axes`, `--scene`, a CSV's column `mask` and `--range`.
     region
         ``(y, x, height, width)`` in level-0 pixels: only this box.
 
@@ -183,6 +184,7 @@ def tiles(
         axes=axes,
         channels=channels,
         mask=Path(mask) if mask else None,
+        range=range,
     )
     params = Params(input=str(path), region=region)
     return Tiles(replace(plan_image(row, params, spec).ref, key="i000"), spec)

@@ -221,8 +221,9 @@ def finish(code: int, watch: Watch, log: Path) -> None:
             click.echo(f"tilewright: not published: {', '.join(missing)}. Run again.", err=True)
             sys.exit(INTERNAL)
         return
-    if result is not None and result["failed"]:
-        for line in result["failed"]:
+    reasons = why_failed(result) if result is not None else []
+    if reasons:
+        for line in reasons:
             click.echo(f"tilewright: {line}", err=True)
         sys.exit(failures(watch)[1] or BAD_DATA)
     lines, found = explain(watch, log)
@@ -230,6 +231,20 @@ def finish(code: int, watch: Watch, log: Path) -> None:
         click.echo(line, err=True)
     click.echo(f"Nextflow's own words are in {log}", err=True)
     sys.exit(found)
+
+
+def why_failed(result: dict[str, Any]) -> list[str]:
+    """Why a run with a report failed, as its run.json tells it; nothing where that doesn't.
+
+    Parameters
+    ----------
+    result
+        Its run.json.
+    """
+    doubts = [f"--strict: {line}" for line in result["doubts"]]
+    if doubts:
+        doubts.append("To take such results as they are, leave --strict out.")
+    return result["failed"] or doubts
 
 
 def is_published(store: Path) -> bool:

@@ -79,6 +79,8 @@ class ImageRef:
         A tiled copy (OME-Zarr) to read instead of `path`.
     prep
         Steps of `prep` that come before all else; `shape`, `dtype` and `mpp` are after them.
+    range
+        The values of black and white, where they aren't the dtype's own and the model needs them.
     """
 
     key: str
@@ -104,6 +106,7 @@ class ImageRef:
     mask: tuple[str, str] | None = None
     copy: str | None = None
     prep: tuple[dict[str, Any], ...] | None = None
+    range: tuple[float, float] | None = None
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ImageRef:

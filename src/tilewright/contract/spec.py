@@ -163,7 +163,7 @@ class ModelSpec:
     num_channels, channel_names
         Channels of a tile, in this order.
     input_range
-        ``(low, high)`` that the dtype's full range is scaled to, or None for native values.
+        ``(low, high)`` that black to white is scaled to, or None for native values.
     mean, std
         Per channel, on `input_range`'s scale; None is no standardisation.
     normalization

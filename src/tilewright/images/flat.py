@@ -20,6 +20,7 @@ from .orientation import of_exif, stored_turned
 from .photometric import INKS, NO_ALPHA, rgb_of_inks
 from .scenes import Scene, chosen
 from .source import WHOLE_BYTES, Level, Source, unreadable
+from .white import of_bits
 
 EXIF = 0xFFE1
 HEADER = 33  # bytes of a PNG ahead of its second chunk
@@ -132,4 +133,6 @@ def _whole(
         return pixels
 
     level = Level(full, None, lambda window: decoded()[window].copy())
-    return Source("YXC"[: len(full)], dtype, (level,), close=lambda: None, remarks=remarks)
+    white = of_bits(bits, dtype, f"{bits} bits a sample")
+    axes = "YXC"[: len(full)]
+    return Source(axes, dtype, (level,), close=lambda: None, remarks=remarks, white=white)

@@ -367,6 +367,8 @@ class Image(Closing):
         What a user should know of how it is read, a sentence each.
     files : tuple of Path
         All that its pixels and metadata are in, where others than `path` are or could be.
+    white : White or None
+        The value of white, where the file says it and it isn't the dtype's own.
     """
 
     def __init__(self, path: Path, source: Source, axes: str) -> None:
@@ -384,6 +386,7 @@ class Image(Closing):
         self.scenes, self.scene = source.scenes, source.scene
         self.remarks = source.remarks
         self.files = source.files
+        self.white = source.white
         names = source.channel_names
         fits = names is not None and len(names) == self.size("C")
         self.channel_names = names if fits else None

@@ -94,6 +94,12 @@ def channels(of: Block) -> list[Block]:
     return [c if isinstance(c, dict) else {} for c in listed]
 
 
+def window_ends(of: Block) -> list[Any]:
+    """The `max` of each channel's window, None where it has none; `end` is what is displayed."""
+    windows = [channel.get("window") for channel in channels(of)]
+    return [window.get("max") if isinstance(window, dict) else None for window in windows]
+
+
 def version(attributes: Block, multiscale: Block) -> str | None:
     """Which version the metadata is of, ``"0.4"``; None where it doesn't say.
 

@@ -37,6 +37,8 @@ class OmeImage:
         None where one has none.
     mpp, z_um
         µm per pixel ``(y, x)`` and per slice, or None.
+    significant_bits
+        As the XML has it, or None.
     """
 
     name: str | None
@@ -46,6 +48,7 @@ class OmeImage:
     channel_names: tuple[str, ...] | None
     mpp: tuple[float, float] | None
     z_um: float | None
+    significant_bits: str | None = None
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -283,6 +286,7 @@ def _image(element: Element, pixels: Element, places: list[tuple[Path, str | Non
         channel_names=named([c.get("Name") for c in _children(pixels, "Channel")]),
         mpp=pair(y, x),
         z_um=z,
+        significant_bits=pixels.get("SignificantBits"),
     )
 
 

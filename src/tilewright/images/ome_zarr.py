@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 import zarr
 
-from . import ngff
+from . import ngff, white
 from .chunks import Chunks
 from .ngff import Axis, Geometry, MetadataError
 from .scenes import LISTED, Scene, chosen
@@ -180,6 +180,9 @@ def _image(path: Path, files: ZarrFiles, where: str, entry: int, kept: int) -> S
         _source(arrays, axes, kept, files, geometry),
         channel_names=named([c.get("label") for c in ngff.channels(about)]),
         remarks=tuple(dict.fromkeys(remarks)),
+        white=white.of_greatest(
+            ngff.window_ends(about), np.dtype(arrays[0].dtype), "omero's window.max"
+        ),
     )
 
 

@@ -174,6 +174,7 @@ def _seen(stored: Source, axes: str, meanings: Sequence[Meaning]) -> Source:
         levels=tuple(m.level(axes, level) for m, level in levels),
         channel_names=stored.channel_names or first.names,
         remarks=(*first.remarks, *stored.remarks),
+        white=stored.white if first.dtype == stored.dtype else None,
     )
 
 

@@ -15,6 +15,7 @@ from tilewright.errors import TilewrightError
 from .chunks import Array as Array
 from .chunks import Window
 from .scenes import Scene
+from .white import White
 
 CACHE_BYTES = 2**28  # decoded strips, tiles and chunks kept for the next window of a level
 WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole
@@ -93,6 +94,8 @@ class Source:
         are or could be; else none.
     labels
         The same with one value a pixel as it is stored, where it stands for another or a colour.
+    white
+        The value of white, where the file says it and it isn't the dtype's own.
     """
 
     axes: str
@@ -108,6 +111,7 @@ class Source:
     remarks: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     labels: Source | None = None
+    white: White | None = None
 
 
 def unreadable(path: Path, found: str, fix: str) -> TilewrightError:

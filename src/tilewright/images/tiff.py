@@ -17,7 +17,7 @@ import tifffile
 
 from tilewright.contract.cache import Cache
 
-from . import tiff_notes
+from . import tiff_notes, white
 from .chunks import Array, Window
 from .endings import check_jpeg, check_jxr, whole_lzw
 from .ome_tiff import OmeImage, OmeSet, described
@@ -64,6 +64,7 @@ def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffi
         opened.ome.check_uuids(opened.image, {Path(p.filehandle.path): p for p in parents})
     names, mpp, z_um = _tiff_metadata(opened.file, opened.image)
     turned = stored_turned(series.keyframe.tags.valueof(ORIENTATION, 1))
+    bits = opened.image.significant_bits if opened.image else None
     stored = Source(
         axes=series.axes.replace("S", "C"),
         dtype=series.dtype,
@@ -76,6 +77,7 @@ def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffi
         scene=opened.scene,
         remarks=opened.remarks + checks.remarks(series.keyframe.nodata) + turned,
         files=opened.files if several or opened.of_set else (),
+        white=white.of_tiff(bits, series.keyframe, series.dtype),
     )
     return stored, alike
 

@@ -21,6 +21,7 @@ from tilewright.preprocess.reader import TileReader
 from .channels import choose, read_as
 from .inputs import Row
 from .params import Params
+from .value_range import ValueRange, value_range
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Planned:
     channels: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     is_of_set: bool = False
+    range: ValueRange | None = None
 
     @property
     def tiles(self) -> int:
@@ -85,6 +87,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
         level, factor = resolution(image, mpp, spec)
         position, steps, t_unit = placed(image, mpp)
         chosen = choose(image, row.channels, spec)
+        taken, told = value_range(image, row.range, spec)
         ref = ImageRef(
             key="",
             id=row.id,
@@ -107,6 +110,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             region=region(image, params.region),
             mask=stamped(row.mask) if row.mask else None,
             prep=row.prep,
+            range=taken.said if taken else None,
         )
         if "z" in spec.tile_spec.axes and "Z" not in image.axes:
             raise TilewrightError(
@@ -125,8 +129,15 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             decode_factor=1.0 if level or ref.region else _decode_factor(image, cells),
             counted=math.prod(image.shape),
             channels=read_as(ref, spec),
-            remarks=(*row.remarks, *image.remarks, *_of_scenes(row, image), *chosen.remarks),
+            remarks=(
+                *row.remarks,
+                *image.remarks,
+                *_of_scenes(row, image),
+                *chosen.remarks,
+                *told,
+            ),
             is_of_set=bool(image.files),
+            range=taken,
         )
 
 

@@ -26,6 +26,7 @@ from tilewright.images.image import fingerprint
 from .fit import Planned, plan_image
 from .inputs import Row
 from .params import Params
+from .value_range import ValueRange
 
 MOST_ENTRIES = 100_000  # entries of one question
 QUESTIONS = 50  # the latest ones: each new release of ours asks others
@@ -110,7 +111,8 @@ def _planned(entry: Any, row: Row, stamp: str) -> Planned | None:
         axes = tuple(TileAxis(**axis) for axis in entry["grid"]["axes"])
         cells = Grid(axes, tuple(entry["grid"]["shape"]))
         told = {name: tuple(entry[name]) for name in ("channels", "remarks")}
-        found = Planned(**{**entry, "ref": ref, "grid": cells, **told})
+        span = ValueRange.from_dict(entry["range"])
+        found = Planned(**{**entry, "ref": ref, "grid": cells, "range": span, **told})
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
     return found if ref.fingerprint == stamp and found.tiles > 0 else None

@@ -14,15 +14,16 @@ from pydantic import TypeAdapter, ValidationError
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.image import find_images, image_id
 
-from .params import Micrometres, Params
+from .params import Micrometres, Params, Range
 
-INPUT_COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask")
+INPUT_COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask", "range")
 UNSAFE = set("/\\\0\n\r\t")
 OURS = ("report.html", "run.json", "plan.json", "trace.txt", ".tilewright", ".tilewright-lock")
 LONGEST = 200  # bytes of an id: file systems allow 255
 
 
 MPP: TypeAdapter[Any] = TypeAdapter(Micrometres)
+RANGE: TypeAdapter[Any] = TypeAdapter(Range)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Row:
     prep: tuple[dict[str, Any], ...] | None = None
     named: bool = False
     remarks: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
 
 
 def rows(params: Params, here: Path) -> list[Row]:
@@ -94,6 +96,7 @@ def _row(path: Path, said: dict[str, str], params: Params) -> Row:
         channels=said.get("channels") or params.channels,
         mask=Path(said["mask"]) if said.get("mask") else None,
         named=bool(said.get("id")),
+        range=_fit(RANGE, said["range"]) if said.get("range") else params.range,
     )
 
 
@@ -137,7 +140,7 @@ def _from_csv(sheet: Path, params: Params) -> list[Row]:
             found.append(_row(sheet.parent / said["image"], said, params))
         except ValueError as error:
             problems.append(
-                TilewrightError(f"{sheet}, line {number}: {error}.", fix="Write a plain number.")
+                TilewrightError(f"{sheet}, line {number}: {error}.", fix="Write plain numbers.")
             )
     if problems:
         raise ProblemsError(problems)

@@ -34,6 +34,23 @@ def _box(value: Any) -> Any:
     return [int(word) for word in words]
 
 
+def _pair(value: Any) -> Any:
+    """`0,4095` as two numbers."""
+    if not isinstance(value, str):
+        return value
+    try:
+        low, high = map(float, value.split(","))
+    except ValueError:
+        raise ValueError("should be two numbers, LOW,HIGH, e.g. 0,4095") from None
+    return low, high
+
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if not value[0] < value[1]:
+        raise ValueError("should be LOW,HIGH: the first number under the second")
+    return value
+
+
 def _absolute(value: str) -> str:
     """Tasks run elsewhere: a relative folder would be another one."""
     if not value.startswith("/"):
@@ -51,6 +68,9 @@ RegionStart = Annotated[int, Field(ge=0), NO_FLAG]
 Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False), NO_FLAG]
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), NO_FLAG]
 Region = Annotated[tuple[RegionStart, RegionStart, PositiveInt, PositiveInt], BeforeValidator(_box)]
+
+Intensity = Annotated[float, Field(allow_inf_nan=False), NO_FLAG]
+Range = Annotated[tuple[Intensity, Intensity], BeforeValidator(_pair), AfterValidator(_ascending)]
 
 
 class Params(BaseModel):
@@ -72,6 +92,9 @@ class Params(BaseModel):
     """The axes of images that don't say, e.g. `CYX`: [axes](#axes)."""
     mpp: Micrometres | None = None
     """µm per level-0 pixel, for images that don't say or say it wrong."""
+    range: Range | None = None
+    """`LOW,HIGH`: the pixel values that are black and white, e.g. `0,4095` of 12 bits:
+    [range](#range)."""
     scene: SceneName | None = None
     """Which image of a file that holds several: its number from 0, its name, or `all`; if left out,
     the first: [scenes](#scenes)."""
@@ -107,7 +130,8 @@ class Params(BaseModel):
     save_image: bool | None = None
     """Put the image beside its labels; if left out, images up to 2^28 pixels."""
     strict: bool = False
-    """Stop before any work when one image is bad, in place of leaving it out."""
+    """Stop before any work when one image is bad, in place of leaving it out; and fail at the end
+    where [what the model saw](output.md#what-the-model-saw) of one can't be right."""
 
     pack: Annotated[int, Field(ge=1, le=1024), NO_FLAG] = 64
     """At most this many small images share a task."""

@@ -142,6 +142,8 @@ def _described(image: Planned, group: str) -> ImagePlan:
         read_factor=round(image.read_factor, 3),
         channels=image.channels,
         remarks=image.remarks,
+        range=(image.range.low, image.range.high) if image.range else None,
+        range_from=image.range.by if image.range else None,
     )
 
 

@@ -96,6 +96,10 @@ class ImagePlan:
         What is read of the image for each of the model's channels: ``nucleus = DAPI (1)``.
     remarks
         What a user should know of how it is read, a sentence each.
+    range
+        The pixel values that are black and white, or null where the model needs none.
+    range_from
+        Who says so: ``--range``, the file's own words, e.g. ``SignificantBits 12``, or the dtype.
     """
 
     id: str
@@ -114,6 +118,8 @@ class ImagePlan:
     read_factor: float
     channels: tuple[str, ...]
     remarks: tuple[str, ...]
+    range: tuple[float, float] | None
+    range_from: str | None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from tilewright.images.mask import Mask
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import BankWriter, Header
 from tilewright.tile_results.banker import Banker, Work
+from tilewright.tile_results.figures import Seen
 
 from .model_process import ModelProcess
 from .timing import Timing
@@ -95,9 +96,9 @@ def run_job(
     TilewrightError
         When the model fails; nothing is left at `out`.
     """
-    notes, timing = Notes(), timing or Timing()
+    notes, seen, timing = Notes(), Seen(recipe.spec), timing or Timing()
     with BankWriter(out) as bank, start() as model:
-        tiles = timing.each(tiles_of(job, recipe, notes), "read")
+        tiles = timing.each(tiles_of(job, recipe, notes, seen), "read")
         batches = read_ahead(stacked(batched(tiles, recipe.spec.batch_size)))
         with timing.adds("load"):
             timing.versions = model.versions  # tiles are read meanwhile
@@ -110,6 +111,7 @@ def run_job(
             if progress:
                 progress(timing.tiles + sum(map(len, notes.skipped.values())))
         banker.close()
+        seen.bank(bank)
         timing.batch = model.batch_limit or recipe.spec.batch_size
         timing.forward, timing.device = model.seconds, model.device_name
         said = header(job, recipe, weights, notes)
@@ -216,7 +218,7 @@ def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> Header:
     }
 
 
-def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
+def tiles_of(job: Job, recipe: Recipe, notes: Notes, seen: Seen | None = None) -> Iterator[Work]:
     """A job's tiles, read one by one.
 
     Parameters
@@ -225,6 +227,8 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
         Which tiles, and how they are read.
     notes
         Where goes what isn't predicted, and why; an image marked in them is read no further.
+    seen
+        Gathers figures of them.
     """
     images = {i.key: i for i in job.images}
     for key, start, stop in job.parts:
@@ -240,6 +244,8 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes) -> Iterator[Work]:
                         break
                     work = work_of(reader, mask, key, number, recipe.spec)
                     if work is not None:
+                        if seen:
+                            seen.include(key, number, work.pixels)
                         yield work
                         continue
                     notes.skipped.setdefault(key, []).append(number)

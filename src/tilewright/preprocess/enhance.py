@@ -154,6 +154,8 @@ class Prepared(Image):
         self.channel_names = image.channel_names
         self.remarks, self.files = image.remarks, image.files
         self.dtype = self._dtype(image)
+        self.remarks = image.remarks
+        self.white = image.white if self.dtype == image.dtype else None
         self.shape = tuple(self._sized(a, n) for a, n in zip(image.axes, image.shape, strict=True))
         self.levels, self.chunks = [self.shape], [None]
         z, *yx = self._factor()

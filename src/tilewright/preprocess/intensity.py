@@ -16,6 +16,9 @@ from tilewright.contract.blocks import Normalization
 Array = np.ndarray
 Slices = tuple[slice, ...]
 
+FLAT_SPAN = 1e-6  # what a channel without any contrast is divided by
+ROUNDING = 2.0**-46  # of a value: a difference that is no more comes of sums in float64
+FAR = 2**8  # spans: values so far from 0, and farther, are subtracted in float64
 SAMPLE_PIXELS = 2**26  # per channel and timepoint; of more, an even sample is taken
 BLOCK = 512  # px; the side of a sampled square, aligned as the tiles of most files are
 BAND = 2**14  # px; the widest piece that is read at once
@@ -97,9 +100,21 @@ def of_sample(normalization: Normalization, sample: Array) -> list[float]:
 
 
 def offset_and_span(normalization: Normalization, figures: Array) -> tuple[Array, Array]:
-    """What is subtracted and what is divided by, from figures (C, 2)."""
+    """What is subtracted and what is divided by, from figures (C, 2); 0 of a flat channel."""
     first, second = figures.T
-    return first, second if normalization.method == "zscore" else second - first
+    span = second if normalization.method == "zscore" else second - first
+    return first, np.where(span > ROUNDING * np.abs(first), span, 0.0)
+
+
+def is_far(offset: Array | float, span: Array | float) -> bool:
+    """Whether float32, with 24 bits, would cut off what matters of values near `offset`.
+
+    Parameters
+    ----------
+    offset, span
+        Where values lie and how far they reach, of each channel; a flat one's span is 0.
+    """
+    return bool(((np.abs(offset) > FAR * np.asarray(span)) & (np.asarray(span) > 0)).any())
 
 
 def sampled(shape: tuple[int, int, int]) -> list[Slices]:

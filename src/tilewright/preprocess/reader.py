@@ -30,14 +30,12 @@ from tilewright.images.image import open_image
 
 from . import intensity, resample
 from .checks import check_image
-from .colour import COLOURS, Colour, combined, same, white
+from .colour import Colour, colour_of, combined, real, same, span_of
 from .enhance import opened, reflected
 from .stain import Fit, Stain
 
 Array = np.ndarray
 Index = dict[str, int | slice]
-
-LEAST_SPAN = np.float32(1e-6)  # what a flat channel is divided by
 
 
 def needs_statistics(spec: ModelSpec) -> bool:
@@ -137,8 +135,8 @@ class TileReader(Closing):
         fold = reflected if self._spec.tile_spec.pad == "reflect" else _clipped
         inside = [fold(at, n) for at, n in zip(wanted, self.shape, strict=True)]
         box = tuple((int(at.min()), int(at.max()) + 1) for at in inside)
-        coloured = self._resampled(plane, box, self._ref.channels, self._colour(self._time(plane)))
-        pixels = coloured.astype(np.float32)
+        channels, colour = self._ref.channels, self._colour(self._time(plane))
+        pixels = self._resampled(plane, box, channels, colour, self._kind(plane))
         figures = self._figures(plane, pixels, box, window)
         if counts is not None and not np.isfinite(pixels).all():
             pixels[~np.isfinite(pixels) & ~counts(box)] = 0
@@ -163,8 +161,8 @@ class TileReader(Closing):
             The source's dtype, (C, (z,) y, x); resampled whole numbers are rounded.
         """
         channels = tuple(range(self._image.size("C")))
-        pixels = self._resampled(plane, window, channels, same)
         dtype = self._image.dtype
+        pixels = self._resampled(plane, window, channels, same)
         if pixels.dtype == dtype or dtype.kind == "f":
             return np.asarray(pixels, dtype)
         limits = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo(np.uint8)
@@ -195,11 +193,16 @@ class TileReader(Closing):
     def _colour(self, time: int) -> Colour:
         """What makes a timepoint's model channels of RGB; BGR is turned round after the stain."""
         space = "MULTI" if self._ref.combined else self._spec.color_space
-        colour, stain = COLOURS[space], self._stain
+        colour, stain = colour_of(space, self._span), self._stain
         fit = self._fits[time] if stain else None
         if stain is None or fit is None:
             return colour
         return lambda pixels: colour(stain.change(fit, pixels))
+
+    @property
+    def _span(self) -> tuple[float, float]:
+        """Black and white of the file's values."""
+        return span_of(self._ref.range, self._image.dtype)
 
     def _time(self, plane: int) -> int:
         return self.planes[plane].get("T", 0)
@@ -208,7 +211,7 @@ class TileReader(Closing):
 
     @cached_property
     def _stain(self) -> Stain | None:
-        return None if self._spec.stain_normalization is None else Stain(self._spec)
+        return None if self._spec.stain_normalization is None else Stain(self._spec, self._span)
 
     @cached_property
     def _fits(self) -> list[Fit | None]:
@@ -216,7 +219,7 @@ class TileReader(Closing):
         if self._ref.statistics is not None:
             return list(self._ref.statistics["stain"])
         times = range(self._image.size("T") if self._stain else 0)
-        return [Stain(self._spec).fit(self._sample(t), self._sample_size) for t in times]
+        return [self._stain.fit(self._sample(t), self._sample_size) for t in times if self._stain]
 
     def _stainless(self, plane: int) -> bool:
         return self._stain is not None and self._fits[self._time(plane)] is None
@@ -235,8 +238,13 @@ class TileReader(Closing):
         box: Box,
         channels: tuple[int, ...],
         colour: Colour,
+        kind: np.dtype | None = None,
     ) -> Array:
-        """Coloured pixels of a box that lies in the image, (C, (z,) y, x)."""
+        """Coloured pixels of a box that lies in the image, (C, (z,) y, x).
+
+        Of the dtype `kind`, in which they are resampled; None leaves them as they are, or resamples
+        in one that holds them.
+        """
         factor, level = self._ref.factor, self._ref.level
         index: Index = {"T": 0, "Z": 0, **self.planes[plane]}
         if len(box) == 3:
@@ -256,9 +264,12 @@ class TileReader(Closing):
             index[axis] = slice(first, int(source.max()) + 1)
             taps.append((source - first, weights))
         pixels = colour(self._pixels(level, index, channels))
+        if kind is not None:
+            pixels = pixels.astype(kind, order="C")  # a new array: values are changed in place
         for dimension, f, some in zip((-2, -1), factor, taps, strict=True):
             if f != 1:
-                pixels = resample.weigh(pixels.astype(np.float32), some, dimension)
+                whole = pixels.astype(kind or real(pixels.dtype), order="C", copy=False)
+                pixels = resample.weigh(whole, some, dimension)
         return pixels
 
     def _pixels(self, level: int, index: Index, channels: tuple[int, ...]) -> Array:
@@ -298,10 +309,9 @@ class TileReader(Closing):
         pad = self._spec.tile_spec.pad
         if pad not in ("zero", "white"):
             return pixels
-        value = white(self._image.dtype) if pad == "white" else 0
-        fill = (
-            self._pixel(value, self._time(plane)).astype(np.float32).reshape(-1, *[1] * len(wanted))
-        )
+        value = self._span[pad == "white"]
+        fill = self._pixel(value, self._time(plane)).astype(pixels.dtype)
+        fill = fill.reshape(-1, *[1] * len(wanted))
         outside = np.zeros(pixels.shape[1:], bool)
         for axis, (at, n) in enumerate(zip(wanted, self.shape, strict=True)):
             shape = [1] * len(wanted)
@@ -324,28 +334,45 @@ class TileReader(Closing):
 
     # values
 
+    def _kind(self, plane: int) -> np.dtype:
+        """What a plane's pixels are resampled and scaled in.
+
+        float32 or, where that would cut off what the model sees of 32 bits and more, float64.
+        """
+        spec, dtype, found = self._spec, np.dtype(np.float32), False
+        if self._image.dtype.itemsize < dtype.itemsize:
+            return dtype
+        if spec.normalization is not None and spec.normalization.scope == "tile":
+            return real(self._image.dtype)
+        if spec.normalization is not None and self.statistics is not None:
+            figures = np.array(self.statistics["values"][self._time(plane)])
+            found = intensity.is_far(*intensity.offset_and_span(spec.normalization, figures))
+        elif spec.input_range is not None:
+            low, high = self._span
+            found = intensity.is_far(low, high - low)
+        return np.dtype(np.float64) if found else dtype
+
     def _scaled(self, pixels: Array, figures: Array | None) -> Array:
         """`input_range`, mean and std, and normalisation by `figures` (C, 2); partly in place."""
-        spec = self._spec
+        spec, kind = self._spec, pixels.dtype.type
         slope, shift = self._to_range
         if spec.input_range is not None:
-            pixels *= np.float32(slope)
-            pixels += np.float32(shift)
+            pixels *= kind(slope)
+            pixels += kind(shift)
         normalization = spec.normalization
         if normalization is None or figures is None:
             pixels = self._combined(pixels)
         if spec.mean is not None:
-            pixels -= _column(spec.mean, pixels.ndim)
+            pixels -= _column(spec.mean, pixels)
         if spec.std is not None:
-            pixels /= _column(spec.std, pixels.ndim)
+            pixels /= _column(spec.std, pixels)
         if normalization is None or figures is None:
             return pixels
         # the figures are of the file's own values
         offset, span = intensity.offset_and_span(normalization, figures)
-        offset, span = (
-            _column(v, pixels.ndim) for v in (offset * slope + shift, span * abs(slope))
-        )
-        return self._combined(np.asarray((pixels - offset) / np.maximum(span, LEAST_SPAN)))
+        span = np.where(span > 0, span * abs(slope), intensity.FLAT_SPAN)
+        scaled = (pixels - _column(offset * slope + shift, pixels)) / _column(span, pixels)
+        return self._combined(np.asarray(scaled))
 
     def _combined(self, pixels: Array) -> Array:
         """The model's channels of scaled ones: put together as the user says; one is repeated."""
@@ -360,8 +387,9 @@ class TileReader(Closing):
         if self._spec.input_range is None:
             return 1.0, 0.0
         low, high = self._spec.input_range
-        most = 1.0 if self._spec.color_space == "HED" else white(self._image.dtype)
-        return (high - low) / most, low
+        black, white = (0.0, 1.0) if self._spec.color_space == "HED" else self._span
+        slope = (high - low) / (white - black)
+        return slope, low - black * slope
 
     def _figures(self, plane: int, pixels: Array, box: Box, window: Box) -> Array | None:
         """The two figures of each channel of a plane, (C, 2), or None without normalisation."""
@@ -400,7 +428,10 @@ class TileReader(Closing):
 
     def _pixel(self, value: float, time: int) -> Array:
         """A pixel of one colour, as the model's channels are made of it, (C, 1, 1)."""
-        pixel = np.full((len(self._ref.channels), 1, 1), value, self._image.dtype)
+        dtype = self._image.dtype
+        if dtype.kind in "iu":  # what is said of it may go further
+            value = min(max(value, np.iinfo(dtype).min), np.iinfo(dtype).max)
+        pixel = np.full((len(self._ref.channels), 1, 1), value, dtype)
         return self._colour(time)(pixel)
 
 
@@ -408,9 +439,9 @@ def _clipped(at: Array, n: int) -> Array:
     return np.asarray(np.minimum(at, n - 1))
 
 
-def _column(values: Any, ndim: int) -> Array:
-    """A value per channel, to go with (C, …)."""
-    return np.asarray(values, np.float32).reshape(-1, *[1] * (ndim - 1))
+def _column(values: Any, pixels: Array) -> Array:
+    """A value per channel, to go with pixels (C, …) in their dtype."""
+    return np.asarray(values, pixels.dtype).reshape(-1, *[1] * (pixels.ndim - 1))
 
 
 def _order(spec: ModelSpec) -> list[int]:

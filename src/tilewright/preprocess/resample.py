@@ -118,7 +118,9 @@ def scaled(n: int, to: int, spec: ModelSpec) -> Taps:
 
 
 def weigh(pixels: Array, taps: Taps, axis: int) -> Array:
-    """Weighted sums along an axis, float32, each in one order whatever else is summed.
+    """Weighted sums along an axis, each in one order whatever else is summed.
+
+    float64 where the pixels are, else float32.
 
     Parameters
     ----------
@@ -132,8 +134,9 @@ def weigh(pixels: Array, taps: Taps, axis: int) -> Array:
     source, weights = taps
     shape = [1] * pixels.ndim
     shape[axis] = -1
-    out = np.zeros((), np.float32)
+    kind = np.float64 if pixels.dtype == np.float64 else np.float32
+    out = np.zeros((), kind)
     for k in range(source.shape[1]):
-        weight = weights[:, k].astype(np.float32).reshape(shape)
+        weight = weights[:, k].astype(kind).reshape(shape)
         out = np.asarray(out + np.take(pixels, source[:, k], axis) * weight)
     return out

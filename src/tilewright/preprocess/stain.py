@@ -28,7 +28,7 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.images.image import open_image
 
-from .colour import white
+from .colour import Span, own_span
 
 Array = np.ndarray
 Fit = dict[str, Any]
@@ -44,7 +44,14 @@ LAB = np.array((2.55, 1, 1), np.float32), np.array((0, 128, 128), np.float32)
 
 
 class Stain:
-    """One model's stain normalisation: to what, and how.
+    """One model's stain normalisation of one image: to what, and how.
+
+    Parameters
+    ----------
+    spec
+        The model's.
+    span
+        Black and white of the image.
 
     Raises
     ------
@@ -53,7 +60,8 @@ class Stain:
         isn't the one of the digest.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, span: Span) -> None:
+        self._span = span
         self.method = str(spec.stain_normalization)
         self.target = {k: np.asarray(v, np.float64) for k, v in self._target(spec).items()}
 
@@ -68,11 +76,11 @@ class Stain:
             Pixels of a channel in all the blocks.
         """
         step = max(1, math.ceil(math.sqrt(size / STAIN_PIXELS)))
-        thin = [_levels(b[..., ::step, ::step]).reshape(3, -1).T for b in blocks]
+        thin = [_levels(b[..., ::step, ::step], self._span).reshape(3, -1).T for b in blocks]
         return _fitted(self.method, np.concatenate(thin))
 
     def change(self, fit: Fit, pixels: Array) -> Array:
-        """RGB (3, …) of an image with this fit, in the target's stains and its dtype's own range.
+        """RGB (3, …) of an image with this fit, in the target's stains and its own range.
 
         Returns
         -------
@@ -80,10 +88,11 @@ class Stain:
         """
         source = {k: np.asarray(v, np.float64) for k, v in fit.items()}
         change = _macenko if self.method == "macenko" else _reinhard
-        found = change(_levels(pixels), source, self.target)
-        if pixels.dtype == np.uint8:
+        found = change(_levels(pixels, self._span), source, self.target)
+        if pixels.dtype == np.uint8 and self._span == (0, 255):
             return np.asarray(found.astype(np.uint8))
-        return np.asarray(found * (white(pixels.dtype) / 255), np.float32)
+        low, high = self._span
+        return np.asarray(found * ((high - low) / 255) + low, np.float32)
 
     def _target(self, spec: ModelSpec) -> Fit:
         given = dict(spec.stain_target or {})
@@ -102,9 +111,14 @@ class Stain:
         )
 
 
-def _levels(pixels: Array) -> Array:
+def _levels(pixels: Array, span: Span) -> Array:
     """Pixels on torchstain's scale, 0 to 255."""
-    return pixels if pixels.dtype == np.uint8 else pixels * (255 / white(pixels.dtype))
+    if pixels.dtype == np.uint8 and span == (0, 255):
+        return pixels
+    if span == own_span(pixels.dtype):
+        return pixels * (255 / span[1])
+    low, high = span
+    return np.asarray(np.clip((pixels.astype(float) - low) * (255 / (high - low)), 0, 255))
 
 
 def _density(pixels: Array) -> Array:
@@ -165,7 +179,8 @@ def _reinhard(pixels: Array, source: Fit, target: Fit) -> Array:
 
 @lru_cache(4)  # of every image the same one
 def _fit_of(method: str, path: Path, sha256: str) -> Fit | None:
-    return _fitted(method, _levels(_picture(path, sha256)).reshape(3, -1).T)
+    picture = _picture(path, sha256)
+    return _fitted(method, _levels(picture, own_span(picture.dtype)).reshape(3, -1).T)
 
 
 def _picture(path: Path, sha256: str) -> Array:

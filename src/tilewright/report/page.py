@@ -41,11 +41,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture by itself, its (height, width) in model pixels and its scale bar."""
+    """A picture by itself, its (height, width) in model pixels and its scale bar, if it has one."""
 
     uri: str
     shape: tuple[int, int]
-    bar: Bar
+    bar: Bar | None
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,12 @@ class Card:
     seam_before: Shot | None
     seam_at: Mapping[str, int | str]
     mapped: Shot | None
+    tile: Shot | None
 
     @property
     def size(self) -> int:
         """Characters of all its pictures."""
-        shots = (self.overview, self.seam, self.seam_before, self.mapped)
+        shots = (self.overview, self.seam, self.seam_before, self.mapped, self.tile)
         return sum(len(shot.uri) for shot in shots if shot)
 
 
@@ -98,16 +99,20 @@ def _card(image: RunImage, result: MergeResult, region: object) -> Card:
         seam_before=_shot(result, facts.seam_before, um, SEAM_ZOOM),
         seam_at=facts.seam_at or {},
         mapped=_shot(result, facts.mapped, um, 1),
+        tile=_shot(result, facts.tile, None, None),
     )
 
 
-def _shot(result: MergeResult, name: str | None, um: float | None, zoom: int) -> Shot | None:
+def _shot(result: MergeResult, name: str | None, um: float | None, zoom: int | None) -> Shot | None:
+    """A picture; without a `zoom` nobody knows how large its pixels are."""
     if not name or not (result.folder / name).is_file():
         return None
     data = (result.folder / name).read_bytes()
-    width, height = (n // zoom for n in struct.unpack(">II", data[16:24]))  # PNG: the IHDR chunk
+    width, height = (
+        n // (zoom or 1) for n in struct.unpack(">II", data[16:24])
+    )  # PNG: the IHDR chunk
     uri = "data:image/png;base64," + base64.b64encode(data).decode()
-    return Shot(uri, (height, width), scale_bar(width, um))
+    return Shot(uri, (height, width), scale_bar(width, um) if zoom else None)
 
 
 def um_per_model_px(image: RunImage, region: Sequence[int] | None) -> float | None:
@@ -153,6 +158,25 @@ def seam_sentence(image: RunImage) -> str:
     if sbe <= 5:
         return "Objects meet at seams a little more often than elsewhere: look at the picture."
     return "Objects are cut at seams: look at the picture, and try a larger tile."
+
+
+def seen_figures(image: RunImage, spec: ModelSpec) -> list[str]:
+    """What the model saw of each channel, for people, a line each."""
+    channels = image.seen.channels if image.seen else []
+    names = spec.channel_names or ("red", "green", "blue")
+    known = len(names) == len(channels) and len(channels) > 1
+    return [
+        (f"{names[n]}: " if known else f"channel {n}: " if len(channels) > 1 else "")
+        + f"mean {number(c.mean)}, std {number(c.std)}, from {number(c.min)} to {number(c.max)}, "
+        f"99.9 % under {number(c.p999)}"
+        for n, c in enumerate(channels)
+    ]
+
+
+def range_said(image: RunImage) -> str:
+    """Which pixel values were black and white, and who says so."""
+    low, high = image.range or (0, 0)
+    return f"{low:.10g} to {high:.10g}, by {image.range_from}"
 
 
 def publications(plan: PlanFile) -> list[Publication]:
@@ -311,6 +335,8 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[P
         "shell_path": shell_path,
         "found": found,
         "intensity": intensity,
+        "seen_figures": seen_figures,
+        "range_said": range_said,
         "quoted": repr,
         "word": _word,
     }

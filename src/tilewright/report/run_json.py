@@ -6,7 +6,7 @@ import json
 import platform
 import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
@@ -15,11 +15,13 @@ from pydantic import Field, TypeAdapter
 
 from tilewright import ROOT, __version__
 from tilewright.contract.jobs import EnvironmentId, ModelId, Recipe
+from tilewright.contract.spec import ModelSpec
 from tilewright.environments.interpreters import home
-from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, MergedImage
+from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, MergedImage, SeenFacts
 from tilewright.plan.params import Params
 from tilewright.plan.plan_file import BadImage, ImagePlan, PlanFile
 
+from .guard import Doubt, Taken, doubts, lines, told
 from .tasks import StepTimes, times, why_missing
 from .timings import Measured, collect
 from .trace import TracedTask, read_trace
@@ -135,7 +137,15 @@ class RunImage:
     channels
         What was read of the image for each of the model's channels: ``nucleus = DAPI (1)``.
     remarks
-        What a user should know of how it was read, a sentence each.
+        What a user should know of how it was read, and of what the model saw, a sentence each.
+    range
+        The pixel values that were black and white, or null where the model needs none.
+    range_from
+        Who says so: ``--range``, the file's own words, e.g. ``SignificantBits 12``, or the dtype.
+    seen
+        What reached the model, in its own values, or null where nothing did.
+    doubts
+        Why that can't be what the model was made for, a sentence each; they are among the remarks.
     """
 
     id: str
@@ -161,6 +171,10 @@ class RunImage:
     grid: tuple[int, ...] | None
     channels: tuple[str, ...] | None
     remarks: list[str]
+    range: tuple[float, float] | None
+    range_from: str | None
+    seen: SeenFacts | None
+    doubts: list[str]
 
 
 @dataclass(frozen=True)
@@ -210,6 +224,8 @@ class RunFile:
         One line per image without a result, and why.
     remarks
         What a user should know of the run and its images, a line each.
+    doubts
+        Those of them that `--strict` fails a run for: what the model saw can't be right.
     images
         Every image of the run.
     times
@@ -238,6 +254,7 @@ class RunFile:
     counts: Counts
     failed: list[str]
     remarks: list[str]
+    doubts: list[str]
     images: list[RunImage]
     times: dict[str, StepTimes]
     measured: Measured | None
@@ -310,7 +327,9 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     here = Path(context["launch_dir"])
     tasks = read_trace(here / context["trace"])
     command, profile, configs = _started(context)
-    images = describe_images(plan, results.images, tasks, here / context["work_dir"])
+    doubtful = doubts_of(plan, results.images, recipe.spec)
+    images = describe_images(plan, results.images, doubtful, tasks, here / context["work_dir"])
+    doubted = lines(doubtful.items())
     failed = [_line(f"{i.id}: {i.why}") for i in images if i.why]
     result = "classes" if recipe.spec.policy == "keep" else recipe.spec.result
     objects = sum(i.objects or 0 for i in images) if result == "labels" else None
@@ -334,7 +353,8 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         result=result,
         counts=Counts(len(images), len(failed), objects, plan.tiles),
         failed=failed,
-        remarks=plan.remarks,
+        remarks=plan.remarks + doubted,
+        doubts=doubted,
         images=images,
         times=times(tasks),
         measured=collect(tasks),
@@ -370,8 +390,33 @@ def describe_params(params: Params, given: Mapping[str, object]) -> dict[str, Ru
     }
 
 
+def doubts_of(
+    plan: PlanFile, results: Mapping[str, MergeResult], spec: ModelSpec
+) -> dict[str, list[Doubt]]:
+    """What can't be right of what the model saw of each image that has a result, by its id.
+
+    Parameters
+    ----------
+    plan, results
+        Each image's range, and its figures.
+    spec
+        The model's.
+    """
+    found = {}
+    for image in plan.images:
+        result = results.get(image.id)
+        taken = Taken(*image.range, str(image.range_from)) if image.range else None
+        good = result is not None and result.facts.why is None
+        found[image.id] = doubts(result.facts.seen, taken, spec) if result and good else []
+    return found
+
+
 def describe_images(
-    plan: PlanFile, results: Mapping[str, MergeResult], tasks: list[TracedTask], work_dir: Path
+    plan: PlanFile,
+    results: Mapping[str, MergeResult],
+    doubtful: Mapping[str, list[Doubt]],
+    tasks: list[TracedTask],
+    work_dir: Path,
 ) -> list[RunImage]:
     """Every image of the run: those in the plan, then those that PLAN left out.
 
@@ -381,6 +426,8 @@ def describe_images(
         All images.
     results
         By image id; one without a result gets the reason of its group.
+    doubtful
+        By image id.
     tasks
         Of Nextflow's trace, in its order.
     work_dir
@@ -393,7 +440,8 @@ def describe_images(
         if result is None and group not in reasons:
             reasons[group] = why_missing(group, tasks, work_dir)
         merged = result.facts if result else _failed(planned, reasons[group])
-        images.append(_image(merged, planned))
+        said = [told([doubt]) for doubt in doubtful[planned.id]]
+        images.append(_image(merged, planned, said))
     return images + [_image(_failed(bad, bad.why)) for bad in plan.bad]
 
 
@@ -401,11 +449,13 @@ def _failed(image: ImagePlan | BadImage, why: str) -> MergedImage:
     return MergedImage(image.id, image.path, why=why)
 
 
-def _image(merged: MergedImage, planned: ImagePlan | None = None) -> RunImage:
-    from_merge = ("note", "store", "objects", "sbe", "map", "embeddings")
+def _image(
+    merged: MergedImage, planned: ImagePlan | None = None, doubted: Sequence[str] = ()
+) -> RunImage:
+    from_merge = ("note", "store", "objects", "sbe", "map", "embeddings", "seen")
     from_plan = ("fingerprint", "axes", "shape", "dtype", "mpp", "z_um", "model_shape", "planes")
     values: dict[str, Any] = {name: getattr(merged, name) for name in from_merge}
-    for name in (*from_plan, "tiles", "grid", "channels"):
+    for name in (*from_plan, "tiles", "grid", "channels", "range", "range_from"):
         values[name] = getattr(planned, name, None)
     return RunImage(
         id=merged.id,
@@ -413,7 +463,8 @@ def _image(merged: MergedImage, planned: ImagePlan | None = None) -> RunImage:
         why=None if merged.why is None else _line(merged.why),
         area_px=merged.area_px or None,
         volume_px=merged.volume_px or None,
-        remarks=list(planned.remarks) if planned else [],
+        remarks=[*(planned.remarks if planned else ()), *doubted],
+        doubts=list(doubted),
         **values,
     )
 

@@ -238,5 +238,6 @@ def _stretched(channel: Array) -> Array:
     low, high = np.percentile(channel, (1, 99.8))
     if channel.dtype == np.uint8 and high - low > 128:
         low, high = 0.0, 255.0  # a picture that fills its range is shown as it is
-    scaled = (channel.astype(np.float32) - low) / max(high - low, 1e-6)
+    real = channel.astype(np.result_type(channel.dtype, np.float32))  # float64 of 32 bits and more
+    scaled = (real - low) / (high - low if high > low else 1)
     return np.asarray(np.clip(scaled, 0, 1) * 255)

@@ -50,6 +50,50 @@ class EmbeddingFacts:
 
 
 @dataclass(frozen=True)
+class ChannelFigures:
+    """What the model saw of a channel, over an image's tiles that have content, or else all.
+
+    Parameters
+    ----------
+    mean, std, min, max
+        Of all their pixels.
+    p999
+        The 99.9th percentile, within 3 %.
+    """
+
+    mean: float
+    std: float
+    min: float
+    max: float
+    p999: float
+
+
+@dataclass(frozen=True)
+class SeenFacts:
+    """What the model saw of an image.
+
+    Parameters
+    ----------
+    tiles, with_content
+        How many it saw, and how many of these aren't background alone.
+    shown
+        The number of the tile in the picture, over all planes.
+    channels
+        Of each of the model's channels, in its own values.
+    """
+
+    tiles: int
+    with_content: int
+    shown: int
+    channels: list[ChannelFigures]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SeenFacts:
+        """The inverse of ``dataclasses.asdict``, from JSON."""
+        return cls(**{**data, "channels": [ChannelFigures(**c) for c in data["channels"]]})
+
+
+@dataclass(frozen=True)
 class MergedImage:
     """An image, its store and the pictures of it.
 
@@ -69,7 +113,9 @@ class MergedImage:
         5th, 50th and 95th percentile of the objects' sizes.
     map, embeddings
         What there is in place of objects.
-    overview, seam, seam_before, mapped
+    seen
+        What the model saw of it.
+    overview, seam, seam_before, mapped, tile
         Names of pictures.
     seam_at
         Where the seam is that is shown.
@@ -87,17 +133,21 @@ class MergedImage:
     volume_px: list[float] | None = None
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None
+    seen: SeenFacts | None = None
     overview: str | None = None
     seam: str | None = None
     seam_before: str | None = None
     mapped: str | None = None
+    tile: str | None = None
     seam_at: dict[str, int | str] | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MergedImage:
         """The inverse of `to_dict`, from JSON."""
         kinds = {"map": MapFacts, "embeddings": EmbeddingFacts}
-        parts = {name: kind(**data[name]) for name, kind in kinds.items() if data.get(name)}
+        parts: dict[str, Any] = {n: kind(**data[n]) for n, kind in kinds.items() if data.get(n)}
+        if data.get("seen"):
+            parts["seen"] = SeenFacts.from_dict(data["seen"])
         return cls(**{**data, **parts})
 
     def to_dict(self) -> dict[str, object]:

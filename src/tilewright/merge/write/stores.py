@@ -22,12 +22,14 @@ from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.merge.measure.picture import overview, seam_picture, seam_section, shown_seam
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, open_banks
+from tilewright.tile_results.figures import seen_of
 
 from .bank_reader import BankReader
 from .context import MergeContext, MergeSource, another
 from .facts import MergedImage
 from .merged import Merged
 from .pool import ProcessPool, cpus
+from .seen import summed, tile_picture
 from .writers import WRITERS, MergeInput, Written, write_image, write_visited
 
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
@@ -175,6 +177,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
     """Write one image's store; what the report says of it comes back."""
     group, recipe, weights = pack.group, pack.recipe, pack.banks[0].header["weights"]
     path = pack.out / ref.id / group.store
+    found = seen_of(ref.key, pack.banks)  # first: where a bank is damaged, nothing is written
     source = MergeSource(ref, recipe.spec, tuple(b.path for b in pack.banks), group.merge)
     with (
         MergeContext(source, pack.banks) as context,
@@ -205,7 +208,11 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
             rgb=_is_rgb(ref, layout),
         )
         result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
-        return replace(result, **pictures(written, scene, picture, pack.shown))
+        made = pictures(written, scene, picture, pack.shown)
+        if found is None:
+            return replace(result, **made)
+        tile = tile_picture(found, pack.shown / f"{ref.key}-tile.png").name
+        return replace(result, **made, seen=summed(found), tile=tile)
 
 
 def told(ref: ImageRef, written: Written, store: str, weights: str) -> MergedImage:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.colours import is_coloured
+from tilewright.contract.values import is_normalised, is_usual
 from tilewright.registry.checks.target import WARNING, Case, Violation
 from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.validate.compare import unlike
@@ -19,7 +20,6 @@ from tilewright.validate.trial_run import Outcome, TrialRun
 
 Array = np.ndarray[Any, Any]
 TOKENS = re.compile(r"(gives \d+ tokens|has \d+ CLS and register tokens|needs a CLS token).*")
-MEAN, STD = 3.0, (0.05, 5.0)  # of what a model sees of a real tile
 ROUNDING = 1e-5  # what another order of sums may change
 
 
@@ -212,14 +212,14 @@ def channel_order(run: Run) -> Iterator[Violation]:
 def normalised(run: Run) -> Iterator[Violation]:
     """What a model that wants normalised values sees has a mean under 3 and a std of 0.05 to 5."""
     spec, tile = run.case.spec, run.trial.tiles["a"]
-    if spec.mean is None and spec.normalization is None:
+    if not is_normalised(spec):
         return
     where = run.case.at("mean" if spec.mean is not None else "normalization")
     for number, channel in enumerate(tile):
         if spec.mean is None and not channel.any():  # a channel that the picture hasn't
             continue
         mean, std = float(channel.mean()), float(channel.std())
-        if not (abs(mean) < MEAN and STD[0] < std < STD[1]):
+        if not is_usual(mean, std):
             message = f"channel {number} of a real tile has mean {mean:.3g} and std {std:.3g}"
             yield Violation(where, message, "look at input_range, mean and std")
             return
