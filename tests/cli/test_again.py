@@ -64,6 +64,16 @@ def test_all_that_has_changed_is_listed(tmp_path: Path) -> None:
     assert "environment" not in text
 
 
+def test_what_a_sheet_says_otherwise_now_is_listed(tmp_path: Path) -> None:
+    sheet = tmp_path / "s.csv"
+    sheet.write_text("image,donor\nin/a.tif,D7\nin/b.tif,D8\n")
+    file = ran(tmp_path, input=str(sheet))
+    repeated(file, {})
+    sheet.write_text("image,donor\nin/a.tif,D7\nin/b.tif,D9\n")
+    with pytest.raises(ProblemsError, match=r"^The sheet says something else of the image b\.\s*$"):
+        repeated(file, {})
+
+
 def test_nothing_else_is_said_beside_again(tmp_path: Path) -> None:
     with pytest.raises(TilewrightError, match=r"takes --input, --model from .*may be --outdir"):
         repeated(tmp_path / "run.json", {"model": "nuclei", "input": "x", "outdir": "y"})

@@ -25,7 +25,6 @@ from tilewright.cli.envs import users_of
 from tilewright.contract.blocks import Resolution
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.environments import interpreters
-from tilewright.merge.measure.tables import OBJECT_COLUMNS
 from tilewright.plan.inputs import INPUT_COLUMNS
 from tilewright.plan.params import Params
 from tilewright.plan.plan_file import PlanFile
@@ -44,6 +43,7 @@ from tilewright.registry.manifest import (
 from tilewright.registry.registry import Registry
 from tilewright.report.run_json import RunFile
 from tilewright.runtime.postprocess import to_labels
+from tilewright.stores.columns import OBJECT_COLUMNS
 
 DOCS = ROOT / "docs"
 PAGES = [

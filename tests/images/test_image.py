@@ -20,57 +20,9 @@ from pictures import SIZES, boxes, numbered, speckles, write_ome_zarr
 from PIL import Image as Pillow
 
 from tilewright.errors import BAD_DATA, TilewrightError
-from tilewright.images.image import find_images, fingerprint, image_id, open_image
+from tilewright.images.image import fingerprint, image_id, open_image
 
-# Finding ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Three images at the top (one of them OME-Zarr), one below, and what is no image."""
-    (tmp_path / "below").mkdir()
-    for name in ("b.tif", "a.PNG", ".hidden.tif", "notes.txt", "below/c.ome.tiff"):
-        (tmp_path / name).write_bytes(b"x")
-    write_ome_zarr(tmp_path / "d.zarr", [numbered("YX")], "YX")
-    (tmp_path / "d.zarr" / "thumbnail.png").write_bytes(b"x")
-    return tmp_path
-
-
-def test_a_folder_gives_its_images_sorted_and_not_those_below(folder: Path) -> None:
-    assert [p.name for p in find_images(str(folder))] == ["a.PNG", "b.tif", "d.zarr"]
-
-
-def test_recursive_goes_below_but_not_into_an_ome_zarr(folder: Path) -> None:
-    found = find_images(str(folder), recursive=True)
-    assert {p.name for p in found} == {"a.PNG", "b.tif", "d.zarr", "c.ome.tiff"}
-
-
-def test_a_link_back_up_is_not_followed(folder: Path) -> None:
-    (folder / "below" / "up").symlink_to(folder)
-    assert len(find_images(str(folder), recursive=True)) == 4
-
-
-def test_an_ome_zarr_folder_is_one_image(folder: Path) -> None:
-    assert find_images(str(folder / "d.zarr")) == [folder / "d.zarr"]
-
-
-def test_a_glob_gives_the_images_it_matches(folder: Path) -> None:
-    assert [p.name for p in find_images(str(folder / "*.t*"))] == ["b.tif"]
-
-
-def test_a_path_that_exists_is_no_glob(tmp_path: Path) -> None:
-    (tmp_path / "cells[1].tif").write_bytes(b"x")
-    (tmp_path / "cells1.tif").write_bytes(b"x")
-    assert find_images(str(tmp_path / "cells[1].tif")) == [tmp_path / "cells[1].tif"]
-
-
-@pytest.mark.parametrize("source", ["nothing", "*.tif", "empty"])
-def test_no_image_found_is_said_with_what_is_looked_for(tmp_path: Path, source: str) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(TilewrightError, match=r"no image found.*\.tif.*--recursive") as error:
-        find_images(str(tmp_path / source))
-    assert error.value.code == BAD_DATA
-    assert source in error.value.what
+# Telling apart -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

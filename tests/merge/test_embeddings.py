@@ -62,9 +62,15 @@ def written(folder: Path, pixels: Array, axes: str = "YX", **more: Any) -> Image
 
 
 def merged(
-    folder: Path, ref: ImageRef, spec: ModelSpec, *, jobs: int = 1, gives: str = "tokens"
+    folder: Path,
+    ref: ImageRef,
+    spec: ModelSpec,
+    *,
+    jobs: int = 1,
+    gives: str = "tokens",
+    **more: Any,
 ) -> Path:
-    """The store of an image that was predicted by some jobs."""
+    """The store of an image that was predicted by some jobs; more is said of its group."""
     recipe = Recipe.trial(spec)
     with TileReader(ref, spec) as reader:
         total = len(reader.planes) * len(reader.grid)
@@ -76,7 +82,7 @@ def merged(
         start = start_with(spec, "scripts/run_patches.py", gives=gives)
         run_job(part, recipe, banks[-1], start=start, weights="w")
     policy = "core" if spec.result == "map" else "rows"
-    group = Group("group", jobs, MergeOptions(policy, 0.25), "p.zarr", "embed")
+    group = Group("group", jobs, MergeOptions(policy, 0.25), "p.zarr", "embed", **more)
     merge_group(group, recipe, banks[::-1], folder / "out", folder / "out" / ".shown")
     return folder / "out" / ref.id / "p.zarr"
 
@@ -149,6 +155,17 @@ def test_obs_says_where_each_tile_is_in_pixels_and_um(tmp_path: Path, ref: Image
     told = {line.partition(": ")[0] for line in table.uns["columns"]}
     assert told == {*expected, "X", "obsm/spatial"}
     assert json.loads(table.uns["recipe"])["spec"]["output_type"] == "cls"
+
+
+def test_each_tile_has_what_a_sheet_says_of_its_image(tmp_path: Path, ref: ImageRef) -> None:
+    columns = {"a": [["donor", "D 7"], ["note", ""]], "b": [["donor", "D 8"], ["note", ""]]}
+    store = merged(tmp_path, ref, spec(), columns=columns)
+    table = anndata.read_zarr(store / "tables" / "embed")
+    assert list(table.obs.columns[-2:]) == ["donor", "note"]
+    assert table.obs["donor"].tolist() == ["D 7"] * len(table)
+    assert table.obs["note"].isna().all()
+    about = zarr.open_group(store, mode="r").attrs["tilewright"]
+    assert about["image"]["columns"] == {"donor": "D 7", "note": ""}
 
 
 def test_tiles_of_a_region_at_another_resolution_are_placed_on_level_0(tmp_path: Path) -> None:

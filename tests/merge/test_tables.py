@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import anndata
 import numpy as np
@@ -186,6 +187,24 @@ def test_anndata_opens_what_was_measured_and_every_column_is_explained(tmp_path:
     assert read[:, "mean_channel_1"].X[0, 0] == pytest.approx(
         image[1][labels == 1].mean(), rel=1e-6
     )
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_a_sheet_says_is_a_column_of_one_category(
+    tmp_path: Path, version: Literal["0.4", "0.5"]
+) -> None:
+    table = replace(measured(picture(1), None, 31), said={"condition": "treated 1 µM", "note": ""})
+    with StoreWriter(tmp_path / "s.zarr", version) as store:
+        store.table("nuclei", table)
+        store.finish({})
+    read = anndata.read_zarr(tmp_path / "s.zarr" / "tables" / "nuclei")
+    assert list(read.obs.columns) == ["region", *table.obs, "condition", "note"]
+    assert read.obs["condition"].cat.categories.tolist() == ["treated 1 µM"]
+    assert (read.obs["condition"] == "treated 1 µM").all()
+    assert read.obs["note"].isna().all()
+    assert "condition: as the run's sheet says" in read.uns["columns"]
+    two = anndata.concat([read, read])
+    assert two.obs["condition"].tolist() == ["treated 1 µM"] * 2 * len(read)
 
 
 def deep(labels: np.ndarray, image: np.ndarray, steps: tuple[int, int, int]) -> Table:

@@ -16,7 +16,7 @@ from planning import grey, planned
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import ProblemsError
 from tilewright.plan.fit import Planned, plan_image
-from tilewright.plan.inputs import Row, rows
+from tilewright.plan.inputs import Row, find_inputs
 from tilewright.plan.params import Params, check_params
 from tilewright.preprocess.reader import TileReader
 
@@ -172,11 +172,11 @@ def test_a_sheets_column_says_each_images_range(tmp_path: Path) -> None:
         grey(tmp_path / f"{name}.tif")
     sheet = tmp_path / "s.csv"
     sheet.write_text('image,range\na.tif,"0,4095"\nb.tif,\n')
-    a, b = rows(Params(input=str(sheet), range=(0.0, 1023.0)), tmp_path)
+    a, b = find_inputs(Params(input=str(sheet), range=(0.0, 1023.0)), tmp_path).rows
     assert (a.range, b.range) == ((0, 4095), (0, 1023))
     sheet.write_text("image,range\na.tif,4095\n")
     with pytest.raises(ProblemsError, match=r"line 2: '4095': .*two numbers, LOW,HIGH"):
-        rows(Params(input=str(sheet)), tmp_path)
+        find_inputs(Params(input=str(sheet)), tmp_path).rows
 
 
 @pytest.mark.parametrize("said", ["4095", "1,0", "0,0", "0,nan", "0,inf", "a,b", "0,1,2", ""])

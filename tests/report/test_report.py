@@ -79,6 +79,8 @@ class Run:
                 "remarks": ["It is small."],
                 "range": None,
                 "range_from": None,
+                "columns": {"donor": "7"},
+                "changed": 1,
             }
             | more
         )
@@ -158,7 +160,7 @@ class Run:
             "scans": [],
             "previews": None,
             "images": self.images,
-            "bad": self.bad,
+            "bad": [{"columns": {}} | each for each in self.bad],
         }
 
     def context(self) -> dict[str, Any]:
@@ -411,12 +413,36 @@ def test_the_command_to_run_again_is_safe_to_paste(run: Run) -> None:
 
 def test_an_image_that_plan_left_out_is_named_with_its_sentence(run: Run) -> None:
     run.result("a")
-    run.bad = [{"id": "b", "path": "/data/b.tif", "why": "b.tif: is empty. Copy it again."}]
+    bad = {"id": "b", "path": "/data/b.tif", "why": "b.tif: is empty. Copy it again."}
+    run.bad = [bad | {"columns": {"donor": "8"}}]
     facts, html = run.write()
+    assert [i["columns"] for i in facts["images"]] == [{"donor": "7"}, {"donor": "8"}]
     assert facts["failed"] == ["b: b.tif: is empty. Copy it again."]
     text = Page(html).text
     assert "1 image has no result" in text
     assert text.index("b.tif: is empty. Copy it again.") < text.index("Median size")
+
+
+def test_a_store_that_an_earlier_run_left_of_a_failed_image_is_named(run: Run) -> None:
+    run.given["outdir"] = "results"
+    run.result("good")
+    for name, made_by in (("gone", "0" * 64), ("again", recipe().digest), ("new", None)):
+        run.refused(name, "It is damaged.")
+        folder = run.here / "results" / name / STORE
+        folder.mkdir(parents=True)
+        if made_by:
+            about = {"attributes": {"tilewright": {"recipe_digest": made_by}}}
+            (folder / "zarr.json").write_text(json.dumps(about))
+    facts, page = run.write()
+    left = {i["id"]: i["stale"] for i in facts["images"]}
+    kept = {"gone": f"gone/{STORE}", "again": f"again/{STORE}"}
+    assert left == kept | {"good": None, "new": None}
+    other = f"gone: The store {STORE} in its folder is an earlier run's, of an earlier recipe"
+    assert f"{other}; this run has none for it." in facts["remarks"]
+    assert any(
+        line.startswith("again: ") and "the same recipe" in line for line in facts["remarks"]
+    )
+    assert other in Page(page).text
 
 
 def test_every_failure_is_one_line(run: Run) -> None:

@@ -87,6 +87,10 @@ def changes(run: Facts, plan: Plan) -> Iterator[TilewrightError]:
             yield _changed(f"{paths[name]} (image {name}) isn't there any more, or can't be used.")
         elif now[name] != fingerprint:
             yield _changed(f"{paths[name]} (image {name}) has changed.")
+    said = {i["id"]: i.get("columns") for i in run["images"]}
+    for image in plan.images:
+        if said.get(image.ref.id) not in (None, dict(image.columns)):
+            yield _changed(f"The sheet says something else of the image {image.ref.id}.")
     for name in sorted(set(now) - set(then)):
         yield _changed(f"The image {name} wasn't there, or couldn't be used.")
     made_by = plan.recipe.made_by

@@ -19,6 +19,7 @@ import click
 from tilewright import ROOT
 from tilewright.contract.files import writing
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from tilewright.plan.folders import check_work
 from tilewright.plan.params import check_site
 
 from . import slurm_jobs
@@ -73,6 +74,7 @@ def pipeline(
     work = Path(work_dir).absolute() if work_dir else inside / "work"
     for folder in (inside, work):
         check_folder(folder)
+    check_work(outdir, work)
     notes = inside / "progress"
     command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
     command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
@@ -229,6 +231,8 @@ def finish(code: int, watch: Watch, log: Path) -> None:
     lines, found = explain(watch, log)
     for line in lines:
         click.echo(line, err=True)
+    if (watch.outdir / "run.json").is_file() and result is None:
+        click.echo(f"tilewright: What lies in {watch.outdir} is an earlier run's.", err=True)
     click.echo(f"Nextflow's own words are in {log}", err=True)
     sys.exit(found)
 

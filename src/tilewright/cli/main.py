@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from rich.console import Console
@@ -31,6 +31,9 @@ from .again import repeated
 from .clean import clean
 from .envs import envs
 from .launch import EXIT_CODES, absolute, pipeline
+
+if TYPE_CHECKING:
+    from tilewright.plan.plan import Plan
 
 DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
 
@@ -152,7 +155,7 @@ def plan(as_json: bool, **given: Any) -> None:
     console.print(said, soft_wrap=True, end="\n" if said else "")
     for line in channels_said(made.file.images):
         console.print(Text.assemble(("channels", "dim"), f" {line}"), soft_wrap=True)
-    for line in made.file.remarks:
+    for line in made.file.remarks + _ahead(made):
         console.print(Text.assemble(("note", "yellow"), f" {line}"), soft_wrap=True)
     for row, why in made.bad:
         console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
@@ -173,6 +176,15 @@ def channels_said(images: Sequence[ImagePlan]) -> list[str]:
             for image in images
         ]
     )
+
+
+def _ahead(made: Plan) -> list[str]:
+    """Lines about stores that are there already, and aren't this plan's."""
+    from tilewright.plan.earlier import left
+
+    good, bad = ([i.ref.id for i in made.images], [row.id for row, _ in made.bad])
+    results = made.launch_dir / made.params.outdir
+    return grouped(left(results, made.file.store, made.recipe.digest, good, bad))
 
 
 def _console() -> Console:

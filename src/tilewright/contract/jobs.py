@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -318,6 +318,8 @@ class Group:
         Whether the image's pyramid goes into the store; None: up to 2^28 pixels.
     ome_zarr
         The store's version of OME-Zarr, ``0.5`` or ``0.4``.
+    columns
+        By the ids of images, the names and cells of what a sheet says of them besides.
     """
 
     group: str
@@ -327,6 +329,7 @@ class Group:
     task: str
     save_image: bool | None = None
     ome_zarr: Literal["0.5", "0.4"] = "0.5"
+    columns: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Group:

@@ -1,11 +1,10 @@
-"""Open any image lazily and read a region of it at a level; find images and tell them apart.
+"""Open any image lazily and read a region of it at a level; tell images apart.
 
 A reader for each format knows the files; `preprocess` makes of the pixels what a model wants.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import math
 import os
@@ -51,59 +50,8 @@ SCENES: dict[Any, Callable[[Path], tuple[Scene, ...]]] = {
 """What lists the scenes of a file that may have several, by its opener."""
 
 
-def find_images(source: str, *, recursive: bool = False) -> list[Path]:
-    """The images `source` names, sorted: one image, those in a folder, or those a glob matches.
-
-    An OME-Zarr folder is one image. Hidden files and folders are passed over. A path that exists
-    is itself, whatever glob characters it has.
-
-    Raises
-    ------
-    TilewrightError
-        When there is none.
-    """
-    try:
-        found = _found(source, recursive)
-    except OSError as error:
-        raise _failed(Path(source), "it can't be searched", error) from error
-    if not found:
-        raise TilewrightError(
-            f"{source}: no image found there.",
-            fix=f"Give an image, a folder or a pattern in quotes; it looks for {_extensions()}"
-            + ("." if recursive else ", and below the folder only with --recursive."),
-        )
-    return sorted(found)
-
-
-def _found(source: str, recursive: bool) -> list[Path]:
-    path = Path(source)
-    if path.is_dir() and not _is_image(path):
-        return [p for p in _inside(path, recursive) if _is_image(p)]
-    if path.exists():
-        return [path]
-    matches = glob.glob(source, recursive=recursive)  # noqa: PTH207 - absolute patterns too
-    return [p for p in map(Path, matches) if _is_image(p)]
-
-
-def _is_image(path: Path) -> bool:
-    if path.name.startswith("."):
-        return False
-    if path.is_dir():
-        return is_zarr(path) or path.suffix == ".zarr"
-    return path.name.lower().endswith(EXTENSIONS)
-
-
-def _inside(folder: Path, recursive: bool) -> list[Path]:
-    """The entries of a folder; of the folders in it too, but not of images that are folders."""
-    entries = [p for p in folder.iterdir() if not p.name.startswith(".")]
-    if recursive:
-        for entry in [p for p in entries if p.is_dir() and not _is_image(p)]:
-            if not folder.resolve().is_relative_to(entry.resolve()):  # a link back up
-                entries += _inside(entry, recursive)
-    return entries
-
-
-def _extensions() -> str:
+def extensions() -> str:
+    """The endings of images that are looked for, for a sentence."""
     return ", ".join(e for e in EXTENSIONS if not e.startswith(".ome"))
 
 
@@ -126,18 +74,33 @@ def fingerprint(path: Path) -> str:
     TilewrightError
         When it can't be read.
     """
-    found = hashlib.sha256()
+    return fingerprinted(path)[0]
+
+
+def fingerprinted(path: Path) -> tuple[str, int]:
+    """The fingerprint, and when anything of the image's files last changed (ctime, in ns).
+
+    The time is no part of the fingerprint: who copies a file or changes its rights changes it, too.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be read.
+    """
+    found, changed = hashlib.sha256(), 0
     try:
         if path.is_dir():
             for entry in sorted(p for p in path.rglob("*") if p.is_file()):
-                found.update(_stamp(entry, str(entry.relative_to(path))))
+                about = entry.stat()
+                found.update(_stamp(about, str(entry.relative_to(path))))
+                changed = max(changed, about.st_ctime_ns)
                 if entry.name in {"zarr.json", ".zattrs", ".zarray", ".zgroup"}:
                     found.update(entry.read_bytes())
         else:
-            _add_file(found, path, "", END_BYTES)
+            changed = _add_file(found, path, "", END_BYTES)
     except OSError as error:
-        raise _failed(path, "it can't be read", error) from error
-    return found.hexdigest()
+        raise failed(path, "it can't be read", error) from error
+    return found.hexdigest(), changed
 
 
 def set_fingerprint(own: str, path: Path, files: Sequence[Path]) -> str:
@@ -166,21 +129,22 @@ def set_fingerprint(own: str, path: Path, files: Sequence[Path]) -> str:
         for file in others:
             _add_file(found, file, file.name, ends)
     except OSError as error:
-        raise _failed(path, "a file of its set can't be read", error) from error
+        raise failed(path, "a file of its set can't be read", error) from error
     return found.hexdigest()
 
 
-def _add_file(found: Any, path: Path, name: str, ends: int) -> None:
-    """Add what is seen of a file: its stamp, and so many bytes of each of its ends."""
-    found.update(_stamp(path, name))
+def _add_file(found: Any, path: Path, name: str, ends: int) -> int:
+    """Add what is seen of a file, its stamp and so many bytes of each of its ends; its ctime."""
+    about = path.stat()
+    found.update(_stamp(about, name))
     with path.open("rb") as file:
         found.update(file.read(ends))
-        file.seek(max(0, path.stat().st_size - ends))
+        file.seek(max(0, about.st_size - ends))
         found.update(file.read(ends))
+    return about.st_ctime_ns
 
 
-def _stamp(path: Path, name: str) -> bytes:
-    about = path.stat()
+def _stamp(about: os.stat_result, name: str) -> bytes:
     return os.fsencode(name) + f"\0{about.st_size}\0{about.st_mtime_ns}\0".encode()
 
 
@@ -245,7 +209,7 @@ def _told(path: Path, opening: Callable[[], Any]) -> Any:
     except Exception as error:
         if not is_damage(error, path):
             raise
-        raise _failed(path, "it can't be read as an image", error) from error
+        raise failed(path, "it can't be read as an image", error) from error
 
 
 def _opener(path: Path) -> Any:
@@ -263,7 +227,7 @@ def _opener(path: Path) -> Any:
     except FileNotFoundError as error:
         raise unreadable(path, "there is no such file", "Check its name.") from error
     except OSError as error:
-        raise _failed(path, "it can't be opened", error) from error
+        raise failed(path, "it can't be opened", error) from error
     if not start:
         raise unreadable(path, "the file is empty (0 bytes)", "Copy it again.")
     for magic, opener in OPENERS.items():
@@ -276,11 +240,11 @@ def _opener(path: Path) -> Any:
     raise unreadable(
         path,
         "its content is no image format that is known here",
-        f"Save it as one of {_extensions()}.",
+        f"Save it as one of {extensions()}.",
     )
 
 
-def _failed(path: Path, what: str, error: Exception) -> TilewrightError:
+def failed(path: Path, what: str, error: Exception) -> TilewrightError:
     """The sentence for an error that a file is to blame for.
 
     Raises
@@ -428,7 +392,7 @@ class Image(Closing):
             at = ", ".join(
                 f"{a} {s.start} to {s.stop}" for a, s in zip(self.axes, window, strict=True)
             )
-            raise _failed(self.path, f"its pixels at {at} can't be read", error) from error
+            raise failed(self.path, f"its pixels at {at} can't be read", error) from error
         dropped = tuple(i for i, a in enumerate(self.axes) if isinstance(index.get(a), int))
         return pixels.squeeze(dropped)
 

@@ -26,7 +26,11 @@ from .value_range import ValueRange, value_range
 
 @dataclass(frozen=True)
 class Planned:
-    """One image, its tiles and what it takes to read them."""
+    """One image, its tiles and what it takes to read them.
+
+    Of `remarks` each is a sentence; `columns` are what a sheet says besides, and `changed` is when
+    its files last changed in any way (ctime, in ns): both enter neither fingerprint nor job.
+    """
 
     ref: ImageRef
     grid: Grid
@@ -37,6 +41,8 @@ class Planned:
     remarks: tuple[str, ...] = ()
     is_of_set: bool = False
     range: ValueRange | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    changed: int = 0
 
     @property
     def tiles(self) -> int:

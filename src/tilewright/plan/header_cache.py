@@ -21,7 +21,7 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
 from tilewright.environments.inplace import home
 from tilewright.errors import TilewrightError
-from tilewright.images.image import fingerprint
+from tilewright.images.image import fingerprinted
 
 from .fit import Planned, plan_image
 from .inputs import Row
@@ -54,7 +54,7 @@ class Headers:
         self._new: dict[str, object] = {}
 
     def plan(self, row: Row) -> Planned:
-        """`plan_image`, or what it said when the image was the same.
+        """`plan_image`, or what it said when the image was the same; and what its row says of it.
 
         Raises
         ------
@@ -62,12 +62,16 @@ class Headers:
             As `plan_image`.
         """
         try:
-            stamp = fingerprint(row.path)
+            stamp, changed = fingerprinted(row.path)
         except TilewrightError:
             return plan_image(row, self._params, self._spec)  # says it in its own words
+        found = self._plan(row, stamp)
+        return dataclasses.replace(found, columns=row.columns, changed=changed)
+
+    def _plan(self, row: Row, stamp: str) -> Planned:
         if row.mask:  # another file tells something, too
             return plan_image(row, self._params, self._spec, stamp)
-        said = dataclasses.asdict(dataclasses.replace(row, path=Path(), id=""))
+        said = dataclasses.asdict(dataclasses.replace(row, path=Path(), id="", columns=()))
         # an OME-XML may name its own file
         name = row.path.name if ".ome.ti" in row.path.name.lower() else ""
         key = digest([stamp, {**said, "path": name}])

@@ -1,24 +1,26 @@
-"""Which images a run has: a file, a folder, a glob or a CSV, and what the user says of each."""
+"""Which images a run has: a file, a folder, a glob or a sheet, and what the user says of each."""
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from dataclasses import dataclass
-from functools import lru_cache
+import os
+import re
+import unicodedata
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from tilewright.contract.made import BESIDE_STORES
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
-from tilewright.images.image import find_images, image_id
+from tilewright.images.find import find_images, resolved
+from tilewright.images.image import image_id
 
 from .params import Micrometres, Params, Range
+from .sheet import Line, is_sheet, read_sheet
 
 INPUT_COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask", "range")
 UNSAFE = set("/\\\0\n\r\t")
-OURS = ("report.html", "run.json", "plan.json", "trace.txt", ".tilewright", ".tilewright-lock")
 LONGEST = 200  # bytes of an id: file systems allow 255
 
 
@@ -45,43 +47,49 @@ class Row:
     named: bool = False
     remarks: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    """What a sheet says besides: names and cells, which go into tables and run.json."""
 
 
-def rows(params: Params, here: Path) -> list[Row]:
-    """The run's images in the order of their ids.
+@dataclass(frozen=True)
+class Inputs:
+    """A run's images.
+
+    Parameters
+    ----------
+    rows
+        In the order of their ids.
+    remarks
+        What a user should know of how they were found, a sentence each.
+    """
+
+    rows: list[Row]
+    remarks: tuple[str, ...] = ()
+
+
+def find_inputs(params: Params, here: Path) -> Inputs:
+    """The run's images.
 
     Parameters
     ----------
     params
-        The run's parameters; a CSV's columns win over them.
+        The run's parameters; a sheet's columns win over them.
     here
         What a relative `--input` is relative to.
 
     Raises
     ------
     TilewrightError
-        When nothing is found, the CSV is wrong, or two images have one id.
+        When nothing is found, the sheet is wrong, or two images have one id.
     """
-    source = here / params.input
-    if source.suffix.lower() == ".csv":
-        found = _from_csv(source, params)
+    source, results = here / params.input, (here / params.outdir).resolve()
+    if is_sheet(source):
+        rows, remarks = _from_sheet(source, params)
     else:
-        paths = find_images(str(source), recursive=params.recursive)
-        results = (here / params.outdir).resolve()
-        found = [_row(p, {}, params) for p in paths if not _is_in(results, p)]
-    check_ids(found)
-    return sorted(found, key=lambda r: r.id)
-
-
-def _is_in(folder: Path, path: Path) -> bool:
-    """Whether an image lies below a folder, links followed."""
-    real = path.resolve() if path.is_symlink() else _resolved(path.parent)
-    return folder == real or folder in real.parents
-
-
-@lru_cache(maxsize=64)
-def _resolved(folder: Path) -> Path:
-    return folder.resolve()  # once for all images in it
+        found = find_images(str(source), recursive=params.recursive, results=results)
+        rows, remarks = [_row(p, {}, params) for p in found.images], found.remarks
+    check_ids(rows)
+    return Inputs(sorted(rows, key=lambda r: r.id), remarks)
 
 
 def _row(path: Path, said: dict[str, str], params: Params) -> Row:
@@ -91,7 +99,7 @@ def _row(path: Path, said: dict[str, str], params: Params) -> Row:
         path=path,
         id=said.get("id") or scene_id(image_id(path), number or 0),
         scene=scene if number is None else number,
-        mpp=_fit(MPP, said["mpp"]) if said.get("mpp") else params.mpp,
+        mpp=_fit(MPP, _pointed(said["mpp"])) if said.get("mpp") else params.mpp,
         axes=said.get("axes") or params.axes,
         channels=said.get("channels") or params.channels,
         mask=Path(said["mask"]) if said.get("mask") else None,
@@ -114,39 +122,61 @@ def _fit(kind: TypeAdapter[Any], said: str) -> Any:
         raise ValueError(f"{said!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}") from None
 
 
-def _from_csv(sheet: Path, params: Params) -> list[Row]:
-    try:
-        with sheet.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = [c.strip() for c in reader.fieldnames or []]
-            reader.fieldnames = columns
-            lines = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TilewrightError(
-            f"{sheet}: can't be read as a CSV ({error}).", fix="Save it as UTF-8 CSV."
-        ) from None
-    unknown = [c for c in columns if c not in INPUT_COLUMNS]
-    if "image" not in columns or unknown:
-        raise TilewrightError(
-            f"{sheet}: its columns are {', '.join(columns) or 'none'}.",
-            fix=f"It needs `image` and may have {', '.join(INPUT_COLUMNS[1:])}.",
-        )
+def _pointed(said: str) -> str:
+    """A number as half the world's spreadsheets write it, `0,25`, with a point."""
+    return said.replace(",", ".") if re.fullmatch(r"\d*,\d+", said) else said
+
+
+def _from_sheet(sheet: Path, params: Params) -> tuple[list[Row], tuple[str, ...]]:
+    """Its rows, and which of its columns no image is read by."""
     found, problems = [], []
-    for number, line in enumerate(lines, start=2):
-        said = {k: (v or "").strip() for k, v in line.items() if k}
+    lines = read_sheet(sheet, INPUT_COLUMNS)
+    for line in lines:
         try:
-            if said.get("mask"):
-                said["mask"] = str(sheet.parent / said["mask"])
-            found.append(_row(sheet.parent / said["image"], said, params))
+            found.append(_listed(sheet, line, params))
         except ValueError as error:
-            problems.append(
-                TilewrightError(f"{sheet}, line {number}: {error}.", fix="Write plain numbers.")
-            )
+            at = f"{sheet}, line {line.number}"
+            problems.append(TilewrightError(f"{at}: {error}.", fix="Write plain numbers."))
+        except TilewrightError as error:
+            problems.append(error)
     if problems:
         raise ProblemsError(problems)
-    if not found:
-        raise TilewrightError(f"{sheet}: has no images.", fix="Write one image a line.")
-    return found
+    others = [name for name, _ in lines[0].columns]
+    if not others:
+        return found, ()
+    said = f"{sheet.name}: what it says of {', '.join(others)} goes into tables and run.json"
+    return found, (f"{said}; nothing is read by it.",)
+
+
+def _listed(sheet: Path, line: Line, params: Params) -> Row:
+    said = {name: cell for name, cell in line.said.items() if name != "image"}
+    if "mask" in said:
+        said["mask"] = str(_path(sheet, line, said["mask"]))
+    row = _row(_path(sheet, line, line.said["image"]), said, params)
+    return replace(row, columns=line.columns)
+
+
+def _path(sheet: Path, line: Line, cell: str) -> Path:
+    """A cell's path, relative to the sheet.
+
+    Raises
+    ------
+    TilewrightError
+        When it is one of Windows or an address, and no file is called so.
+    """
+    path = sheet.parent / os.path.expanduser(cell)  # noqa: PTH111  # pathlib's raises
+    forms = (path, *(Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD")))
+    found = next(filter(os.path.lexists, forms), None)  # a Mac's file names, another's sheet
+    if found is not None:
+        return found
+    at = f"{sheet}, line {line.number}: {cell!r}"
+    if re.match(r"[A-Za-z]:[\\/]|.*\\", cell):
+        fix = "Write it as this machine has it, with /; relative ones start at the sheet."
+        raise TilewrightError(f"{at} is a path of Windows.", fix=fix)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", cell):
+        fix = "Copy the image here, and write its path."
+        raise TilewrightError(f"{at} is an address, and images are read from folders.", fix=fix)
+    return path
 
 
 def check_ids(found: list[Row]) -> None:
@@ -165,18 +195,66 @@ def check_ids(found: list[Row]) -> None:
         for row in found
         if not _names_a_folder(row.id)
     ]
-    for name, count in Counter(r.id for r in found).items():
-        if count > 1:
-            both = " and ".join(str(r.path) for r in found if r.id == name)
-            problems.append(
-                TilewrightError(
-                    f"{both} have the same id {name!r}.",
-                    fix="Rename one, or give ids in a CSV.",
-                    code=USAGE,
-                )
+    for alike in _alike(found):
+        names = dict.fromkeys(repr(row.id) for row in alike)
+        which = f"the same id {alike[0].id!r}" if len(names) == 1 else f"ids {' and '.join(names)}"
+        why = "" if len(names) == 1 else ", which some file systems take for one"
+        problems.append(
+            TilewrightError(
+                f"{' and '.join(str(row.path) for row in alike)} have {which}{why}.",
+                fix="Rename one, or give ids in a CSV.",
+                code=USAGE,
             )
+        )
     if problems:
         raise ProblemsError(problems)
+
+
+def _alike(found: list[Row]) -> list[list[Row]]:
+    """Images whose ids a file system may take for one: case or accents are written otherwise."""
+    by_name: dict[str, list[Row]] = {}
+    for row in found:
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", row.id).casefold())
+        by_name.setdefault(folded, []).append(row)
+    return [rows for rows in by_name.values() if len(rows) > 1]
+
+
+def check_results(found: list[Row], results: Path) -> None:
+    """No image's results may lie in an image, or where a file is.
+
+    Parameters
+    ----------
+    results
+        The output folder, links followed.
+
+    Raises
+    ------
+    ProblemsError
+        Naming each that would (2).
+    """
+    above = {results, *results.parents}
+    files = {p.name for p in results.iterdir() if p.is_file()} if results.is_dir() else set()
+    names = {path.name for path in above}
+    problems = []
+    for row in found:
+        may_be = row.path.name in names or row.path.name == row.id or row.path.is_symlink()
+        if not may_be and row.id not in files:
+            continue
+        real = row.path.resolve() if row.path.is_symlink() else _real(row.path)
+        if real in above or real == results / row.id:
+            where = "in the image itself"
+        elif row.id in files:
+            where = f"in {results / row.id}, which is a file"
+        else:
+            continue
+        said = f"{row.path}: with --outdir {results} its results would lie {where}."
+        problems.append(TilewrightError(said, fix="Choose another --outdir.", code=USAGE))
+    if problems:
+        raise ProblemsError(problems)
+
+
+def _real(path: Path) -> Path:
+    return resolved(path.parent) / path.name
 
 
 def _names_a_folder(name: str) -> bool:
@@ -185,4 +263,8 @@ def _names_a_folder(name: str) -> bool:
         size = len(name.encode())
     except UnicodeEncodeError:
         return False
-    return 0 < size <= LONGEST and name not in (".", "..", *OURS) and not UNSAFE & set(name)
+    return (
+        0 < size <= LONGEST
+        and name.casefold() not in (".", "..", *BESIDE_STORES)
+        and not UNSAFE & set(name)
+    )

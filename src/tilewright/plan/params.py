@@ -83,7 +83,7 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
     input: Text
-    """An image, a folder, a glob, or a CSV with a column `image`."""
+    """An image, a folder, a glob, or a [sheet](#a-csv) with a column `image`."""
     recursive: bool = False
     """Search folders below the input folder as well."""
     channels: Text | None = None

@@ -29,9 +29,10 @@ from tilewright.weights.config_files import config_values
 
 from .channels import pick_channels
 from .cut import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
+from .earlier import Earlier, compared, earlier_plan
 from .fit import Planned
 from .header_cache import Headers
-from .inputs import Row, rows
+from .inputs import Inputs, Row, check_results, find_inputs
 from .params import Params, check_params
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
 from .resources import Needs, contradictions, needs
@@ -74,6 +75,8 @@ class Plan:
     environment_ready: bool
     launch_dir: Path
     dialect: Adapter | None = None
+    found: tuple[str, ...] = ()
+    """What a user should know of how images were found."""
 
     @property
     def tiles(self) -> int:
@@ -83,7 +86,7 @@ class Plan:
     @property
     def warnings(self) -> list[str]:
         """What needn't stop a run, one line each."""
-        return weights.warnings(self.choice) + self._gpu_warnings()
+        return [*self.found, *weights.warnings(self.choice), *self._gpu_warnings()]
 
     def _gpu_warnings(self) -> list[str]:
         """A line where a model that wants a GPU will do without, on the machine PLAN runs on."""
@@ -119,7 +122,10 @@ class Plan:
             scans=sorted(self.scans),
             previews=self.dialect.previews_made() if self.dialect else None,
             images=[_described(i, group_of[i.ref.id]) for i in self.images],
-            bad=[BadImage(row.id, str(row.path), str(error)) for row, error in self.bad],
+            bad=[
+                BadImage(row.id, str(row.path), str(error), dict(row.columns))
+                for row, error in self.bad
+            ],
         )
 
 
@@ -144,6 +150,8 @@ def _described(image: Planned, group: str) -> ImagePlan:
         remarks=image.remarks,
         range=(image.range.low, image.range.high) if image.range else None,
         range_from=image.range.by if image.range else None,
+        columns=dict(image.columns),
+        changed=image.changed,
     )
 
 
@@ -168,7 +176,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     if params is None:
         raise ProblemsError(problems)
     params = with_places(params, here)
-    found: list[Row] = []
+    found, rows = Inputs([]), list[Row]()
     unread: Unread = []
     try:
         choice, spec, values, found_weights = resolve(params, here)
@@ -180,13 +188,15 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     except TilewrightError as error:
         problems.append(error)
     try:
-        found, unread = with_scenes(dialect.rows() if dialect else rows(params, here))
+        found = Inputs(dialect.rows()) if dialect else find_inputs(params, here)
+        rows, unread = with_scenes(found.rows)
+        check_results(rows, (here / params.outdir).resolve())
     except TilewrightError as error:
         problems.append(error)
     problems += writable(here / params.outdir)
     if problems:
         raise ProblemsError(problems)
-    images, bad = plan_images(found, params, spec)
+    images, bad = plan_images(rows, params, spec, earlier_plan(here / params.outdir))
     bad = sorted([*bad, *unread], key=lambda each: each[0].id)
     if bad and (params.strict or not images):
         raise ProblemsError([error for _, error in bad])
@@ -205,6 +215,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         environment_ready=interpreters.ready(recipe.environment.name, Path(str(params.env_root))),
         launch_dir=here,
         dialect=dialect,
+        found=found.remarks,
     )
 
 
@@ -297,7 +308,7 @@ def writable(folder: Path) -> list[TilewrightError]:
 
 
 def plan_images(
-    found: list[Row], params: Params, spec: ModelSpec
+    found: list[Row], params: Params, spec: ModelSpec, earlier: Earlier | None = None
 ) -> tuple[list[Planned], list[tuple[Row, TilewrightError]]]:
     """The good images, and the bad ones with their sentences.
 
@@ -307,12 +318,14 @@ def plan_images(
         The images asked for.
     params, spec
         What they must fit.
+    earlier
+        What the last plan said of them.
     """
     good, bad = [], []
     headers = Headers(params, spec)
     for row in found:
         try:
-            good.append(headers.plan(row))
+            good.append(compared(headers.plan(row), earlier or {}))
         except TilewrightError as error:
             bad.append((row, error))
     headers.save()
@@ -358,6 +371,7 @@ def cut(
                 choice.task_name,
                 save_image=params.save_image,
                 ome_zarr=params.ome_zarr,
+                columns={p.ref.id: p.columns for p in members if p.columns},
             )
         )
         jobs += mine

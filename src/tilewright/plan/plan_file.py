@@ -100,6 +100,10 @@ class ImagePlan:
         The pixel values that are black and white, or null where the model needs none.
     range_from
         Who says so: ``--range``, the file's own words, e.g. ``SignificantBits 12``, or the dtype.
+    columns
+        What the sheet says of it besides, by the names of its columns.
+    changed
+        When its files last changed in any way (ctime), in ns.
     """
 
     id: str
@@ -120,6 +124,8 @@ class ImagePlan:
     remarks: tuple[str, ...]
     range: tuple[float, float] | None
     range_from: str | None
+    columns: dict[str, str]
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -132,11 +138,14 @@ class BadImage:
         Its name and where it is.
     why
         What is wrong with it.
+    columns
+        What the sheet says of it besides, by the names of its columns.
     """
 
     id: str
     path: str
     why: str
+    columns: dict[str, str]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from tilewright.contract.jobs import EnvironmentId, ModelId, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments.interpreters import home
 from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, MergedImage, SeenFacts
+from tilewright.plan.earlier import stale
 from tilewright.plan.params import Params
 from tilewright.plan.plan_file import BadImage, ImagePlan, PlanFile
+from tilewright.plan.remarks import grouped
 
 from .guard import Doubt, Taken, doubts, lines, told
 from .tasks import StepTimes, times, why_missing
@@ -146,6 +148,11 @@ class RunImage:
         What reached the model, in its own values, or null where nothing did.
     doubts
         Why that can't be what the model was made for, a sentence each; they are among the remarks.
+    columns
+        What the sheet says of it besides, by the names of its columns.
+    stale
+        Of an image without a result, the store of an earlier run that still lies in its place,
+        below the output folder; else null.
     """
 
     id: str
@@ -175,6 +182,8 @@ class RunImage:
     range_from: str | None
     seen: SeenFacts | None
     doubts: list[str]
+    columns: dict[str, str]
+    stale: str | None
 
 
 @dataclass(frozen=True)
@@ -330,6 +339,9 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     doubtful = doubts_of(plan, results.images, recipe.spec)
     images = describe_images(plan, results.images, doubtful, tasks, here / context["work_dir"])
     doubted = lines(doubtful.items())
+    stores = {i.id: Path(plan.launch_dir, plan.params.outdir, i.id, plan.store) for i in images}
+    left = {i.id: [] if i.store else stale(stores[i.id], recipe.digest) for i in images}
+    images = [replace(i, stale=f"{i.id}/{plan.store}" if left[i.id] else None) for i in images]
     failed = [_line(f"{i.id}: {i.why}") for i in images if i.why]
     result = "classes" if recipe.spec.policy == "keep" else recipe.spec.result
     objects = sum(i.objects or 0 for i in images) if result == "labels" else None
@@ -353,7 +365,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         result=result,
         counts=Counts(len(images), len(failed), objects, plan.tiles),
         failed=failed,
-        remarks=plan.remarks + doubted,
+        remarks=plan.remarks + doubted + grouped(list(left.items())),
         doubts=doubted,
         images=images,
         times=times(tasks),
@@ -442,7 +454,7 @@ def describe_images(
         merged = result.facts if result else _failed(planned, reasons[group])
         said = [told([doubt]) for doubt in doubtful[planned.id]]
         images.append(_image(merged, planned, said))
-    return images + [_image(_failed(bad, bad.why)) for bad in plan.bad]
+    return images + [_image(_failed(bad, bad.why), bad) for bad in plan.bad]
 
 
 def _failed(image: ImagePlan | BadImage, why: str) -> MergedImage:
@@ -450,7 +462,7 @@ def _failed(image: ImagePlan | BadImage, why: str) -> MergedImage:
 
 
 def _image(
-    merged: MergedImage, planned: ImagePlan | None = None, doubted: Sequence[str] = ()
+    merged: MergedImage, planned: ImagePlan | BadImage, doubted: Sequence[str] = ()
 ) -> RunImage:
     from_merge = ("note", "store", "objects", "sbe", "map", "embeddings", "seen")
     from_plan = ("fingerprint", "axes", "shape", "dtype", "mpp", "z_um", "model_shape", "planes")
@@ -459,11 +471,13 @@ def _image(
         values[name] = getattr(planned, name, None)
     return RunImage(
         id=merged.id,
-        path=planned.path if planned else merged.path,
+        path=planned.path,
         why=None if merged.why is None else _line(merged.why),
         area_px=merged.area_px or None,
         volume_px=merged.volume_px or None,
-        remarks=[*(planned.remarks if planned else ()), *doubted],
+        remarks=[*getattr(planned, "remarks", ()), *doubted],
+        columns=planned.columns,
+        stale=None,
         doubts=list(doubted),
         **values,
     )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tilewright.aiod.planning import plan_run, write_run
+from tilewright.plan.folders import check_work
 from tilewright.plan.plan import check_places
 
 from . import run
@@ -15,8 +16,10 @@ from . import run
 def main() -> None:
     """Check everything and write the plan into this folder."""
     context = json.load(sys.stdin)
-    check_places(context["params"])
-    write_run(plan_run(context["params"], Path(context["launch_dir"])), Path())
+    params, here = context["params"], Path(context["launch_dir"])
+    check_places(params)
+    check_work(here / params.get("outdir", "results"), here / context["work_dir"])
+    write_run(plan_run(params, here), Path())
 
 
 if __name__ == "__main__":

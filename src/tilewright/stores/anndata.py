@@ -82,6 +82,8 @@ class Table:
         the slice, of volumes.
     columns
         What each column and its unit is; goes into ``uns["columns"]``.
+    said
+        Columns with one text for all rows, "" where nobody said it; they follow the others.
     """
 
     obs: Mapping[str, Rows]
@@ -89,6 +91,7 @@ class Table:
     var: tuple[str, ...]
     spatial: Rows
     columns: Mapping[str, str] = field(default_factory=dict)
+    said: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.obs["id"].shape[0]
@@ -116,6 +119,8 @@ class Vectors:
         Texts that go into ``uns`` under their names.
     tokens
         Blocks of ``obsm["tokens"]`` and the length of its other axes (T, D), or None.
+    said
+        Columns with one text for all rows, "" where nobody said it; they follow the others.
     """
 
     obs: Mapping[str, Array]
@@ -126,6 +131,7 @@ class Vectors:
     columns: Mapping[str, str]
     notes: Mapping[str, str]
     tokens: tuple[Blocks, tuple[int, int]] | None = None
+    said: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_table(root: zarr.Group, name: str, table: Table) -> None:
@@ -157,7 +163,7 @@ def write_table(root: zarr.Group, name: str, table: Table) -> None:
 
 
 def _write_table(root: zarr.Group, name: str, table: Table) -> None:
-    obs: dict[str, Rows | str] = {"region": name, **table.obs}
+    obs: dict[str, Rows | str] = {"region": name, **table.obs, **table.said}
     attributes = {"region": name, "region_key": "region", "instance_key": "id"}
     group = _group(root, f"tables/{name}", "anndata", "0.1.0")
     _put(group, "X", table.x)
@@ -165,7 +171,7 @@ def _write_table(root: zarr.Group, name: str, table: Table) -> None:
     _frame(group, "var", {}, index=np.array(table.var, dtype=str))
     _put(_group(group, "obsm", "dict", "0.1.0"), "spatial", table.spatial)
     uns = _group(group, "uns", "dict", "0.1.0")
-    _put(uns, "columns", _lines(table.columns))
+    _put(uns, "columns", _lines(table.columns, table.said))
     convention = _group(uns, "spatialdata_attrs", "dict", "0.1.0")
     for key, value in attributes.items():
         _put(convention, key, np.array(value))
@@ -186,7 +192,7 @@ def write_vectors(root: zarr.Group, name: str, vectors: Vectors) -> None:
     rows = len(vectors.names)
     group = _group(root, f"tables/{name}", "anndata", "0.1.0")
     _put_blocks(group, "X", (rows, len(vectors.var)), vectors.x)
-    _frame(group, "obs", vectors.obs, index=vectors.names)
+    _frame(group, "obs", {**vectors.obs, **vectors.said}, index=vectors.names)
     _frame(group, "var", {}, index=np.array(vectors.var, dtype=str))
     obsm = _group(group, "obsm", "dict", "0.1.0")
     _put(obsm, "spatial", vectors.spatial)
@@ -194,13 +200,14 @@ def write_vectors(root: zarr.Group, name: str, vectors: Vectors) -> None:
         blocks, shape = vectors.tokens
         _put_blocks(obsm, "tokens", (rows, *shape), blocks)
     uns = _group(group, "uns", "dict", "0.1.0")
-    _put(uns, "columns", _lines(vectors.columns))
+    _put(uns, "columns", _lines(vectors.columns, vectors.said))
     for key, text in vectors.notes.items():
         _put(uns, key, np.array(text))
 
 
-def _lines(columns: Mapping[str, str]) -> Array:
-    return np.array([f"{column}: {meaning}" for column, meaning in columns.items()], dtype=str)
+def _lines(columns: Mapping[str, str], said: Mapping[str, str]) -> Array:
+    lines = [f"{column}: {meaning}" for column, meaning in columns.items()]
+    return np.array([*lines, *(f"{name}: as the run's sheet says" for name in said)], dtype=str)
 
 
 def _group(parent: zarr.Group, name: str, kind: str, version: str, **extra: Any) -> zarr.Group:
@@ -211,7 +218,7 @@ def _group(parent: zarr.Group, name: str, kind: str, version: str, **extra: Any)
 def _frame(
     parent: zarr.Group, name: str, columns: Mapping[str, Rows | str], *, index: Rows
 ) -> None:
-    """An AnnData dataframe; a column given as one text says the same in every row.
+    """An AnnData dataframe; a column given as one text says the same in every row, "" nothing.
 
     Rows are named by `index`, texts or numbers.
     """
@@ -221,8 +228,8 @@ def _frame(
     for column, values in columns.items():
         if isinstance(values, str):
             inner = _group(group, column, "categorical", "0.2.0", ordered=False)
-            _put(inner, "categories", np.array([values]))
-            _put(inner, "codes", np.zeros(index.shape, np.int8))
+            _put(inner, "categories", np.array([values] if values else [], dtype=str))
+            _put(inner, "codes", np.full(index.shape, 0 if values else -1, np.int8))
         else:
             _put(group, column, values)
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.stores.anndata import Computed, Table
+from tilewright.stores.columns import OBJECT_COLUMNS, PX
 from tilewright.stores.ome_zarr import Placement
 
 from .runs import Runs
@@ -26,29 +27,6 @@ Plane = tuple[int, int]
 """Time point and slice, both from 0."""
 Figure = Callable[[Array], Array]
 """What is said of some ids, in their order."""
-
-PX = "level-0 px"
-OBJECT_COLUMNS = {
-    "id": "label value, also the row's name",
-    "t": "time point, from 0",
-    "z": "slice, from 0",
-    "area_px": f"area in {PX}",
-    "area_um2": "area in µm²",
-    "volume_px": f"of a volume, its area in {PX} summed over slices",
-    "volume_um3": "volume in µm³",
-    "centroid_z": "of a volume, centre of mass, slice (0 is the first slice's centre)",
-    "centroid_z_um": "centroid_z in µm",
-    "bbox_z0": "of a volume, first slice of the bounding box",
-    "bbox_z1": "of a volume, slice after the bounding box's last",
-    "centroid_y_px": f"centre of mass, row, in {PX} (0 is the first pixel's centre)",
-    "centroid_x_px": f"centre of mass, column, in {PX} (0 is the first pixel's centre)",
-    "centroid_y_um": "centroid_y_px in µm",
-    "centroid_x_um": "centroid_x_px in µm",
-    "bbox_y0_px": f"first row of the bounding box, in {PX}",
-    "bbox_x0_px": f"first column of the bounding box, in {PX}",
-    "bbox_y1_px": f"row after the bounding box's last, in {PX}",
-    "bbox_x1_px": f"column after the bounding box's last, in {PX}",
-}
 
 
 @dataclass(frozen=True)

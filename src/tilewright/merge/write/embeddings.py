@@ -6,7 +6,7 @@ is some dozens of bytes per tile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 
 import numpy as np
@@ -17,6 +17,7 @@ from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
 from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.stores.anndata import Blocks, Vectors
+from tilewright.stores.columns import TILE_COLUMNS
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 
 from .bank_reader import BankReader
@@ -25,25 +26,6 @@ from .facts import EmbeddingFacts
 Array = np.ndarray
 Tokens = tuple[Blocks, tuple[int, int]] | None
 """Blocks of whole token sequences, and the length of their axes (T, D)."""
-PX = "level-0 px"
-TILE_COLUMNS = {
-    "tile": "number of the tile in its plane, from 0, row by row",
-    "t": "time point, from 0",
-    "z": "slice, from 0; of a tile that has several, its first",
-    "depth": "slices in the tile",
-    "z_um": "where the tile's first slice begins, in µm (0 is the first slice's upper side)",
-    "depth_um": "depth in µm",
-    "y_px": f"where the tile's pixels begin, rows, in {PX} (0 is the image's upper edge)",
-    "x_px": f"where the tile's pixels begin, columns, in {PX} (0 is the image's left edge)",
-    "height_px": f"rows of the image in the tile, in {PX}",
-    "width_px": f"columns of the image in the tile, in {PX}",
-    "y_um": "y_px in µm",
-    "x_um": "x_px in µm",
-    "height_um": "height_px in µm",
-    "width_um": "width_px in µm",
-    "obsm/spatial": f"the tile's centre (x, y) in {PX} (0 is the first pixel's centre); of a tile "
-    "that has slices (x, y, slice)",
-}
 
 
 def write_embeddings(
@@ -53,6 +35,7 @@ def write_embeddings(
     banked: BankReader,
     recipe: Recipe,
     place: Placement,
+    said: Mapping[str, str] | None = None,
 ) -> EmbeddingFacts:
     """Write ``tables/<name>``: a row per predicted tile; what it came to comes back.
 
@@ -71,6 +54,8 @@ def write_embeddings(
         Its spec says what a vector is; the table carries its digest.
     place
         Where model pixels lie on the image: positions are in level-0 pixels and, if known, in µm.
+    said
+        What a sheet says of the image besides, by the names of its columns.
     """
     numbers, spec = banked.numbers, recipe.spec
     shape = banked.vector_shape or (spec.embedding_dim or 0,)
@@ -87,6 +72,7 @@ def write_embeddings(
         columns={**{c: TILE_COLUMNS[c] for c in (*obs, "obsm/spatial")}, **about},
         notes={"recipe": canonical(recipe.to_dict()), "recipe_digest": recipe.digest},
         tokens=tokens,
+        said=said or {},
     )
     store.vectors(name, table)
     return EmbeddingFacts(

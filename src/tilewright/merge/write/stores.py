@@ -8,7 +8,7 @@ The first holds the sums of the objects' table, too: some 50 to 70 bytes for eac
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
                 "recipe": recipe.to_dict(),
                 "recipe_digest": recipe.digest,
                 "weights": weights,
-                "image": provenance(ref),
+                "image": provenance(ref, scene.said),
                 "merge": group.merge.to_dict(),
                 "tiles": visited(layout, context.banked),
                 **written.attributes(),
@@ -248,10 +248,11 @@ def suited(context: MergeContext) -> int:
     return cpus() if context.layout.pixels >= PAYS_PIXELS else 1
 
 
-def provenance(ref: ImageRef) -> dict[str, Any]:
-    """Which image a store is of; its scene where that isn't the file's first."""
+def provenance(ref: ImageRef, said: Mapping[str, str]) -> dict[str, Any]:
+    """Which image a store is of; its scene where it isn't the first, and a sheet's words."""
     scene = {"scene": ref.scene} if ref.scene else {}
-    return {"id": ref.id, "file": Path(ref.path).name, "region": ref.region, **scene}
+    columns = {"columns": dict(said)} if said else {}
+    return {"id": ref.id, "file": Path(ref.path).name, "region": ref.region, **scene, **columns}
 
 
 def placement(ref: ImageRef, layout: Layout) -> Placement:

@@ -43,6 +43,11 @@ class MergeInput:
         """Its geometry."""
         return self.context.layout
 
+    @property
+    def said(self) -> dict[str, str]:
+        """What a sheet says of it besides, by the names of its columns."""
+        return {pair[0]: pair[1] for pair in self.group.columns.get(self.ref.id, ())}
+
 
 @dataclass(frozen=True)
 class Written:
@@ -71,7 +76,7 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
     if merged.measure is None:
         return Written(merged, map=MapFacts(axes, merged.dtype.name, shape, stride=1))
     scene.pool.close()  # what its processes hold is room for the table
-    table = merged.measure.table(scene.place, scene.ref.channel_names)
+    table = replace(merged.measure.table(scene.place, scene.ref.channel_names), said=scene.said)
     store.table(scene.group.task, table)
     sizes = {name: _quantiles(table.obs[name][:]) for name in SIZES if name in table.obs}
     return Written(merged, objects=len(table), sbe=merged.sbe(), sizes=sizes)
@@ -99,8 +104,9 @@ def write_map(store: StoreWriter, scene: MergeInput) -> Written:
 
 def write_table(store: StoreWriter, scene: MergeInput) -> Written:
     """A table of embeddings, one row per tile."""
+    task, banked = scene.group.task, scene.context.banked
     facts = write_embeddings(
-        store, scene.group.task, scene.layout, scene.context.banked, scene.recipe, scene.place
+        store, task, scene.layout, banked, scene.recipe, scene.place, scene.said
     )
     return Written(Plain(scene.context), embeddings=facts)
 

@@ -1,0 +1,27 @@
+"""What Tilewright makes: the files beside its stores, and how a store of ours is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+BESIDE_STORES = (
+    "report.html",
+    "run.json",
+    "plan.json",
+    "trace.txt",
+    ".tilewright",
+    ".tilewright-lock",
+)
+"""What lies in an output folder beside the images' own folders."""
+
+
+def store_recipe(store: Path) -> str | None:
+    """SHA-256 of the recipe that made a store of ours; None of any other folder."""
+    for name in ("zarr.json", ".zattrs"):
+        try:
+            said = json.loads((store / name).read_text(encoding="utf-8"))
+            return str(said.get("attributes", said)["tilewright"]["recipe_digest"])
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            continue
+    return None

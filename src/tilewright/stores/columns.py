@@ -1,0 +1,46 @@
+"""What the columns of our tables are called, and what each is."""
+
+from __future__ import annotations
+
+PX = "level-0 px"
+OBJECT_COLUMNS = {
+    "id": "label value, also the row's name",
+    "t": "time point, from 0",
+    "z": "slice, from 0",
+    "area_px": f"area in {PX}",
+    "area_um2": "area in µm²",
+    "volume_px": f"of a volume, its area in {PX} summed over slices",
+    "volume_um3": "volume in µm³",
+    "centroid_z": "of a volume, centre of mass, slice (0 is the first slice's centre)",
+    "centroid_z_um": "centroid_z in µm",
+    "bbox_z0": "of a volume, first slice of the bounding box",
+    "bbox_z1": "of a volume, slice after the bounding box's last",
+    "centroid_y_px": f"centre of mass, row, in {PX} (0 is the first pixel's centre)",
+    "centroid_x_px": f"centre of mass, column, in {PX} (0 is the first pixel's centre)",
+    "centroid_y_um": "centroid_y_px in µm",
+    "centroid_x_um": "centroid_x_px in µm",
+    "bbox_y0_px": f"first row of the bounding box, in {PX}",
+    "bbox_x0_px": f"first column of the bounding box, in {PX}",
+    "bbox_y1_px": f"row after the bounding box's last, in {PX}",
+    "bbox_x1_px": f"column after the bounding box's last, in {PX}",
+}
+TILE_COLUMNS = {
+    "tile": "number of the tile in its plane, from 0, row by row",
+    "t": "time point, from 0",
+    "z": "slice, from 0; of a tile that has several, its first",
+    "depth": "slices in the tile",
+    "z_um": "where the tile's first slice begins, in µm (0 is the first slice's upper side)",
+    "depth_um": "depth in µm",
+    "y_px": f"where the tile's pixels begin, rows, in {PX} (0 is the image's upper edge)",
+    "x_px": f"where the tile's pixels begin, columns, in {PX} (0 is the image's left edge)",
+    "height_px": f"rows of the image in the tile, in {PX}",
+    "width_px": f"columns of the image in the tile, in {PX}",
+    "y_um": "y_px in µm",
+    "x_um": "x_px in µm",
+    "height_um": "height_px in µm",
+    "width_um": "width_px in µm",
+    "obsm/spatial": f"the tile's centre (x, y) in {PX} (0 is the first pixel's centre); of a tile "
+    "that has slices (x, y, slice)",
+}
+TAKEN = {"region", "_index", *OBJECT_COLUMNS, *TILE_COLUMNS}
+"""Names that a column of the user's can't have, in one table or another."""
