@@ -12,6 +12,7 @@ process EXPORT {
 
     script:
     """
+    export TILEWRIGHT_LAST_TRY=${task.attempt > 2}
     "\$TILEWRIGHT_STEP" export export.json "${weights}" . exported-${group}
     """
 

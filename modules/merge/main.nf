@@ -14,7 +14,7 @@ process MERGE {
 
     script:
     """
-    export TILEWRIGHT_CPUS=${task.cpus}
+    export TILEWRIGHT_CPUS=${task.cpus} TILEWRIGHT_LAST_TRY=${task.attempt > 2}
     "\$TILEWRIGHT_STEP" merge group.json recipe.json banks stores merged-${group}
     """
 

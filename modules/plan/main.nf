@@ -17,6 +17,7 @@ process PLAN {
 
     script:
     """
+    export TILEWRIGHT_LAST_TRY=${task.attempt > 2}
     "\$TILEWRIGHT_STEP" plan
     """
 

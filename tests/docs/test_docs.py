@@ -41,7 +41,7 @@ from tilewright.registry.manifest import (
     Version,
 )
 from tilewright.registry.registry import Registry
-from tilewright.report.run_json import RunFile
+from tilewright.report.run_file import RunFile
 from tilewright.runtime.postprocess import to_labels
 from tilewright.stores.columns import OBJECT_COLUMNS
 

@@ -121,7 +121,8 @@ def test_a_bug_in_a_reader_ends_plan_with_70_and_its_trace(tmp_path: Path) -> No
     assert done.returncode == 70
     assert "in _tiff_metadata" in done.stderr
     assert f"It came up in {tmp_path / 'a.tif'}." in done.stderr
-    assert "object is not callable. Please report this." in done.stderr
+    assert "object is not callable. It came up in" in done.stderr
+    assert "That is a fault of ours: please report it." in done.stderr
     assert "Copy or export it again" not in done.stderr
 
 

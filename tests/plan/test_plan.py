@@ -372,3 +372,13 @@ def test_a_place_that_tasks_are_not_told_of_is_refused() -> None:
     says = r"--env_root is /shared/envs, and tasks are told /cache/envs.*Set env\.TILEWRIGHT_ENVS"
     with pytest.raises(TilewrightError, match=says):
         check_places({"env_root": "/shared/envs"}, told)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here is unreadable to all")
+def test_an_image_on_a_disk_that_fails_ends_the_plan_and_isnt_called_bad(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    (tmp_path / "in" / "b.tif").symlink_to("/proc/self/mem")  # whose first bytes give EIO
+    with pytest.raises(TilewrightError, match=r"Input/output error.*b\.tif") as caught:
+        planned(tmp_path)
+    assert caught.value.code == 70  # so that it is tried again
+    assert "Look at the disk" in caught.value.fix

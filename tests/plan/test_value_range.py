@@ -176,7 +176,7 @@ def test_a_sheets_column_says_each_images_range(tmp_path: Path) -> None:
     assert (a.range, b.range) == ((0, 4095), (0, 1023))
     sheet.write_text("image,range\na.tif,4095\n")
     with pytest.raises(ProblemsError, match=r"line 2: '4095': .*two numbers, LOW,HIGH"):
-        find_inputs(Params(input=str(sheet)), tmp_path).rows
+        find_inputs(Params(input=str(sheet)), tmp_path)
 
 
 @pytest.mark.parametrize("said", ["4095", "1,0", "0,0", "0,nan", "0,inf", "a,b", "0,1,2", ""])

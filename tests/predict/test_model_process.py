@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from tilewright.errors import TilewrightError
-from tilewright.predict.model_process import CLOSE_SECONDS, ModelProcess, child_env
+from tilewright.predict.child import CLOSE_SECONDS
+from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.tile_results.check import check_results
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"

@@ -22,13 +22,15 @@ from toy import GROUP, SPEC, image, job, recipe, start, thirds
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
+from tilewright.images.image import fingerprint
 from tilewright.images.mask import stamped
 from tilewright.merge.write.seen import summed
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.timing import Timing
-from tilewright.predict.worker import QUEUE, batched, read_ahead, run_job
+from tilewright.predict.worker import MOST_FAULTS, QUEUE, batched, read_ahead, run_job
 from tilewright.preprocess.reader import TileReader
-from tilewright.report.run_json import Precision, PrecisionRan, read_merged
+from tilewright.report.run_file import Precision, PrecisionRan
+from tilewright.report.run_json import read_merged
 from tilewright.tile_results.bank import Bank, tile_name
 from tilewright.tile_results.figures import seen_of
 
@@ -188,6 +190,112 @@ def test_an_image_whose_results_do_not_fit_is_marked_in_the_bank(
     go = start("scripts/run_trouble.py", **params)
     run_job(made, recipe(), tmp_path / "a.bank", start=go, weights="", forgive=forgive)
     assert says in Bank(tmp_path / "a.bank").header["failures"]["i000"]
+
+
+FAULTY = {248: "ValueError: toy", 249: "exit code 3", 250: "signal 11", 251: "signal 9"}
+"""Pixel values over which the model `toy` fails, and how that is told."""
+
+
+def of_value(folder: Path, number: int, value: int = 0) -> ImageRef:
+    """An image of one tile whose discs have a value; 0 is one of its own for each."""
+    ref = image(folder, f"i{number:03d}", (60, 60))
+    tifffile.imwrite(ref.path, discs((60, 60), seed=number, value=value))
+    return replace(ref, fingerprint=fingerprint(Path(ref.path)))
+
+
+def test_an_image_over_which_a_model_fails_costs_no_other_of_its_batch_its_result(
+    tmp_path: Path,
+) -> None:
+    """Before and after it, and those that were sent already when the model died."""
+    values = [0, *FAULTY, 0, 0]
+    refs = [of_value(tmp_path, n, value) for n, value in enumerate(values)]
+    go, out = start("models/run_toy.py"), tmp_path / "a.bank"
+    run_job(job(*refs), recipe(), out, start=go, weights="", forgive=True)
+    run_job(job(refs[0], *refs[5:]), recipe(), tmp_path / "b.bank", start=go, weights="")
+    bank, alone = Bank(out), Bank(tmp_path / "b.bank")
+    assert (
+        bank.header["faults"] == list(bank.header["failures"]) == ["i001", "i002", "i003", "i004"]
+    )
+    for why, words in zip(bank.header["failures"].values(), FAULTY.values(), strict=True):
+        assert words in why
+        assert "1 tile of 1 x 60 x 60" in why
+        assert why.endswith("That is a fault of ours: please report it.")
+    for key in ("i000", "i005", "i006"):
+        name = tile_name(key, 0, 0, "labels")
+        assert np.array_equal(bank.get(name), alone.get(name))
+
+
+@pytest.mark.parametrize("value", FAULTY)
+def test_before_the_last_try_a_model_that_fails_over_one_image_ends_the_job(
+    tmp_path: Path, value: int
+) -> None:
+    made = job(of_value(tmp_path, 0), of_value(tmp_path, 1, value))
+    go = start("models/run_toy.py")
+    with pytest.raises(TilewrightError, match=FAULTY[value]):
+        run_job(made, recipe(), tmp_path / "a.bank", start=go, weights="")
+    assert not (tmp_path / "a.bank").exists()
+
+
+def test_results_that_do_not_fit_are_their_own_images_alone(tmp_path: Path) -> None:
+    refs = [of_value(tmp_path, n, value) for n, value in enumerate((2, 3, 4))]
+    go = start("scripts/run_trouble.py", predict="negative_on_odd")
+    run_job(job(*refs), recipe(), tmp_path / "a.bank", start=go, weights="")
+    header = Bank(tmp_path / "a.bank").header
+    assert list(header["failures"]) == ["i001"]
+    assert "labels down to -3" in header["failures"]["i001"]
+    assert header["faults"] == []
+
+
+def test_a_model_that_fails_over_everything_is_given_up(tmp_path: Path) -> None:
+    refs = [of_value(tmp_path, n) for n in range(MOST_FAULTS + 1)]
+    go = start("scripts/run_trouble.py", predict="exits")
+    with pytest.raises(TilewrightError, match="exit code 3"):
+        run_job(job(*refs), recipe(), tmp_path / "a.bank", start=go, weights="", forgive=True)
+    assert not (tmp_path / "a.bank").exists()
+
+
+MACHINE = [
+    pytest.param({"predict": "runs_out_of_memory", "holds": 0}, "memory of cpu ran out", id="oom"),
+    pytest.param({"predict": "fills_the_disk"}, "No space left on device", id="disk"),
+    pytest.param({"load": "exits"}, "exit code 3 while loading", id="load"),
+    pytest.param({"load": "raises"}, "failed while loading", id="raises-at-load"),
+]
+
+
+@pytest.mark.parametrize(("params", "says"), MACHINE)
+def test_memory_disks_and_a_model_that_cannot_be_loaded_are_no_images_fault(
+    tmp_path: Path, params: dict[str, Any], says: str
+) -> None:
+    made = job(of_value(tmp_path, 0), of_value(tmp_path, 1))
+    go = start("scripts/run_trouble.py", **params)
+    with pytest.raises(TilewrightError, match=says) as caught:
+        run_job(made, recipe(), tmp_path / "a.bank", start=go, weights="", forgive=True)
+    assert caught.value.code == 70
+    assert not (tmp_path / "a.bank").exists()
+
+
+@pytest.mark.parametrize("killed", [None, itertools.count()], ids=["not told", "it was the kernel"])
+def test_a_model_killed_because_memory_may_have_run_out_is_no_images_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: Iterator[int] | None
+) -> None:
+    monkeypatch.setattr("tilewright.predict.child.oom_kills", lambda: killed and next(killed))
+    made = job(of_value(tmp_path, 0), of_value(tmp_path, 1, 251))
+    go = start("models/run_toy.py")
+    with pytest.raises(TilewrightError, match=r"signal 9 \(out of memory\?\)"):
+        run_job(made, recipe(), tmp_path / "a.bank", start=go, weights="", forgive=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here is unreadable to all")
+def test_an_image_on_a_disk_that_fails_ends_the_job_and_is_tried_again(tmp_path: Path) -> None:
+    good, gone = of_value(tmp_path, 0), of_value(tmp_path, 1)
+    made = job(good, gone)
+    Path(gone.path).unlink()
+    Path(gone.path).symlink_to("/proc/self/mem")  # whose first bytes give EIO
+    go = start("models/run_toy.py")
+    with pytest.raises(TilewrightError, match=r"Input/output error.*i001\.tif") as caught:
+        run_job(made, recipe(), tmp_path / "a.bank", start=go, weights="", forgive=True)
+    assert caught.value.code == 70
+    assert "Look at the disk" in caught.value.fix
 
 
 def test_progress_counts_up_to_all_tiles(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from tilewright.plan.params import Params
 from tilewright.report import page as html_page
 from tilewright.report import report, trace
 from tilewright.report.page import PICTURES, SEAM_ZOOM, command, scale_bar, um_per_model_px
-from tilewright.report.run_json import RunParam
+from tilewright.report.run_file import RunParam
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
 PLANNED = (
@@ -414,7 +414,7 @@ def test_the_command_to_run_again_is_safe_to_paste(run: Run) -> None:
 def test_an_image_that_plan_left_out_is_named_with_its_sentence(run: Run) -> None:
     run.result("a")
     bad = {"id": "b", "path": "/data/b.tif", "why": "b.tif: is empty. Copy it again."}
-    run.bad = [bad | {"columns": {"donor": "8"}}]
+    run.bad = [bad | {"columns": {"donor": "8"}, "code": 65}]
     facts, html = run.write()
     assert [i["columns"] for i in facts["images"]] == [{"donor": "7"}, {"donor": "8"}]
     assert facts["failed"] == ["b: b.tif: is empty. Copy it again."]
@@ -516,6 +516,29 @@ def test_a_task_that_passed_when_tried_again_explains_nothing(run: Run) -> None:
     assert run.write()[0]["failed"] == ["a: The real trouble."]
 
 
+@pytest.mark.parametrize(
+    ("step", "code", "left"),
+    [("PREDICT", 70, "merged-g"), ("MERGE", 70, "g_1_00000.bank"), ("PREDICT", 65, None)],
+)
+def test_only_what_ended_in_a_fault_of_ours_is_taken_from_what_is_cached(
+    run: Run, step: str, code: int, left: str | None
+) -> None:
+    """A resumed run does it again. The log is where the trace says, and stays."""
+    for name, what in (("PREDICT (g_1_00000)", "g_1_00000.bank"), ("MERGE (g)", "merged-g")):
+        work = run.task(name, err="Traceback")
+        (work / what).mkdir() if what == "merged-g" else (work / what).touch()
+    run.result("good")
+    run.result("odd", store=None, why="It broke.", code=code, step=step)
+    facts, _ = run.write()
+    (odd,) = [i for i in facts["images"] if i["id"] == "odd"]
+    (log,) = [t for t in trace.read_trace(run.here / "trace.txt") if t.step == step]
+    told = f" Its log: {log.workdir}/.command.err." if code == 70 else ""
+    assert (odd["why"], odd["code"], odd["step"]) == (f"It broke.{told}", code, step)
+    kept = {p.name for p in run.here.glob("work/*/*/*") if not p.name.startswith(".")}
+    assert kept == ({left} if left else {"merged-g", "g_1_00000.bank"})
+    assert len(list(run.here.glob("work/*/*/.command.err"))) == 2
+
+
 @pytest.mark.parametrize("trace", [None, [], [HEADER], [HEADER, "7\tab/00"]])
 def test_a_missing_or_unfinished_trace_leaves_a_report(run: Run, trace: list[str] | None) -> None:
     run.result("a", "g1")
@@ -531,7 +554,7 @@ def test_a_missing_or_unfinished_trace_leaves_a_report(run: Run, trace: list[str
 
 def test_nothing_merged_leaves_a_report_of_failures(run: Run) -> None:
     run.planned("a")
-    run.bad = [{"id": "b", "path": "/data/b.tif", "why": "b.tif: is empty."}]
+    run.bad = [{"id": "b", "path": "/data/b.tif", "why": "b.tif: is empty.", "code": 65}]
     facts, html = run.write()
     assert not (run.here / "merged").exists()
     assert [line.split(":")[0] for line in facts["failed"]] == ["a", "b"]
@@ -585,7 +608,7 @@ def test_what_users_wrote_is_never_markup(run: Run) -> None:
     run.given = {"input": f"/data/{EVIL}"}
     run.result(EVIL, group="g1")
     run.refused(f"{EVIL}2", f"{EVIL}: is empty.", group="g2")
-    run.bad = [{"id": f'"><img src=x onerror={EVIL}', "path": EVIL, "why": EVIL}]
+    run.bad = [{"id": f'"><img src=x onerror={EVIL}', "path": EVIL, "why": EVIL, "code": 65}]
     _, html = run.write()
     page = Page(html)
     assert EVIL not in html

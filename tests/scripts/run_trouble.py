@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +33,16 @@ def raises_on_odd(tiles, params):
     if tiles[0, 0, 0, 0] % 2:
         raise ValueError("odd")
     return good(tiles, params)
+
+
+def negative_on_odd(tiles, params):
+    labels = tiles[:, 0].astype(np.int32)
+    return np.where(labels % 2, -labels, labels)
+
+
+def fills_the_disk(*_):
+    with Path("/dev/full").open("w") as full:
+        full.write("no room for this")
 
 
 def exits(*_):

@@ -219,3 +219,14 @@ def test_means_of_whole_numbers_are_rounded_half_up_whatever_their_type(kind: st
     found = halve(np.array([[0, 1, big, big], [0, 1, big, big + 1]], kind), "mean", (True, True))
     assert found.dtype == kind
     assert found.tolist() == [[1, big]]
+
+
+@pytest.mark.parametrize("dtype", ["uint64", "int64"])
+def test_the_mean_of_the_largest_integers_is_exact(dtype: str) -> None:
+    """Python's integers are the judge: the sum of four doesn't fit into 64 bits."""
+    ends = np.iinfo(dtype)
+    pixels = np.random.default_rng(0).integers(ends.min, ends.max, (8, 6), dtype, endpoint=True)
+    pixels[:2, :2], pixels[2:4, :2] = ends.max, ends.min
+    whole = pixels.astype(object)
+    wanted = (whole[::2, ::2] + whole[1::2, ::2] + whole[::2, 1::2] + whole[1::2, 1::2] + 2) // 4
+    assert halve(pixels, "mean", (True, True)).tolist() == wanted.tolist()

@@ -19,7 +19,7 @@ from tilewright.contract.jobs import Recipe
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.plan.plan_file import PlanFile
 from tilewright.registry.registry import Registry
-from tilewright.report.run_json import RunFile
+from tilewright.report.run_file import RunFile
 
 SCHEMAS: dict[str, type] = {"plan": PlanFile, "recipe": Recipe, "run": RunFile}
 """Files that we write for other programs."""

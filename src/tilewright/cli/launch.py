@@ -224,10 +224,11 @@ def finish(code: int, watch: Watch, log: Path) -> None:
             sys.exit(INTERNAL)
         return
     reasons = why_failed(result) if result is not None else []
-    if reasons:
+    if result is not None and reasons:
         for line in reasons:
             click.echo(f"tilewright: {line}", err=True)
-        sys.exit(failures(watch)[1] or BAD_DATA)
+        codes = [image["code"] for image in result["images"] if image["code"]]
+        sys.exit(max([failures(watch)[1] or BAD_DATA, *codes]))
     lines, found = explain(watch, log)
     for line in lines:
         click.echo(line, err=True)

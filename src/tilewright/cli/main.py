@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tilewright import ROOT, __version__
+from tilewright.contract.faults import lacking, of_machine, said
 from tilewright.contract.spelling import near
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
@@ -160,7 +161,7 @@ def plan(as_json: bool, **given: Any) -> None:
     for row, why in made.bad:
         console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
     if made.bad:
-        sys.exit(BAD_DATA)
+        sys.exit(max([BAD_DATA, *(why.code for _, why in made.bad)]))
 
 
 def channels_said(images: Sequence[ImagePlan]) -> list[str]:
@@ -290,8 +291,9 @@ def entry() -> None:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001  # a bug: its trace is what we need
         traceback.print_exc()
-        click.echo(f"tilewright: {type(error).__name__}: {error}. Please report this.", err=True)
-        sys.exit(INTERNAL)
+        told = of_machine(error) if lacking(error) else None
+        click.echo(f"tilewright: {told or f'{said(error)} Please report this.'}", err=True)
+        sys.exit(told.code if told else INTERNAL)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import zarr
 
+from tilewright.contract.faults import mark
 from tilewright.contract.files import atomic, unwritable, writing
 from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, open_image
@@ -47,17 +48,30 @@ class Export:
     links: str | None = None
 
 
-def export_group(asked: Export, stores: Path) -> list[dict[str, str]]:
-    """Export every image of a group that has a store.
+class NotExported(TypedDict):
+    """An image that couldn't be exported, why, and the exit code that says whose fault that is."""
+
+    id: str
+    why: str
+    code: int
+
+
+def export_group(asked: Export, stores: Path, *, forgive: bool = False) -> list[NotExported]:
+    """Export every image of a group that has a store; those that couldn't be come back.
 
     Parameters
     ----------
+    asked
+        How.
     stores
         Folder of folders with MERGE's stores; each says which image it is of.
+    forgive
+        This won't be tried again: an image over which we fail is named, too.
 
-    Returns
-    -------
-        ``id`` and ``why`` of each image that couldn't be.
+    Raises
+    ------
+    Exception
+        What isn't one image's alone, and before the last try what is a fault of ours.
     """
     failed = []
     folder = Path(asked.folder)
@@ -67,12 +81,13 @@ def export_group(asked: Export, stores: Path) -> list[dict[str, str]]:
             folder.mkdir(parents=True, exist_ok=True)
             labels = store / "labels" / asked.task
             export(labels, folder / f"{name}{asked.ending}.{asked.format}", binary=asked.binary)
-        except TilewrightError as error:
-            failed.append({"id": name, "why": str(error).strip()})
         except OSError as error:
             where = error.filename or folder
             why = unwritable(where, error, "Make room, or allow it, and run again.")
-            failed.append({"id": name, "why": str(why)})
+            failed.append(NotExported(id=name, why=str(why), code=why.code))
+        except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
+            told = mark(error, forgive=forgive)
+            failed.append(NotExported(id=name, why=str(told), code=told.code))
     return failed
 
 

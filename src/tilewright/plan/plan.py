@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from tilewright.contract.code import MERGE, SCAN, room_digests
+from tilewright.contract.faults import last_try, mark
 from tilewright.contract.files import unwritable
 from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe, Scan, digest, save
 from tilewright.contract.names import job_name
@@ -123,8 +124,8 @@ class Plan:
             previews=self.dialect.previews_made() if self.dialect else None,
             images=[_described(i, group_of[i.ref.id]) for i in self.images],
             bad=[
-                BadImage(row.id, str(row.path), str(error), dict(row.columns))
-                for row, error in self.bad
+                BadImage(row.id, str(row.path), str(e), dict(row.columns), e.code)
+                for row, e in self.bad
             ],
         )
 
@@ -320,14 +321,19 @@ def plan_images(
         What they must fit.
     earlier
         What the last plan said of them.
+
+    Raises
+    ------
+    Exception
+        What is no image's fault; before the last try what is a fault of ours, too.
     """
     good, bad = [], []
     headers = Headers(params, spec)
     for row in found:
         try:
             good.append(compared(headers.plan(row), earlier or {}))
-        except TilewrightError as error:
-            bad.append((row, error))
+        except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
+            bad.append((row, mark(error, forgive=last_try())))
     headers.save()
     return good, bad
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tilewright.contract.jobs import EnvironmentId, ModelId
+from tilewright.errors import BAD_DATA
 
 from .params import Params
 from .remarks import grouped
@@ -136,8 +137,8 @@ class BadImage:
     ----------
     id, path
         Its name and where it is.
-    why
-        What is wrong with it.
+    why, code
+        What is wrong with it, and the exit code that says whose fault that is.
     columns
         What the sheet says of it besides, by the names of its columns.
     """
@@ -146,6 +147,7 @@ class BadImage:
     path: str
     why: str
     columns: dict[str, str]
+    code: int = BAD_DATA
 
 
 @dataclass(frozen=True)

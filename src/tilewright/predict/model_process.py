@@ -1,43 +1,32 @@
 """The worker's end of the pipe: runs a model in its own interpreter and answers for it.
 
 Starts the script, sends tiles, takes results and checks them; a model that dies, hangs, returns
-nonsense or runs out of memory becomes one sentence or a smaller batch. `serve` is the other end,
-`protocol` says what a message is, `worker` which tiles.
+nonsense or runs out of memory becomes one sentence or a smaller batch. `child` is the process,
+`serve` the other end, `protocol` says what a message is, `worker` which tiles.
 """
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import fcntl
 import os
-import select
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from io import FileIO
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 
+from tilewright.contract.faults import MachineError
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
-from tilewright.runtime.protocol import END_SECONDS, FD_IN, FD_OUT, encode, receive
+from tilewright.runtime.protocol import encode, receive
 from tilewright.tile_results.check import check_results, described
+
+from .child import CLOSE_SECONDS, Child, ModelError, printed
 
 Array = np.ndarray
 Answer = tuple[dict[str, Any], Array]
 BatchKey = TypeVar("BatchKey")
 
 UNDER_WAY = 2  # batches sent and not yet answered: one the model works on, one read ahead
-PIPE_BYTES = 1 << 20  # what Linux lets anybody ask for
-TICK_SECONDS = 0.2  # how often a silent model is looked at
-CLOSE_SECONDS = END_SECONDS + 2  # for the model to end by itself
-TAIL_CHARACTERS = 4000  # of what the model printed, about 20 lines
 SOURCE = Path(__file__).resolve().parents[2]
 NOT_FOR_MODELS = ("VIRTUAL_ENV", "PYTHONHOME", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
@@ -64,7 +53,7 @@ def child_env(prefix: Path, base: Mapping[str, str] = os.environ) -> dict[str, s
     }
 
 
-class ScriptError(TilewrightError):
+class ScriptError(ModelError):
     """What a model script raised in `predict`; its process goes on."""
 
 
@@ -134,6 +123,7 @@ class ModelProcess:
         self.device_name, self.seconds = device, 0.0
         self.precision: str | None = None
         self._versions: dict[str, str] | None = None
+        self._is_over = False
         self._sent = 0
         self._waiting: dict[int, Answer | None] = {}
 
@@ -143,13 +133,26 @@ class ModelProcess:
         if self.weights:
             fix = "Fetch them again, or give another location in the manifest."
             _check_is_there(Path(self.weights), "the model's weights", fix)
-        self._child = _Child(self.python, self.script, self.env, self.timeout, self.log)
+        self._begin_process()
+        return self
+
+    def _begin_process(self) -> None:
+        self._child = Child(self.python, self.script, self.env, self.timeout, self.log)
+        self._is_over = False
         try:
             self._child.write(*encode(self._hello))
         except BaseException:
             self._child.close(0)
             raise
-        return self
+
+    def begin_anew(self) -> None:
+        """End the process; the next batch starts another, and answers that are due are asked again.
+
+        Whatever the last batch did to the old one, e.g. to its GPU, is gone with it.
+        """
+        self._child.close(0)
+        self._waiting.clear()
+        self._versions, self._is_over = None, True
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._child.close(CLOSE_SECONDS if kind is None else 0)
@@ -169,9 +172,12 @@ class ModelProcess:
             70, when it can't be loaded, says nothing in time or dies.
         """
         if self._versions is None:
+            if self._is_over:
+                self._begin_process()
             answer, _ = receive(self._child.fill)
             if "error" in answer:
-                raise self._failed(answer["error"])
+                raise self._failed(answer)
+            self._child.loaded = True
             self._versions = {k: answer[k] for k in ("python", "numpy")}
             self.device_name, self.precision = answer["device"], answer["precision"]
         return self._versions
@@ -203,17 +209,19 @@ class ModelProcess:
         batches
             Any key, and tiles (batch, C, *spatial) as in `predict`; two are held at a time.
         forgive
-            What the script raised is given back, too, and not raised: nothing else will be tried.
+            A batch over which the script raises, dies or hangs is given back, too, and the others
+            go on in a process of their own: nothing else will be tried.
 
         Yields
         ------
         tuple
-            The key and its results, in the order given; or why they don't fit the spec.
+            The key and its results, in the order given; or why they don't fit the spec. What is
+            forgiven may be the fault of the batch after it: `alone` tells.
         """
         sent: deque[tuple[BatchKey, Array, int | None]] = deque()
         try:
             for key, tiles in batches:
-                sent.append((key, tiles, self._begin(tiles)))
+                sent.append((key, tiles, self._begin_early(tiles, forgive)))
                 if len(sent) == UNDER_WAY:
                     yield self._finish_first(sent, forgive)
             while sent:
@@ -223,20 +231,57 @@ class ModelProcess:
                 if number is not None:
                     self._waiting.pop(number, None)  # nobody wants the answer any more
 
+    def alone(self, tiles: Array, *, forgive: bool = False) -> Array | TilewrightError:
+        """Predict one image's tiles by themselves, or say why that can't be.
+
+        Parameters
+        ----------
+        tiles
+            (batch, C, *spatial), as in `predict`.
+        forgive
+            As of `map`.
+
+        Returns
+        -------
+            As `predict`, (batch, ...); or why they don't fit the spec or, if it is forgiven, what
+            the script did over them.
+        """
+        try:
+            return self.predict(tiles)
+        except ModelError as error:
+            if not forgive:
+                raise
+            self.begin_anew()
+            return error
+        except TilewrightError as error:
+            if error.code != BAD_DATA:
+                raise
+            return error
+
     def _finish_first(
         self, sent: deque[tuple[BatchKey, Array, int | None]], forgive: bool
     ) -> tuple[BatchKey, Array | TilewrightError]:
         key, tiles, number = sent.popleft()
         try:
             return key, self._finish(tiles, number)
-        except ScriptError as error:
+        except ModelError as error:
             if not forgive:
                 raise
+            self.begin_anew()
             return key, error
         except TilewrightError as error:
             if error.code != BAD_DATA:
                 raise
             return key, error
+
+    def _begin_early(self, tiles: Array, forgive: bool) -> int | None:
+        """`_begin`; where the process ended over an earlier batch, its turn will tell."""
+        try:
+            return self._begin(tiles)
+        except ModelError:
+            if not forgive:
+                raise
+            return None
 
     def _begin(self, tiles: Array) -> int | None:
         """Send a batch that can be expected to fit in memory: its number, or None."""
@@ -245,7 +290,9 @@ class ModelProcess:
         return self._send(tiles)
 
     def _finish(self, tiles: Array, number: int | None) -> Array:
-        results = None if number is None else self._answer(tiles, number)
+        """Its results; an answer that was due from a process that is over is asked for again."""
+        due = number is not None and number in self._waiting
+        results = self._answer(tiles, number) if due and number is not None else None
         return self._in_pieces(tiles) if results is None else results
 
     def _in_pieces(self, tiles: Array) -> Array:
@@ -277,7 +324,7 @@ class ModelProcess:
         del self._waiting[number]
         header, results = answer
         if "error" in header:
-            raise self._failed(header["error"])
+            raise self._failed(header)
         if "oom" in header:
             self._halve(tiles)
             return None
@@ -297,192 +344,22 @@ class ModelProcess:
 
     def _halve(self, tiles: Array) -> None:
         if len(tiles) == 1:
-            raise TilewrightError(
+            raise MachineError(
                 f"{self.script.name}: memory of {self.device} ran out on {described(tiles)} alone.",
                 fix="Give it a device with more memory, or smaller tiles.",
                 code=INTERNAL,
             )
         self.batch_limit = min(self.batch_limit or len(tiles), len(tiles) // 2)
 
-    def _failed(self, error: str) -> ScriptError:
-        return ScriptError(
-            f"{self.script.name} failed while {self._child.doing}: {error}.",
-            fix=f"The traceback is {_printed()}.",
+    def _failed(self, answer: dict[str, Any]) -> TilewrightError:
+        kind = ScriptError if self._versions else TilewrightError  # else it isn't loaded
+        return (MachineError if answer.get("of_machine") else kind)(
+            f"{self.script.name} failed while {self._child.doing}: {answer['error']}.",
+            fix=f"The traceback is {printed()}.",
             code=INTERNAL,
         )
-
-
-def _widen(end: int) -> None:
-    """Let a pipe hold more at a time, where the system lets us: fewer, longer writes."""
-    with contextlib.suppress(AttributeError, OSError):
-        fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _check_is_there(path: Path, what: str, fix: str) -> None:
     if not path.exists():
         raise TilewrightError(f"{path}: {what} is missing.", fix=fix, code=UNAVAILABLE)
-
-
-class _Child:
-    """The running script: bytes to it, bytes from it, and whether it shows a sign of life.
-
-    Both of our ends are non-blocking, so that a model that stops reading is noticed as well as
-    one that stops answering.
-    """
-
-    def __init__(
-        self, python: Path, script: Path, env: Mapping[str, str], timeout: float, log: Path | None
-    ) -> None:
-        self.doing = "loading the model"
-        self._name, self.timeout = script.name, timeout
-        child_in, write_end = os.pipe()
-        read_end, child_out = os.pipe()
-        self._requests, self._answers = FileIO(write_end, "wb"), FileIO(read_end, "rb")
-        for end in (write_end, read_end):
-            os.set_blocking(end, False)
-            _widen(end)
-        try:
-            self._process = subprocess.Popen(
-                [python, script],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(child_in, child_out),
-                env={**env, FD_IN: str(child_in), FD_OUT: str(child_out)},
-            )
-        except OSError as error:
-            self._close_ends()
-            raise TilewrightError(
-                f"{python}: the model's interpreter can't be started ({error.strerror}).",
-                fix=f"Remove its environment, {Path(python).parents[1]}: it is built again.",
-                code=UNAVAILABLE,
-            ) from error
-        finally:
-            os.close(child_in)
-            os.close(child_out)
-        self.pid = self._process.pid
-        self._echo = _Echo(cast(IO[bytes], self._process.stdout), log)
-
-    def write(self, *runs: bytes | memoryview) -> None:
-        """Send all bytes of all `runs`."""
-        for data in runs:
-            view = memoryview(data)
-            while view:
-                self._wait(self._requests)
-                try:
-                    view = view[self._requests.write(view) or 0 :]
-                except BrokenPipeError:
-                    raise self._dead() from None
-
-    def fill(self, view: memoryview) -> None:
-        """Fill `view` with the next bytes of its answers."""
-        while view:
-            self._wait(self._answers)
-            count = self._answers.readinto(view)
-            if count == 0:
-                raise self._dead()
-            view = view[count or 0 :]
-
-    def close(self, seconds: float) -> None:
-        """End it: by the end of its pipe and, after `seconds`, by force."""
-        self._close_ends()
-        self._end(seconds)
-        self._echo.join()
-
-    def _wait(self, end: FileIO) -> None:
-        since = time.monotonic()
-        while not _is_ready(end, TICK_SECONDS):
-            if self._process.poll() is not None and not _is_ready(end, 0):
-                raise self._dead()
-            if time.monotonic() - max(since, self._echo.heard) > self.timeout:
-                self._end(0)
-                raise self._hung()
-
-    def _end(self, seconds: float) -> int | None:
-        """Its exit code, after `seconds` at most by force; None if even that doesn't end it."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(CLOSE_SECONDS)
-        return None  # stuck in the kernel, as on a dead network disk or GPU
-
-    def _close_ends(self) -> None:
-        self._requests.close()
-        self._answers.close()
-
-    def _dead(self) -> TilewrightError:
-        code = self._end(CLOSE_SECONDS)
-        self._echo.join()
-        what = f"{self._name} {_how_it_ended(code)} while {self.doing}.{self._echo.last_words()}"
-        fix = f"All that it printed is {_printed()}."
-        if code == -signal.SIGKILL:
-            fix = "Give it more memory, or smaller tiles or batches."
-        return TilewrightError(what, fix=fix, code=INTERNAL)
-
-    def _hung(self) -> TilewrightError:
-        return TilewrightError(
-            f"{self._name} gave no sign of life for {self.timeout:g} s while {self.doing}: no "
-            f"answer, and nothing printed.{self._echo.last_words()}",
-            fix="If it may take that long, raise --predict_timeout (seconds).",
-            code=INTERNAL,
-        )
-
-
-def _printed() -> str:
-    """Where what a model printed can be found, by who reads of it elsewhere."""
-    if Path(".command.err").exists():
-        return "in its task's .command.err; trace.txt says in which folder"
-    return "on standard error"
-
-
-def _how_it_ended(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"ended with exit code {code}"
-    if code == -signal.SIGKILL:
-        return "was killed by signal 9 (out of memory?)"
-    return f"was killed by signal {-code} ({signal.strsignal(-code)})"
-
-
-def _is_ready(end: FileIO, seconds: float) -> bool:
-    """Whether our end of a pipe can be read or written (or its other end is closed)."""
-    poll = select.poll()
-    poll.register(end, select.POLLIN if end.readable() else select.POLLOUT)
-    return bool(poll.poll(seconds * 1000))
-
-
-class _Echo:
-    """Copies what the model prints to our stderr and the log, as it comes, and keeps its end."""
-
-    def __init__(self, printed: IO[bytes], log: Path | None) -> None:
-        self.heard = time.monotonic()
-        self._tail = ""
-        self._printed, self._log = printed, log
-        self._thread = threading.Thread(target=self._copy, daemon=True)
-        self._thread.start()
-
-    def join(self) -> None:
-        """Wait for the last words; a grandchild may keep the pipe open, so not for long."""
-        self._thread.join(timeout=1)
-
-    def last_words(self) -> str:
-        lines = [line.strip() for line in self._tail.splitlines() if line.strip()]
-        return f" Its last words: {lines[-1][:300]}." if lines else ""
-
-    def _copy(self) -> None:
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        with self._printed as printed:
-            while data := os.read(printed.fileno(), 1 << 16):
-                self.heard = time.monotonic()
-                text = decoder.decode(data)
-                self._tail = (self._tail + text)[-TAIL_CHARACTERS:]
-                with contextlib.suppress(OSError, ValueError):  # a full disk must not stop it
-                    self._repeat(text)
-
-    def _repeat(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-        if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as log:
-                log.write(text)

@@ -2,7 +2,8 @@
 
 Runs in the base environment; the model's own interpreter is at the other end of `pipe`. An image
 that can't be read, or whose results don't fit, is marked in the bank and the job's other images go
-on; a model that dies, hangs or raises ends the job.
+on. So is, on the last try, one over which we or the model fail; before, that ends the job, and what
+is the machine's fault always does.
 """
 
 from __future__ import annotations
@@ -11,23 +12,25 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from tilewright.contract.faults import mark
 from tilewright.contract.files import atomic
-from tilewright.contract.jobs import Job, Recipe
+from tilewright.contract.jobs import ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec
-from tilewright.errors import TilewrightError
+from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.images.mask import Mask
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import BankWriter, Header
 from tilewright.tile_results.banker import Banker, Work
 from tilewright.tile_results.figures import Seen
 
+from .child import ModelError
 from .model_process import ModelProcess
 from .timing import Timing
 
@@ -35,6 +38,7 @@ Array = np.ndarray
 T = TypeVar("T")
 QUEUE = 2  # batches read while the model works: enough to hide reading, little memory
 NO_TISSUE = "left out: it has no tissue that stain_normalization {} could be fitted to"
+MOST_FAULTS = 8  # images that a model fails over before it predicts any: then it isn't they
 PROGRESS_EVERY = 0.5  # seconds between two looks of the progress file
 
 
@@ -50,11 +54,47 @@ class Notes:
         Per image why its spec leaves it out, which is no failure.
     skipped
         Per image the tiles outside its mask, or left out.
+    faults
+        Images whose failure is a fault of ours, or of the model's.
+    forgive
+        This won't be tried again: such images are marked, too.
     """
 
     failures: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, list[int]] = field(default_factory=dict)
+    faults: set[str] = field(default_factory=set)
+    forgive: bool = False
+
+    @contextmanager
+    def over(self, image: str) -> Iterator[None]:
+        """What is raised inside marks the image, if it is this image's alone."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
+            self.mark(image, error)
+
+    def mark(self, image: str, error: Exception, where: str = "") -> None:
+        """Mark an image, unless it is marked already.
+
+        Parameters
+        ----------
+        image
+            Its key.
+        error
+            Why it has no result.
+        where
+            What begins the sentence: which tiles.
+
+        Raises
+        ------
+        Exception
+            What isn't this image's alone, as `faults.mark` has it.
+        """
+        why = mark(error, forgive=self.forgive)
+        if image not in self.failures:
+            self.failures[image] = f"{where}{why}"
+            self.faults |= {image} if why.code == INTERNAL else set()
 
 
 def run_job(
@@ -87,7 +127,7 @@ def run_job(
         Called with each tile and its result, labels (*spatial), a map (C, *spatial) or a vector
         (D,), once they are banked.
     forgive
-        This won't be tried again: images on which the script raised are marked, too.
+        This won't be tried again: images over which we or the model fail are marked, too.
     timing
         Is told where the time goes.
 
@@ -96,18 +136,19 @@ def run_job(
     TilewrightError
         When the model fails; nothing is left at `out`.
     """
-    notes, seen, timing = Notes(), Seen(recipe.spec), timing or Timing()
+    notes, seen, timing = Notes(forgive=forgive), Seen(recipe.spec), timing or Timing()
     with BankWriter(out) as bank, start() as model:
         tiles = timing.each(tiles_of(job, recipe, notes, seen), "read")
         batches = read_ahead(stacked(batched(tiles, recipe.spec.batch_size)))
         with timing.adds("load"):
             timing.versions = model.versions  # tiles are read meanwhile
         banker = Banker(bank, recipe.spec)
-        for works, results in model.map(timing.each(batches, "read_wait"), forgive=forgive):
-            with timing.adds("write"):
-                bank_batch(banker, works, results, notes)
-                show_batch(shown, works, results, notes)
-            timing.tiles += len(works)
+        for batch in model.map(timing.each(batches, "read_wait"), forgive=forgive):
+            for works, results in by_image(model, *batch, forgive=forgive):
+                with timing.adds("write"):
+                    keep(banker, shown, works, results, notes)
+            check_some_work(notes, banker, batch[1])
+            timing.tiles += len(batch[0])
             if progress:
                 progress(timing.tiles + sum(map(len, notes.skipped.values())))
         banker.close()
@@ -119,15 +160,45 @@ def run_job(
         bank.close(said)
 
 
-def bank_batch(
-    banker: Banker, works: list[Work], results: Array | TilewrightError, notes: Notes
-) -> None:
-    """Bank a batch's results, or mark the images of one that has none.
+def by_image(
+    model: ModelProcess, works: list[Work], results: Array | TilewrightError, *, forgive: bool
+) -> Iterator[tuple[list[Work], Array | TilewrightError]]:
+    """A batch's tiles and results; where there are none, those of each of its images by itself.
 
     Parameters
     ----------
+    model
+        Is asked again, so that one image's fault isn't another's of the same batch.
+    works, results
+        The tiles, and their results (batch, ...) or why there are none.
+    forgive
+        As of `run_job`.
+    """
+    images = dict.fromkeys(w.image for w in works)
+    bad = isinstance(results, TilewrightError)
+    if not bad or (len(images) == 1 and not isinstance(results, ModelError)):
+        yield works, results
+        return
+    for image in images:
+        some = [w for w in works if w.image == image]
+        yield some, model.alone(np.stack([w.pixels for w in some]), forgive=forgive)
+
+
+def keep(
+    banker: Banker,
+    shown: Callable[[Work, Array], None] | None,
+    works: list[Work],
+    results: Array | TilewrightError,
+    notes: Notes,
+) -> None:
+    """Bank results, and show them; or mark the images of those that there aren't.
+
+    Parameters
+    ----------
+    banker, shown
+        Where results go; `shown` where somebody watches.
     works
-        The batch's tiles.
+        The tiles; those of an image that is marked already are left.
     results
         One per tile: labels (batch, *spatial), maps (batch, C, *spatial) or vectors (batch, D); or
         why there are none.
@@ -135,34 +206,34 @@ def bank_batch(
         Where images are marked.
     """
     if isinstance(results, TilewrightError):
-        notes.failures.update((w.image, f"{tiles_said(works, w.image)}: {results}") for w in works)
-        return
-    for work, result in zip(works, results, strict=True):
-        put(banker, work, result, notes)
-
-
-def show_batch(
-    shown: Callable[[Work, Array], None] | None,
-    works: list[Work],
-    results: Array | TilewrightError,
-    notes: Notes,
-) -> None:
-    """Show what was banked, if somebody watches.
-
-    Parameters
-    ----------
-    shown
-        Is called with each tile and its result.
-    works, results
-        As in `bank_batch`, (batch, ...).
-    notes
-        Images marked in them aren't shown.
-    """
-    if shown is None or isinstance(results, TilewrightError):
+        for image in dict.fromkeys(w.image for w in works):
+            notes.mark(image, results, f"{tiles_said(works, image)}: ")
         return
     for work, result in zip(works, results, strict=True):
         if work.image not in notes.failures:
-            shown(work, result)
+            with notes.over(work.image):
+                banker.put(work, result)
+                if shown:
+                    shown(work, result)
+
+
+def check_some_work(notes: Notes, banker: Banker, results: Array | TilewrightError) -> None:
+    """Give up on a model that fails over one image after the other: it can't be all of them.
+
+    Parameters
+    ----------
+    notes, banker
+        What is marked, and what is banked.
+    results
+        The last batch's, (batch, ...), or what came of it.
+
+    Raises
+    ------
+    TilewrightError
+        What came of it.
+    """
+    if len(notes.faults) >= MOST_FAULTS and not banker.tiles and isinstance(results, ModelError):
+        raise results
 
 
 def tiles_said(works: list[Work], image: str) -> str:
@@ -171,26 +242,6 @@ def tiles_said(works: list[Work], image: str) -> str:
     if len(numbers) == 1:
         return f"Tile {numbers[0]}"
     return f"Tiles {numbers[0]} to {numbers[-1]}"
-
-
-def put(banker: Banker, work: Work, result: Array, notes: Notes) -> None:
-    """Bank a tile's result, or mark its image where it doesn't go with those before it.
-
-    Parameters
-    ----------
-    work
-        The tile; one of an image that is marked already is left.
-    result
-        Labels (*spatial), a map (C, *spatial) or a vector (D,).
-    notes
-        Where the image is marked.
-    """
-    if work.image in notes.failures:
-        return
-    try:
-        banker.put(work, result)
-    except TilewrightError as error:
-        notes.failures[work.image] = str(error)
 
 
 def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> Header:
@@ -213,6 +264,7 @@ def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> Header:
         "images": [asdict(i) for i in job.images],
         "parts": job.parts,
         "failures": notes.failures,
+        "faults": sorted(notes.faults),
         "left_out": notes.left_out,
         "skipped": notes.skipped,
     }
@@ -232,27 +284,46 @@ def tiles_of(job: Job, recipe: Recipe, notes: Notes, seen: Seen | None = None) -
     """
     images = {i.key: i for i in job.images}
     for key, start, stop in job.parts:
-        try:
-            with (
-                TileReader(images[key], recipe.spec) as reader,
-                Mask(images[key], reader.layout.scale, reader.layout.origin)
-                if images[key].mask
-                else nullcontext() as mask,
-            ):
-                for number in range(start, stop):
-                    if key in notes.failures:  # by what the model made of an earlier tile
-                        break
-                    work = work_of(reader, mask, key, number, recipe.spec)
-                    if work is not None:
-                        if seen:
-                            seen.include(key, number, work.pixels)
-                        yield work
-                        continue
-                    notes.skipped.setdefault(key, []).append(number)
-                    if reader.leaves_out(number // len(reader.grid)):
-                        notes.left_out[key] = NO_TISSUE.format(recipe.spec.stain_normalization)
-        except TilewrightError as error:
-            notes.failures[key] = str(error)
+        with notes.over(key):
+            yield from image_tiles(images[key], range(start, stop), recipe.spec, notes, seen)
+
+
+def image_tiles(
+    image: ImageRef, numbers: range, spec: ModelSpec, notes: Notes, seen: Seen | None = None
+) -> Iterator[Work]:
+    """Some tiles of one image, read one by one.
+
+    Parameters
+    ----------
+    image
+        Whose; once it is marked it is read no further.
+    numbers
+        Over the looped planes and then the grid.
+    spec
+        How they are read.
+    notes
+        Where goes what isn't predicted.
+    seen
+        Gathers figures of them.
+    """
+    with (
+        TileReader(image, spec) as reader,
+        Mask(image, reader.layout.scale, reader.layout.origin)
+        if image.mask
+        else nullcontext() as mask,
+    ):
+        for number in numbers:
+            if image.key in notes.failures:  # by what the model made of an earlier tile
+                break
+            work = work_of(reader, mask, image.key, number, spec)
+            if work is not None:
+                if seen:
+                    seen.include(image.key, number, work.pixels)
+                yield work
+                continue
+            notes.skipped.setdefault(image.key, []).append(number)
+            if reader.leaves_out(number // len(reader.grid)):
+                notes.left_out[image.key] = NO_TISSUE.format(spec.stain_normalization)
 
 
 def work_of(

@@ -24,7 +24,8 @@ from tilewright.plan.plan_file import PlanFile
 from tilewright.registry.manifest import TASK_NAMES, Publication
 from tilewright.registry.registry import Registry
 
-from .run_json import MergeResult, RunFile, RunImage, RunParam
+from .run_file import RunFile, RunImage, RunParam
+from .run_json import MergeResult
 
 PICTURES = 24  # images shown by a picture; the others are in the table
 PICTURE_BYTES = 48 << 20  # of all pictures together, so that a browser opens the page at once

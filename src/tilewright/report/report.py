@@ -6,14 +6,19 @@ import json
 from pathlib import Path
 
 from tilewright.contract.jobs import Recipe
+from tilewright.errors import INTERNAL
 from tilewright.plan.plan_file import PlanFile
 
 from .page import cards, publications, render
 from .run_json import Context, describe, read_merged
+from .tasks import forget
+from .trace import read_trace
 
 
 def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: Path) -> None:
     """Write report.html and run.json, whether or not anything was merged.
+
+    What ended in a fault of ours over an image is forgotten, for the run may be resumed.
 
     Parameters
     ----------
@@ -34,3 +39,8 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     (out / "run.json").write_text(text, encoding="utf-8")
     page = render(run, made_by, cards(run, results.images), publications(planned))
     (out / "report.html").write_text(page, encoding="utf-8")
+    here = Path(context["launch_dir"])
+    tasks, group_of = read_trace(here / context["trace"]), {i.id: i.group for i in planned.images}
+    for image in run.images:  # last: what is taken away was shown above
+        if image.code == INTERNAL and image.step in ("PREDICT", "MERGE"):
+            forget(image.step, group_of[image.id], tasks, here / context["work_dir"])

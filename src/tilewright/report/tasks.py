@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from tilewright.contract.steps import STEPS
 
-from .trace import FAILED, TracedTask, sentence
+from .trace import DONE, FAILED, TracedTask, sentence
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,45 @@ def why_missing(group: str, tasks: list[TracedTask], work_dir: Path) -> str:
         if sentences
         else f"its tasks failed; see {folders[0]} ({task.step}, exit code {task.exit})"
     )
+
+
+def log_of(step: str, group: str, tasks: list[TracedTask], work_dir: Path) -> Path | None:
+    """What the one task of a step and a group printed, by the trace; None where that has none.
+
+    Parameters
+    ----------
+    step, group
+        A process, and what it worked on; "" is any.
+    tasks
+        All of the trace, in its order: of several tries the last counts.
+    work_dir
+        Nextflow's.
+    """
+    folders = _folders(step, group, tasks, work_dir)
+    return folders[-1] / ".command.err" if folders else None
+
+
+def forget(step: str, group: str, tasks: list[TracedTask], work_dir: Path) -> None:
+    """Take away what a group's tasks of a step gave, so that a run that is resumed does them again.
+
+    A task that marked an image as a fault of ours ended well: it would be taken from the cache.
+
+    Parameters
+    ----------
+    step, group, tasks, work_dir
+        As of `log_of`.
+    """
+    for folder in _folders(step, group, tasks, work_dir):
+        for bank in folder.glob("*.bank") if step == "PREDICT" else ():
+            bank.unlink()
+        if step == "MERGE":
+            shutil.rmtree(folder / f"merged-{group}", ignore_errors=True)
+
+
+def _folders(step: str, group: str, tasks: list[TracedTask], work_dir: Path) -> list[Path]:
+    """The work folders of a group's tasks of a step that ended well."""
+    mine = [t for t in tasks if t.step == step and group in (t.group, "") and t.status in DONE]
+    return [_folder(t, work_dir) for t in mine]
 
 
 def _folder(task: TracedTask, work_dir: Path) -> Path:

@@ -19,7 +19,7 @@ OUT_OF_MEMORY = (
 )
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether that is how a library says that memory ran out."""
     kind = type(error).__name__
     if isinstance(error, MemoryError) or kind in ("OutOfMemoryError", "ResourceExhaustedError"):

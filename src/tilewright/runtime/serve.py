@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Optional
 import numpy as np
 
 from .device import device_name, free_memory, is_out_of_memory
+from .machine import is_of_machine
 from .pooling import pool, spatial
 from .precision import used
 from .protocol import END_SECONDS, NO_ARRAY, Message, filler, open_pipe, receive, send
@@ -94,7 +95,7 @@ def _answer(predict: Predict, model: object, tiles: np.ndarray, spec: dict[str, 
     except Exception as error:  # noqa: BLE001  # told to the worker, whatever it is
         if not is_out_of_memory(error):
             traceback.print_exc()
-            return {"error": _sentence(error)}, NO_ARRAY
+            return {"error": _sentence(error), "of_machine": is_of_machine(error)}, NO_ARRAY
     free_memory()  # out here, where the error no longer holds the batch's tensors
     return {"oom": True}, NO_ARRAY
 

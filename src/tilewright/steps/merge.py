@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tilewright.contract.faults import last_try
 from tilewright.contract.jobs import Group, Recipe
 from tilewright.merge.write.stores import merge_group
 
@@ -23,9 +24,8 @@ def main(group: str, recipe: str, banks: str, stores: str, shown: str) -> None:
         Folders to make: the stores, and what the report shows.
     """
     found = sorted(Path(banks).iterdir())
-    merge_group(
-        Group.load(Path(group)), Recipe.load(Path(recipe)), found, Path(stores), Path(shown)
-    )
+    asked = Group.load(Path(group)), Recipe.load(Path(recipe))
+    merge_group(*asked, found, Path(stores), Path(shown), forgive=last_try())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tilewright import ROOT
 from tilewright.aiod.previews import Previews
+from tilewright.contract.faults import last_try
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.names import note_name
 from tilewright.environments import interpreters
@@ -70,10 +71,10 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
     progress = ProgressFile(Path(folder) / name) if folder else None
     watched = os.environ.get("TILEWRIGHT_PREVIEWS")
     timing = Timing()
-    last_try = os.environ.get("TILEWRIGHT_LAST_TRY") == "true"
+    forgive = last_try() and len(job.images) > 1  # one image's task fails by itself
     with own_gpu(), timing.adds("seconds"):
         run_job(
-            job, recipe, out, start=start, weights=weights, progress=progress, forgive=last_try,
+            job, recipe, out, start=start, weights=weights, progress=progress, forgive=forgive,
             timing=timing, shown=Previews(Path(watched), job, recipe.spec) if watched else None,
         )  # fmt: skip
     timing.save(out.parent)

@@ -416,16 +416,16 @@ def halve(array: Array, method: Method, axes: Sequence[bool]) -> Array:
     padded = np.pad(array, odd, mode="edge") if np.any(odd) else array
     wide = _wide(array.dtype)
     starts = list(itertools.product(*((0, 1) if a else (0,) for a in axes)))
-    total = sum(
-        (
-            padded[
-                tuple(slice(s, None, 2 if a else 1) for s, a in zip(at, axes, strict=True))
-            ].astype(wide)
-            for at in starts
-        ),
-        start=np.zeros((), wide),
-    )
+    steps = [
+        tuple(slice(s, None, 2 if a else 1) for s, a in zip(at, axes, strict=True)) for at in starts
+    ]
     n = len(starts)
+    if (
+        array.dtype.kind in "iu" and array.dtype.itemsize == 8
+    ):  # their sum may be too much for 64 bits
+        whole, rest = (sum(f(padded[at], n) for at in steps) for f in (np.floor_divide, np.mod))
+        return np.asarray(whole + (rest + n // 2) // n).astype(array.dtype)
+    total = sum((padded[at].astype(wide) for at in steps), start=np.zeros((), wide))
     mean = total / n if wide.kind == "f" else (total + n // 2) // n
     return np.asarray(mean).astype(array.dtype)
 

@@ -49,6 +49,7 @@ class Header(TypedDict, total=False):
     images: list[dict[str, Any]]
     parts: Sequence[TileRange]
     failures: dict[str, str]
+    faults: list[str]
     left_out: dict[str, str]
     skipped: dict[str, list[int]]
     precision: str | None

@@ -55,6 +55,8 @@ class Banker:
         }[spec.result]
         self._rows = VectorBanker(bank)
         self._x = spec.array_axes.index("X")
+        self.tiles = 0
+        """How many are banked."""
         self.map: MapHeader | None = None
         """What maps are, once there is one."""
         self.classes: dict[str, int] = {}
@@ -75,6 +77,7 @@ class Banker:
             vectors of several lengths.
         """
         self._put(work, result)
+        self.tiles += 1
 
     def close(self) -> None:
         """Bank what is still held."""

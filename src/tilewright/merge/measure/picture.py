@@ -234,10 +234,14 @@ def _around(middle: Sequence[int], sides: Sequence[int], shape: Sequence[int]) -
 
 
 def _stretched(channel: Array) -> Array:
-    """0..255 float32 between the 1st and 99.8th percentile."""
-    low, high = np.percentile(channel, (1, 99.8))
+    """0..255 float32 between the 1st and 99.8th percentile of what is finite; NaN is black."""
+    channel = channel.astype(np.uint8) if channel.dtype == bool else channel
+    finite = channel[np.isfinite(channel)] if channel.dtype.kind == "f" else channel
+    low, high = np.percentile(finite, (1, 99.8)) if finite.size else (0.0, 1.0)
     if channel.dtype == np.uint8 and high - low > 128:
         low, high = 0.0, 255.0  # a picture that fills its range is shown as it is
-    real = channel.astype(np.result_type(channel.dtype, np.float32))  # float64 of 32 bits and more
-    scaled = (real - low) / (high - low if high > low else 1)
-    return np.asarray(np.clip(scaled, 0, 1) * 255)
+    span = high - low if high > low else 1
+    far = max(abs(low), abs(high)) > span * 2**16  # float32 would leave less than 8 bits of it
+    values: Array = channel.astype(np.float64 if far else np.float32)
+    scaled = (values - low) / span
+    return np.asarray(np.nan_to_num(np.clip(scaled, 0, 1)) * 255)

@@ -101,8 +101,8 @@ class MergedImage:
     ----------
     id, path
         Its name and where it is.
-    why
-        Why it has no result.
+    why, code, step
+        Why it has no result, the exit code that says whose fault that is, and the step that met it.
     note
         Why it was left out, which is no failure.
     store, weights
@@ -124,6 +124,8 @@ class MergedImage:
     id: str
     path: str
     why: str | None = None
+    code: int | None = None
+    step: str | None = None
     note: str | None = None
     store: str | None = None
     weights: str | None = None

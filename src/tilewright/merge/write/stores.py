@@ -15,6 +15,7 @@ from typing import Any
 
 from tilewright import __version__
 from tilewright.contract.colours import RGB
+from tilewright.contract.faults import mark
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.contract.layout import Layout
 from tilewright.contract.names import bank_name
@@ -44,6 +45,8 @@ def merge_group(
     out: Path,
     shown: Path,
     processes: int | None = None,
+    *,
+    forgive: bool = False,
 ) -> None:
     """Merge every image of a group.
 
@@ -59,6 +62,8 @@ def merge_group(
         Folder for merged.json and the report's pictures.
     processes
         How many; None is up to `pool.cpus`, as many as pay. The same bytes come out.
+    forgive
+        This won't be tried again: of several images, one over which we fail is named, too.
 
     Raises
     ------
@@ -75,8 +80,9 @@ def merge_group(
         results = [merge_one(pack, refs[0])]
     else:
         several = min(processes or (cpus() if len(refs) >= PAYS_IMAGES else 1), len(refs))
-        alone = replace(pack, processes=1)
-        with ProcessPool(alone, several, open_pack, group, recipe, paths, out, shown) as pool:
+        alone = replace(pack, processes=1, forgive=forgive)
+        setting = (group, recipe, paths, out, shown, forgive)
+        with ProcessPool(alone, several, open_pack, *setting) as pool:
             results = list(pool.map(merge_one, refs))
     ran = [bank.header.get("precision") for bank in pack.banks]
     images = [each.to_dict() for each in results]
@@ -93,17 +99,20 @@ class Pack:
     out: Path
     shown: Path
     processes: int | None
+    forgive: bool = False
 
 
-def open_pack(group: Group, recipe: Recipe, banks: Sequence[Path], out: Path, shown: Path) -> Pack:
+def open_pack(
+    group: Group, recipe: Recipe, banks: Sequence[Path], out: Path, shown: Path, forgive: bool
+) -> Pack:
     """Another process's, which merges each image by itself.
 
     Parameters
     ----------
-    group, recipe, banks, out, shown
+    group, recipe, banks, out, shown, forgive
         As of `merge_group`.
     """
-    return Pack(group, recipe, open_banks(banks), out, shown, 1)
+    return Pack(group, recipe, open_banks(banks), out, shown, 1, forgive)
 
 
 def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
@@ -111,21 +120,31 @@ def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
 
     Raises
     ------
-    TilewrightError
-        When its exit code isn't 65: then it isn't this image's alone.
+    Exception
+        What isn't this image's alone, and before the last try what is a fault of ours.
     """
     why, notes = ({} for _ in range(2))  # type: dict[str, str], dict[str, str]
+    faults: set[str] = set()
     for bank in pack.banks:
         why |= bank.header["failures"]
+        faults |= set(bank.header.get("faults", ()))
         notes |= bank.header["left_out"]
+    if ref.key in why:
+        code = INTERNAL if ref.key in faults else BAD_DATA
+        return MergedImage(ref.id, ref.path, why=why[ref.key], code=code, step="PREDICT")
     try:
-        if ref.key in why:
-            raise TilewrightError(why[ref.key], fix="")
         return replace(merge_image(pack, ref), note=notes.get(ref.key))
-    except TilewrightError as error:
-        if error.code != BAD_DATA:
-            raise
-        return MergedImage(ref.id, ref.path, why=str(error).strip())
+    except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
+        told = mark(error, forgive=pack.forgive)
+        _take_away(pack, ref)
+        return MergedImage(ref.id, ref.path, why=str(told), code=told.code, step="MERGE")
+
+
+def _take_away(pack: Pack, ref: ImageRef) -> None:
+    """Leave no picture of an image that has no store."""
+    shutil.rmtree(pack.out / ref.id, ignore_errors=True)
+    for picture in pack.shown.glob(f"{ref.key}[.-]*"):
+        picture.unlink()
 
 
 def check_banks(group: Group, recipe: Recipe, banks: Sequence[Bank]) -> None:
