@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,10 @@ import pytest
 from matrix import judges
 from matrix.families import EVERY, FAMILIES, IDS, Family
 from matrix.pairs import Pairs, Rule, implied, pairs_of
+from matrix.refusals import REFUSALS, Refusal
 from matrix.specimen import Array, Specimen
 
+from tilewright import ROOT
 from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, open_image
 
@@ -108,3 +112,24 @@ def test_pairs_are_those_of_brute_force() -> None:
     assert all(case in allowed for case in found.cases)
     assert set().union(*map(pairs_of, found.cases)) == set().union(*map(pairs_of, allowed))
     assert len(found.cases) < len(allowed) / 2
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda r: r.what)
+def test_what_cant_be_read_rightly_is_refused_with_the_reason(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    path = refusal.made(tmp_path)
+    with pytest.raises(TilewrightError, match=refusal.says) as error:
+        read_whole(path)
+    assert str(path) in error.value.what
+
+
+def read_whole(path: Path) -> None:
+    with open_image(path) as image:
+        image.read(0, {})
+
+
+def test_the_page_of_formats_says_what_happens() -> None:
+    page = [sys.executable, str(ROOT / "tools" / "formats.py"), "--check"]
+    done = subprocess.run(page, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,227 @@
+"""Write docs/formats.md from the matrix of files that the tests read.
+
+    "$(./tilewright environments prefix test)/bin/python" tools/formats.py [--check]
+
+Every file of `tests/matrix` is written and read: what stands in the tables happened. ``--check``
+only says whether the page is stale (exit 1).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+from matrix.families import EVERY, FAMILIES, Family  # noqa: E402 - the package isn't installed
+from matrix.judges import DISAGREEMENTS  # noqa: E402
+from matrix.refusals import REFUSALS  # noqa: E402
+from matrix.specimen import Specimen  # noqa: E402
+
+from tilewright.errors import TilewrightError  # noqa: E402
+from tilewright.images.image import open_image  # noqa: E402
+
+PAGE = ROOT / "docs" / "formats.md"
+INTRO = """\
+<!-- written by tools/formats.py from tests/matrix/ -->
+# Formats
+
+What Tilewright reads, what it converts, and what it refuses. A file is told by its content, not by
+its name. Of each format, every value in the tables below stands beside every other in at least one
+small test file, unless the two can't be together: {files} files, {pairs} pairs. All are read by
+region, at every level, and give the pixels that were written. Where Pillow, GDAL or tensorstore can
+read a file, they were asked as well.
+
+*Converted* means that the numbers in the file aren't those of the picture: a model gets the
+picture's. A remark is a sentence in `./tilewright plan`, the run's last lines and the report.
+
+- [TIFF](#tiff)
+- [PNG](#png)
+- [JPEG](#jpeg)
+- [OME-Zarr](#ome-zarr)
+- [What is refused](#what-is-refused)
+- [Where other readers differ](#where-other-readers-differ)
+"""
+ABOUT = {
+    "TIFF": "Strips and tiles are decoded as needed; a compressed one may hold 1 GiB of pixels.",
+    "PNG": "Decoded whole, up to 1 GiB of pixels. A changed byte is found by the file's checksums.",
+    "JPEG": "Decoded whole, up to 1 GiB of pixels.",
+    "OME-Zarr": "Chunks are decoded as they are needed.",
+}
+FACTORS = {
+    "container": "kind of TIFF", "order": "byte order", "dtype": "numbers", "layout": "pieces",
+    "pages": "planes", "planar": "samples of a pixel", "photometric": "meaning of samples",
+    "compression": "compression", "predictor": "predictor", "orientation": "orientation",
+    "bit order": "bits of a byte", "kind": "kind", "bits": "bits a sample", "rows": "rows",
+    "filter": "filter", "transparency": "transparency", "data": "data", "said": "further chunks",
+    "coding": "coding", "subsampling": "subsampling of colour", "restart": "restart markers",
+    "quality": "quality", "exif": "EXIF", "after": "what follows", "version": "version",
+    "memory": "order in memory", "separator": "names of chunks", "axes": "axes",
+    "levels": "levels", "chunks": "chunks", "sharding": "shards", "missing": "missing chunks",
+    "place": "place", "omero": "`omero`",
+}  # fmt: skip
+WORDS = {
+    "white": "WhiteIsZero (0)", "black": "BlackIsZero (1)", "rgb": "RGB",
+    "rgba": "RGB with alpha", "palette": "palette", "cmyk": "CMYK",
+    "ycbcr 1x1": "YCbCr (6)", "ycbcr 2x1": "YCbCr (6), colour at half the width",
+    "ycbcr 2x2": "YCbCr (6), colour at half the width and height", "ycbcr": "YCbCr, as most are",
+    "ycck": "YCCK", "grey alpha": "grey with alpha", "two greys": "two greys (ExtraSamples 0)",
+    "classic": "TIFF", "bigtiff": "BigTIFF", "ome": "OME-TIFF", "imagej": "ImageJ's",
+    "shaped": "tifffile's", "unsaid": "not said, so `.`", ".": "`.`", "/": "`/`",
+    "apart": "in planes of their own", "one": "one plane", "stack": "several planes",
+    "pyramid": "smaller levels as SubIFDs", "lzw": "LZW", "packbits": "PackBits", "zlib": "Zlib",
+    "zstd": "Zstandard", "lzma": "LZMA", "ccitt 4": "CCITT group 4", "jpeg": "JPEG",
+    "jpeg 2000": "JPEG 2000", "lerc": "LERC", "png": "PNG", "webp": "WebP", "jpeg xl": "JPEG XL",
+    "gzip": "gzip", "blosc lz4": "Blosc with LZ4", "blosc zstd": "Blosc with Zstandard",
+    "bz2": "bzip2", "lz4": "LZ4", "even": "of 16 x 32 px", "uneven": "of 15 x 22 px",
+    "whole": "one", "root": "an image's own folder", "series": "in a bioformats2raw folder",
+    "C": "rows first (C)", "F": "columns first (F)", "a chunk, fill 0": "a chunk, which is 0",
+    "a chunk, fill 7": "a chunk, which is the fill value, 7", "444": "none", "422": "4:2:2",
+    "420": "4:2:0", "440": "4:4:0", "411": "4:1:1",
+}  # fmt: skip
+NOTES = {
+    ("PNG", "kind", "grey"): "Greys of 1, 2 and 4 bits are stretched to 0 to 255.",
+    (
+        "TIFF",
+        "photometric",
+        "black",
+    ): "Greys of fewer bits than a byte stay what they are: white is 15 of 4 bits.",
+}
+"""What is no remark, since nobody is surprised."""
+MEANINGS = ("photometric", "kind")
+"""Factors whose values are told one by one: what becomes of each."""
+
+
+@dataclass
+class Value:
+    """What became of a factor's value."""
+
+    files: int = 0
+    became: set[str] = field(default_factory=set)
+    remarks: set[str] = field(default_factory=set)
+    refusals: set[str] = field(default_factory=set)
+
+
+Told = dict[tuple[str, str, str], Value]
+"""By family, factor and value."""
+
+
+def read_all(folder: Path) -> Told:
+    """Write and read every file."""
+    told: Told = defaultdict(Value)
+    for number, (family, case) in enumerate(EVERY):
+        place = folder / str(number)
+        place.mkdir()
+        path, specimen = family.make(case, place)
+        became, remarks, refusal = outcome(path, specimen)
+        for factor, value in case.items():
+            found = told[family.name, factor, value]
+            found.files += 1
+            found.became |= {became} if became else set()
+            found.remarks |= set(remarks) if factor in MEANINGS else set()
+            found.refusals |= {refusal} if refusal else set()
+    return told
+
+
+def outcome(path: Path, specimen: Specimen) -> tuple[str, tuple[str, ...], str]:
+    """What a file's pixels became, the remarks, and why it is refused, if it is."""
+    try:
+        with open_image(path, axes=specimen.given) as image:
+            pixels = image.read(0, {})
+            wanted = specimen.levels[0].transpose([specimen.axes.index(a) for a in image.axes])
+            if not np.allclose(pixels.astype(float), wanted.astype(float), 0, specimen.tolerance):
+                raise SystemExit(f"{path.name} isn't read right.")
+            channels = image.size("C")
+            remarks = image.remarks
+    except TilewrightError as error:
+        return "", (), error.what.split(": ", 1)[-1]
+    stored = specimen.stored[0]
+    same = stored.size == wanted.size and np.array_equal(stored.ravel(), specimen.levels[0].ravel())
+    kind = {1: "grey", 2: "2 channels", 3: "RGB"}.get(channels, f"{channels} channels")
+    return kind + ("" if same else ", converted"), remarks, ""
+
+
+def page(told: Told) -> str:
+    """The whole page."""
+    pairs = sum(len(f.pairs.wanted) for f in FAMILIES.values())
+    parts = [INTRO.format(files=len(EVERY), pairs=pairs)]
+    parts += [section(family, told) for family in FAMILIES.values()]
+    rows = [(r.what, sentence(r)) for r in REFUSALS]
+    parts.append(
+        "## What is refused\n\nEach with a sentence that says what was found and what to do; the "
+        "other images of a run\nare done.\n\n" + table(("a file", "the sentence"), rows)
+    )
+    rows = [(d.reader, d.what, d.because) for d in DISAGREEMENTS]
+    parts.append(
+        "## Where other readers differ\n\nOf these files other readers give other pixels. "
+        "Tilewright goes by the specification.\n\n"
+        + table(("reader", "what it does", "why we don't"), rows)
+    )
+    return "\n".join(parts)
+
+
+def section(family: Family, told: Told) -> str:
+    """A format: what its pixels mean, and what else may vary."""
+    count = len(family.pairs.cases)
+    parts = [f"## {family.name}\n\n{ABOUT[family.name]} {count} files.\n"]
+    for factor in (f for f in family.factors if f in MEANINGS):
+        rows = [meaning(family, factor, value, told) for value in family.factors[factor]]
+        parts.append(table((FACTORS[factor], "what a model gets", "remark, or note"), rows))
+    rows = [
+        (FACTORS[f], "; ".join(WORDS.get(v, v) for v in values))
+        for f, values in family.factors.items()
+        if f not in MEANINGS
+    ]
+    parts.append(table(("what varies", "values that are read"), rows))
+    return "\n".join(parts)
+
+
+def meaning(family: Family, factor: str, value: str, told: Told) -> tuple[str, str, str]:
+    """A value, what became of it, and what the user is told."""
+    found = told[family.name, factor, value]
+    became = max(found.became, key=len, default="refused")  # converted, if it ever is
+    said = " ".join(sorted(found.remarks & everywhere(family, factor, value, told)))
+    return WORDS.get(value, value), became, said or NOTES.get((family.name, factor, value), "")
+
+
+def everywhere(family: Family, factor: str, value: str, told: Told) -> set[str]:
+    """The remarks that belong to a value: those that some other value never gets."""
+    others = [told[family.name, factor, v].remarks for v in family.factors[factor] if v != value]
+    return told[family.name, factor, value].remarks - set.intersection(*others)
+
+
+def sentence(refusal: object) -> str:
+    """What the user reads, less the file's name."""
+    with tempfile.TemporaryDirectory() as name:
+        path = refusal.made(Path(name))  # type: ignore[attr-defined]
+        try:
+            with open_image(path) as image:
+                image.read(0, {})
+        except TilewrightError as error:
+            return f"{error.what.removeprefix(f'{path}: ')} {error.fix}"
+    raise SystemExit(f"{refusal} is read.")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines).replace("**", "\\*\\*") + "\n"
+
+
+def main() -> None:
+    """Write the page, or check it."""
+    with tempfile.TemporaryDirectory() as name:
+        text = page(read_all(Path(name)))
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(0 if PAGE.read_text() == text else "docs/formats.md is stale: tools/formats.py")
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
