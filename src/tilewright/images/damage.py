@@ -10,6 +10,7 @@ import errno
 import struct
 import traceback
 import zlib
+from lzma import LZMAError
 from pathlib import Path
 from types import FrameType
 from xml.etree.ElementTree import ParseError
@@ -26,8 +27,9 @@ WRONG_SHAPE: Kinds = (*OURS, LookupError, TypeError, AttributeError, AssertionEr
 LIBRARIES: dict[str, Kinds] = {
     "tifffile": WRONG_SHAPE,  # TiffFileError is a ValueError; a tag of another type, a TypeError
     "imagecodecs": (*OURS, RuntimeError, ImportError),  # its errors; a codec that wasn't built
-    "zarr": WRONG_SHAPE,  # BaseZarrError is a ValueError; metadata of another form, a TypeError
-    "numcodecs": WRONG_SHAPE,
+    # BaseZarrError is a ValueError; metadata of another form, a TypeError; then gzip's and LZMA's
+    "zarr": (*WRONG_SHAPE, EOFError, LZMAError),
+    "numcodecs": (*WRONG_SHAPE, EOFError, LZMAError),
     "xml": (*OURS, ParseError),
     "json": (*OURS, RecursionError),
     "zipfile": (*OURS, LookupError, RuntimeError, BadZipFile),
