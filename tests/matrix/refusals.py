@@ -107,10 +107,10 @@ PHOTOMETRIC = 262
 REFUSALS = [
     Refusal("a TIFF in CIE L\\*a\\*b\\* (8)", "CIELAB", _tagged(PHOTOMETRIC, 8)),
     Refusal("a TIFF of raw camera data (32803)", "CFA", _tagged(PHOTOMETRIC, 32803)),
-    Refusal("a TIFF of an unknown interpretation", "PhotometricInterpretation is 99",
+    Refusal("a TIFF of an unknown interpretation", "99",
             _tagged(PHOTOMETRIC, 99)),
     Refusal("complex numbers", "complex64", _complex),
-    Refusal("planes of which nothing says what they are", "axes QYX", _pages),
+    Refusal("planes of which nothing says what they are", "axes .YX", _pages),
     Refusal("a file that was cut off", "cut off", _cut),
     Refusal("a PNG that was cut off", "can't be read", _cut_png),
     Refusal("a strip of over 1 GiB", "1.0 GiB", _huge),
