@@ -115,6 +115,6 @@ REFUSALS = [
     Refusal("a PNG that was cut off", "can't be read", _cut_png),
     Refusal("a strip of over 1 GiB", "1.0 GiB", _huge),
     Refusal("Zarr that is no image", "no `multiscales`", _empty_zarr),
-    Refusal("OME-Zarr of a later version", "0.6", _future),
+    Refusal("OME-Zarr of a later version", r"0\.6|another form", _future),
     Refusal("anything else", "no image format", _text),
 ]  # fmt: skip
