@@ -90,7 +90,7 @@ numbers = st.integers(0, len(EVERY) - 1)
 
 
 @given(number=numbers, which=st.integers(0, 99), keep=st.floats(0, 1, exclude_max=True))
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=500, deadline=None, derandomize=True, database=None)
 def test_a_file_cut_anywhere_gives_the_right_pixels_or_a_refusal(
     folder: Path, number: int, which: int, keep: float
 ) -> None:
@@ -131,7 +131,7 @@ def guarded(path: Path, specimen: Specimen) -> list[tuple[Path, int, int]]:
     place=st.floats(0, 1, exclude_max=True),
     bits=st.integers(1, 255),
 )
-@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
 def test_a_changed_byte_under_a_checksum_changes_no_pixel(
     folder: Path, number: int, which: int, place: float, bits: int
 ) -> None:
@@ -156,7 +156,7 @@ def change(file: Path, at: int, bits: int) -> None:
     place=st.floats(0, 1, exclude_max=True),
     bits=st.integers(1, 255),
 )
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=500, deadline=None, derandomize=True, database=None)
 def test_a_changed_byte_ends_in_pixels_or_one_sentence_soon_and_in_little_memory(
     folder: Path, number: int, which: int, place: float, bits: int
 ) -> None:

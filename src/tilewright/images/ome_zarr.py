@@ -13,7 +13,6 @@ import numpy as np
 import tifffile
 import zarr
 
-from . import blosc as blosc  # its decoders are replaced by ours
 from . import ngff, white
 from .chunks import Chunks
 from .ngff import Axis, Geometry, MetadataError

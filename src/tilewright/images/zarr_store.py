@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import zarr
-from zarr.storage import LocalStore, ZipStore
+from zarr.storage import ZipStore
 
 from .source import unreadable
+from .whole import WholeFiles
 
 METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 Text = Callable[[str], str | None]
@@ -66,7 +67,7 @@ def open_files(path: Path) -> ZarrFiles:
     """
     if path.is_dir():
         text: Text = partial(_text, path)
-        root = _root(path, LocalStore(path, read_only=True), "", text)
+        root = _root(path, WholeFiles(path, read_only=True), "", text)
         return ZarrFiles(
             root,
             text,

@@ -1,4 +1,4 @@
-"""A chunk that Blosc packed and that was cut off is refused, and a whole one is read."""
+"""Chunks and shards that are cut off are refused where zarr-python says nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def written(path: Path, kind: str) -> tuple[np.ndarray[Any, Any], Path]:
 def test_a_blosc_chunk_is_read_whole_or_refused_with_its_bytes(tmp_path: Path, kind: str) -> None:
     pixels, chunk = written(tmp_path / "a.zarr", kind)
     data = chunk.read_bytes()
-    for keep in (*range(1, len(data), 97), len(data) - 1, len(data)):
+    for keep in (*range(0, len(data), 97), len(data) - 1, len(data)):
         chunk.write_bytes(data[:keep])
         with open_image(tmp_path / "a.zarr") as image:
             if keep == len(data):
@@ -60,3 +60,16 @@ def test_a_cut_chunk_is_told_with_both_lengths(tmp_path: Path) -> None:
         pytest.raises(TilewrightError, match=rf"chunk is cut off: it has 100 of {len(data)} bytes"),
     ):
         image.read(0, {"Y": 0})
+
+
+def test_an_empty_shard_is_no_missing_one(tmp_path: Path) -> None:
+    _, shard = written(tmp_path / "a.zarr", "sharded")
+    shard.write_bytes(b"")
+    with (
+        open_image(tmp_path / "a.zarr") as image,
+        pytest.raises(TilewrightError, match="c/0/0 is cut off: it has 0 bytes"),
+    ):
+        image.read(0, {})
+    shard.unlink()
+    with open_image(tmp_path / "a.zarr") as image:
+        assert not image.read(0, {}).any()

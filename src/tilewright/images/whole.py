@@ -1,4 +1,7 @@
-"""Blosc's chunks, if they are whole: its decoder reads on behind the end of one that is cut off."""
+"""A Zarr's chunks, if they are whole, where zarr-python says nothing.
+
+Blosc's decoder reads on behind the end of what is cut off, and an empty shard counts as none.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import zarr
 from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
 from zarr.codecs import BloscCodec
 from zarr.registry import register_codec
+from zarr.storage import LocalStore
 
 HEADER = struct.Struct("<4B3I")  # c-blosc, README_CHUNK_FORMAT: the last is the chunk's bytes
 
@@ -32,6 +36,23 @@ def checked(chunk: Any) -> Any:
     if len(data) < said:
         raise ValueError(f"a chunk is cut off: it has {len(data)} of {said} bytes")
     return chunk
+
+
+class WholeFiles(LocalStore):
+    """A folder of a Zarr, none of whose files may be empty."""
+
+    async def get(self, key: str, *asked: Any, **more: Any) -> Any:
+        """A file's bytes, or None where there is none.
+
+        Raises
+        ------
+        ValueError
+            When it is there, and empty.
+        """
+        found = await super().get(key, *asked, **more)
+        if found is not None and not len(found):
+            raise ValueError(f"{key} is cut off: it has 0 bytes")
+        return found
 
 
 class WholeBlosc(Blosc):  # type: ignore[misc]  # numcodecs has no types
