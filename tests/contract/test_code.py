@@ -82,6 +82,21 @@ def test_a_new_module_in_a_room_counts_and_a_comment_does_not(tmp_path: Path) ->
     assert room_digest("merge", tmp_path / "c") != ours
 
 
+def test_a_kept_digest_is_found_again_and_never_another_rooms_state(tmp_path: Path) -> None:
+    room = tmp_path / "room"
+    room.mkdir()
+    (room / "a.py").write_text("A = 1\n")
+    made = room_digest.__wrapped__("room", tmp_path)
+    (kept,) = (room / "__pycache__").glob("counts-*.txt")
+    kept.write_text("0" * 64)  # where one is kept, nothing is counted again
+    assert room_digest.__wrapped__("room", tmp_path) == "0" * 64
+    kept.write_text("damaged")
+    assert room_digest.__wrapped__("room", tmp_path) == made
+    (room / "a.py").write_text("A = 2\n")
+    assert room_digest.__wrapped__("room", tmp_path) != made
+    assert len(list((room / "__pycache__").glob("counts-*.txt"))) == 1
+
+
 def test_every_python_gives_the_same_digests(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONPYCACHEPREFIX": str(tmp_path)}
     said = {}

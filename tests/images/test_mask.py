@@ -169,7 +169,7 @@ def test_only_polygons_that_a_window_meets_are_drawn(
         drawn.append(given)
         return polygon(*given)
 
-    monkeypatch.setattr("tilewright.images.mask.polygon", counting)
+    monkeypatch.setattr("skimage.draw.polygon", counting)
     mask = Mask(masked(geojson(tmp_path, SQUARES)), (1, 1))
     for y, x in boxes((20, 40), 3):
         assert np.array_equal(mask.inside(((y.start, y.stop), (x.start, x.stop))), wanted[y, x])

@@ -7,13 +7,16 @@ task; it is the same in every Python, since text is compared, not syntax trees.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import io
+import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from .files import atomic, file_digest
 from .jobs import digest
 
 HOUSE = Path(__file__).parents[1]
@@ -34,13 +37,36 @@ TextSpan = tuple[int, int, int, int]
 def room_digest(room: str, house: Path = HOUSE) -> str:
     """SHA-256 of a room's code.
 
+    To find what counts takes longer than all else of a plan: where it can be written, it is kept
+    beside Python's own compiled files, under the digest of all the room's bytes.
+
     Parameters
     ----------
     house
         The folder that the room is in.
     """
     found = (p for p in sorted((house / room).rglob("*")) if "__pycache__" not in p.parts)
-    return digest({p.relative_to(house).as_posix(): _counts(p) for p in found if p.is_file()})
+    files = {p.relative_to(house).as_posix(): p.read_bytes() for p in found if p.is_file()}
+    read = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    kept = house / room / "__pycache__" / f"counts-{digest([read, _ours()])}.txt"
+    with contextlib.suppress(OSError, ValueError):
+        said = kept.read_text(encoding="ascii")
+        if re.fullmatch("[0-9a-f]{64}", said):
+            return said
+    made = digest({name: _counts(name, data) for name, data in files.items()})
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(exist_ok=True)
+        for old in kept.parent.glob("counts-*.txt"):
+            old.unlink(missing_ok=True)
+        with atomic(kept) as part:
+            part.write_text(made, encoding="ascii")
+    return made
+
+
+@cache
+def _ours() -> str:
+    """SHA-256 of this file, which says what counts."""
+    return file_digest(Path(__file__))
 
 
 def room_digests(rooms: Iterable[str]) -> dict[str, str]:
@@ -48,10 +74,9 @@ def room_digests(rooms: Iterable[str]) -> dict[str, str]:
     return {room: room_digest(room) for room in rooms}
 
 
-def _counts(path: Path) -> str:
+def _counts(name: str, data: bytes) -> str:
     """SHA-256 of what counts of a file: a Python file's code, all bytes of others."""
-    data = path.read_bytes()
-    return hashlib.sha256(code_of(data) if path.suffix == ".py" else data).hexdigest()
+    return hashlib.sha256(code_of(data) if name.endswith(".py") else data).hexdigest()
 
 
 def code_of(source: bytes) -> bytes:

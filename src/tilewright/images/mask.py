@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skimage.draw import polygon
+from skimage import draw  # loaded where it is used
 
 from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box, shape_of
@@ -133,7 +133,7 @@ class Mask(Closing):
             one = np.zeros(shape, bool)
             for ring, value in [(outline, True), *((h, False) for h in holes)]:
                 at = (ring - self._origin) * self._scale - 0.5 - starts
-                rows, columns = polygon(at[:, 0], at[:, 1], shape)  # type: ignore[no-untyped-call]
+                rows, columns = draw.polygon(at[:, 0], at[:, 1], shape)  # type: ignore[no-untyped-call]
                 one[rows, columns] = value
             found |= one
         return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
-from skimage.color import rgb2hed
+from skimage import color  # loaded where it is used
 
 Array = np.ndarray
 Colour = Callable[[Array], Array]
@@ -56,7 +56,7 @@ def _gray(pixels: Array) -> Array:
 
 
 def _hed(pixels: Array, span: Span) -> Array:
-    return np.asarray(rgb2hed(shares(pixels, span), channel_axis=0), np.float32)
+    return np.asarray(color.rgb2hed(shares(pixels, span), channel_axis=0), np.float32)
 
 
 COLOURS: dict[str, Colour] = {"MULTI": same, "RGB": same, "BGR": _bgr, "GRAY": _gray}

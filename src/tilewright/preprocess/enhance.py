@@ -20,10 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skimage.filters import rank
-from skimage.measure import block_reduce
-from skimage.morphology import ball, disk
-from skimage.util import img_as_ubyte
+from skimage import filters, measure, util  # each part is loaded where it is used
 
 from tilewright.contract.grid import slices
 from tilewright.errors import USAGE, TilewrightError
@@ -42,7 +39,7 @@ STEP_DEFAULTS: dict[str, dict[str, Any]] = {
 """Every step's parameters, in the order in which they go into a set's name."""
 SHAPES = {"disk": "round", "ball": "round", "cube": "square"}
 REDUCERS = {"mean": np.mean, "median": np.median, "max": np.max, "min": np.min, "sum": np.sum}
-FILTERS = {"mean": rank.mean, "median": rank.median}
+FILTERS = ("mean", "median")  # of skimage.filters.rank
 BYTES = (np.uint8, np.uint16)
 SCAN_PIXELS = 1 << 26  # a bigger slice isn't looked at again by every job
 
@@ -246,7 +243,7 @@ class Downsample(Prepared):
         )
         pixels = self._like(self._below(at, below))
         block = factor[1:] if self._flat else factor
-        found = block_reduce(pixels, block, REDUCERS[self._params["method"]])  # type: ignore[no-untyped-call]
+        found = measure.block_reduce(pixels, block, REDUCERS[self._params["method"]])  # type: ignore[no-untyped-call]
         rounded = np.round(found).astype(self.dtype)
         return np.asarray(rounded[None] if self._flat else rounded)
 
@@ -267,7 +264,8 @@ class Filter(Prepared):
         pixels = self._like(self._below(at, wide))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of lost precision, and of many grey values
-            found = FILTERS[self._params["method"]](self._bytes(pixels), self._footprint())  # type: ignore[no-untyped-call]
+            smooth = getattr(filters.rank, self._params["method"])
+            found = smooth(self._bytes(pixels), self._footprint())
         found = found[None] if self._flat else found
         return np.asarray(found[slices(box, wide)])
 
@@ -280,7 +278,7 @@ class Filter(Prepared):
         if pixels.dtype in BYTES:
             return pixels
         try:
-            return np.asarray(img_as_ubyte(pixels))  # type: ignore[no-untyped-call]
+            return np.asarray(util.img_as_ubyte(pixels))  # type: ignore[no-untyped-call]
         except ValueError as error:
             raise TilewrightError(
                 f"{self.path}: Filter can't take its {pixels.dtype} pixels ({error}).",
@@ -291,6 +289,8 @@ class Filter(Prepared):
         size = self._params["size"]
         if self._params["footprint"] == "square":
             return np.ones((size,) * (2 if self._flat else 3), np.uint8)
+        from skimage.morphology import ball, disk  # half a second, for the few who filter
+
         return np.asarray((disk if self._flat else ball)(size))  # type: ignore[no-untyped-call]
 
 
