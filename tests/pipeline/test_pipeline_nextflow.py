@@ -171,7 +171,7 @@ def test_a_run_whose_parameters_are_all_text_is_right(checkout: Checkout, tmp_pa
     write_discs(tmp_path / "in" / "7.tif", seed=4)
     write_discs(tmp_path / "in" / "below" / "8.tif")
     said: dict[str, Any] = {
-        "recursive": False, "save_image": False, "strict": False, "scene": 0, "mpp": 0.5,
+        "recursive": False, "save_image": False, "strict": False, "scene": "0", "mpp": 0.5,
         "region": [0, 0, 64, 60], "match_iou": 0.5, "pack": 2, "predict_timeout": 100, "gpus": 0,
         "predict_memory": 1, "ome_zarr": "0.4", "job_minutes": 1, "seconds_per_tile": 2,
         "slurm_minutes": 60, "slurm_queue_size": 9,

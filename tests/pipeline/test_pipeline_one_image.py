@@ -116,10 +116,10 @@ def plan_image(row, *words):
 """,
     "preprocess/reader.py": """
 read_good = TileReader.read
-def read_badly(self, plane, window):
+def read_badly(self, *asked):
     if self._ref.id + "@PREDICT" in os.environ.get("FAULTY", ""):
         raise ZeroDivisionError("in PREDICT")
-    return read_good(self, plane, window)
+    return read_good(self, *asked)
 TileReader.read = read_badly
 """,
     "merge/measure/picture.py": """
