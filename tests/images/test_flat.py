@@ -185,6 +185,29 @@ def test_a_damaged_exif_block_says_nothing_of_sound_pixels(tmp_path: Path, exif:
     assert image.remarks == ()
 
 
+def test_more_pictures_than_the_first_are_spoken_of(tmp_path: Path) -> None:
+    first, *more = [Pillow.fromarray(patches()).rotate(90 * n) for n in range(3)]
+    first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=more)
+    first.save(tmp_path / "a.png", save_all=True, append_images=more)
+    for name, said in (("a.jpg", "3 pictures (MPO)"), ("a.png", "3 frames (animated PNG)")):
+        whole, image = read(tmp_path / name)
+        assert image.remarks == (f"It holds {said}, and only the first is read.",)
+        with Pillow.open(tmp_path / name) as opened:
+            np.testing.assert_array_equal(whole, np.asarray(opened))
+
+
+def test_any_number_of_fill_bytes_may_stand_before_a_jpegs_markers(tmp_path: Path) -> None:
+    """T.81, B.1.1.2: any marker may be preceded by any number of fill bytes, FF."""
+    exif = Pillow.Exif()
+    exif[274] = 6
+    Pillow.fromarray(patches()).save(tmp_path / "a.jpg", exif=exif)
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "b.jpg").write_bytes(data.replace(b"\xff\xe1", b"\xff\xff\xff\xe1", 1))
+    whole, image = read(tmp_path / "b.jpg")
+    np.testing.assert_array_equal(whole, read(tmp_path / "a.jpg")[0])
+    assert "orientation is 6" in image.remarks[0]
+
+
 def test_exif_after_a_pngs_pixels_counts(tmp_path: Path) -> None:
     rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in speckles(SHAPE, "uint8")))
     head = struct.pack(">IIBBBBB", SHAPE[1], SHAPE[0], 8, 0, 0, 0, 0)

@@ -16,13 +16,14 @@ import numpy as np
 
 from .chunks import Array
 from .endings import JPEG_START, check_jpeg
-from .orientation import of_exif, stored_turned
+from .orientation import number_in, of_exif, stored_turned
 from .photometric import INKS, NO_ALPHA, rgb_of_inks
 from .scenes import Scene, chosen
 from .source import WHOLE_BYTES, Level, Source, unreadable
 from .white import of_bits
 
-EXIF = 0xFFE1
+EXIF, SEVERAL = 0xE1, 0xE2  # markers of what cameras say, and of several pictures
+PICTURES = 0xB001  # the tag of their number: CIPA DC-007
 HEADER = 33  # bytes of a PNG ahead of its second chunk
 SHORT = 2**20  # bytes of a chunk that is read: an EXIF block has less than 64 KiB
 
@@ -44,7 +45,9 @@ def open_png(path: Path, scene: int | str, _: int) -> Source:
     if colour not in CHANNELS:
         raise ValueError("its header is damaged")
     alpha = [NO_ALPHA] if colour in (4, 6) or b"tRNS" in others else []
-    remarks = (*alpha, *stored_turned(of_exif(others.get(b"eXIf", b""))))
+    frames = int.from_bytes(others.get(b"acTL", b"")[:4], "big")
+    turned = stored_turned(of_exif(others.get(b"eXIf", b"")))
+    remarks = (*alpha, *_first_of(frames, "frames (animated PNG)"), *turned)
     shape, bits = (height, width, CHANNELS[colour]), 16 if bits == 16 else 8
 
     def decode(data: bytes) -> Array:
@@ -72,28 +75,42 @@ def open_jpeg(path: Path, scene: int | str, _: int) -> Source:
     ValueError
         When its header is damaged.
     """
-    turned = 1
+    turned, pictures = 1, 1
     with path.open("rb") as file:
         file.seek(2)
         while True:
-            mark, length = struct.unpack(">HH", file.read(4))
-            if mark < 0xFF00:
-                raise ValueError("its header is damaged")
+            mark, length = _marker(file), struct.unpack(">H", file.read(2))[0]
             # start of frame, of whatever kind; C4, C8 and CC are tables
-            if 0xFFC0 <= mark <= 0xFFCF and mark not in {0xFFC4, 0xFFC8, 0xFFCC}:
+            if 0xC0 <= mark <= 0xCF and mark not in {0xC4, 0xC8, 0xCC}:
                 break
+            block = file.read(max(0, length - 2))
             if mark == EXIF and turned == 1:
-                turned = of_exif(file.read(length - 2))
-            else:
-                file.seek(length - 2, 1)
+                turned = of_exif(block)
+            elif mark == SEVERAL and block.startswith(b"MPF\0"):
+                pictures = number_in(block[4:], PICTURES, "I") or 1
         bits, height, width, samples = struct.unpack(">BHHB", file.read(6))
-    remarks = stored_turned(turned)
+    remarks = (*_first_of(pictures, "pictures (MPO)"), *stored_turned(turned))
     if samples != 4:
         decode = imagecodecs.jpeg_decode
         return _whole(path, scene, (height, width, samples), bits, decode, remarks)
     if bits != 8:
         raise unreadable(path, f"it is CMYK of {bits} bits", "Save it as RGB.")
     return _whole(path, scene, (height, width, 3), bits, _rgb_of_cmyk, (INKS, *remarks))
+
+
+def _marker(file: io.BufferedReader) -> int:
+    """The second byte of a JPEG's next marker, before which any number of FF may stand."""
+    first, mark = struct.unpack(">BB", file.read(2))
+    while first == mark == 0xFF:
+        (mark,) = struct.unpack(">B", file.read(1))
+    if first != 0xFF:
+        raise ValueError("its header is damaged")
+    return int(mark)
+
+
+def _first_of(count: int, what: str) -> tuple[str, ...]:
+    """A sentence where a file has more pictures than one."""
+    return (f"It holds {count} {what}, and only the first is read.",) if count > 1 else ()
 
 
 def _rgb_of_cmyk(data: bytes) -> Array:

@@ -28,18 +28,30 @@ def stored_turned(orientation: Any) -> tuple[str, ...]:
 
 
 def of_exif(block: bytes) -> int:
-    """The orientation that an EXIF block names, which is a TIFF's first page; 1 where none."""
-    block = block.removeprefix(b"Exif\0\0")
+    """The orientation that an EXIF block names; 1 where none."""
+    return number_in(block.removeprefix(b"Exif\0\0"), ORIENTATION, "H") or 1
+
+
+def number_in(block: bytes, wanted: int, form: str) -> int | None:
+    """A tag's number in the first page of a block that is built as a TIFF; None where none.
+
+    Parameters
+    ----------
+    wanted
+        The tag.
+    form
+        Of its number, as `struct` calls it: H or I.
+    """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None:
-        return 1
+        return None
     try:
         (page,) = struct.unpack_from(f"{order}I", block, 4)
         (count,) = struct.unpack_from(f"{order}H", block, page)
         for number in range(count):
-            tag, value = struct.unpack_from(f"{order}H6xH", block, page + 2 + 12 * number)
-            if tag == ORIENTATION:
+            tag, value = struct.unpack_from(f"{order}H6x{form}", block, page + 2 + 12 * number)
+            if tag == wanted:
                 return int(value)
     except struct.error:  # damaged metadata, of pixels that may be fine
         pass
-    return 1
+    return None
