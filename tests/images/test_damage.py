@@ -7,6 +7,7 @@ import copy
 import errno
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -83,6 +84,24 @@ def test_metadata_of_another_form_ends_in_pixels_or_one_sentence(
             inner[place[-1]] = form
             about.write_text(json.dumps(changed))
             read(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "5", '{"zarr_format": 3', '{"attributes": [1]}'])
+def test_what_python_says_of_metadata_is_said_in_words(tmp_path: Path, text: str) -> None:
+    write_ome_zarr(tmp_path / "a.zarr", [numbered("YX")], "YX", version="0.5")
+    (tmp_path / "a.zarr" / "zarr.json").write_text(text)
+    with pytest.raises(TilewrightError) as error:
+        open_image(tmp_path / "a.zarr")
+    assert not re.search("class|argument|object|dict|char|Error|None|key", str(error.value))
+
+
+def test_a_chunk_of_another_size_is_said_to_be_one(tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path / "a.zarr", [numbered("YX")], "YX", version="0.4")
+    array = tmp_path / "a.zarr" / "s0" / ".zarray"
+    array.write_text(json.dumps(json.loads(array.read_text()) | {"compressor": None}))
+    says = "chunk has another size than its header says"
+    with open_image(tmp_path / "a.zarr") as image, pytest.raises(TilewrightError, match=says):
+        image.read(0, {})
 
 
 def test_a_bug_in_a_reader_is_no_bad_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

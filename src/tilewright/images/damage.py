@@ -7,6 +7,8 @@ a disk that fails or memory that is full.
 from __future__ import annotations
 
 import errno
+import json
+import re
 import struct
 import traceback
 import zlib
@@ -35,6 +37,19 @@ LIBRARIES: dict[str, Kinds] = {
     "zipfile": (*OURS, LookupError, RuntimeError, BadZipFile),
 }
 """In the lines of what we call to read a file, and in what these call."""
+PYTHONS: Kinds = (LookupError, TypeError, AttributeError, AssertionError, ArithmeticError,
+                  RecursionError, struct.error, UnicodeError)  # fmt: skip
+"""Whose words are about Python's values, and not about a file."""
+LIBRARIES_WORDS = (
+    (
+        re.compile("reshape|dtype|broadcast|buffer size"),
+        "a strip, tile or chunk has another size than its header says",
+    ),
+    (re.compile("[Cc]hecksums? do|CRC"), "a checksum doesn't match its data"),
+    (re.compile("_[A-Z]+_DATA|returned -?[0-9]"), "its compressed data is damaged or cut off"),
+    (re.compile("Expected dict|<class"), "its metadata isn't built as its format wants it"),
+)
+"""What libraries say in words of programs, and what that is."""
 NOT_THE_DISK = frozenset(
     {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EINVAL,
      errno.ENAMETOOLONG, errno.ELOOP, errno.EOVERFLOW, errno.EFBIG}
@@ -55,10 +70,8 @@ def is_damage(error: Exception, path: Path) -> bool:
     """
     if isinstance(error, TilewrightError):
         return False
-    if isinstance(error, OSError):
-        found = is_the_files(error)
-    else:
-        found = isinstance(error, LIBRARIES.get(_library(error), OURS))
+    kinds = _kinds(error)
+    found = is_the_files(error) if isinstance(error, OSError) else isinstance(error, kinds)
     if not found:
         error.add_note(f"It came up in {path}.")
     return found
@@ -69,11 +82,30 @@ def is_the_files(error: OSError) -> bool:
     return error.errno is None or error.errno in NOT_THE_DISK
 
 
-def _library(error: Exception) -> str:
-    """The library that we called in the last of our lines, or "" where the error came up there."""
+def in_words(error: Exception) -> str:
+    """What an error says of a file, for people; what Python says of its values tells them nothing.
+
+    Returns
+    -------
+        Without a full stop, at most 200 letters.
+    """
+    said = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, json.JSONDecodeError):
+        return f"its metadata is no JSON from line {error.lineno}, column {error.colno} on"
+    if isinstance(error, PYTHONS):
+        return "its header or metadata is cut off, or not built as its format wants it"
+    for pattern, words in LIBRARIES_WORDS:
+        if pattern.search(said):
+            return words
+    return said[:200] or "its data is damaged"
+
+
+def _kinds(error: Exception) -> Kinds:
+    """What tells of bad data where an error came up: that of each library below our last line."""
     names = [_package(frame) for frame, _ in traceback.walk_tb(error.__traceback__)]
     ours = max((i for i, name in enumerate(names) if name == "tilewright"), default=-1)
-    return next((name for name in names[ours + 1 :] if name in LIBRARIES), "")
+    below = [LIBRARIES[name] for name in names[ours + 1 :] if name in LIBRARIES]
+    return tuple(kind for kinds in below for kind in kinds) or OURS
 
 
 def _package(frame: FrameType) -> str:
