@@ -152,6 +152,43 @@ def test_planes_that_one_directory_tells_of_are_all_read(tmp_path: Path) -> None
         np.testing.assert_array_equal(image.read(0, {}), STACK)
 
 
+@pytest.mark.parametrize("share", [1, 3])
+def test_a_stack_of_imagej_that_gives_only_a_number_of_images_is_slices(
+    tmp_path: Path, share: int
+) -> None:
+    """As ImageJ's TiffDecoder reads it: so many planes follow each other."""
+    path = tmp_path / "a.tif"
+    said = f"ImageJ=1.54f\nimages={len(STACK)}\n"
+    tifffile.imwrite(path, STACK[0], description=said, metadata=None, photometric="minisblack")
+    data = path.read_bytes() + STACK[1:].tobytes()
+    path.write_bytes(data[: len(data) // share])
+    if share > 1:
+        with pytest.raises(TilewrightError, match=f"says at least {len(data)}"):
+            open_image(path)
+        return
+    with open_image(path) as image:
+        assert image.axes == "ZYX"
+        np.testing.assert_array_equal(image.read(0, {}), STACK)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "says"),
+    [
+        pytest.param(259, 99, r"JPEG_99 \(99\)", id="compression"),
+        pytest.param(317, 7, "7", id="predictor"),
+        pytest.param(258, 0, "0-bit", id="bits"),
+    ],
+)
+def test_pixels_that_nobody_decodes_are_refused_before_any_is_read(
+    tmp_path: Path, tag: int, value: int, says: str
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, numbered("YX"), metadata=None, compression="zlib", predictor=True)
+    patched(path, tag, [value])
+    with pytest.raises(TilewrightError, match=f"can't be decoded here: .*{says}"):
+        open_image(path)
+
+
 def patched(path: Path, tag: int, values: list[int]) -> None:
     """Other numbers in a tag of the first page."""
     with tifffile.TiffFile(path, mode="r+") as file:
@@ -176,7 +213,7 @@ def test_a_strip_that_was_never_written_is_background_and_never_the_files_header
             with open_image(path) as image:
                 found = image.read(0, {})
                 assert image.remarks == (
-                    "1 of its 4 strips or tiles were never written: they are read as 0.",
+                    "1 of its 4 strips or tiles was never written: it is read as 0.",
                 )
             assert not found[:10].any()
             np.testing.assert_array_equal(found[10:], numbered("YX")[10:])

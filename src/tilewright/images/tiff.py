@@ -26,7 +26,15 @@ from .photometric import meaning, seen, stored_axes
 from .scenes import Scene, chosen
 from .source import WHOLE_BYTES, Level, Source, microns, pair, unreadable
 from .subsampled import is_packed, unpacked
-from .tiff_checks import PageChecks, check_alike, is_in_place, segment_shape
+from .tiff_checks import (
+    PageChecks,
+    check_alike,
+    check_decoder,
+    check_stack,
+    count_slices,
+    is_in_place,
+    segment_shape,
+)
 
 JPEG = frozenset((6, 7, 34892, 33007))  # kinds whose tables are kept apart
 LZW = 5
@@ -53,8 +61,8 @@ def open_tiff(path: Path, scene: int | str, kept: int) -> Source:
 def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffile.TiffPageSeries]]:
     """A scene with its values as they are stored, and the series that its levels are."""
     series, several = opened.series, len(opened.files) > 1
-    _check_stack(path, opened.file, series)
     checks = PageChecks(path)
+    check_stack(checks, opened.file, series)
     alike = [s for s in series.levels if s.axes == series.axes]
     levels = [_TiffLevel(path, s, kept, several, checks) for s in alike]
     for level in levels:
@@ -127,6 +135,7 @@ def _begun(path: Path) -> tuple[tifffile.TiffFile, OmeSet | None, tuple[str, ...
     """A TIFF, and what its OME-XML says."""
     file = tifffile.TiffFile(path)
     try:
+        count_slices(file)
         ome, remarks = _ome(path, file)
     except BaseException:
         file.close()
@@ -189,17 +198,6 @@ def _files_of(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
     if series.kind == "ndtiff":
         found.add(path.with_name("NDTiff.index"))
     return (path, *sorted(found))
-
-
-def _check_stack(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-    """Refuse a stack of ImageJ's that ends before its planes do: tifffile takes one plane of it."""
-    about, page = file.imagej_metadata, file.pages.first
-    if not about or series.kind == "imagej" or not page.is_final:
-        return
-    sizes = [about.get(key, 1) for key in ("channels", "slices", "frames")]
-    if all(isinstance(n, int) and n > 0 for n in sizes):
-        end = int(page.dataoffsets[0]) + math.prod(sizes) * page.nbytes
-        PageChecks(path).check_end(file.filehandle, end)
 
 
 def tiff_scenes(path: Path) -> tuple[Scene, ...]:
@@ -332,6 +330,8 @@ class _TiffLevel:
     def _check_segment(self) -> None:
         if self.chunks is None:
             return
+        if not is_packed(self._key):
+            check_decoder(self._path, self._key)
         size = self._segment_bytes()
         if size > WHOLE_BYTES:
             raise unreadable(

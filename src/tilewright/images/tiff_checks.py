@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from .source import unreadable
 
 FIRST_PLACE = 8  # bytes of a TIFF's header: no pixels are before them
 
+A_NAME = re.compile(r"<(\w+)\.(\w+): (\d+)>")  # as Python writes one of tifffile's
+ALONG = ("channels", "slices", "frames")  # what ImageJ counts
 ALIKE = ("shape", "dtype", "axes", "photometric", "extrasamples")  # of all pages of a series
 
 
@@ -157,10 +161,69 @@ class PageChecks:
             )
         if not self.unwritten:
             return ()
+        were, they_are = ("was", "it is") if self.unwritten == 1 else ("were", "they are")
         return (
-            f"{self.unwritten} of its {self.strips} strips or tiles were never written: they are "
-            f"read as {background:g}.",
+            f"{self.unwritten} of its {self.strips} strips or tiles {were} never written: "
+            f"{they_are} read as {background:g}.",
         )
+
+
+def count_slices(file: tifffile.TiffFile) -> None:
+    """Take a stack's images for slices, as ImageJ does, where its header gives only their number.
+
+    tifffile would read the first one alone.
+    """
+    about = file.imagej_metadata
+    if not about or any(about.get(key, 1) != 1 for key in ALONG):
+        return
+    images = about.get("images", 1)
+    if isinstance(images, int) and images > 1 and not file.pages.is_multipage:
+        about["slices"] = images
+
+
+def check_stack(
+    checks: PageChecks, file: tifffile.TiffFile, series: tifffile.TiffPageSeries
+) -> None:
+    """Refuse a stack that ends before its planes do: tifffile takes one plane of it.
+
+    Raises
+    ------
+    TilewrightError
+        With both lengths in bytes.
+    """
+    about, page = file.imagej_metadata, file.pages.first
+    if not about or series.kind == "imagej" or not page.is_final:
+        return
+    sizes = [about.get(key, 1) for key in ALONG]
+    if all(isinstance(n, int) and n > 0 for n in sizes):
+        end = int(page.dataoffsets[0]) + math.prod(sizes) * page.nbytes
+        checks.check_end(file.filehandle, end)
+
+
+def check_decoder(path: Path, key: Any) -> None:
+    """Refuse pixels for which there is no decoder, before any is read.
+
+    Parameters
+    ----------
+    path
+        The image.
+    key
+        tifffile's page that says how they are coded.
+
+    Raises
+    ------
+    TilewrightError
+        Naming what isn't known.
+    """
+    try:
+        key.decode(None, 0)
+    except (ValueError, NotImplementedError) as error:
+        said = A_NAME.sub(r"\1 \2 (\3)", str(error))
+        raise unreadable(
+            path,
+            f"its pixels can't be decoded here: {said}",
+            "Save it as a TIFF without compression, or with LZW or Deflate.",
+        ) from error
 
 
 def check_alike(number: int, page: Any, key: Any) -> None:
