@@ -420,7 +420,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         decode = real(page)
 
         def one(data: Any, index: int, **more: Any) -> Any:
-            seen.append(index)
+            if data is not None:  # else it is only asked whether it could
+                seen.append(index)
             return decode(data, index, **more)
 
         return one
@@ -677,7 +678,7 @@ BAD_FILES = [
     pytest.param(_bad_json, "can't be read as an image", id="zarr-bad-json"),
     pytest.param(_no_pixels, r"no pixels \(0 x 4\)", id="zero-size"),
     pytest.param(_complex, "complex64.*real numbers", id="complex"),
-    pytest.param(_unknown_axes, "4 x 37 x 53 pixels along axes QYX.*--axes ZYX", id="axes"),
+    pytest.param(_unknown_axes, r"4 x 37 x 53 pixels along axes \?YX.*--axes ZYX", id="axes"),
     pytest.param(_cut_png, "can't be read as an image", id="cut-png"),
     pytest.param(_cut_jpeg, "can't be read as an image", id="cut-jpeg"),
     pytest.param(_huge_png, "GiB of pixels.*tiled TIFF", id="huge-png"),

@@ -82,6 +82,14 @@ def test_a_series_that_isnt_there_is_named_and_the_others_are_read(tmp_path: Pat
     assert read(tmp_path / "a.zarr", "B") == (1, 1)
 
 
+def test_folders_that_are_neither_listed_nor_numbered_are_refused_by_the_rule(
+    tmp_path: Path,
+) -> None:
+    bioformats2raw(tmp_path / "a.zarr", ["A", "B"])
+    with pytest.raises(TilewrightError, match="lists no `series`, and no image in it is called 0"):
+        open_image(tmp_path / "a.zarr")
+
+
 def test_several_multiscales_are_scenes(tmp_path: Path) -> None:
     write_ome_zarr(tmp_path / "a.zarr", [numbered("YX")], "YX", version="0.4")
     group = zarr.open_group(tmp_path / "a.zarr", mode="a")

@@ -184,6 +184,18 @@ def test_a_level_that_isnt_there_is_named(tmp_path: Path) -> None:
     assert error.value.code == BAD_DATA
 
 
+def test_a_coarser_level_without_any_chunk_is_spoken_of(tmp_path: Path) -> None:
+    pixels = numbered("YX")
+    write_ome_zarr(tmp_path / "a.zarr", [pixels, pixels[::2, ::2]], "YX", version="0.4")
+    for chunk in (tmp_path / "a.zarr" / "s1").iterdir():
+        if not chunk.name.startswith("."):
+            chunk.unlink()
+    with open_image(tmp_path / "a.zarr") as found:
+        assert found.remarks == (
+            "Level 1: none of its chunks is there: all pixels are the fill value, 0.",
+        )
+
+
 # What it says of itself ------------------------------------------------------------------------
 
 LONG = [{"name": "time", "type": "time"}, {"name": "channel", "type": "channel"},
@@ -221,6 +233,23 @@ def test_an_axis_of_another_kind_is_asked_for(tmp_path: Path) -> None:
         open_image(tmp_path / "a.zarr")
     with open_image(tmp_path / "a.zarr", axes="TYX") as found:
         np.testing.assert_array_equal(found.read(0, {"T": 1}), pixels[1])
+
+
+def test_axes_of_one_name_are_refused_by_the_rule(tmp_path: Path) -> None:
+    image(tmp_path / "a.zarr", "ZYX")
+    describe(tmp_path / "a.zarr", said(space("yxx")))
+    with pytest.raises(TilewrightError, match="names two axes 'x', and names must differ"):
+        open_image(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("shape", [(9,), (1, 1, 1, 1, 8, 9)])
+def test_more_axes_than_can_be_given_are_no_question_of_axes(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    zarr.create_array(tmp_path / "a.zarr", shape=shape, dtype="u1", chunks=shape)[...] = 1
+    with pytest.raises(TilewrightError, match=f"{len(shape)} axes .* two to five axes") as error:
+        open_image(tmp_path / "a.zarr")
+    assert "--axes" not in str(error.value)
 
 
 def test_five_axes_without_a_name_are_those_of_the_first_versions(tmp_path: Path) -> None:
@@ -432,6 +461,21 @@ def test_chunks_of_a_zip_under_another_separator_are_found(tmp_path: Path) -> No
     renamed(tmp_path / "a.zarr" / "s0", None)
     with open_image(zipped(tmp_path / "a.zarr", tmp_path / "a.ozx")) as found:
         np.testing.assert_array_equal(found.read(0, {}), pixels)
+
+
+def test_a_chunk_that_changed_in_a_zip_is_bad_data(tmp_path: Path) -> None:
+    pixels = image(tmp_path / "a.zarr")
+    path = zipped(tmp_path / "a.zarr", tmp_path / "a.ozx")
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as file:
+        name = next(n for n in file.namelist() if n.endswith("0") and "s0/" in n)
+        start = file.getinfo(name).header_offset + 30 + len(name)
+        data[start + file.getinfo(name).file_size // 2] ^= 0x55
+    path.write_bytes(data)
+    with open_image(path) as found:
+        assert found.shape == pixels.shape
+        with pytest.raises(TilewrightError, match="a checksum doesn't match its data"):
+            found.read(0, {})
 
 
 def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tilewright.errors import TilewrightError
 
 from . import source as sources
 from .chunks import Array
-from .damage import is_damage, is_the_files
+from .damage import in_words, is_damage, is_the_files
 from .flat import open_jpeg, open_png
 from .ome_zarr import is_zarr, open_zarr, zarr_scenes
 from .scenes import Scene
@@ -255,8 +255,7 @@ def failed(path: Path, what: str, error: Exception) -> TilewrightError:
     if isinstance(error, OSError) and not is_the_files(error):
         error.add_note(f"It came up in {path}.")
         raise error
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return unreadable(path, f"{what} ({reason[:200]})", "Copy or export it again.")
+    return unreadable(path, f"{what} ({in_words(error)})", "Copy or export it again.")
 
 
 def _axes(path: Path, source: Source, given: str | None) -> str:
@@ -273,9 +272,13 @@ def _axes(path: Path, source: Source, given: str | None) -> str:
     known = set(axes) <= set(ARRAY_AXES) and len(set(axes)) == len(axes) and {"Y", "X"} <= set(axes)
     if known and len(axes) == len(shape):
         return axes
+    if not 2 <= len(shape) <= len(ARRAY_AXES):
+        found = f"it has {len(shape)} axes ({sizes} pixels)"
+        raise unreadable(path, found, "Export it with two to five axes, out of T, C, Z, Y and X.")
     example = _likely(source.axes, len(shape))
     if given is None:
-        named = f"along axes {axes}" if axes else "and doesn't say along which axes"
+        shown = "".join(a if a in ARRAY_AXES else "?" for a in axes)
+        named = f"along axes {shown}" if axes else "and doesn't say along which axes"
         found, fix = f"it has {sizes} pixels {named}", "Say what they are"
     else:
         found, fix = f"axes {given} were given for {sizes} pixels", "Give one letter an axis"

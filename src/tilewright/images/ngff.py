@@ -162,6 +162,10 @@ def axes(multiscale: Block, version: str | None, count: int) -> tuple[Axis, ...]
     found = [_named(axis) for axis in listed]
     if len(found) != count:
         raise MetadataError(f"its metadata names {len(found)} axes, and its pixels have {count}")
+    names = [name for name, _, _ in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise MetadataError(f"its metadata names two axes {twice!r}, and names must differ")
     letters = [TYPES.get(kind, NAMES.get(name.lower(), UNKNOWN)) for name, kind, _ in found]
     space = [i for i, (_, kind, _) in enumerate(found) if kind == "space"]
     if not {letters[i] for i in space} <= set("ZYX") or len({letters[i] for i in space}) < len(

@@ -98,6 +98,12 @@ def _series(files: ZarrFiles) -> Found:
         paths = sorted((n for n, _ in _groups(root) if n.isdigit()), key=int)
     if not isinstance(paths, list) or not all(isinstance(p, str) for p in paths):
         raise MetadataError("`series` in its OME folder isn't a list of paths")
+    if not paths:
+        raise MetadataError(
+            "it is laid out as bioformats2raw does it, but its OME folder lists no `series`, and "
+            "no image in it is called 0, as it then must",
+            "Give the folder of one of its images.",
+        )
     names = _ome_names(files.text("OME/METADATA.ome.xml"))
     names = names if len(names) == len(paths) else [""] * len(paths)
     looked = paths if 1 < len(paths) <= LISTED else []
@@ -175,7 +181,12 @@ def _image(path: Path, files: ZarrFiles, where: str, entry: int, kept: int) -> S
     axes = ngff.axes(multiscale, version, arrays[0].ndim)
     _check_levels([name for name, _ in listed], arrays, axes)
     geometry = ngff.geometry(multiscale, listed[0][1], version, arrays[0].ndim)
-    remarks = [*found[0][1], *_remarks(axes, geometry, version)]
+    of_levels = [
+        said if not number else f"Level {number}: {said[0].lower()}{said[1:]}"
+        for number, (_, remarks) in enumerate(found)
+        for said in remarks
+    ]
+    remarks = [*of_levels, *_remarks(axes, geometry, version)]
     return replace(
         _source(arrays, axes, kept, files, geometry),
         channel_names=named([c.get("label") for c in ngff.channels(about)]),
