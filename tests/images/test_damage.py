@@ -127,7 +127,7 @@ run(plan.main)
 
 def test_a_bug_in_a_reader_ends_plan_with_70_and_its_trace(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", numbered("YX"))
-    given = {"params": {"input": "a.tif"}, "launch_dir": str(tmp_path)}
+    given = {"params": {"input": "a.tif"}, "launch_dir": str(tmp_path), "work_dir": "work"}
     done = subprocess.run(
         [sys.executable, "-c", PLAN_WITH_A_BUG],
         input=json.dumps(given),

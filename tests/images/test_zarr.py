@@ -16,7 +16,8 @@ import zarr
 from pictures import numbered, write_ome_zarr
 
 from tilewright.errors import BAD_DATA, TilewrightError
-from tilewright.images.image import find_images, fingerprint, image_id, open_image
+from tilewright.images.find import find_images
+from tilewright.images.image import fingerprint, image_id, open_image
 
 Block = dict[str, Any]
 
@@ -448,7 +449,7 @@ def test_zipped_images_are_found_and_named_and_change_with_what_is_in_them(tmp_p
     for name in ("a.ozx", "b.zarr.zip", "c.ome.zarr.zip"):
         zipped(tmp_path / "a.zarr", tmp_path / "in" / name)
     (tmp_path / "in" / "papers.zip").write_bytes(b"PK")
-    found = find_images(str(tmp_path / "in"))
+    found = find_images(str(tmp_path / "in")).images
     assert [image_id(p) for p in found] == ["a", "b", "c"]
     before = fingerprint(found[0])
     describe(tmp_path / "a.zarr", said(space("yx"), scale(2, 2)))

@@ -296,8 +296,8 @@ def _likely(found: str, count: int) -> str:
         if axis not in letters:
             unknown = [i for i, a in enumerate(letters) if a == "?"]
             letters[unknown[-1] if unknown else -1] = axis
-    spare = iter([a for a in "ZTC" if a not in letters])
-    return "".join(next(spare, "") if a == "?" else a for a in letters)
+    spare = iter([a for a in "ZCT" if a not in letters])  # Z is next to Y and X
+    return "".join(next(spare, "") if a == "?" else a for a in reversed(letters))[::-1]
 
 
 class Image(Closing):
