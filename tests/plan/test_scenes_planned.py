@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from pictures import write_ome_zarr
+from ome_sets import write_set
+from pictures import speckles, write_ome_zarr
 from planning import grey, planned
 
 from tilewright.errors import ProblemsError
@@ -35,6 +36,21 @@ def test_only_the_first_scene_is_read_and_the_user_is_told(tmp_path: Path) -> No
     (remark,) = plan.images[0].remarks
     assert remark.startswith("It holds 2 images, and only scene 0 ('A', 20 x 30 px) is read")
     assert f"a: {remark}" in plan.file.remarks
+
+
+def test_images_that_several_files_of_a_set_give_are_spoken_of(tmp_path: Path) -> None:
+    """Counted twice they would be two samples."""
+    (tmp_path / "in").mkdir()
+    files = {f"p{n}.ome.tif": [speckles((37, 53))] for n in range(2)}
+    write_set(tmp_path / "in", files, [[(name, 0)] for name in files])
+    assert not [line for line in planned(tmp_path).warnings if "several times" in line]
+    (line,) = [line for line in planned(tmp_path, scene="all").warnings if "several times" in line]
+    assert line.startswith("p0, p0-1, p1 and p1-1 are 2 images, read several times")
+    alone = planned(tmp_path, scene="all", input="in/p0.ome.tif")
+    assert not [line for line in alone.warnings if "several times" in line]
+    write_set(tmp_path / "in", files, [[(name, 0) for name in files]])  # now one of two slices
+    (line,) = [line for line in planned(tmp_path).warnings if "several times" in line]
+    assert line.startswith("p0 and p1 are one image, read several times")
 
 
 def test_who_asks_for_the_first_scene_is_told_nothing(tmp_path: Path) -> None:

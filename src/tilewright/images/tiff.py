@@ -61,6 +61,7 @@ def open_tiff(path: Path, scene: int | str, kept: int) -> Source:
 def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffile.TiffPageSeries]]:
     """A scene with its values as they are stored, and the series that its levels are."""
     series, several = opened.series, len(opened.files) > 1
+    is_elsewhere = opened.image is not None and path not in opened.image.files
     checks = PageChecks(path)
     check_stack(checks, opened.file, series)
     alike = [s for s in series.levels if s.axes == series.axes]
@@ -84,7 +85,7 @@ def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffi
         scenes=opened.scenes,
         scene=opened.scene,
         remarks=opened.remarks + checks.remarks(series.keyframe.nodata) + turned,
-        files=opened.files if several or opened.of_set else (),
+        files=opened.files[is_elsewhere:] if several or opened.of_set else (),
         white=white.of_tiff(bits, series.keyframe, series.dtype),
     )
     return stored, alike
@@ -97,7 +98,7 @@ class _Opened:
     Parameters
     ----------
     files
-        All that its pixels and metadata are in.
+        All that its pixels and metadata are in, after the one that was given.
     of_set
         Whether other files are or could be part of it.
     """

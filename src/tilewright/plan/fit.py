@@ -28,8 +28,10 @@ from .value_range import ValueRange, value_range
 class Planned:
     """One image, its tiles and what it takes to read them.
 
-    Of `remarks` each is a sentence; `columns` are what a sheet says besides, and `changed` is when
-    its files last changed in any way (ctime, in ns): both enter neither fingerprint nor job.
+    Of `remarks` each is a sentence; `one_of` is equal for an image of a set, whichever of its files
+    was given, and "" where that can't be told; `columns` are what a sheet says besides, and
+    `changed` is when its files last changed in any way (ctime, in ns): both enter neither
+    fingerprint nor job.
     """
 
     ref: ImageRef
@@ -40,6 +42,7 @@ class Planned:
     channels: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     is_of_set: bool = False
+    one_of: str = ""
     range: ValueRange | None = None
     columns: tuple[tuple[str, str], ...] = ()
     changed: int = 0
@@ -143,8 +146,17 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
                 *told,
             ),
             is_of_set=bool(image.files),
+            one_of=_one_of(image),
             range=taken,
         )
+
+
+def _one_of(image: Image) -> str:
+    """The files that an image of a set is in, and its name there."""
+    names = [scene.name for scene in image.scenes]
+    name = names[image.scene]
+    known = image.files and names.count(name) == 1
+    return "\0".join([*sorted(map(str, image.files)), name]) if known else ""
 
 
 def _of_scenes(row: Row, image: Image) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ from .header_cache import Headers
 from .inputs import Inputs, Row, check_results, find_inputs
 from .params import Params, check_params
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
+from .remarks import read_again
 from .resources import Needs, contradictions, needs
 from .scenes import Unread, with_scenes
 
@@ -216,7 +217,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         environment_ready=interpreters.ready(recipe.environment.name, Path(str(params.env_root))),
         launch_dir=here,
         dialect=dialect,
-        found=found.remarks,
+        found=(*found.remarks, *read_again([(i.ref.id, i.one_of) for i in images])),
     )
 
 

@@ -27,6 +27,29 @@ def grouped(said: Sequence[tuple[str, Iterable[str]]]) -> list[str]:
     return [f"{_whom(names, len(said))}: {sentence}" for sentence, names in ids.items()]
 
 
+def read_again(images: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """A sentence where images of sets are read once for each of their files.
+
+    Parameters
+    ----------
+    images
+        Every image's id, and what is equal for the same image of a set; "" for any other.
+    """
+    by_image: dict[str, list[str]] = {}
+    for name, one_of in images:
+        if one_of:
+            by_image.setdefault(one_of, []).append(name)
+    again = [names for names in by_image.values() if len(names) > 1]
+    if not again:
+        return ()
+    ids = sorted(name for names in again for name in names)
+    are = "one image" if len(again) == 1 else f"{len(again)} images"
+    return (
+        f"{_whom(ids, 0)} are {are}, read several times, since several files of a set were given: "
+        "give one of them alone.",
+    )
+
+
 def _whom(names: list[str], images: int) -> str:
     if len(names) == images > NAMED:
         return f"all {images} images"
