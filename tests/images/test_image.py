@@ -622,6 +622,11 @@ def _no_pixels(path: Path) -> None:
     )
 
 
+def _coloured_channels(path: Path) -> None:
+    pixels = speckles((2, 37, 53, 3), "uint8")
+    tifffile.imwrite(path, pixels, ome=True, photometric="rgb", metadata={"axes": "CYXS"})
+
+
 def _complex(path: Path) -> None:
     tifffile.imwrite(path, np.zeros((8, 8), "complex64"))
 
@@ -679,6 +684,7 @@ BAD_FILES = [
     pytest.param(_no_pixels, r"no pixels \(0 x 4\)", id="zero-size"),
     pytest.param(_complex, "complex64.*real numbers", id="complex"),
     pytest.param(_unknown_axes, r"4 x 37 x 53 pixels along axes \?YX.*--axes ZYX", id="axes"),
+    pytest.param(_coloured_channels, "channels is in colours itself.*in grey", id="colours"),
     pytest.param(_cut_png, "can't be read as an image", id="cut-png"),
     pytest.param(_cut_jpeg, "can't be read as an image", id="cut-jpeg"),
     pytest.param(_huge_png, "GiB of pixels.*tiled TIFF", id="huge-png"),

@@ -275,6 +275,9 @@ def _axes(path: Path, source: Source, given: str | None) -> str:
     if not 2 <= len(shape) <= len(ARRAY_AXES):
         found = f"it has {len(shape)} axes ({sizes} pixels)"
         raise unreadable(path, found, "Export it with two to five axes, out of T, C, Z, Y and X.")
+    if given is None and axes.count("C") > 1:
+        found = f"each of its channels is in colours itself ({sizes} pixels along {axes})"
+        raise unreadable(path, found, "Export its channels in grey, or one of them alone.")
     example = _likely(source.axes, len(shape))
     if given is None:
         shown = "".join(a if a in ARRAY_AXES else "?" for a in axes)
