@@ -47,6 +47,7 @@ LIBRARIES_WORDS = (
     ),
     (re.compile("[Cc]hecksums? do|CRC"), "a checksum doesn't match its data"),
     (re.compile("_[A-Z]+_DATA|returned -?[0-9]"), "its compressed data is damaged or cut off"),
+    (re.compile("No Zarr data type.*'pickle'"), "its pixels are stored as Python pickles"),
     (re.compile("No Zarr data type"), "its pixels are of a type that isn't known here"),
     (re.compile("Expected dict|<class"), "its metadata isn't built as its format wants it"),
 )
