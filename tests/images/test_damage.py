@@ -95,6 +95,14 @@ def test_what_python_says_of_metadata_is_said_in_words(tmp_path: Path, text: str
     assert not re.search("class|argument|object|dict|char|Error|None|key", str(error.value))
 
 
+def test_a_number_in_an_ome_xml_that_is_none_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, numbered("ZYX"), metadata={"axes": "ZYX"}, photometric="minisblack")
+    path.write_bytes(path.read_bytes().replace(b'SizeZ="4"', b'SizeZ="f"', 1))
+    with pytest.raises(TilewrightError, match="what should be a number in it is none"):
+        open_image(path)
+
+
 def test_a_chunk_of_another_size_is_said_to_be_one(tmp_path: Path) -> None:
     write_ome_zarr(tmp_path / "a.zarr", [numbered("YX")], "YX", version="0.4")
     array = tmp_path / "a.zarr" / "s0" / ".zarray"

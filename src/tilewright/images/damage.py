@@ -49,6 +49,8 @@ LIBRARIES_WORDS = (
     (re.compile("_[A-Z]+_DATA|returned -?[0-9]"), "its compressed data is damaged or cut off"),
     (re.compile("No Zarr data type.*'pickle'"), "its pixels are stored as Python pickles"),
     (re.compile("No Zarr data type"), "its pixels are of a type that isn't known here"),
+    (re.compile("invalid literal|could not convert"), "what should be a number in it is none"),
+    (re.compile("incompatible keyframe"), "its pages aren't alike"),
     (re.compile("Expected dict|<class"), "its metadata isn't built as its format wants it"),
 )
 """What libraries say in words of programs, and what that is."""

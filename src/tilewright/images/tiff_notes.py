@@ -50,6 +50,7 @@ SENTENCES = {
     "cannot handle discontiguous storage": "Its OME-XML doesn't fit its pages: they are read as "
     "the TIFF's own tags say.",
 }
+RAISED = re.compile(r" raised \w+\(.*", re.DOTALL)
 OBJECT = re.compile(r"^<tifffile\.[^>]*>:? ?|<tifffile\.\w+ '[^']*'> ?")
 
 _heard: ContextVar[Notes | None] = ContextVar("_heard", default=None)
@@ -109,4 +110,5 @@ def _plain(words: str) -> str:
     """Without the object's name, which has the path."""
     tag = A_TAG.search(words)
     what = f"tag {tag[1]}: " if tag else ""
-    return what + " ".join(OBJECT.sub("", words).split()).rstrip(".")[:200]
+    words = RAISED.sub(" can't be read", OBJECT.sub("", words))
+    return what + " ".join(words.split()).rstrip(".")[:200]
