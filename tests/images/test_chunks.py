@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tilewright.images.chunks import Chunks
+from tilewright.images.ome_zarr.chunks import Chunks
 
 SHAPE, SIDES = (3, 130, 170), (1, 32, 48)
 

@@ -20,8 +20,8 @@ import tifffile
 from pictures import numbered, speckles, write_ome_zarr
 
 from tilewright.errors import TilewrightError
-from tilewright.images import tiff
 from tilewright.images.image import fingerprint, open_image
+from tilewright.images.tiff import reader as tiff
 
 TYPES = (1, 2, 4, 5, 7, 9, 11, 12)  # of a tag: bytes, text, long, fraction, any, signed, reals
 OTHER_FORMS = (None, 1, "x", [], {}, True, [None], [{}], ["x"])
@@ -116,7 +116,7 @@ def test_a_bug_in_a_reader_is_no_bad_file(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, speckles((64, 64)), tile=(16, 16), compression="zlib")
     with open_image(path) as image:
-        monkeypatch.setattr(tiff._TiffLevel, "_assemble", None)
+        monkeypatch.setattr(tiff.TiffLevel, "_assemble", None)
         with pytest.raises(TypeError, match="not callable") as caught:
             image.read(0, {})
     assert caught.value.__notes__ == [f"It came up in {path}."]
@@ -126,7 +126,7 @@ def test_a_bug_in_a_reader_is_no_bad_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 PLAN_WITH_A_BUG = """
-from tilewright.images import tiff
+from tilewright.images.tiff import reader as tiff
 from tilewright.steps import plan, run
 tiff._pitch = None
 run(plan.main)
@@ -140,7 +140,7 @@ def test_a_bug_in_a_reader_ends_plan_with_70_and_its_trace(tmp_path: Path) -> No
         [sys.executable, "-c", PLAN_WITH_A_BUG],
         input=json.dumps(given),
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(tiff.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(tiff.__file__).parents[3])},
         capture_output=True,
         text=True,
         check=False,

@@ -16,7 +16,7 @@ from tilewright.contract.made import BESIDE_STORES, store_recipe
 from tilewright.errors import TilewrightError
 
 from .image import EXTENSIONS, extensions, failed
-from .ome_zarr import is_zarr
+from .ome_zarr.reader import is_zarr
 
 LISTED = 5
 """Entries that a line names; the others are counted."""

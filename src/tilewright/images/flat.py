@@ -14,12 +14,11 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from .chunks import Array
 from .endings import JPEG_START, check_jpeg
 from .orientation import number_in, of_exif, stored_turned
 from .photometric import INKS, NO_ALPHA, rgb_of_inks
 from .scenes import Scene, chosen
-from .source import WHOLE_BYTES, Level, Source, unreadable
+from .source import WHOLE_BYTES, Array, Level, Source, unreadable
 from .white import of_bits
 
 EXIF, SEVERAL = 0xE1, 0xE2  # markers of what cameras say, and of several pictures

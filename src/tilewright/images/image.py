@@ -20,13 +20,12 @@ from tilewright.contract.spec import ARRAY_AXES
 from tilewright.errors import TilewrightError
 
 from . import source as sources
-from .chunks import Array
 from .damage import in_words, is_damage, is_the_files
 from .flat import open_jpeg, open_png
-from .ome_zarr import is_zarr, open_zarr, zarr_scenes
+from .ome_zarr.reader import is_zarr, open_zarr, zarr_scenes
 from .scenes import Scene
-from .source import Source, unreadable
-from .tiff import open_tiff, tiff_scenes
+from .source import Array, Source, unreadable
+from .tiff.reader import open_tiff, tiff_scenes
 
 EXTENSIONS = (".ome.zarr.zip", ".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf",
               ".zarr.zip", ".zarr", ".ozx", ".png", ".jpeg", ".jpg")  # fmt: skip

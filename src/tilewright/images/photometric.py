@@ -13,8 +13,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TIFF, TiffFile, TiffPageSeries
 from tilewright.contract.colours import RGB
 from tilewright.errors import TilewrightError
 
-from .chunks import Array, Window
-from .source import Level, Source, unreadable
+from .source import Array, Level, Source, Window, unreadable
 from .subsampled import is_packed
 
 Change = Callable[[Array], Array]

@@ -12,10 +12,12 @@ import numpy as np
 
 from tilewright.errors import TilewrightError
 
-from .chunks import Array as Array
-from .chunks import Window
 from .scenes import Scene
 from .white import White
+
+Array = np.ndarray
+Window = tuple[slice, ...]
+"""One slice per axis of a level, start and stop given, step 1."""
 
 CACHE_BYTES = 2**28  # decoded strips, tiles and chunks kept for the next window of a level
 WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole

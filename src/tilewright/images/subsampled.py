@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tifffile import PHOTOMETRIC, TIFF
 
-from .chunks import Array
+from .source import Array
 
 
 def is_packed(page: Any) -> bool:

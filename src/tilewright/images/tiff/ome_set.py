@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from .source import microns, named, pair, unreadable
+from tilewright.images.source import microns, named, pair, unreadable
 
 Element = ElementTree.Element
 ROOT_UUID = re.compile(r"<(?:\w+:)?OME\s[^>]*?\bUUID=[\"']([^\"']+)", re.DOTALL)

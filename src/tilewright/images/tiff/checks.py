@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from .source import unreadable
+from tilewright.images.source import unreadable
 
 FIRST_PLACE = 8  # bytes of a TIFF's header: no pixels are before them
 

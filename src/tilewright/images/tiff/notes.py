@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
-from .source import unreadable
+from tilewright.images.source import unreadable
 
 Notes = list[tuple[int, str]]
 """Level and words."""

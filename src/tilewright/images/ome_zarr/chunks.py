@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.cache import Cache
+from tilewright.images.source import Array, Window
 
-Array = np.ndarray
-Window = tuple[slice, ...]
-"""One slice per axis of the level, start and stop given, step 1."""
 Position = tuple[int, ...]
 
 

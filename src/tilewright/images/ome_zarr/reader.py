@@ -13,12 +13,14 @@ import numpy as np
 import tifffile
 import zarr
 
-from . import ngff, white
+from tilewright.images import white
+from tilewright.images.scenes import LISTED, Scene, chosen
+from tilewright.images.source import Level, Source, Where, microns, named, pair, unreadable
+
+from . import ngff
 from .chunks import Chunks
 from .ngff import Axis, Geometry, MetadataError
-from .scenes import LISTED, Scene, chosen
-from .source import Level, Source, Where, microns, named, pair, unreadable
-from .zarr_store import ZarrFiles, checked_array, is_zarr, open_files
+from .store import ZarrFiles, checked_array, is_zarr, open_files
 
 __all__ = ["is_zarr", "open_zarr", "zarr_scenes"]
 

@@ -15,7 +15,8 @@ from typing import Any
 import zarr
 from zarr.storage import ZipStore
 
-from .source import unreadable
+from tilewright.images.source import unreadable
+
 from .whole import WholeFiles
 
 METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
