@@ -91,7 +91,7 @@ def test_files_that_are_passed_over_are_named_one_of_each_ending_first(folder: P
         (folder / name).write_bytes(b"x")
     files, below = find_images(str(folder)).remarks
     assert files == (
-        f"Passed over in {folder}, since images that are read here have other endings: "
+        f"Passed over in {folder}, which by their endings are no TIFF, OME-Zarr, PNG or JPEG: "
         "n0.txt, z.czi, n1.txt, n2.txt, n3.txt and 6 more."
     )
     assert below.endswith("though there are images in them: below; --recursive looks there, too.")

@@ -672,7 +672,7 @@ def _plane_missing(path: Path) -> None:
 BAD_FILES = [
     pytest.param(lambda path: None, "there is no such file", id="missing"),
     pytest.param(_empty, r"empty \(0 bytes\)", id="zero-bytes"),
-    pytest.param(_text, "no image format.*Save it as one of .tiff", id="text"),
+    pytest.param(_text, "no image format.*Export it as OME-TIFF", id="text"),
     pytest.param(_header_only, "can't be read as an image", id="tiff-header-alone"),
     pytest.param(_noise, "can't be read as an image", id="tiff-noise"),
     pytest.param(_cut_plain, "cut off: .* bytes", id="cut-plain-tiff"),

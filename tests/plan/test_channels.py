@@ -190,6 +190,7 @@ HINTS = [
     (TWO, STAINS, "nucleus=DPAI", "Did you mean 'DAPI'", "nucleus=DAPI"),
     (TWO, STAINS, "nucleus=DPAI,segment=GPF", "Did you mean 'DAPI'", None),
     (TWO, STAINS, "nucleus=Hoechst", "It has DAPI, GFP and Cy5", None),
+    (TWO, (None, None, None), "DAPI", "Its channels have no names, only numbers: 0 to 2", "0"),
     (TWO, STAINS, "nucleus=7", "It has DAPI, GFP and Cy5", None),
     (TWO, STAINS, "nuclei=DAPI,segment=GFP", "", "nucleus=DAPI,segment=GFP"),
     (TWO, STAINS, "nucleus=DAPI,nucleus=GFP", "", "nucleus=DAPI,segment=GFP"),

@@ -86,4 +86,5 @@ def test_plan_says_which_stores_are_of_an_earlier_recipe(
     assert f"note a: The store {store} in its folder is of an earlier recipe; it stays" in said
     assert f"note bad: The store {store} in its folder is an earlier run's, of an earlier" in said
     assert "note b:" not in said
+    assert "all 2 images" not in said
     assert "note c:" not in said

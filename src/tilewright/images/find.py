@@ -160,7 +160,7 @@ def _remarks(base: Path, kinds: dict[Path, Kind]) -> Iterator[str]:
     others = [p for p in others if not p.name.lower().startswith(UNSAID)]
     if others:
         yield (
-            f"Passed over in {base}, since images that are read here have other endings: "
+            f"Passed over in {base}, which by their endings are no TIFF, OME-Zarr, PNG or JPEG: "
             f"{_named(others, base)}."
         )
     folders = [p for p, kind in kinds.items() if kind == "folder" and _holds_images(p)]

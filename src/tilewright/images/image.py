@@ -239,7 +239,7 @@ def _opener(path: Path) -> Any:
     raise unreadable(
         path,
         "its content is no image format that is known here",
-        f"Save it as one of {extensions()}.",
+        "Export it as OME-TIFF or OME-Zarr; TIFF, PNG and JPEG are read, too.",
     )
 
 

@@ -313,7 +313,7 @@ def _number(image: Image, text: str) -> int:
     names = [n for n in image.channel_names or () if n]
     meant = near(name, names)
     instead = _word(image, _called(image, meant)[0]) if meant else _word(image, 0)
-    fix = f"Did you mean {meant!r}?" if meant else f"It has {_listed(image)}."
+    fix = f"Did you mean {meant!r}?" if meant else _has(image)
     if CALL.fullmatch(text):
         fix = f"Channels are put together by {_joined(COMBINED, 'or')}."
     shown = number[1] if number else name
@@ -469,6 +469,11 @@ def _called(image: Image, name: str) -> list[int]:
 
 def _same(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
+
+
+def _has(image: Image) -> str:
+    named = image.channel_names is not None
+    return f"{'It has' if named else 'Its channels have no names, only numbers:'} {_listed(image)}."
 
 
 def _listed(image: Image) -> str:

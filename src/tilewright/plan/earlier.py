@@ -39,7 +39,7 @@ def compared(image: Planned, earlier: Earlier) -> Planned:
 def left(
     results: Path, store: str, recipe: str, good: Iterable[str], bad: Iterable[str]
 ) -> list[tuple[str, list[str]]]:
-    """Images whose store is there already and isn't this recipe's, each with a sentence.
+    """Every image's id, with a sentence where its store is there already and isn't this recipe's.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def left(
     """
     why = f"The store {store} in its folder is of an earlier recipe; it stays until it is replaced."
     made_by = {name: store_recipe(results / name / store) for name in good}
-    said = [(name, [why]) for name, by in made_by.items() if by not in (None, recipe)]
+    said = [(name, [why] if by not in (None, recipe) else []) for name, by in made_by.items()]
     return said + [(name, stale(results / name / store, recipe)) for name in bad]
 
 
