@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,14 +32,18 @@ INTRO = """\
 <!-- written by tools/formats.py from tests/matrix/ -->
 # Formats
 
-What Tilewright reads, what it converts, and what it refuses. A file is told by its content, not by
-its name. Of each format, every value in the tables below stands beside every other in at least one
-small test file, unless the two can't be together: {files} files, {pairs} pairs. All are read by
-region, at every level, and give the pixels that were written. Where Pillow, GDAL or tensorstore can
-read a file, they were asked as well.
+What Tilewright reads, what it converts, and what it refuses: not as we believe, but as it was
+tried. A program writes {files} small files, each of another kind, and this page. They are read by
+region, at every level, and give the pixels that were written; where Pillow, GDAL or tensorstore
+can read a file, they were asked as well. [Run](run.md#which-images) says what can be set where a
+file leaves something open, and [honest pixels](honest-pixels.md) which of this was mistaken in
+silence before.
 
-*Converted* means that the numbers in the file aren't those of the picture: a model gets the
-picture's. A remark is a sentence in `./tilewright plan`, the run's last lines and the report.
+Each format has two tables. The first says what becomes of its pixels: *converted* means that the
+numbers in the file aren't those of the picture, and a model gets the picture's. What stands
+beside it in italics is [a note](run.md#what-you-are-told) that you read. The second lists what
+else varies. Any two values of a format's tables stand together in a file at least once, unless
+they can't: {pairs} pairs. What a file is, its content says, not its name.
 
 - [TIFF](#tiff)
 - [PNG](#png)
@@ -100,11 +104,11 @@ MEANINGS = ("photometric", "kind")
 
 @dataclass
 class Value:
-    """What became of a factor's value."""
+    """What became of the files with a factor's value that are read, and the refusals of others."""
 
     files: int = 0
     became: set[str] = field(default_factory=set)
-    remarks: set[str] = field(default_factory=set)
+    remarks: Counter[str] = field(default_factory=Counter)
     refusals: set[str] = field(default_factory=set)
 
 
@@ -122,9 +126,9 @@ def read_all(folder: Path) -> Told:
         became, remarks, refusal = outcome(path, specimen)
         for factor, value in case.items():
             found = told[family.name, factor, value]
-            found.files += 1
+            found.files += bool(became)
             found.became |= {became} if became else set()
-            found.remarks |= set(remarks) if factor in MEANINGS else set()
+            found.remarks.update(remarks)
             found.refusals |= {refusal} if refusal else set()
     return told
 
@@ -172,7 +176,7 @@ def section(family: Family, told: Told) -> str:
     parts = [f"## {family.name}\n\n{ABOUT[family.name]} {count} files.\n"]
     for factor in (f for f in family.factors if f in MEANINGS):
         rows = [meaning(family, factor, value, told) for value in family.factors[factor]]
-        parts.append(table((FACTORS[factor], "what a model gets", "remark, or note"), rows))
+        parts.append(table((FACTORS[factor], "what a model gets", "to know"), rows))
     rows = [
         (FACTORS[f], "; ".join(WORDS.get(v, v) for v in values))
         for f, values in family.factors.items()
@@ -186,14 +190,9 @@ def meaning(family: Family, factor: str, value: str, told: Told) -> tuple[str, s
     """A value, what became of it, and what the user is told."""
     found = told[family.name, factor, value]
     became = max(found.became, key=len, default="refused")  # converted, if it ever is
-    said = " ".join(sorted(found.remarks & everywhere(family, factor, value, told)))
-    return WORDS.get(value, value), became, said or NOTES.get((family.name, factor, value), "")
-
-
-def everywhere(family: Family, factor: str, value: str, told: Told) -> set[str]:
-    """The remarks that belong to a value: those that some other value never gets."""
-    others = [told[family.name, factor, v].remarks for v in family.factors[factor] if v != value]
-    return told[family.name, factor, value].remarks - set.intersection(*others)
+    said = [f"*{text}*" for text, count in sorted(found.remarks.items()) if count > found.files / 2]
+    note = NOTES.get((family.name, factor, value))
+    return WORDS.get(value, value), became, " ".join([*said, *filter(None, [note])])
 
 
 def sentence(refusal: object) -> str:
