@@ -6,7 +6,7 @@ Reads headers only.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import ImageRef
@@ -16,7 +16,7 @@ from tilewright.images.image import Image, fingerprint, set_fingerprint
 from tilewright.images.mask import Mask, stamped
 from tilewright.images.scenes import named_like, passed_over
 from tilewright.preprocess.enhance import opened
-from tilewright.preprocess.reader import TileReader
+from tilewright.preprocess.reader import layout_of
 
 from .channels import choose, read_as
 from .inputs import Row
@@ -92,33 +92,14 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
         65, when it can't be read or doesn't fit the model.
     """
     with opened(row.path, axes=row.axes, scene=row.scene or 0, methods=row.prep) as image:
-        mpp = (row.mpp, row.mpp) if row.mpp else image.mpp
-        level, factor = resolution(image, mpp, spec)
-        position, steps, t_unit = placed(image, mpp)
         chosen = choose(image, row.channels, spec)
         taken, told = value_range(image, row.range, spec)
-        ref = ImageRef(
-            key="",
-            id=row.id,
-            path=str(row.path.absolute()),
-            fingerprint=set_fingerprint(stamp or fingerprint(row.path), row.path, image.files),
-            axes=image.axes,
-            shape=tuple(image.shape),
-            dtype=str(image.dtype),
-            scene=image.scene,
-            level=level,
+        stamp = set_fingerprint(stamp or fingerprint(row.path), row.path, image.files)
+        ref = replace(
+            _ref(image, row, params, spec),
+            fingerprint=stamp,
             channels=chosen.read,
             combined=chosen.combined,
-            channel_names=image.channel_names,
-            mpp=mpp,
-            z_um=image.z_um,
-            position=position,
-            steps=steps,
-            t_unit=t_unit,
-            factor=factor,
-            region=region(image, params.region),
-            mask=stamped(row.mask) if row.mask else None,
-            prep=row.prep,
             range=taken.said if taken else None,
         )
         if "z" in spec.tile_spec.axes and "Z" not in image.axes:
@@ -126,29 +107,51 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
                 f"{row.path}: has axes {image.axes}, and {spec.model_name} takes volumes.",
                 fix=f"{_deep(image)}hoose a 2D model.",
             )
-        with TileReader(ref, spec) as reader:
-            cells, planes = reader.grid, len(reader.planes)
-            if ref.mask:
-                Mask(ref, reader.layout.scale).close()
+        layout = layout_of(image, ref, spec)
+        if ref.mask:
+            Mask(ref, layout.scale).close()
         return Planned(
             ref=ref,
-            grid=cells,
-            planes=planes,
+            grid=layout.grid,
+            planes=len(layout.planes),
             # A copy is of the whole of level 0: it never pays for a crop.
-            decode_factor=1.0 if level or ref.region else _decode_factor(image, cells),
+            decode_factor=1.0 if ref.level or ref.region else _decode_factor(image, layout.grid),
             counted=math.prod(image.shape),
             channels=read_as(ref, spec),
-            remarks=(
-                *row.remarks,
-                *image.remarks,
-                *_of_scenes(row, image),
-                *chosen.remarks,
-                *told,
-            ),
+            remarks=row.remarks + image.remarks + _of_scenes(row, image) + chosen.remarks + told,
             is_of_set=bool(image.files),
             one_of=_one_of(image),
             range=taken,
         )
+
+
+def _ref(image: Image, row: Row, params: Params, spec: ModelSpec) -> ImageRef:
+    """An image as its header and the user describe it, but for its channels and values."""
+    mpp = (row.mpp, row.mpp) if row.mpp else image.mpp
+    level, factor = resolution(image, mpp, spec)
+    position, steps, t_unit = placed(image, mpp)
+    return ImageRef(
+        key="",
+        id=row.id,
+        path=str(row.path.absolute()),
+        fingerprint="",
+        axes=image.axes,
+        shape=tuple(image.shape),
+        dtype=str(image.dtype),
+        scene=image.scene,
+        level=level,
+        channels=(),
+        channel_names=image.channel_names,
+        mpp=mpp,
+        z_um=image.z_um,
+        position=position,
+        steps=steps,
+        t_unit=t_unit,
+        factor=factor,
+        region=region(image, params.region),
+        mask=stamped(row.mask) if row.mask else None,
+        prep=row.prep,
+    )
 
 
 def _one_of(image: Image) -> str:

@@ -26,7 +26,7 @@ from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
-from tilewright.images.image import open_image
+from tilewright.images.image import Image, open_image
 
 from . import intensity, resample
 from .checks import check_image
@@ -65,6 +65,23 @@ def statistics(ref: ImageRef, spec: ModelSpec) -> dict[str, Any] | None:
         return reader.statistics
 
 
+def layout_of(image: Image, ref: ImageRef, spec: ModelSpec) -> Layout:
+    """The geometry of an open image that its plan fits; no pixels are read.
+
+    Raises
+    ------
+    TilewrightError
+        When the spec asks for what it hasn't or what isn't known.
+    """
+    check_image(image, ref, spec)
+    return Layout.of(ref, spec, _sizes(image, ref))
+
+
+def _sizes(image: Image, ref: ImageRef) -> dict[str, int]:
+    """Pixels along each axis of the level that is read."""
+    return dict(zip(image.axes, image.levels[ref.level], strict=True))
+
+
 class TileReader(Closing):
     """One image as the tiles a model's spec asks for.
 
@@ -98,13 +115,11 @@ class TileReader(Closing):
                 ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep, kept=kept
             )
         try:
-            check_image(self._image, ref, spec)
-            level = self._image.levels[ref.level]
-            self._sizes = dict(zip(self._image.axes, level, strict=True))
-            self.layout = Layout.of(ref, spec, self._sizes)
+            self.layout = layout_of(self._image, ref, spec)
         except TilewrightError:
             self.close()
             raise
+        self._sizes = _sizes(self._image, ref)
         self.shape, self.grid = self.layout.shape, self.layout.grid
         self.planes = self.layout.planes
 
