@@ -129,6 +129,19 @@ def test_planes_without_names_are_taken_as_colours_with_a_sentence(tmp_path: Pat
     assert not read(tmp_path / "rgb.tif", RGB).remarks
 
 
+def test_names_that_are_not_the_models_are_taken_in_order_and_said_with_the_way_out(
+    tmp_path: Path,
+) -> None:
+    planned = read(image(tmp_path, ("DAPI", "GFP")), TWO)
+    assert planned.channels == ("segment = DAPI (0)", "nucleus = GFP (1)")
+    (said,) = planned.remarks
+    assert said.startswith("Its channels DAPI and GFP are taken in order, as segment and nucleus.")
+    asked = said.partition("--channels ")[2].rstrip(".")
+    again = read(image(tmp_path, ("DAPI", "GFP")), TWO, asked)
+    assert (again.channels, again.remarks) == (("segment = GFP (1)", "nucleus = DAPI (0)"), ())
+    assert read(image(tmp_path, ("Channel 0", "Channel 1")), TWO).remarks == ()
+
+
 def test_names_of_the_model_decide_over_the_order(tmp_path: Path) -> None:
     planned = read(image(tmp_path, ("Nucleus", "segment")), TWO)
     assert planned.ref.channels == (1, 0)

@@ -153,7 +153,17 @@ def _unsaid(image: Image, spec: ModelSpec) -> Chosen:
         return Chosen(tuple(found[0] for found in by_name))
     _check_order(image, spec, names, colours)
     remarks = () if not colours or _is_picture(image) else (_taken(there),)
-    return Chosen(tuple(range(len(names))), remarks=remarks)
+    return Chosen(tuple(range(len(names))), remarks=remarks or _in_order(image, spec, colours))
+
+
+def _in_order(image: Image, spec: ModelSpec, colours: bool) -> tuple[str, ...]:
+    """A sentence where named channels are taken in order for a model's that are named otherwise."""
+    given, names = image.channel_names or (), spec.channel_names or ()
+    if colours or len(names) < 2 or all(not n or GENERIC.fullmatch(_key(n)) for n in given):
+        return ()
+    other = _saying(image, spec, {n: Asked((i,)) for i, n in enumerate(reversed(names))})
+    taken = f"Its channels {_listed(image)} are taken in order, as {_joined(names)}."
+    return (f"{taken} If that is wrong, say which is which: --channels {shlex.quote(other)}.",)
 
 
 def _taken(there: int) -> str:
