@@ -18,6 +18,7 @@ from planning import planned
 from tilewright.cli.main import main
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
+from tilewright.images.image import open_image
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
@@ -31,6 +32,7 @@ BGR = dataclasses.replace(
 HED = dataclasses.replace(RGB, color_space="HED", normalization={"method": "zscore"})
 GRAY = ModelSpec("grey", "1", TILE, color_space="GRAY")
 ONE = ModelSpec("one", "1", TILE)
+NAMED = ModelSpec("named", "1", TILE, num_channels=3, channel_names=("red", "green", "blue"))
 TWO = ModelSpec("two", "1", TILE, num_channels=2, channel_names=("segment", "nucleus"))
 STAINS = ("DAPI", "GFP", "Cy5")
 
@@ -304,3 +306,27 @@ def test_channels_without_a_name_are_told_by_number(tmp_path: Path) -> None:
     error = refused(path, TWO)
     assert "has 3 channels (DAPI, 1 and GFP)" in error.what
     assert read(path, TWO, "GFP,1").channels == ("segment = GFP (2)", "nucleus = 1")
+
+
+def test_a_model_that_names_its_channels_after_colours_takes_colours(tmp_path: Path) -> None:
+    error = refused(image(tmp_path, STAINS), NAMED)
+    assert "takes red, green and blue" in error.what
+    (said,) = commands(error)
+    assert read(tmp_path / "a.ome.tif", NAMED, said).ref.channels == (0, 1, 2)
+    assert read(image(tmp_path, ("b", "R", "g")), NAMED).ref.channels == (1, 2, 0)
+
+
+@pytest.mark.parametrize(("labels", "named"), [
+    (["DAPI", "GFP"] * 3, ("DAPI", "GFP")),
+    ([f"c:{c + 1}/2 z:{z + 1}/3 - {n}" for z in range(3) for c, n in enumerate("ab")], ("a", "b")),
+    ([f"c:{c + 1}/2 z:{z + 1}/3 - x.czi" for z in range(3) for c in range(2)], None),
+    (list("abcdef"), None), (["DAPI", "GFP", "DAPI", "DAPI", "DAPI", "GFP"], None),
+    ([""] * 6, None),
+])  # fmt: skip
+def test_imagejs_labels_name_channels_where_all_slices_agree(
+    tmp_path: Path, labels: list[str], named: tuple[str, ...] | None
+) -> None:
+    about: Any = {"axes": "ZCYX", "Labels": labels}
+    tifffile.imwrite(tmp_path / "a.tif", speckles((3, 2, 16, 16)), imagej=True, metadata=about)
+    with open_image(tmp_path / "a.tif") as found:
+        assert found.channel_names == named

@@ -52,10 +52,16 @@ def fluorescence(path: Path) -> None:
     write_ome_zarr(path / "a.zarr", [pixels], "CYX", channels=["DAPI", "GFP", "Cy5"])
 
 
+def labelled(path: Path) -> None:
+    about = {"axes": "CYX", "Labels": ["c:1/3 - DAPI", "c:2/3 - GFP", "c:3/3 - Cy5"]}
+    tifffile.imwrite(path / "a.tif", speckles((3, 32, 40), "uint8"), imagej=True, metadata=about)
+
+
 HINTS: list[tuple[Callable[[Path], None], dict[str, Any], str]] = [
     (two_channels, {}, "--channels 0"),
     (fluorescence, {}, "--channels red=DAPI,green=GFP,blue=Cy5"),
     (fluorescence, {}, "--channels DAPI"),
+    (labelled, {}, "--channels red=DAPI,green=GFP,blue=Cy5"),
     (fluorescence, {"channels": "nucleus=DAPI"}, "--channels DAPI"),
     (fluorescence, {"channels": "DPAI"}, "--channels DAPI"),
     (fluorescence, {"model": "cellpose"}, "--channels segment=DAPI,nucleus=GFP"),

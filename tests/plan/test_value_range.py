@@ -97,6 +97,7 @@ def test_a_greatest_sample_counts_where_it_is_a_full_count_of_bits(
     ("uint16", [{"start": 0, "end": 4095}], 65535), ("uint16", [None], 65535),
     ("uint16", [{"max": "4095"}], 65535), ("uint16", [{"max": True}], 65535),
     ("uint16", [{"max": 65535}], 65535), ("int16", [{"min": -32768, "max": 32767}], 32767),
+    ("uint16", [{"max": 10**400}], 65535), ("float32", [{"max": float("nan")}], 1),
     ("float32", [{"max": float("inf")}], 1), ("uint8", [{"max": 65535}], 255),
 ])  # fmt: skip
 def test_omeros_window_max_counts_and_what_is_displayed_never(
@@ -147,6 +148,28 @@ def test_a_remark_tells_what_isnt_sure_and_nothing_else(
     told = found(tiff(tmp_path, dtype), said).remarks
     assert len(told) == bool(words)
     assert all(word in told[0] for word in words)
+
+
+@pytest.mark.parametrize("more", [
+    {"color_space": "HED", "num_channels": 3},
+    {"normalization": {"method": "zscore"}, "tile_spec": TileSpec({"y": 32, "x": 32}, pad="white")},
+])  # fmt: skip
+def test_whatever_needs_black_and_white_says_that_nobody_knows_them(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    path = tmp_path / "a.tif"
+    channels = more.get("num_channels", 1)
+    colours: Any = {"photometric": "rgb"} if channels == 3 else {"photometric": "minisblack"}
+    tifffile.imwrite(
+        path, np.zeros((32, 32, 3) if channels == 3 else (32, 32), "uint16"), **colours
+    )
+    told = found(path, **{"input_range": None, **more}).remarks
+    assert [t for t in told if "nothing says how far its uint16 values go" in t]
+
+
+def test_a_range_is_told_by_its_very_numbers(tmp_path: Path) -> None:
+    (told,) = found(tiff(tmp_path, "float64"), (1e9, 1e9 + 0.5)).remarks
+    assert "Values 1000000000 to 1000000000.5 are" in told
 
 
 def test_what_the_file_says_is_a_remark(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from pictures import Array, speckles
 from test_reader import model, saved, whole
 
-from tilewright.contract.blocks import Normalization
+from tilewright.contract.blocks import Crop, Normalization, Resize
+from tilewright.contract.jobs import EMPTY
 from tilewright.preprocess.reader import TileReader
 
 PERCENTILES = Normalization("percentile", 0, 100)
@@ -106,3 +107,57 @@ def test_the_pixels_that_are_measured_keep_their_values_when_resampled(tmp_path:
     pixels = np.full((16, 16), 2**31 + 101, "uint32")
     with TileReader(saved(tmp_path, pixels, factor=(0.5, 0.5)), model()) as reader:
         assert np.unique(reader.raw(0, ((0, 8), (0, 8)))).tolist() == [2**31 + 101]
+
+
+@pytest.mark.parametrize("norm", [
+    PERCENTILES, ZSCORE, Normalization("percentile", 1, 99, "tile"),
+    Normalization("zscore", scope="tile"),
+])  # fmt: skip
+@pytest.mark.parametrize(("dtype", "value"), [
+    ("uint8", 200), ("uint16", 65535), ("float32", 0.1), ("float32", 1000.1),
+    ("float64", 1e9 + 0.3), ("uint32", 2**31 + 5),
+])  # fmt: skip
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_flat_image_that_is_resampled_is_0_and_not_its_rounding(
+    tmp_path: Path, norm: Normalization, dtype: str, value: float, interpolation: str
+) -> None:
+    pixels = np.full((64, 64), value, dtype)
+    spec = model(normalization=norm, interpolation=interpolation, size=64, context=0)
+    for factor in (0.37, 0.5):
+        seen = whole(saved(tmp_path, pixels, factor=(factor, factor)), spec)
+        assert np.abs(seen).max() == 0
+
+
+@pytest.mark.parametrize(("dtype", "offset", "spread"), [
+    ("uint32", 2**31, 1000.0), ("float64", 1e9, 0.3),
+])  # fmt: skip
+def test_a_mean_far_from_0_is_subtracted_without_loss(
+    tmp_path: Path, dtype: str, offset: float, spread: float
+) -> None:
+    pixels = (offset + PLAIN * 4 * spread).astype(dtype)
+    seen = whole(saved(tmp_path, pixels), model(mean=(float(offset),), std=(spread,)))
+    assert np.allclose(seen[0], (pixels.astype(float) - offset) / spread, atol=1e-5)
+
+
+def test_a_channel_that_isnt_there_is_black_by_the_range(tmp_path: Path) -> None:
+    ref = saved(tmp_path, 1e9 + PLAIN, range=(1e9, 1e9 + 1), channels=(0, EMPTY))
+    seen = whole(ref, model(num_channels=2, input_range=(0.0, 255.0)))
+    assert seen[0].std() > 10
+    assert (seen[1] == 0).all()
+
+
+@pytest.mark.parametrize("pad", ["zero", "white", "reflect"])
+@pytest.mark.parametrize("tile", [{}, {"resize": Resize(y=24, x=36)}, {"crop": Crop(y=40, x=40)}])
+def test_what_fills_a_tile_up_is_told_from_the_image(
+    tmp_path: Path, pad: str, tile: dict[str, Any]
+) -> None:
+    spec = model(input_range=(0.0, 1.0), size=48, context=0, tile={"pad": pad}, **tile)
+    ref = saved(tmp_path, np.full((30, 40), 100, "uint8"))
+    with TileReader(ref, spec) as reader:
+        window = reader.grid.tile(0).window
+        seen, within = reader.read(0, window)[0], reader.within(window)
+    there = np.zeros(seen.shape, bool)
+    there[within] = True
+    inside = np.isclose(seen, 100 / 255, atol=0.2)
+    assert (inside == there).mean() > 0.9
+    assert inside[within].mean() > 0.97

@@ -50,6 +50,11 @@ def of_pixels(low: float, high: float, taken: Taken, span: tuple[float, float]) 
     (Taken(0, 4095, "SignificantBits 12"), (0, 65535), ["beyond", "--range 0,65535."]),
     (Taken(0, 255, "uint8"), (0, 20), ["nearly black", "--range LOW,HIGH"]),
     (Taken(0, 1, "float32"), (0, 0.05), ["nearly black", "--range LOW,HIGH"]),
+    (Taken(0, 1, "float32"), (0, 1.02), ["beyond", "--range 0,1.1."]),
+    (Taken(0, 1, "float32"), (200, 200), ["200 to 200", "beyond", "--range 0,255."]),
+    (Taken(0, 1, "float64"), (1e9, 1e9), ["beyond", "--range LOW,HIGH"]),
+    (Taken(0, 1, "float64"), (1e9, 1e9 + 1e6), ["beyond", "--range 1000000000,1001000000."]),
+    (Taken(0, 1, "float64"), (0, 9e10), ["beyond", "--range 0,9e+10."]),
 ])  # fmt: skip
 @pytest.mark.parametrize("span", [(0.0, 1.0), (0.0, 255.0)])
 def test_a_range_that_isnt_the_images_is_told_with_what_to_say(

@@ -146,3 +146,19 @@ def test_axes_in_the_models_own_order_are_understood() -> None:
     tile = np.stack([noise(0)[0], 5 + noise(1)[0]], axis=-1)
     means = [c.mean for c in summed(gathered([tile], spec)).channels]
     assert means == pytest.approx([0, 5], abs=0.1)
+
+
+def test_what_fills_a_tile_up_counts_in_no_figure() -> None:
+    tile = noise(3, 2)
+    tile[:, 10:], tile[:, :, 20:] = 50, -50
+    figures = Figures.none(2)
+    figures.include(0, tile, model(2), (slice(0, 10), slice(0, 20)))
+    for channel, pixels in zip(summed(figures).channels, tile[:, :10, :20], strict=True):
+        assert channel.mean == pytest.approx(float(pixels.mean()), abs=1e-5)
+        assert (channel.min, channel.max) == pytest.approx((pixels.min(), pixels.max()), rel=1e-5)
+
+
+def test_of_pixels_that_are_nearly_all_0_the_percentile_is_0() -> None:
+    tile = np.zeros((1, 64, 64), np.float32)
+    tile[0, 0, 0] = 1
+    assert summed(gathered([tile], model())).channels[0].p999 == 0

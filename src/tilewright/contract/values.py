@@ -15,6 +15,12 @@ DENSITIES = "HED"
 Span = tuple[float, float]
 
 
+def shown(value: float) -> str:
+    """A pixel value for a sentence or a command, which says that very number."""
+    short = f"{value:.10g}"
+    return short if float(short) == value else repr(float(value))
+
+
 def is_usual(mean: float, std: float) -> bool:
     """Whether a channel could be what a normalised model sees of real pixels."""
     return abs(mean) < MEAN and STD[0] < std < STD[1]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+MOST = 2**64  # no pixel's value is greater
 PALETTE = tifffile.PHOTOMETRIC.PALETTE  # its pixels are no intensities
 
 
@@ -52,6 +53,8 @@ def of_greatest(values: Iterable[Any], dtype: np.dtype, said: str) -> White | No
         Of each channel, as the file has them.
     """
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    if any(not abs(v) <= MOST for v in numbers):  # NaN, too
+        return None
     if len(set(numbers)) != 1 or not float(numbers[0]).is_integer() or dtype.kind not in "iuf":
         return None
     most = int(numbers[0])

@@ -151,7 +151,7 @@ def _unsaid(image: Image, spec: ModelSpec) -> Chosen:
     by_name = [_called(image, name) for name in names]
     if all(len(found) == 1 for found in by_name):
         return Chosen(tuple(found[0] for found in by_name))
-    _check_order(image, spec, names, colours)
+    _check_order(image, spec, names, colours or sorted(map(_key, names)) == sorted(RGB))
     remarks = () if not colours or _is_picture(image) else (_taken(there),)
     return Chosen(tuple(range(len(names))), remarks=remarks or _in_order(image, spec, colours))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.spec import ModelSpec
-from tilewright.contract.values import Span, is_ranged, needs_range
+from tilewright.contract.values import Span, needs_range, shown
 from tilewright.images.image import Image
 from tilewright.preprocess.colour import own_span
 
@@ -70,12 +70,12 @@ def value_range(
     else:
         low, high = own_span(image.dtype)
         found = ValueRange(low, high, str(image.dtype), own=True)
-    return found, tuple(filter(None, [_remark(found, image.dtype, spec)]))
+    return found, tuple(filter(None, [_remark(found, image.dtype)]))
 
 
-def _remark(found: ValueRange, dtype: np.dtype, spec: ModelSpec) -> str:
+def _remark(found: ValueRange, dtype: np.dtype) -> str:
     """What to say of it; nothing where nobody would ask."""
-    taken = f"{found.low:.10g} to {found.high:.10g}"
+    taken = f"{shown(found.low)} to {shown(found.high)}"
     if found.by == "--range":
         return "" if found.own else f"Values {taken} are taken as black to white, as --range says."
     if not found.own:
@@ -83,7 +83,7 @@ def _remark(found: ValueRange, dtype: np.dtype, spec: ModelSpec) -> str:
             f"Values {taken} are taken as black to white: the file says {found.by}; "
             "--range LOW,HIGH would win over it."
         )
-    if dtype.kind == "b" or dtype.itemsize <= KNOWN_BYTES or not is_ranged(spec):
+    if dtype.kind == "b" or dtype.itemsize <= KNOWN_BYTES:
         return ""
     example = "--range 0,255 for 8 bits" if dtype.kind == "f" else "--range 0,4095 for 12 bits"
     return (

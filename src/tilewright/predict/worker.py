@@ -318,7 +318,7 @@ def image_tiles(
             work = work_of(reader, mask, image.key, number, spec)
             if work is not None:
                 if seen:
-                    seen.include(image.key, number, work.pixels)
+                    seen.include(image.key, number, work.pixels, reader.within(work.tile.window))
                 yield work
                 continue
             notes.skipped.setdefault(image.key, []).append(number)

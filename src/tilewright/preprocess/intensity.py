@@ -18,6 +18,7 @@ Slices = tuple[slice, ...]
 
 FLAT_SPAN = 1e-6  # what a channel without any contrast is divided by
 ROUNDING = 2.0**-46  # of a value: a difference that is no more comes of sums in float64
+RESAMPLED = 2.0**-20  # the same of sums in float32, as resampling makes them
 FAR = 2**8  # spans: values so far from 0, and farther, are subtracted in float64
 SAMPLE_PIXELS = 2**26  # per channel and timepoint; of more, an even sample is taken
 BLOCK = 512  # px; the side of a sampled square, aligned as the tiles of most files are
@@ -99,11 +100,24 @@ def of_sample(normalization: Normalization, sample: Array) -> list[float]:
     return [float(v) for v in np.percentile(sample, shares, overwrite_input=True)]
 
 
-def offset_and_span(normalization: Normalization, figures: Array) -> tuple[Array, Array]:
-    """What is subtracted and what is divided by, from figures (C, 2); 0 of a flat channel."""
+def rounding(dtype: np.dtype) -> float:
+    """Share of a value that resampling in a dtype may add to it, or take."""
+    return RESAMPLED if dtype.itemsize <= 4 else ROUNDING
+
+
+def offset_and_span(
+    normalization: Normalization, figures: Array, share: float = ROUNDING
+) -> tuple[Array, Array]:
+    """What is subtracted and what is divided by, from figures (C, 2); 0 of a flat channel.
+
+    Parameters
+    ----------
+    share
+        Of a value: a channel that differs by no more is flat.
+    """
     first, second = figures.T
     span = second if normalization.method == "zscore" else second - first
-    return first, np.where(span > ROUNDING * np.abs(first), span, 0.0)
+    return first, np.where(span > share * np.abs(first), span, 0.0)
 
 
 def is_far(offset: Array | float, span: Array | float) -> bool:

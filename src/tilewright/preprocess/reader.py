@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -36,6 +36,7 @@ from .stain import Fit, Stain
 
 Array = np.ndarray
 Index = dict[str, int | slice]
+FILLS = ("zero", "white")  # ways to fill a tile up with a colour
 
 
 def needs_statistics(spec: ModelSpec) -> bool:
@@ -164,6 +165,25 @@ class TileReader(Closing):
         ordered = self._scaled(pixels, figures).transpose(_order(self._spec))
         return np.ascontiguousarray(ordered, np.float32)
 
+    def within(self, window: Box) -> tuple[slice, ...]:
+        """What of a window's tile, as `read` gives it, is the image and no colour that fills it up.
+
+        Returns
+        -------
+            A slice each of (z,) y and x; all of it where a tile is filled by reflection.
+        """
+        lengths = [len(self._positions(axis, interval)) for axis, interval in enumerate(window)]
+        if self._spec.tile_spec.pad not in FILLS:
+            return tuple(slice(None) for _ in lengths)
+        there = [
+            min(n, m - start) for n, m, (start, _) in zip(lengths, self.shape, window, strict=True)
+        ]
+        whole, starts, wanted = self._placed(lengths[-2:])
+        for axis in (-2, -1):
+            end = there[axis] * whole[axis] // lengths[axis] - starts[axis]
+            there[axis] = min(max(end, 1), wanted[axis])
+        return tuple(slice(0, n) for n in there)
+
     def leaves_out(self, plane: int) -> bool:
         """Whether a plane has no tissue and the spec's `on_failure` is to skip it."""
         return self._spec.on_failure == "skip" and self._stainless(plane)
@@ -244,7 +264,8 @@ class TileReader(Closing):
             raise TilewrightError(
                 f"{self._image.path}: has no tissue that stain_normalization "
                 f"{self._spec.stain_normalization} could be fitted to.",
-                fix="Leave it out, or write on_failure: passthrough or skip in the manifest.",
+                fix=f"{_say_range(self._ref, self._image.dtype)}"
+                "Leave it out, or write on_failure: passthrough or skip in the manifest.",
             )
 
     def _resampled(
@@ -296,7 +317,7 @@ class TileReader(Closing):
             c: self._ordered(level, {**index, "C": slice(c, c + 1)})
             for c in set(channels) - {EMPTY}
         }
-        empty = np.zeros_like(next(iter(there.values())))
+        empty = np.full_like(next(iter(there.values())), self._stored(self._span[0]))
         return np.concatenate([there.get(c, empty) for c in channels])
 
     def _ordered(self, level: int, index: Index) -> Array:
@@ -322,7 +343,7 @@ class TileReader(Closing):
     def _filled(self, plane: int, pixels: Array, wanted: list[Array]) -> Array:
         """Black or white past the image's end, where the spec fills with a colour."""
         pad = self._spec.tile_spec.pad
-        if pad not in ("zero", "white"):
+        if pad not in FILLS:
             return pixels
         value = self._span[pad == "white"]
         fill = self._pixel(value, self._time(plane)).astype(pixels.dtype)
@@ -336,16 +357,20 @@ class TileReader(Closing):
 
     def _seen(self, pixels: Array) -> Array:
         """A tile after the spec's `resize` and `crop`, (C, (z,) y, x)."""
-        spec = self._spec
-        height, width = pixels.shape[-2:]
-        wanted = spec.seen((height, width))
-        whole = dataclasses.replace(spec, crop=None).seen((height, width))
-        if whole != (height, width):
-            for axis, n, to in zip((-2, -1), (height, width), whole, strict=True):
-                pixels = resample.weigh(pixels, resample.scaled(n, to, spec), axis)
-        starts = [(n - to) // 2 for n, to in zip(whole, wanted, strict=True)]
+        sides = pixels.shape[-2:]
+        whole, starts, wanted = self._placed(sides)
+        if whole != sides:
+            for axis, n, to in zip((-2, -1), sides, whole, strict=True):
+                pixels = resample.weigh(pixels, resample.scaled(n, to, self._spec), axis)
         y, x = (slice(a, a + n) for a, n in zip(starts, wanted, strict=True))
         return pixels[..., y, x]
+
+    def _placed(self, sides: Sequence[int]) -> tuple[tuple[int, ...], list[int], tuple[int, ...]]:
+        """Of a tile's (y, x): its size after `resize`; where `crop` begins in it, and its size."""
+        height, width = sides
+        wanted = self._spec.seen((height, width))
+        whole = dataclasses.replace(self._spec, crop=None).seen((height, width))
+        return whole, [(n - to) // 2 for n, to in zip(whole, wanted, strict=True)], wanted
 
     # values
 
@@ -365,6 +390,8 @@ class TileReader(Closing):
         elif spec.input_range is not None:
             low, high = self._span
             found = intensity.is_far(low, high - low)
+        elif spec.mean is not None:
+            found = intensity.is_far(np.array(spec.mean), np.array(spec.std or (1.0,)))
         return np.dtype(np.float64) if found else dtype
 
     def _scaled(self, pixels: Array, figures: Array | None) -> Array:
@@ -384,10 +411,16 @@ class TileReader(Closing):
         if normalization is None or figures is None:
             return pixels
         # the figures are of the file's own values
-        offset, span = intensity.offset_and_span(normalization, figures)
+        share = intensity.rounding(pixels.dtype)
+        resampled = normalization.scope == "tile" and self._ref.factor != (1, 1)
+        least = share if resampled else intensity.ROUNDING
+        offset, span = intensity.offset_and_span(normalization, figures, least)
+        found = pixels - _column(offset * slope + shift, pixels)
+        if not span.all():  # a flat channel's own rounding isn't contrast
+            noise = np.where(span > 0, -1.0, share * (np.abs(offset * slope) + abs(shift)))
+            found[np.abs(found) <= _column(noise, pixels)] = 0
         span = np.where(span > 0, span * abs(slope), intensity.FLAT_SPAN)
-        scaled = (pixels - _column(offset * slope + shift, pixels)) / _column(span, pixels)
-        return self._combined(np.asarray(scaled))
+        return self._combined(np.asarray(found / _column(span, pixels)))
 
     def _combined(self, pixels: Array) -> Array:
         """The model's channels of scaled ones: put together as the user says; one is repeated."""
@@ -443,11 +476,23 @@ class TileReader(Closing):
 
     def _pixel(self, value: float, time: int) -> Array:
         """A pixel of one colour, as the model's channels are made of it, (C, 1, 1)."""
+        shape = (len(self._ref.channels), 1, 1)
+        return self._colour(time)(np.full(shape, self._stored(value), self._image.dtype))
+
+    def _stored(self, value: float) -> float:
+        """A value as near as the image's dtype has it: what is said of black may go further."""
         dtype = self._image.dtype
-        if dtype.kind in "iu":  # what is said of it may go further
-            value = min(max(value, np.iinfo(dtype).min), np.iinfo(dtype).max)
-        pixel = np.full((len(self._ref.channels), 1, 1), value, dtype)
-        return self._colour(time)(pixel)
+        if dtype.kind not in "iu":
+            return value
+        return min(max(value, np.iinfo(dtype).min), np.iinfo(dtype).max)
+
+
+def _say_range(ref: ImageRef, dtype: np.dtype) -> str:
+    """What to do first where nobody says which values are black and white; nothing of 8 bits."""
+    if ref.range is not None or dtype.itemsize == 1:
+        return ""
+    low, high = span_of(None, dtype)
+    return f"If its values don't go from {low:g} to {high:.10g}, say it by --range LOW,HIGH. "
 
 
 def _clipped(at: Array, n: int) -> Array:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tilewright.contract.spec import ModelSpec
-from tilewright.contract.values import MEAN, STD, Span, expected, is_normalised, is_ranged, is_usual
+from tilewright.contract.values import (
+    MEAN,
+    STD,
+    Span,
+    expected,
+    is_normalised,
+    is_ranged,
+    is_usual,
+    shown,
+)
 from tilewright.merge.write.facts import ChannelFigures, SeenFacts
 from tilewright.plan.remarks import grouped
 
@@ -44,7 +54,7 @@ class Doubt:
 
 
 def doubts(seen: SeenFacts | None, taken: Taken | None, spec: ModelSpec) -> list[Doubt]:
-    """What can't be right of what a model saw; a channel of one value alone is nothing to judge.
+    """What can't be right of what a model saw; one value alone isn't judged within its range.
 
     Parameters
     ----------
@@ -59,7 +69,7 @@ def doubts(seen: SeenFacts | None, taken: Taken | None, spec: ModelSpec) -> list
         return []
     there = {n: c for n, c in enumerate(seen.channels) if c.min < c.max}
     if is_ranged(spec) and taken:
-        found = _ranged(there, taken, spec)
+        found = _ranged(dict(enumerate(seen.channels)), taken, spec)
         if found:
             return found
     if not is_normalised(spec):
@@ -95,7 +105,7 @@ def _ranged(there: Mapping[int, ChannelFigures], taken: Taken, spec: ModelSpec) 
         for n, c in there.items()
     }
     beyond = [n for n, (least, most, _) in shares.items() if least < -slack or most > 1 + slack]
-    dark = [n for n, (_, _, high) in shares.items() if high < DARK]
+    dark = [n for n, (least, most, high) in shares.items() if high < DARK and least < most]
     some = beyond or dark
     if not some:
         return []
@@ -104,8 +114,9 @@ def _ranged(there: Mapping[int, ChannelFigures], taken: Taken, spec: ModelSpec) 
         each([shares[n][k] for n in some]) for k, each in enumerate((min, max, max))
     )
     pixels = (taken.low + least * size, taken.low + most * size)
-    of, fix = _of(some, there, spec), _fix(pixels, taken)
-    whole = f"{taken.low:.10g} to {taken.high:.10g} ({taken.by})"
+    judged = there if beyond else {n: c for n, c in there.items() if c.min < c.max}
+    of, fix = _of(some, judged, spec), _fix(pixels, taken, bool(beyond))
+    whole = f"{shown(taken.low)} to {shown(taken.high)} ({taken.by})"
     if beyond:
         sentence = f"The model saw pixels{of} of {{}} to {{}}, beyond the range {whole}"
         return [Doubt(f"{sentence}{fix}", pixels)]
@@ -113,13 +124,16 @@ def _ranged(there: Mapping[int, ChannelFigures], taken: Taken, spec: ModelSpec) 
     return [Doubt(f"{sentence}{fix}", (100 * high,))]
 
 
-def _fix(pixels: Span, taken: Taken) -> str:
+def _fix(pixels: Span, taken: Taken, beyond: bool) -> str:
     """What to do, as the end of a sentence: the range that pixels of such extremes may have."""
     low, high = _likely(pixels)
-    if (low, high) == (taken.low, taken.high) or (high == 1 and taken.high <= 1 and not low):
+    if beyond and not _fills(pixels, (low, high)):
+        low, high = _around(*pixels)
+    known = (low, high) == (taken.low, taken.high) or (high == 1 and taken.high <= 1 and not low)
+    if known or low >= high:
         return ". Look at its tile in the report; if the range is wrong, say it: --range LOW,HIGH."
-    said = f"--range {low:g},{high:.10g}" if low >= 0 else f"--range={low:.10g},{high:.10g}"
-    return f". If the pixels go from {low:.10g} to {high:.10g}, say so: {said}."
+    said = f"--range{' ' if low >= 0 else '='}{shown(low)},{shown(high)}"
+    return f". If the pixels go from {shown(low)} to {shown(high)}, say so: {said}."
 
 
 def _likely(pixels: Span) -> Span:
@@ -130,6 +144,23 @@ def _likely(pixels: Span) -> Span:
     bits = next((b for b in BITS if 2**b - 1 >= most * (1 - SLACK / 100)), BITS[-1])
     below = next((b for b in BITS if -(2**b) <= least), BITS[-1])
     return (0.0 if least >= 0 else -float(2**below), float(2**bits - 1))
+
+
+def _fills(pixels: Span, span: Span) -> bool:
+    """Whether pixels lie in a range, and not at its very beginning or close together far from 0."""
+    (least, most), (low, high) = pixels, span
+    inside = low * (1 + SLACK) <= least and most <= high * (1 + SLACK)
+    narrow = most - least < (high - low) / 100 and high >= 2**16
+    return inside and most - low >= DARK * (high - low) and not narrow
+
+
+def _around(least: float, most: float) -> Span:
+    """Round numbers just outside, where no usual range fits; from 0 where that is near."""
+    if least == most:
+        return least, most
+    unit = 10.0 ** (math.floor(math.log10(most - least)) - 1)
+    low = 0.0 if 0 <= least < most - least else math.floor(least / unit) * unit
+    return float(f"{low:.9g}"), float(f"{math.ceil(most / unit) * unit:.9g}")
 
 
 def told(found: Sequence[Doubt]) -> str:

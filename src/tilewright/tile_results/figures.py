@@ -20,6 +20,7 @@ Array = np.ndarray
 LEFT_OUT = 18  # of a float32's bits, the lowest: a bin is 3 % wide
 BINS = 1 << (32 - LEFT_OUT)
 COUNTED = 1 << 15  # of a tile's pixels, in its histogram; of more, an even sample
+SMALLEST = float(np.finfo(np.float32).tiny)
 SIDE = 192  # px, of the tile that is shown
 COUNT, MEAN, SQUARES, LEAST, MOST = range(5)
 """Columns of `Figures.moments`: SQUARES is the sum of squared deviations from the mean."""
@@ -54,7 +55,9 @@ class Figures:
         """Those of no tile."""
         return cls(_nothing((2, channels)), np.zeros((2, channels, BINS), np.int64))
 
-    def include(self, number: int, pixels: Array, spec: ModelSpec) -> None:
+    def include(
+        self, number: int, pixels: Array, spec: ModelSpec, within: tuple[slice, ...] = ()
+    ) -> None:
         """Add a tile.
 
         Parameters
@@ -63,10 +66,12 @@ class Figures:
             The tile's, over all planes of the image.
         pixels
             What the model sees: float32, by the spec's `array_axes`.
+        within
+            Of (z,) y and x: what counts; the rest is filled up with a colour.
         """
         axes = [spec.array_axes.index(a) for a in "CZYX" if a in spec.array_axes]
         ordered = pixels.transpose(axes)
-        flat = ordered.reshape(len(ordered), -1)
+        flat = ordered[(slice(None), *within)].reshape(len(ordered), -1)
         found = _moments(flat)
         content = int((found[:, SQUARES] > least_spread(spec) ** 2 * flat.shape[1]).any())
         if self.number < 0 or (content and not self.tiles[1]):
@@ -125,6 +130,8 @@ class Figures:
         wanted = share * up_to[-1]
         k = int(np.searchsorted(up_to, wanted))
         part = 1 - (up_to[k] - wanted) / counts[k]
+        if max(abs(edges[k]), abs(edges[k + 1])) < SMALLEST:  # the bins that hold 0
+            return 0.0
         found = edges[k] + (edges[k + 1] - edges[k]) * part
         return float(np.clip(found, *self.moments[which, channel, [LEAST, MOST]]))
 
@@ -144,20 +151,22 @@ class Seen:
         self._figures = Figures.none(0)
         self._done: dict[str, dict[str, Array]] = {}
 
-    def include(self, image: str, number: int, pixels: Array) -> None:
+    def include(
+        self, image: str, number: int, pixels: Array, within: tuple[slice, ...] = ()
+    ) -> None:
         """Add a tile; an image's tiles come together.
 
         Parameters
         ----------
         image
             Its key.
-        number, pixels
+        number, pixels, within
             As `Figures.include` takes them.
         """
         if image != self._key:
             self._close()
             self._key, self._figures = image, Figures.none(self._spec.num_channels)
-        self._figures.include(number, pixels, self._spec)
+        self._figures.include(number, pixels, self._spec, within)
 
     def bank(self, bank: BankWriter) -> None:
         """Bank what was gathered."""

@@ -225,7 +225,7 @@ def _tiff_metadata(file: tifffile.TiffFile, image: OmeImage | None) -> FileAbout
         about = file.imagej_metadata or {}
         unit = about.get("unit")
         mpp = pair(microns(y, unit), microns(x, unit))
-        return None, mpp, microns(about.get("spacing"), unit)
+        return noted.labelled(about), mpp, microns(about.get("spacing"), unit)
     code = page.tags.valueof("ResolutionUnit", 1)
     unit = {2: "inch", 3: "cm"}.get(code) if isinstance(code, int) else None
     return None, _plausible(pair(microns(y, unit), microns(x, unit))), None
