@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -138,3 +139,36 @@ def test_images_that_share_a_doubt_share_a_line_with_all_their_figures() -> None
     (line,) = lines([*each, ("fine", [])])
     assert line.startswith("i0, i1, i2 and 6 more: The model saw it nearly black")
     assert "under (3.2 to 4.42) %" in line
+
+
+@pytest.mark.parametrize(("taken", "pixels", "words"), [
+    (Taken(0, 65535, "uint16"), (-3, 40), "nearly black"),
+    (Taken(0, 1, "float32"), (-20, 250), "beyond"),
+])  # fmt: skip
+def test_what_overshoots_below_0_is_no_reason_for_a_range_below_0(
+    taken: Taken, pixels: tuple[float, float], words: str
+) -> None:
+    spec = model(input_range=(0.0, 1.0), interpolation="bicubic")
+    (sentence,) = said(of_pixels(*pixels, taken, (0.0, 1.0)), taken, spec)
+    assert words in sentence
+    assert sentence.endswith("If the pixels go from 0 to 255, say so: --range 0,255.")
+
+
+@pytest.mark.parametrize(("taken", "pixels"), [
+    (Taken(0, 65535, "uint16"), (0, 4000)), (Taken(0, 65535, "uint16"), (90, 300)),
+    (Taken(0, 1, "float32"), (-20, 250)), (Taken(0, 1, "float32"), (-1, 1)),
+    (Taken(0, 1, "float32"), (0, 1.02)), (Taken(0, 1, "float64"), (1e9, 1e9 + 1e6)),
+    (Taken(0, 1, "float64"), (-3e12, 5e12)), (Taken(0, 32767, "int16"), (-1000, 3000)),
+    (Taken(0, 4095, "SignificantBits 12"), (0, 65535)), (Taken(0, 255, "uint8"), (-9, 300)),
+    (Taken(0, 1, "float32"), (-0.02, 1.5)), (Taken(100, 200, "--range"), (0, 150)),
+])  # fmt: skip
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_the_range_that_a_sentence_says_to_say_leaves_nothing_to_say(
+    taken: Taken, pixels: tuple[float, float], interpolation: Any
+) -> None:
+    spec = model(input_range=(0.0, 1.0), interpolation=interpolation)
+    for sentence in said(of_pixels(*pixels, taken, (0.0, 1.0)), taken, spec):
+        asked = re.search(r"--range[ =](\S+),(\S+)\.$", sentence)
+        assert asked, sentence
+        mended = Taken(float(asked[1]), float(asked[2]), "--range")
+        assert said(of_pixels(*pixels, mended, (0.0, 1.0)), mended, spec) == []

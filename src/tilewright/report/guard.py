@@ -115,7 +115,7 @@ def _ranged(there: Mapping[int, ChannelFigures], taken: Taken, spec: ModelSpec) 
     )
     pixels = (taken.low + least * size, taken.low + most * size)
     judged = there if beyond else {n: c for n, c in there.items() if c.min < c.max}
-    of, fix = _of(some, judged, spec), _fix(pixels, taken, bool(beyond))
+    of, fix = _of(some, judged, spec), _fix(pixels, taken, slack if beyond else None)
     whole = f"{shown(taken.low)} to {shown(taken.high)} ({taken.by})"
     if beyond:
         sentence = f"The model saw pixels{of} of {{}} to {{}}, beyond the range {whole}"
@@ -124,8 +124,17 @@ def _ranged(there: Mapping[int, ChannelFigures], taken: Taken, spec: ModelSpec) 
     return [Doubt(f"{sentence}{fix}", (100 * high,))]
 
 
-def _fix(pixels: Span, taken: Taken, beyond: bool) -> str:
-    """What to do, as the end of a sentence: the range that pixels of such extremes may have."""
+def _fix(pixels: Span, taken: Taken, beyond: float | None) -> str:
+    """What to do, as the end of a sentence: the range that pixels of such extremes may have.
+
+    Parameters
+    ----------
+    beyond
+        Where they leave the range they were taken in: by what share of it they may.
+    """
+    least, most = pixels
+    if least < 0 and (least >= -beyond * most if beyond else taken.low >= 0):
+        pixels = (0.0, most)  # rounding, or an interpolation that overshoots
     low, high = _likely(pixels)
     if beyond and not _fills(pixels, (low, high)):
         low, high = _around(*pixels)
