@@ -128,6 +128,23 @@ def test_samples_of_12_bits_are_12_bits(tmp_path: Path) -> None:
     assert taken(png) == (0, 65535, "uint16")
 
 
+@pytest.mark.parametrize(("how", "low", "high"), [
+    ({"extratags": [(281, 3, 1, 4095, True)]}, 61440, 65535), ({"bitspersample": 12}, 0, 4095),
+    ({}, 0, 65535),
+])  # fmt: skip
+def test_where_white_is_zero_the_range_is_turned_round_like_the_values(
+    tmp_path: Path, how: dict[str, Any], low: int, high: int
+) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.linspace(0, 4095, 32 * 32).round().astype("uint16").reshape(32, 32)
+    tifffile.imwrite(path, pixels, photometric="miniswhite", **how)
+    assert taken(path)[:2] == (low, high)
+    with TileReader(found(path).ref, SPEC) as reader:
+        seen = reader.read(0, ((0, 32), (0, 32)))[0]
+    full = 4095 if how else 65535
+    assert np.allclose(seen, 1 - pixels / full, atol=1e-5)
+
+
 def test_the_user_wins_over_all(tmp_path: Path) -> None:
     path = ome(tmp_path, "uint16", SignificantBits=12)
     assert taken(path, (100.0, 1023.0)) == (100, 1023, "--range")

@@ -51,6 +51,8 @@ class Meaning:
         Of the channels.
     change
         Makes them; None where they are the samples.
+    turned
+        The value of white where they are turned round, whose 0 was white.
     names
         Of the channels, where the file says.
     remarks
@@ -64,6 +66,7 @@ class Meaning:
     change: Change | None = None
     names: tuple[str, ...] | None = None
     remarks: tuple[str, ...] = ()
+    turned: int | None = None
 
     def axes(self, stored: str) -> str:
         """The axes of what is read, C those of the channels, of axes as they are stored."""
@@ -160,12 +163,15 @@ def seen(stored: Source, axes: str, meanings: Sequence[Meaning]) -> Source:
     found = _seen(stored, axes, meanings)
     if first.change is None or len(first.kept) > 1:
         return found
-    labels = [replace(m, change=None, channels=1, dtype=stored.dtype) for m in meanings]
+    labels = [
+        replace(m, change=None, turned=None, channels=1, dtype=stored.dtype) for m in meanings
+    ]
     return replace(found, labels=_seen(stored, axes, labels))
 
 
 def _seen(stored: Source, axes: str, meanings: Sequence[Meaning]) -> Source:
     first, levels = meanings[0], zip(meanings, stored.levels, strict=True)
+    white = stored.white if first.dtype == stored.dtype else None
     return replace(
         stored,
         axes=first.axes(axes),
@@ -173,7 +179,7 @@ def _seen(stored: Source, axes: str, meanings: Sequence[Meaning]) -> Source:
         levels=tuple(m.level(axes, level) for m, level in levels),
         channel_names=stored.channel_names or first.names,
         remarks=(*first.remarks, *stored.remarks),
-        white=stored.white if first.dtype == stored.dtype else None,
+        white=white.turned(first.turned) if white and first.turned else white,
     )
 
 
@@ -251,7 +257,7 @@ def _turned(path: Path, file: TiffFile, series: TiffPageSeries, kept: Sequence[i
     def change(samples: Array) -> Array:
         return np.asarray(black ^ samples)  # all bits set: their difference
 
-    return _meaning(series, kept, change=change, remarks=(TURNED,))
+    return _meaning(series, kept, change=change, remarks=(TURNED,), turned=2**bits - 1)
 
 
 # colours

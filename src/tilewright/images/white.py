@@ -20,13 +20,20 @@ class White:
     Parameters
     ----------
     value
-        In the pixels' own numbers; black is 0.
+        In the pixels' own numbers.
     said
         The file's words for it, e.g. ``SignificantBits 12``.
+    black
+        The value of black.
     """
 
     value: float
     said: str
+    black: float = 0.0
+
+    def turned(self, most: int) -> White:
+        """The same of values that were turned round, of 0 to `most`."""
+        return White(most - self.black, self.said, most - self.value)
 
 
 def of_bits(bits: Any, dtype: np.dtype, said: str) -> White | None:

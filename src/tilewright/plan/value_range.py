@@ -66,7 +66,7 @@ def value_range(
     if said is not None:
         found = ValueRange(*said, "--range", own=said == own_span(image.dtype))
     elif image.white is not None:
-        found = ValueRange(0.0, image.white.value, image.white.said)
+        found = ValueRange(image.white.black, image.white.value, image.white.said)
     else:
         low, high = own_span(image.dtype)
         found = ValueRange(low, high, str(image.dtype), own=True)
