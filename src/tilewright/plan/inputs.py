@@ -118,8 +118,8 @@ def _fit(kind: TypeAdapter[Any], said: str) -> Any:
     try:
         return kind.validate_python(said)
     except ValidationError as error:
-        fault = error.errors()[0]
-        raise ValueError(f"{said!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}") from None
+        fault = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{said!r}: {fault[0].lower()}{fault[1:]}") from None
 
 
 def _pointed(said: str) -> str:
