@@ -75,6 +75,32 @@ def test_a_path_of_elsewhere_is_named_with_its_line(
         by_sheet(tmp_path, f"image,id,mask\n{line}\n")
 
 
+@pytest.mark.parametrize(
+    ("column", "cell", "says"),
+    [
+        ("mpp", "NA", "number. Write µm per pixel, as 0.25, or leave the cell empty"),
+        ("mpp", "0.5 µm", "input should be a valid number"),
+        ("mpp", "1.234,5", "input should be a valid number"),
+        ("mpp", "0", "input should be greater than 0"),
+        ("mpp", "nan", "input should be a finite number"),
+        (
+            "range",
+            "0-255",
+            "should be two numbers, LOW,HIGH, e.g. 0,4095. Write",
+        ),
+        ("range", "9,1", "should be LOW,HIGH: the first number under the second"),
+    ],
+)
+def test_a_number_that_is_none_is_named_by_line_and_column(
+    tmp_path: Path, column: str, cell: str, says: str
+) -> None:
+    grey(tmp_path / "a.tif")
+    with pytest.raises(TilewrightError) as why:
+        by_sheet(tmp_path, f"image;{column}\na.tif;{cell}\n")
+    assert f"s.csv, line 2: its {column} {cell!r}: " in str(why.value)
+    assert says in str(why.value)
+
+
 def test_a_workbook_is_refused_as_one(tmp_path: Path) -> None:
     (tmp_path / "s.xlsx").write_bytes(b"PK\3\4")
     with pytest.raises(TilewrightError, match=r"s\.xlsx: is a workbook.*Save its sheet as CSV"):
@@ -141,6 +167,17 @@ def test_results_in_an_image_or_over_one_are_refused(tmp_path: Path) -> None:
     grey(tmp_path / "in" / "c.tif")
     with pytest.raises(TilewrightError, match=r"would lie in .*/c, which is a file"):
         planned(tmp_path, outdir=str(tmp_path))
+
+
+def test_results_in_anybodys_zarr_are_refused(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    write_ome_zarr(tmp_path / "other.zarr", [numbered("YX")], "YX")
+    for outdir in (tmp_path / "other.zarr", tmp_path / "other.zarr" / "results"):
+        with pytest.raises(TilewrightError, match=r"lies in .*other\.zarr, which is a Zarr") as why:
+            planned(tmp_path, outdir=str(outdir))
+        assert why.value.code == USAGE
+    with pytest.raises(TilewrightError, match=r"would lie in .*other\.zarr, which is a Zarr"):
+        by_sheet(tmp_path, "image,id\nin/a.tif,other.zarr\n", outdir=str(tmp_path))
 
 
 def test_results_in_the_work_folder_are_refused(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_csvs_pixel_size_is_checked_line_by_line(tmp_path: Path, bad: str) -> 
     grey(tmp_path / "in" / "x.tif")
     sheet = tmp_path / "list.csv"
     sheet.write_text(f"image,mpp\nin/x.tif,{bad}\n")
-    with pytest.raises(TilewrightError, match=rf"list\.csv, line 2: '{bad}': input should be"):
+    with pytest.raises(TilewrightError, match=rf"list\.csv, line 2: its mpp '{bad}': input should"):
         planned(tmp_path, input=str(sheet))
 
 

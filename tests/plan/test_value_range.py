@@ -215,7 +215,7 @@ def test_a_sheets_column_says_each_images_range(tmp_path: Path) -> None:
     a, b = find_inputs(Params(input=str(sheet), range=(0.0, 1023.0)), tmp_path).rows
     assert (a.range, b.range) == ((0, 4095), (0, 1023))
     sheet.write_text("image,range\na.tif,4095\n")
-    with pytest.raises(ProblemsError, match=r"line 2: '4095': should be two numbers, LOW,HIGH"):
+    with pytest.raises(ProblemsError, match=r"line 2: its range '4095': .*two numbers, LOW,HIGH"):
         find_inputs(Params(input=str(sheet)), tmp_path)
 
 

@@ -15,17 +15,19 @@ from tilewright.contract.made import BESIDE_STORES
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.find import find_images, resolved
 from tilewright.images.image import image_id
+from tilewright.images.zarr_store import is_zarr
 
-from .params import Micrometres, Params, Range
+from .params import Micrometres, Params, Range, misfit
 from .sheet import Line, is_sheet, read_sheet
 
 INPUT_COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask", "range")
 UNSAFE = set("/\\\0\n\r\t")
 LONGEST = 200  # bytes of an id: file systems allow 255
-
-
-MPP: TypeAdapter[Any] = TypeAdapter(Micrometres)
-RANGE: TypeAdapter[Any] = TypeAdapter(Range)
+NUMBERS: dict[str, tuple[TypeAdapter[Any], str]] = {
+    "mpp": (TypeAdapter(Micrometres), "Write µm per pixel, as 0.25, or leave the cell empty."),
+    "range": (TypeAdapter(Range), 'Write LOW,HIGH, as "0,4095", or leave the cell empty.'),
+}
+"""Columns of numbers, what each is, and how it is written."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,12 @@ def _row(path: Path, said: dict[str, str], params: Params) -> Row:
         path=path,
         id=said.get("id") or scene_id(image_id(path), number or 0),
         scene=scene if number is None else number,
-        mpp=_fit(MPP, _pointed(said["mpp"])) if said.get("mpp") else params.mpp,
+        mpp=_fit("mpp", _pointed(said["mpp"])) if said.get("mpp") else params.mpp,
         axes=said.get("axes") or params.axes,
         channels=said.get("channels") or params.channels,
         mask=Path(said["mask"]) if said.get("mask") else None,
         named=bool(said.get("id")),
-        range=_fit(RANGE, said["range"]) if said.get("range") else params.range,
+        range=_fit("range", said["range"]) if said.get("range") else params.range,
     )
 
 
@@ -113,13 +115,14 @@ def scene_id(image: str, number: int) -> str:
     return f"{image}-{number}" if number else image
 
 
-def _fit(kind: TypeAdapter[Any], said: str) -> Any:
-    """A CSV's number, checked as the parameter of its name is."""
+def _fit(column: str, said: str) -> Any:
+    """A sheet's number, checked as the parameter of its name is."""
+    kind, fix = NUMBERS[column]
     try:
         return kind.validate_python(said)
     except ValidationError as error:
-        fault = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{said!r}: {fault[0].lower()}{fault[1:]}") from None
+        what = f"its {column} {said!r}: {misfit(error.errors()[0])}."
+        raise TilewrightError(what, fix=fix) from None
 
 
 def _pointed(said: str) -> str:
@@ -134,11 +137,9 @@ def _from_sheet(sheet: Path, params: Params) -> tuple[list[Row], tuple[str, ...]
     for line in lines:
         try:
             found.append(_listed(sheet, line, params))
-        except ValueError as error:
-            at = f"{sheet}, line {line.number}"
-            problems.append(TilewrightError(f"{at}: {error}.", fix="Write plain numbers."))
         except TilewrightError as error:
-            problems.append(error)
+            at = f"{sheet}, line {line.number}: "
+            problems.append(TilewrightError(f"{at}{error.what}", fix=error.fix, code=error.code))
     if problems:
         raise ProblemsError(problems)
     others = [name for name, _ in lines[0].columns]
@@ -151,12 +152,12 @@ def _from_sheet(sheet: Path, params: Params) -> tuple[list[Row], tuple[str, ...]
 def _listed(sheet: Path, line: Line, params: Params) -> Row:
     said = {name: cell for name, cell in line.said.items() if name != "image"}
     if "mask" in said:
-        said["mask"] = str(_path(sheet, line, said["mask"]))
-    row = _row(_path(sheet, line, line.said["image"]), said, params)
+        said["mask"] = str(_path(sheet, said["mask"]))
+    row = _row(_path(sheet, line.said["image"]), said, params)
     return replace(row, columns=line.columns)
 
 
-def _path(sheet: Path, line: Line, cell: str) -> Path:
+def _path(sheet: Path, cell: str) -> Path:
     """A cell's path, relative to the sheet.
 
     Raises
@@ -169,13 +170,12 @@ def _path(sheet: Path, line: Line, cell: str) -> Path:
     found = next(filter(os.path.lexists, forms), None)  # a Mac's file names, another's sheet
     if found is not None:
         return found
-    at = f"{sheet}, line {line.number}: {cell!r}"
     if re.match(r"[A-Za-z]:[\\/]|.*\\", cell):
         fix = "Write it as this machine has it, with /; relative ones start at the sheet."
-        raise TilewrightError(f"{at} is a path of Windows.", fix=fix)
+        raise TilewrightError(f"{cell!r} is a path of Windows.", fix=fix)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", cell):
         fix = "Copy the image here, and write its path."
-        raise TilewrightError(f"{at} is an address, and images are read from folders.", fix=fix)
+        raise TilewrightError(f"{cell!r} is an address, and images are read from folders.", fix=fix)
     return path
 
 
@@ -220,7 +220,7 @@ def _alike(found: list[Row]) -> list[list[Row]]:
 
 
 def check_results(found: list[Row], results: Path) -> None:
-    """No image's results may lie in an image, or where a file is.
+    """No image's results may lie in an image or a Zarr, or where a file is.
 
     Parameters
     ----------
@@ -233,21 +233,26 @@ def check_results(found: list[Row], results: Path) -> None:
         Naming each that would (2).
     """
     above = {results, *results.parents}
-    files = {p.name for p in results.iterdir() if p.is_file()} if results.is_dir() else set()
+    there = {p.name: p for p in results.iterdir()} if results.is_dir() else {}
     names = {path.name for path in above}
     problems = []
     for row in found:
+        mine = there.get(row.id)
         may_be = row.path.name in names or row.path.name == row.id or row.path.is_symlink()
-        if not may_be and row.id not in files:
+        if not may_be and mine is None:
             continue
         real = row.path.resolve() if row.path.is_symlink() else _real(row.path)
         if real in above or real == results / row.id:
             where = "in the image itself"
-        elif row.id in files:
-            where = f"in {results / row.id}, which is a file"
+        elif mine is not None and (is_zarr(mine) or not mine.is_dir()):
+            where = f"in {mine}, which is a {'Zarr' if mine.is_dir() else 'file'}"
         else:
             continue
         said = f"{row.path}: with --outdir {results} its results would lie {where}."
+        problems.append(TilewrightError(said, fix="Choose another --outdir.", code=USAGE))
+    around = [p for p in (results, *results.parents) if is_zarr(p)]
+    if around and not problems:
+        said = f"--outdir {results} lies in {around[0]}, which is a Zarr."
         problems.append(TilewrightError(said, fix="Choose another --outdir.", code=USAGE))
     if problems:
         raise ProblemsError(problems)

@@ -242,10 +242,12 @@ def _problem(error: Any) -> TilewrightError:
     elif error["type"] == "missing" and len(error["loc"]) == 1:
         what, fix = f"--{name} is missing.", "Say which images: --input FOLDER."
     else:
-        message = error["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]
-        what, fix = (
-            f"--{name} {error['input']!r}: {message}.",
-            "`./tilewright run --help` explains it.",
-        )
+        what = f"--{name} {error['input']!r}: {misfit(error)}."
+        fix = "`./tilewright run --help` explains it."
     return TilewrightError(what, fix=fix, code=USAGE)
+
+
+def misfit(fault: Any) -> str:
+    """What pydantic says of a value that doesn't fit, as the end of a sentence."""
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
