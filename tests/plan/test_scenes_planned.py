@@ -11,7 +11,11 @@ from ome_sets import write_set
 from pictures import speckles, write_ome_zarr
 from planning import grey, planned
 
-from tilewright.errors import ProblemsError
+from tilewright.contract.faults import LAST_TRY
+from tilewright.errors import INTERNAL, ProblemsError
+from tilewright.images.image import list_scenes
+from tilewright.images.scenes import Scene
+from tilewright.plan import scenes
 from tilewright.plan.plan import Plan
 
 
@@ -123,3 +127,26 @@ def test_what_is_remembered_of_a_scene_is_that_scenes(tmp_path: Path) -> None:
         plan = planned(tmp_path, scene="all")
         assert [(i.ref.scene, i.ref.shape) for i in plan.images] == [(0, (20, 30)), (1, (21, 30))]
         assert not any(i.remarks for i in plan.images)
+
+
+def test_a_bug_over_one_files_scenes_is_that_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    two(tmp_path / "in" / "a.ome.tif")
+    two(tmp_path / "in" / "b.ome.tif")
+
+    def broken(path: Path) -> list[Scene]:
+        if path.name == "b.ome.tif":
+            raise KeyError("nobody thought of this")
+        return list_scenes(path)
+
+    monkeypatch.setattr(scenes, "list_scenes", broken)
+    plan = planned(tmp_path, scene="all")
+    assert found(plan) == {"a": 0, "a-1": 1}
+    ((row, why),) = plan.bad
+    assert (row.id, why.code) == ("b", INTERNAL)
+    assert "That is a fault of ours: please report it." in str(why)
+    assert "in broken" in capfd.readouterr().err
+    monkeypatch.setenv(LAST_TRY, "false")
+    with pytest.raises(KeyError):
+        planned(tmp_path, scene="all")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tilewright.contract.faults import last_try, mark
 from tilewright.errors import TilewrightError
 from tilewright.images.image import list_scenes
 from tilewright.images.scenes import ALL, all_of, chosen
@@ -24,6 +25,8 @@ def with_scenes(found: Sequence[Row]) -> tuple[list[Row], Unread]:
     ------
     ProblemsError
         When two scenes have one id, or one can't name a folder.
+    Exception
+        What is no image's fault; before the last try what is a fault of ours, too.
     """
     if not any(isinstance(row.scene, str) for row in found):
         return list(found), []
@@ -32,8 +35,8 @@ def with_scenes(found: Sequence[Row]) -> tuple[list[Row], Unread]:
     for row in found:
         try:
             good += _looked_up(row)
-        except TilewrightError as error:
-            bad.append((row, error))
+        except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
+            bad.append((row, mark(error, forgive=last_try())))
     check_ids([*good, *(row for row, _ in bad)])
     return sorted(good, key=lambda r: r.id), bad
 
