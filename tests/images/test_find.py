@@ -37,6 +37,17 @@ def test_a_link_back_up_is_not_followed(folder: Path) -> None:
     assert len(find_images(str(folder), recursive=True).images) == 4
 
 
+def test_links_that_go_round_are_not_followed_twice(tmp_path: Path) -> None:
+    for name, other in ("ab", "ba"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "link").symlink_to(f"../{other}")
+        (tmp_path / name / f"{name}.tif").touch()
+    images = find_images(str(tmp_path), recursive=True).images
+    assert [str(p.relative_to(tmp_path)) for p in images] == [
+        "a/a.tif", "a/link/b.tif", "b/b.tif", "b/link/a.tif",
+    ]  # fmt: skip
+
+
 def test_an_ome_zarr_folder_is_one_image(folder: Path) -> None:
     assert find_images(str(folder / "d.zarr")).images == [folder / "d.zarr"]
 

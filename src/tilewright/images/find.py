@@ -128,15 +128,16 @@ def _kind(path: Path) -> Kind:
     return "ours" if name.endswith(".png") and store_recipe(beside) else "image"
 
 
-def _inside(folder: Path, recursive: bool) -> Iterator[Path]:
+def _inside(folder: Path, recursive: bool, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """The entries of a folder; in place of a folder in it what is there, but of an image."""
+    above = (*above, folder.resolve()) if recursive else ()
     for entry in folder.iterdir():
         if entry.name.startswith("."):
             continue
         if not recursive or not entry.is_dir() or _kind(entry) != "folder":
             yield entry
-        elif not folder.resolve().is_relative_to(entry.resolve()):  # a link back up
-            yield from _inside(entry, recursive)
+        elif not any(way.is_relative_to(entry.resolve()) for way in above):  # a link back up
+            yield from _inside(entry, recursive, above)
 
 
 def _is_in(results: Path, path: Path) -> bool:
