@@ -128,6 +128,15 @@ def test_a_folder_that_nextflow_takes_for_something_else_is_refused(
     assert list(here.iterdir()) == []
 
 
+def test_nothing_is_made_in_a_zarr_that_is_given_for_the_results(here: Path) -> None:
+    (here / "a.zarr").mkdir()
+    (here / "a.zarr" / "zarr.json").write_text("{}")
+    for outdir in (here / "a.zarr", here / "a.zarr" / "0"):
+        done = call("run", "--input", "in", "--outdir", outdir)
+        assert "which is a Zarr. Choose another --outdir." in str(done.exception)
+    assert [p.name for p in (here / "a.zarr").iterdir()] == ["zarr.json"]
+
+
 def test_help_of_a_benchmark_is_its_own_and_of_bench_ours() -> None:
     assert "Each benchmark has options of its own." in call("bench", "--help").stdout
 

@@ -19,7 +19,7 @@ import click
 from tilewright import ROOT
 from tilewright.contract.files import writing
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
-from tilewright.plan.folders import check_work
+from tilewright.plan.folders import check_work, check_zarr
 from tilewright.plan.params import check_site
 
 from . import slurm_jobs
@@ -75,6 +75,7 @@ def pipeline(
     for folder in (inside, work):
         check_folder(folder)
     check_work(outdir, work)
+    check_zarr(outdir)  # before anything is made there
     notes = inside / "progress"
     command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
     command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]

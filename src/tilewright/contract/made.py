@@ -1,4 +1,4 @@
-"""What Tilewright makes: the files beside its stores, and how a store of ours is known."""
+"""What Tilewright makes: the files beside its stores, and how a Zarr, and one of ours, is known."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ BESIDE_STORES = (
     ".tilewright-lock",
 )
 """What lies in an output folder beside the images' own folders."""
+ZARR_METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+
+
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder is a Zarr group or array."""
+    return any((folder / name).is_file() for name in ZARR_METADATA)
 
 
 def store_recipe(store: Path) -> str | None:

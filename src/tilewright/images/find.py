@@ -12,11 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from tilewright.contract.made import BESIDE_STORES, store_recipe
+from tilewright.contract.made import BESIDE_STORES, is_zarr, store_recipe
 from tilewright.errors import TilewrightError
 
 from .image import EXTENSIONS, extensions, failed
-from .ome_zarr.reader import is_zarr
 
 LISTED = 5
 """Entries that a line names; the others are counted."""

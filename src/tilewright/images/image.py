@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.closing import Closing
+from tilewright.contract.made import is_zarr
 from tilewright.contract.spec import ARRAY_AXES
 from tilewright.errors import TilewrightError
 
 from . import source as sources
 from .damage import in_words, is_damage, is_the_files
 from .flat import open_jpeg, open_png
-from .ome_zarr.reader import is_zarr, open_zarr, zarr_scenes
+from .ome_zarr.reader import open_zarr, zarr_scenes
 from .scenes import Scene
 from .source import Array, Source, unreadable
 from .tiff.reader import open_tiff, tiff_scenes

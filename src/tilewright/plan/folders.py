@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tilewright.contract.made import is_zarr
 from tilewright.errors import USAGE, TilewrightError
 
 
@@ -25,5 +26,28 @@ def check_work(results: Path, work: Path) -> None:
         raise TilewrightError(
             f"--outdir {results} lies in the work folder {work}, whose files come and go.",
             fix="Choose another --outdir, or another work folder.",
+            code=USAGE,
+        )
+
+
+def check_zarr(results: Path) -> None:
+    """Refuse results in a Zarr, of whoever it is.
+
+    Parameters
+    ----------
+    results
+        The output folder, which needn't be there.
+
+    Raises
+    ------
+    TilewrightError
+        When it is one, or lies in one (2).
+    """
+    inside = results.resolve()
+    found = next(filter(is_zarr, (inside, *inside.parents)), None)
+    if found is not None:
+        raise TilewrightError(
+            f"--outdir {results} lies in {found}, which is a Zarr.",
+            fix="Choose another --outdir.",
             code=USAGE,
         )

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tilewright.contract.made import BESIDE_STORES
+from tilewright.contract.made import BESIDE_STORES, is_zarr
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.find import find_images, resolved
 from tilewright.images.image import image_id
-from tilewright.images.zarr_store import is_zarr
 
+from .folders import check_zarr
 from .params import Micrometres, Params, Range, misfit
 from .sheet import Line, is_sheet, read_sheet
 
@@ -250,12 +250,9 @@ def check_results(found: list[Row], results: Path) -> None:
             continue
         said = f"{row.path}: with --outdir {results} its results would lie {where}."
         problems.append(TilewrightError(said, fix="Choose another --outdir.", code=USAGE))
-    around = [p for p in (results, *results.parents) if is_zarr(p)]
-    if around and not problems:
-        said = f"--outdir {results} lies in {around[0]}, which is a Zarr."
-        problems.append(TilewrightError(said, fix="Choose another --outdir.", code=USAGE))
     if problems:
         raise ProblemsError(problems)
+    check_zarr(results)
 
 
 def _real(path: Path) -> Path:

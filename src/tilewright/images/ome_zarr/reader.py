@@ -20,9 +20,7 @@ from tilewright.images.source import Level, Source, Where, microns, named, pair,
 from . import ngff
 from .chunks import Chunks
 from .ngff import Axis, Geometry, MetadataError
-from .store import ZarrFiles, checked_array, is_zarr, open_files
-
-__all__ = ["is_zarr", "open_zarr", "zarr_scenes"]
+from .store import ZarrFiles, checked_array, open_files
 
 LAYOUT = "bioformats2raw.layout"
 HCS = ("plate", "well")

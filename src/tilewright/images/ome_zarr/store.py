@@ -15,11 +15,11 @@ from typing import Any
 import zarr
 from zarr.storage import ZipStore
 
+from tilewright.contract.made import ZARR_METADATA
 from tilewright.images.source import unreadable
 
 from .whole import WholeFiles
 
-METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 Text = Callable[[str], str | None]
 ARRAY = re.compile(r'"node_type"\s*:\s*"array"')
 """In a zarr.json: an array's, or a group's that has copies of its arrays' metadata."""
@@ -49,11 +49,6 @@ class ZarrFiles:
     holds: Callable[[str], bool]
     names: Callable[[str], Iterator[str]]
     close: Callable[[], None]
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr group or array."""
-    return any((path / name).is_file() for name in METADATA)
 
 
 def open_files(path: Path) -> ZarrFiles:
@@ -118,7 +113,7 @@ def _within(path: Path, names: list[str]) -> str:
     tops = {name.split("/")[0] + "/" for name in names if "/" in name and name[0] not in "._"}
     starts: list[str] = ["", *(tops if len(tops) == 1 else ())]
     for within in starts:
-        if any(within + name in names for name in METADATA):
+        if any(within + name in names for name in ZARR_METADATA):
             return within
     raise unreadable(
         path,
