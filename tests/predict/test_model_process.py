@@ -239,7 +239,7 @@ def test_a_model_that_fails_ends_in_one_sentence(params: dict[str, Any], says: l
 def test_a_silent_model_is_ended_after_the_timeout(how: str) -> None:
     with model(predict=how) as process:
         impatient(process)
-        silent = "no sign of life for 1 s while predicting 2 tiles"
+        silent = r"no sign of life for 1 s \(--predict_timeout\) while predicting 2 tiles"
         with pytest.raises(TilewrightError, match=silent) as caught:
             process.predict(numbered(0, 2))
         assert not is_alive(process.pid)
@@ -248,7 +248,7 @@ def test_a_silent_model_is_ended_after_the_timeout(how: str) -> None:
 
 
 def test_a_model_that_hangs_while_loading_is_ended_too() -> None:
-    sentence(model(load="hangs", timeout=1), "for 1 s while loading")
+    sentence(model(load="hangs", timeout=1), "for 1 s (--predict_timeout) while loading")
 
 
 def test_a_model_that_stops_reading_is_noticed_while_it_is_sent_a_batch() -> None:

@@ -159,7 +159,7 @@ TROUBLE = [
     pytest.param({"predict": "is_killed"}, "killed by signal 9", id="killed"),
     pytest.param({"predict": "exits"}, "exit code 3", id="exits"),
     pytest.param({"load": "exits"}, "exit code 3", id="exits-on-load"),
-    pytest.param({"predict": "hangs", "timeout": 2}, "no sign of life for 2 s", id="hangs"),
+    pytest.param({"predict": "hangs", "timeout": 2}, "for 2 s (--predict_timeout)", id="hangs"),
     pytest.param({"predict": "gives_none"}, "predict returned NoneType", id="none"),
     pytest.param({"predict": "runs_out_of_memory", "holds": 0}, "memory of cpu ran out", id="oom"),
 ]

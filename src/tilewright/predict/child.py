@@ -144,8 +144,8 @@ class Child:
 
     def _hung(self) -> TilewrightError:
         return self._fault()(
-            f"{self._name} gave no sign of life for {self.timeout:g} s while {self.doing}: no "
-            f"answer, and nothing printed.{self._echo.last_words()}",
+            f"{self._name} gave no sign of life for {self.timeout:g} s (--predict_timeout) while "
+            f"{self.doing}: no answer, and nothing printed.{self._echo.last_words()}",
             fix="If it may take that long, raise --predict_timeout (seconds).",
             code=INTERNAL,
         )
