@@ -145,7 +145,10 @@ def test_a_bug_over_one_files_scenes_is_that_files(
     assert found(plan) == {"a": 0, "a-1": 1}
     ((row, why),) = plan.bad
     assert (row.id, why.code) == ("b", INTERNAL)
-    assert "That is a fault of ours: please report it." in str(why)
+    assert str(why) == (
+        f"{tmp_path}/in/b.ome.tif: KeyError: 'nobody thought of this'. "
+        "That is a fault of ours: please report it."
+    )
     assert "in broken" in capfd.readouterr().err
     monkeypatch.setenv(LAST_TRY, "false")
     with pytest.raises(KeyError):

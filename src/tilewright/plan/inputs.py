@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from tilewright.contract.faults import last_try, mark
 from tilewright.contract.made import BESIDE_STORES, is_zarr
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.find import find_images, resolved
@@ -108,6 +109,20 @@ def _row(path: Path, said: dict[str, str], params: Params) -> Row:
         named=bool(said.get("id")),
         range=_fit("range", said["range"]) if said.get("range") else params.range,
     )
+
+
+def left_out(row: Row, error: Exception) -> TilewrightError:
+    """Why an image is left out: a sentence that names it.
+
+    Raises
+    ------
+    Exception
+        What is no image's fault; before the last try what is a fault of ours, too.
+    """
+    why = mark(error, forgive=last_try())
+    if str(row.path) in why.what:
+        return why
+    return TilewrightError(f"{row.path}: {why.what}", fix=why.fix, code=why.code)
 
 
 def scene_id(image: str, number: int) -> str:

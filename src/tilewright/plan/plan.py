@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from tilewright.contract.code import MERGE, SCAN, room_digests
-from tilewright.contract.faults import last_try, mark
 from tilewright.contract.files import unwritable
 from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe, Scan, digest, save
 from tilewright.contract.names import job_name
@@ -33,7 +32,7 @@ from .cut import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
 from .earlier import Earlier, compared, earlier_plan
 from .fit import Planned
 from .header_cache import Headers
-from .inputs import Inputs, Row, check_results, find_inputs
+from .inputs import Inputs, Row, check_results, find_inputs, left_out
 from .params import Params, check_params
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
 from .remarks import read_again
@@ -334,7 +333,7 @@ def plan_images(
         try:
             good.append(compared(headers.plan(row), earlier or {}))
         except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
-            bad.append((row, mark(error, forgive=last_try())))
+            bad.append((row, left_out(row, error)))
     headers.save()
     return good, bad
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tilewright.contract.faults import last_try, mark
 from tilewright.errors import TilewrightError
 from tilewright.images.image import list_scenes
 from tilewright.images.scenes import ALL, all_of, chosen
 
-from .inputs import Row, check_ids, scene_id
+from .inputs import Row, check_ids, left_out, scene_id
 
 Unread = list[tuple[Row, TilewrightError]]
 """Rows whose file can't be looked into, or has no such scene, and why."""
@@ -36,7 +35,7 @@ def with_scenes(found: Sequence[Row]) -> tuple[list[Row], Unread]:
         try:
             good += _looked_up(row)
         except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
-            bad.append((row, mark(error, forgive=last_try())))
+            bad.append((row, left_out(row, error)))
     check_ids([*good, *(row for row, _ in bad)])
     return sorted(good, key=lambda r: r.id), bad
 
