@@ -300,7 +300,9 @@ def test_a_disk_that_fills_while_merging_is_named_and_not_tried_again(
         timeout=60,
     )
     assert done.returncode == 69, done.stderr
-    assert "can't be written (File too large). Free some space" in done.stderr.splitlines()[-1]
+    (said,) = done.stderr.splitlines()[-1:]
+    assert "can't be written (File too large). Free some space" in said
+    assert "--work_dir" in said  # a task's own folder is there
     assert not list(tmp_path.glob("stores/*/*.zarr"))
 
 

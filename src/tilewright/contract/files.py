@@ -10,6 +10,9 @@ from pathlib import Path
 
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
+MORE_ROOM = "Free some space on that disk, or choose another: --work_dir."
+"""What to do where a task, which writes in its own folder, can't write."""
+
 
 def file_digest(path: Path) -> str:
     """SHA-256 (64 hex digits) of a file's content."""

@@ -38,9 +38,7 @@ COARSEST = 512  # levels until the longer side is at most one chunk
 DEEP_COARSEST = 256**3  # or, of a volume, until a level holds no more pixels
 CHANNEL_COLOURS = ("0000FF", "00FF00", "FF0000", "FF00FF", "00FFFF", "FFFF00", "FFFFFF")
 RGB = ("FF0000", "00FF00", "0000FF")
-writing = partial(
-    files.writing, fix="Free some space there, or choose a folder that can be written: --outdir."
-)
+writing = partial(files.writing, fix=files.MORE_ROOM)
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,7 @@ DAMAGED = (
     KeyError, ValueError, EOFError, OSError, RuntimeError, OverflowError, zipfile.BadZipFile,
 )  # fmt: skip
 """What reading a bank raises where its bytes are not what was written."""
-_writing = partial(
-    files.writing, fix="Free some space on that disk, or choose another: --work_dir."
-)
+_writing = partial(files.writing, fix=files.MORE_ROOM)
 
 
 class BankWriter:
