@@ -360,6 +360,13 @@ def test_an_option_that_isnt_there_is_answered_with_what_is_meant(given: str, sa
     assert "slurm" not in done.stderr
 
 
+def test_a_pattern_that_the_shell_has_filled_in_is_answered_with_quotes() -> None:
+    words = [sys.executable, "-m", "tilewright.cli.main", "plan", "--input", "a.tif", "b.tif"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert "A pattern goes in quotes: --input 'slides/*.tif'." in done.stderr
+
+
 def test_a_models_own_parameter_in_a_file_is_taken_as_the_hint_says(tmp_path: Path) -> None:
     grey(tmp_path / "in" / "a.tif")
     (tmp_path / "own.yml").write_text("min_area: 5\n")

@@ -272,6 +272,15 @@ def _nearest_option(error: click.NoSuchOption) -> click.UsageError:
     )
 
 
+def _with_quotes(error: click.UsageError) -> click.UsageError:
+    """An error of words too many, with what a shell makes of a pattern that has no quotes."""
+    options = [o for p in (error.ctx.command.params if error.ctx else []) for o in p.opts]
+    if "--input" not in options or "unexpected extra argument" not in error.message:
+        return error
+    fix = "A pattern goes in quotes: --input 'slides/*.tif'."
+    return click.UsageError(f"{error.message}. {fix}", ctx=error.ctx)
+
+
 def entry() -> None:
     """Run the command line; a problem becomes one sentence and its exit code."""
     inplace.stop_on_sigterm()  # so that Nextflow is stopped, too
@@ -280,6 +289,8 @@ def entry() -> None:
     except click.ClickException as error:
         if isinstance(error, click.NoSuchOption):
             error = _nearest_option(error)
+        elif isinstance(error, click.UsageError):
+            error = _with_quotes(error)
         error.show()
         sys.exit(error.exit_code)
     except TilewrightError as error:
