@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 __version__ = "0.1.0"
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,3 +30,15 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'tilewright' has no attribute {name!r}")
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+class _Moved(ModuleType):
+    """What models' scripts imported of 0.1.0; it lies in `runtime` now."""
+
+    def __getattr__(self, name: str) -> object:
+        home = name if name == "precision" else self.__name__.rpartition(".")[2]
+        return getattr(import_module(f"tilewright.runtime.{home}"), name)
+
+
+for _name in ("postprocess", "serve", "tensors"):
+    sys.modules[f"{__name__}.{_name}"] = _Moved(f"{__name__}.{_name}")

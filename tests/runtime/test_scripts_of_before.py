@@ -1,0 +1,25 @@
+"""Scripts that were written for 0.1.0 find what they import."""
+
+import subprocess
+import sys
+
+from tilewright import ROOT
+
+SCRIPT = """
+import sys
+from tilewright.serve import precision, serve
+assert "numpy" in sys.modules and "zarr" not in sys.modules
+from tilewright import tensors
+from tilewright.postprocess import to_labels
+from tilewright.tensors import ours
+import tilewright.runtime.postprocess, tilewright.runtime.precision, tilewright.runtime.serve, tilewright.runtime.tensors
+assert serve is tilewright.runtime.serve.serve
+assert precision is tilewright.runtime.precision.precision
+assert to_labels is tilewright.runtime.postprocess.to_labels
+assert tensors.ours is ours is tilewright.runtime.tensors.ours
+"""
+
+
+def test_what_a_script_of_0_1_imports_is_what_lies_in_runtime_now() -> None:
+    src = str(ROOT / "src")
+    subprocess.run([sys.executable, "-c", SCRIPT], check=True, env={"PYTHONPATH": src})
