@@ -12,7 +12,8 @@ assert "numpy" in sys.modules and "zarr" not in sys.modules
 from tilewright import tensors
 from tilewright.postprocess import to_labels
 from tilewright.tensors import ours
-import tilewright.runtime.postprocess, tilewright.runtime.precision, tilewright.runtime.serve, tilewright.runtime.tensors
+import tilewright.runtime.postprocess, tilewright.runtime.precision
+import tilewright.runtime.serve, tilewright.runtime.tensors
 assert serve is tilewright.runtime.serve.serve
 assert precision is tilewright.runtime.precision.precision
 assert to_labels is tilewright.runtime.postprocess.to_labels
