@@ -206,7 +206,7 @@ def test_a_disk_that_refuses_another_process_is_the_same_sentence(tmp_path: Path
         made = writer.pyramid("labels/n", (30, 20), np.uint8, axes="yx", method="nearest")
         folder = tmp_path / "s.zarr.part" / "labels" / "n" / "0"
         (folder / "c").touch()
-        with pytest.raises(TilewrightError, match=r"can't be written.*--outdir") as caught:
+        with pytest.raises(TilewrightError, match=r"can't be written.*--work_dir") as caught:
             pool.submit(
                 made.handle().write, next(made.blocks()), np.ones((30, 20), np.uint8)
             ).result()
