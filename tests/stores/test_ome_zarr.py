@@ -290,7 +290,7 @@ def test_a_disk_that_refuses_is_one_sentence_and_nothing_left(
             monkeypatch.setattr(zarr.storage.LocalStore, "set", refuse)
             pyramid.write(next(pyramid.blocks()), np.ones((30, 20), np.uint8))
 
-    with pytest.raises(TilewrightError, match=f"s.zarr.*{says}.*--outdir") as caught:
+    with pytest.raises(TilewrightError, match=f"s.zarr.*{says}.*--work_dir") as caught:
         write_on_it()
     assert caught.value.code == 69
     assert list(tmp_path.iterdir()) == []
