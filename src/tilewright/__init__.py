@@ -36,6 +36,8 @@ class _Moved(ModuleType):
     """What models' scripts imported of 0.1.0; it lies in `runtime` now."""
 
     def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):  # who looks through all modules loads none
+            raise AttributeError(name)
         home = name if name == "precision" else self.__name__.rpartition(".")[2]
         return getattr(import_module(f"tilewright.runtime.{home}"), name)
 

@@ -6,7 +6,10 @@ import sys
 from tilewright import ROOT
 
 SCRIPT = """
-import sys
+import inspect, sys
+import tilewright
+inspect.getmodule(sys._getframe())  # looks at every module's file, as torch does
+assert "scipy" not in sys.modules and "numpy" not in sys.modules
 from tilewright.serve import precision, serve
 assert "numpy" in sys.modules and "zarr" not in sys.modules
 from tilewright import tensors
