@@ -15,8 +15,8 @@ from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, fingerprint, set_fingerprint
 from tilewright.images.mask import Mask, stamped
 from tilewright.images.scenes import named_like, passed_over
+from tilewright.preprocess.checks import layout_of
 from tilewright.preprocess.enhance import opened
-from tilewright.preprocess.reader import layout_of
 
 from .channels import choose, read_as
 from .inputs import Row

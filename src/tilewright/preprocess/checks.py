@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from tilewright.contract.colours import COLOUR_SPACES, is_coloured
 from tilewright.contract.jobs import EMPTY, ImageRef
+from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ARRAY_AXES, ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.image import Image
+
+
+def layout_of(image: Image, ref: ImageRef, spec: ModelSpec) -> Layout:
+    """The geometry of an open image that its plan fits; no pixels are read.
+
+    Raises
+    ------
+    TilewrightError
+        When the spec asks for what it hasn't or what isn't known.
+    """
+    check_image(image, ref, spec)
+    return Layout.of(ref, spec, level_sizes(image, ref))
+
+
+def level_sizes(image: Image, ref: ImageRef) -> dict[str, int]:
+    """Pixels along each axis of the level that is read."""
+    return dict(zip(image.axes, image.levels[ref.level], strict=True))
 
 
 def check_image(image: Image, ref: ImageRef, spec: ModelSpec) -> None:

@@ -23,13 +23,12 @@ from tilewright.contract.blocks import Normalization
 from tilewright.contract.closing import Closing
 from tilewright.contract.grid import Box, Interval, slices
 from tilewright.contract.jobs import EMPTY, ImageRef
-from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
-from tilewright.images.image import Image, open_image
+from tilewright.images.image import open_image
 
 from . import intensity, resample
-from .checks import check_image
+from .checks import layout_of, level_sizes
 from .colour import Colour, colour_of, combined, real, same, span_of
 from .enhance import opened, reflected
 from .stain import Fit, Stain
@@ -64,23 +63,6 @@ def statistics(ref: ImageRef, spec: ModelSpec) -> dict[str, Any] | None:
     """
     with TileReader(ref, spec) as reader:
         return reader.statistics
-
-
-def layout_of(image: Image, ref: ImageRef, spec: ModelSpec) -> Layout:
-    """The geometry of an open image that its plan fits; no pixels are read.
-
-    Raises
-    ------
-    TilewrightError
-        When the spec asks for what it hasn't or what isn't known.
-    """
-    check_image(image, ref, spec)
-    return Layout.of(ref, spec, _sizes(image, ref))
-
-
-def _sizes(image: Image, ref: ImageRef) -> dict[str, int]:
-    """Pixels along each axis of the level that is read."""
-    return dict(zip(image.axes, image.levels[ref.level], strict=True))
 
 
 class TileReader(Closing):
@@ -120,7 +102,7 @@ class TileReader(Closing):
         except TilewrightError:
             self.close()
             raise
-        self._sizes = _sizes(self._image, ref)
+        self._sizes = level_sizes(self._image, ref)
         self.shape, self.grid = self.layout.shape, self.layout.grid
         self.planes = self.layout.planes
 
