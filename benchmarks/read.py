@@ -4,13 +4,14 @@
 
 Tiles of 224 x 224 px with their overlap, as a model of RGB or grey takes them (float32, scaled):
 of a TIFF of JPEG tiles, one of zlib strips, a plain one, an OME-Zarr of zstd chunks, a PNG.
-*region* is `Image.read` alone. Each checkout reads in a process of its own, in turns; a figure is
-the median of the pairs, by the time the core took.
+*region* is `Image.read` alone. Each file is read in a process of its own, by the checkouts in
+turns; a figure is the median of the pairs, by the time the core took.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import json
 import os
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)  # of the processes below
     asked = parser.parse_args()
     if asked.here:
-        print(json.dumps({name: measured(asked.here, name) for name in FILES}))
+        print(json.dumps(measured(asked.here.parent, asked.here.name)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,11 +92,12 @@ def compare(folder: Path, base: Path | None, pairs: int) -> None:
 
 
 def apart(root: Path, folder: Path) -> dict[str, list[float]]:
-    """What a checkout measures in a process of its own."""
-    env = {**os.environ, "PYTHONPATH": str(root / "src")}
-    command = [sys.executable, str(Path(__file__).resolve()), "--here", str(folder)]
-    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
-    found: dict[str, list[float]] = json.loads(done.stdout)
+    """What a checkout measures, each file in a process of its own."""
+    env, found = {**os.environ, "PYTHONPATH": str(root / "src")}, {}
+    for name in FILES:
+        command = [sys.executable, str(Path(__file__).resolve()), "--here", str(folder / name)]
+        done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+        found[name] = json.loads(done.stdout)
     return found
 
 
@@ -122,10 +124,15 @@ def measured(folder: Path, name: str) -> list[float]:
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Core seconds of what is done once."""
-    begun = time.process_time()
-    work()
-    return time.process_time() - begun
+    """Core seconds of what is done once; a collection of all garbage would fall on one of them."""
+    gc.collect()
+    gc.disable()
+    try:
+        begun = time.process_time()
+        work()
+        return time.process_time() - begun
+    finally:
+        gc.enable()
 
 
 def windows(height: int, width: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
