@@ -16,6 +16,7 @@ from tilewright.contract.made import BESIDE_STORES, is_zarr, store_recipe
 from tilewright.errors import TilewrightError
 
 from .image import EXTENSIONS, extensions, failed
+from .source import few
 
 LISTED = 5
 """Entries that a line names; the others are counted."""
@@ -184,6 +185,4 @@ def _named(paths: list[Path], base: Path) -> str:
     """Some by name, of each ending one first; the others are counted."""
     first = {p.suffix: p for p in reversed(paths)}.values()
     order = sorted(paths, key=lambda p: p not in first)  # stable: the others as they were
-    names = [" ".join(str(p.relative_to(base)).split()) for p in order[:LISTED]]
-    rest = len(paths) - len(names)
-    return ", ".join(names) + (f" and {rest} more" if rest else "")
+    return few([" ".join(str(p.relative_to(base)).split()) for p in order], LISTED)

@@ -285,8 +285,6 @@ def _axes(path: Path, source: Source, given: str | None) -> str:
         found, fix = f"it has {sizes} pixels {named}", "Say what they are"
     else:
         found, fix = f"axes {given} were given for {sizes} pixels", "Give one letter an axis"
-    if not 2 <= len(shape) <= len(ARRAY_AXES):
-        raise unreadable(path, found, "Save it with two to five axes, Y and X among them.")
     raise unreadable(path, found, f"{fix}, out of T, C, Z, Y and X: --axes {example}.")
 
 

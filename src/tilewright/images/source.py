@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,12 @@ class Where:
     steps: tuple[float, ...]
     t_unit: str | None = None
 
+    def of_blocks(self, factor: Sequence[float]) -> Where:
+        """The same of pixels that are blocks of so many, along t, z, y and x."""
+        each = list(zip(self.position, self.steps, factor, strict=True))
+        position = tuple(p + s * (f - 1) / 2 for p, s, f in each)
+        return Where(position, tuple(s * f for _, s, f in each), self.t_unit)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -114,6 +120,12 @@ class Source:
     files: tuple[Path, ...] = ()
     labels: Source | None = None
     white: White | None = None
+
+
+def few(names: Sequence[str], most: int) -> str:
+    """The first names of a list, for a sentence; the others are counted: ``a, b and 7 more``."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def unreadable(path: Path, found: str, fix: str) -> TilewrightError:

@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 from skimage import color  # loaded where it is used
 
+from tilewright.contract.values import Span
+
 Array = np.ndarray
 Colour = Callable[[Array], Array]
-Span = tuple[float, float]
-"""The values of black and white."""
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and OpenCV make grey
 

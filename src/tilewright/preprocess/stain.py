@@ -25,10 +25,11 @@ from torchstain.numpy.utils import lab2rgb, rgb2lab  # type: ignore[import-untyp
 from tilewright import ROOT
 from tilewright.contract.colours import STAIN_FIGURES
 from tilewright.contract.spec import ModelSpec
+from tilewright.contract.values import Span
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 from tilewright.images.image import open_image
 
-from .colour import Span, own_span
+from .colour import own_span
 
 Array = np.ndarray
 Fit = dict[str, Any]

@@ -15,12 +15,12 @@ import tifffile
 
 from tilewright.contract.cache import Cache
 from tilewright.images.endings import check_jpeg, check_jxr, whole_lzw
+from tilewright.images.photometric import JPEG
 from tilewright.images.source import WHOLE_BYTES, Array, Window, unreadable
 from tilewright.images.subsampled import is_packed, unpacked
 
 from .checks import PageChecks, check_alike, check_decoder, is_in_place, segment_shape
 
-JPEG = frozenset((6, 7, 34892, 33007))  # kinds whose tables are kept apart
 LZW = 5
 JXR = frozenset((22610, 34934))
 SMALL = 2**24  # bytes of a strip or tile, for which no machine lacks memory
@@ -214,7 +214,7 @@ class TiffLevel:
             rows, columns = segment_shape(key)[1:]
             left = rows if key.is_tiled else key.imagelength - index * rows
             return unpacked(key, data, min(rows, left), columns)[None, None]
-        if key.compression in JPEG:
+        if key.compression in JPEG:  # tables are kept apart
             tables = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
         try:
             data = _whole(key, data, index) if data else None

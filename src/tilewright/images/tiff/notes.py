@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from tilewright.images.source import unreadable
 
@@ -54,9 +53,6 @@ SENTENCES = {
 RAISED = re.compile(r" raised \w+\(.*", re.DOTALL)
 OBJECT = re.compile(r"^<tifffile\.[^>]*>:? ?|<tifffile\.\w+ '[^']*'> ?")
 
-PLACE = re.compile(r"^(?:[cztCZT]:\d+/\d+[ ,;]*)+(?:-\s*)?")
-"""What Bio-Formats puts before a slice's label: ``c:1/3 z:2/5 - ``."""
-
 _heard: ContextVar[Notes | None] = ContextVar("_heard", default=None)
 
 
@@ -71,20 +67,6 @@ def _hear(record: logging.LogRecord) -> bool:
 # What it has to say, the user reads in our sentence.
 logging.getLogger("tifffile").setLevel(logging.WARNING)
 logging.getLogger("tifffile").addFilter(_hear)
-
-
-def labelled(about: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Channel names of ImageJ's metadata: what the labels of all of a channel's slices are.
-
-    None where a channel's differ, or the channels' don't: then they name slices or the file.
-    """
-    labels, channels = about.get("Labels"), about.get("channels", 1)
-    if not isinstance(labels, list) or channels < 2 or len(labels) != about.get("images"):
-        return None
-    names = [PLACE.sub("", str(label)).strip() for label in labels]
-    own = names[:channels]
-    whole = own * (len(names) // channels) == names and len(set(own)) == channels
-    return tuple(own) if whole else None
 
 
 @contextlib.contextmanager

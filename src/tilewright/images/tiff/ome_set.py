@@ -15,11 +15,11 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from tilewright.images.source import microns, named, pair, unreadable
+from tilewright.images.source import few, microns, named, pair, unreadable
 
 Element = ElementTree.Element
 ROOT_UUID = re.compile(r"<(?:\w+:)?OME\s[^>]*?\bUUID=[\"']([^\"']+)", re.DOTALL)
-MOST_NAMED = 3  # files in a sentence
+NAMED = 3  # files in a sentence
 THERE = "Put the files it was saved with beside it, under the names they had."
 
 
@@ -118,7 +118,7 @@ class OmeSet:
             held = f"{len(missing)} of the {len(image.files)} files that hold its planes"
             held = "the file that holds its planes" if len(image.files) == 1 else held
             are = "are" if len(missing) > 1 else "is"
-            raise unreadable(self.path, f"{held} {are} missing ({_listed(missing)})", THERE)
+            raise unreadable(self.path, f"{held} {are} missing ({few(missing, NAMED)})", THERE)
 
     def check_uuids(self, image: OmeImage, opened: Mapping[Path, tifffile.TiffFile]) -> None:
         """Refuse a file that took the place of one of the set.
@@ -149,12 +149,12 @@ class OmeSet:
         said = []
         others = [f.name for f in image.files if f != self.path]
         if others and self.path in image.files:
+            held = f"{len(image.files)} files (here and in {few(others, NAMED)})"
             said.append(
-                f"Its planes are in {len(image.files)} files (here and in {_listed(others)}): each "
-                "of them, given as an image, is all of this image."
+                f"Its planes are in {held}: each of them, given as an image, is all of this image."
             )
         elif others:
-            said.append(f"Its planes are in {_listed(others)}.")
+            said.append(f"Its planes are in {few(others, NAMED)}.")
         if len(self.images) > 1 and any(self.path not in i.files for i in self.images):
             said.append(
                 f"It is of a set of {len(self.images)} images in several files: scene 0 is the "
@@ -163,7 +163,7 @@ class OmeSet:
         files = {f for i in self.images for f in i.files if f not in (self.path, *image.files)}
         missing = sorted(f.name for f in files if not f.is_file())
         if missing:
-            said.append(f"Missing of its set, whose other images need it: {_listed(missing)}.")
+            said.append(f"Missing of its set, whose other images need it: {few(missing, NAMED)}.")
         return tuple(said)
 
 
@@ -346,8 +346,3 @@ def _children(of: Element, tag: str) -> Iterator[Element]:
 
 def _is(element: Element, tag: str) -> bool:
     return isinstance(element.tag, str) and element.tag.rpartition("}")[2] == tag
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from .level import TiffLevel
 from .ome_set import OmeImage, OmeSet, described
 
 FOLDER_SETS = frozenset(("mmstack", "ndtiff"))  # sets that are what lies in a folder
+PLACE = re.compile(r"^(?:[cztCZT]:\d+/\d+[ ,;]*)+(?:-\s*)?")
+"""What Bio-Formats puts before a slice's label: ``c:1/3 z:2/5 - ``."""
 
 
 def open_tiff(path: Path, scene: int | str, kept: int) -> Source:
@@ -225,10 +228,24 @@ def _tiff_metadata(file: tifffile.TiffFile, image: OmeImage | None) -> FileAbout
         about = file.imagej_metadata or {}
         unit = about.get("unit")
         mpp = pair(microns(y, unit), microns(x, unit))
-        return noted.labelled(about), mpp, microns(about.get("spacing"), unit)
+        return _labelled(about), mpp, microns(about.get("spacing"), unit)
     code = page.tags.valueof("ResolutionUnit", 1)
     unit = {2: "inch", 3: "cm"}.get(code) if isinstance(code, int) else None
     return None, _plausible(pair(microns(y, unit), microns(x, unit))), None
+
+
+def _labelled(about: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Channel names of ImageJ's metadata: what the labels of all of a channel's slices are.
+
+    None where a channel's differ, or the channels' don't: then they name slices or the file.
+    """
+    labels, channels = about.get("Labels"), about.get("channels", 1)
+    if not isinstance(labels, list) or channels < 2 or len(labels) != about.get("images"):
+        return None
+    names = [PLACE.sub("", str(label)).strip() for label in labels]
+    own = names[:channels]
+    whole = own * (len(names) // channels) == names and len(set(own)) == channels
+    return tuple(own) if whole else None
 
 
 def _pitch(page: Any, name: str) -> float | None:
