@@ -13,9 +13,11 @@ from pictures import write_ome_zarr
 from test_merge_policies import merged, patches, spec
 
 from tilewright.contract.jobs import ImageRef
+from tilewright.images.image import open_image
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
+from tilewright.preprocess.enhance import checked, opened
 
 Array = np.ndarray[Any, Any]
 UM = "micrometer"
@@ -54,6 +56,24 @@ def transforms(store: Path, where: str = "") -> tuple[list[dict[str, Any]], Arra
         for d in about["multiscales"][0]["datasets"]
     ]
     return about["multiscales"][0]["axes"], *np.array(found).transpose(1, 0, 2)
+
+
+def test_blocks_that_become_pixels_lie_where_they_were(tmp_path: Path) -> None:
+    placed(tmp_path / "a.zarr", "YX", [3.0, 5.0], [100.0, 200.0], None)
+    steps = checked([{"name": "Downsample", "params": {"block_size": [1, 2, 4]}}])
+    with opened(tmp_path / "a.zarr", axes="YX", scene=0, methods=steps) as image:
+        assert image.where is not None
+        assert image.where.steps == (1, 1, 6, 20)
+        assert image.where.position == (0, 0, 101.5, 207.5)  # of the first block's middle
+
+
+def test_an_image_after_a_step_has_all_that_an_image_has(tmp_path: Path) -> None:
+    placed(tmp_path / "a.zarr", "YX", [3.0, 5.0], [100.0, 200.0], None)
+    with open_image(tmp_path / "a.zarr") as image:
+        for name in ("Downsample", "CLAHE", "Filter"):
+            steps = checked([{"name": name, "params": {}}])
+            with opened(image.path, axes="YX", scene=0, methods=steps) as prepared:
+                assert vars(image).keys() <= vars(prepared).keys()
 
 
 @pytest.mark.parametrize("region", [None, (20, 30, 64, 60)])

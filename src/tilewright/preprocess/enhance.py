@@ -143,21 +143,17 @@ class Prepared(Image):
     """An image after one step, with all that an `Image` has; of a pyramid its level 0 alone."""
 
     def __init__(self, image: Image, params: Mapping[str, Any]) -> None:
-        # No file of its own: what Image.__init__ takes from one comes from the image below.
+        vars(self).update(vars(image))  # all that isn't said below is that of the image below
         self._image = image
         self._params = params
-        self.path, self.axes, self.where = image.path, image.axes, image.where
-        self.scenes, self.scene, self.remarks = image.scenes, image.scene, image.remarks
-        self.channel_names = image.channel_names
-        self.remarks, self.files = image.remarks, image.files
         self.dtype = self._dtype(image)
-        self.remarks = image.remarks
         self.white = image.white if self.dtype == image.dtype else None
         self.shape = tuple(self._sized(a, n) for a, n in zip(image.axes, image.shape, strict=True))
         self.levels, self.chunks = [self.shape], [None]
-        z, *yx = self._factor()
+        z, *yx = factor = self._factor()
         self.mpp = (image.mpp[0] * yx[0], image.mpp[1] * yx[1]) if image.mpp else None
         self.z_um = image.z_um * z if image.z_um else None
+        self.where = image.where.of_blocks((1, *factor)) if image.where else None
 
     def read(self, level: int, index: Mapping[str, int | slice]) -> Array:
         """A region, of this image's axes and dtype; see `Image.read`."""
