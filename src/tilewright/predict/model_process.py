@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -246,33 +247,29 @@ class ModelProcess:
             As `predict`, (batch, ...); or why they don't fit the spec or, if it is forgiven, what
             the script did over them.
         """
-        try:
-            return self.predict(tiles)
-        except ModelError as error:
-            if not forgive:
-                raise
-            self.begin_anew()
-            return error
-        except TilewrightError as error:
-            if error.code != BAD_DATA:
-                raise
-            return error
+        return self._given_back(partial(self.predict, tiles), forgive)
 
     def _finish_first(
         self, sent: deque[tuple[BatchKey, Array, int | None]], forgive: bool
     ) -> tuple[BatchKey, Array | TilewrightError]:
         key, tiles, number = sent.popleft()
+        return key, self._given_back(partial(self._finish, tiles, number), forgive)
+
+    def _given_back(
+        self, predicting: Callable[[], Array], forgive: bool
+    ) -> Array | TilewrightError:
+        """Results, or why there are none, where the job goes on without."""
         try:
-            return key, self._finish(tiles, number)
+            return predicting()
         except ModelError as error:
             if not forgive:
                 raise
             self.begin_anew()
-            return key, error
+            return error
         except TilewrightError as error:
             if error.code != BAD_DATA:
                 raise
-            return key, error
+            return error
 
     def _begin_early(self, tiles: Array, forgive: bool) -> int | None:
         """`_begin`; where the process ended over an earlier batch, its turn will tell."""
