@@ -10,7 +10,8 @@ import pytest
 from tilewright.contract.blocks import Normalization
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.merge.write.facts import ChannelFigures, SeenFacts
-from tilewright.report.guard import Taken, doubts, lines, told
+from tilewright.plan.value_range import ValueRange as Taken
+from tilewright.report.guard import doubts, lines, told
 
 TILE = TileSpec({"y": 64, "x": 64})
 IMAGENET: dict[str, Any] = {

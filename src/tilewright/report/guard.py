@@ -19,6 +19,7 @@ from tilewright.contract.values import (
 )
 from tilewright.merge.write.facts import ChannelFigures, SeenFacts
 from tilewright.plan.remarks import grouped
+from tilewright.plan.value_range import ValueRange
 
 DARK = 0.1  # of the range: nearly all of an image under it is taken as wrongly scaled
 SLACK = 0.01  # of the range: what rounding may add to it
@@ -26,15 +27,6 @@ RINGING = 0.25  # what an interpolation that overshoots may, at a sharp edge
 OVERSHOOTS = ("bicubic", "lanczos")
 BITS = (8, 10, 12, 14, 16, 20, 24, 32)  # that pixels are known to have
 USUAL = f"a mean within {MEAN:g} of 0 and a std of {STD[0]:g} to {STD[1]:g}"
-
-
-@dataclass(frozen=True)
-class Taken:
-    """Which pixel values were black and white, as PLAN says, and who said so."""
-
-    low: float
-    high: float
-    by: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class Doubt:
     figures: tuple[float, ...]
 
 
-def doubts(seen: SeenFacts | None, taken: Taken | None, spec: ModelSpec) -> list[Doubt]:
+def doubts(seen: SeenFacts | None, taken: ValueRange | None, spec: ModelSpec) -> list[Doubt]:
     """What can't be right of what a model saw; one value alone isn't judged within its range.
 
     Parameters
@@ -96,7 +88,7 @@ def _of(some: Sequence[int], there: Mapping[int, ChannelFigures], spec: ModelSpe
     return f" of channel{'s' * (len(some) > 1)} " + said.replace("{", "{{").replace("}", "}}")
 
 
-def _ranged(there: Mapping[int, ChannelFigures], taken: Taken, spec: ModelSpec) -> list[Doubt]:
+def _ranged(there: Mapping[int, ChannelFigures], taken: ValueRange, spec: ModelSpec) -> list[Doubt]:
     """Whether channels of a model that wants a range are nearly black, or leave the range."""
     spans = expected(spec) or []
     slack = RINGING if spec.interpolation in OVERSHOOTS else SLACK
@@ -124,7 +116,7 @@ def _ranged(there: Mapping[int, ChannelFigures], taken: Taken, spec: ModelSpec) 
     return [Doubt(f"{sentence}{fix}", (100 * high,))]
 
 
-def _fix(pixels: Span, taken: Taken, beyond: float | None) -> str:
+def _fix(pixels: Span, taken: ValueRange, beyond: float | None) -> str:
     """What to do, as the end of a sentence: the range that pixels of such extremes may have.
 
     Parameters

@@ -39,8 +39,8 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     (out / "run.json").write_text(text, encoding="utf-8")
     page = render(run, made_by, cards(run, results.images), publications(planned))
     (out / "report.html").write_text(page, encoding="utf-8")
-    here = Path(context["launch_dir"])
-    tasks, group_of = read_trace(here / context["trace"]), {i.id: i.group for i in planned.images}
-    for image in run.images:  # last: what is taken away was shown above
-        if image.code == INTERNAL and image.step in ("PREDICT", "MERGE"):
-            forget(image.step, group_of[image.id], tasks, here / context["work_dir"])
+    here, group_of = Path(context["launch_dir"]), {i.id: i.group for i in planned.images}
+    ours = [i for i in run.images if i.code == INTERNAL and i.step in ("PREDICT", "MERGE")]
+    tasks = read_trace(here / context["trace"]) if ours else []
+    for step, group in {(str(i.step), group_of[i.id]) for i in ours}:  # last: it was shown above
+        forget(step, group, tasks, here / context["work_dir"])

@@ -21,8 +21,9 @@ from tilewright.plan.earlier import stale
 from tilewright.plan.params import Params
 from tilewright.plan.plan_file import BadImage, ImagePlan, PlanFile
 from tilewright.plan.remarks import grouped
+from tilewright.plan.value_range import ValueRange
 
-from .guard import Doubt, Taken, doubts, lines, told
+from .guard import Doubt, doubts, lines, told
 from .run_file import Counts, Precision, PrecisionRan, RunFile, RunImage, RunParam
 from .tasks import log_of, times, why_missing
 from .timings import collect
@@ -184,7 +185,7 @@ def doubts_of(
     found = {}
     for image in plan.images:
         result = results.get(image.id)
-        taken = Taken(*image.range, str(image.range_from)) if image.range else None
+        taken = ValueRange(*image.range, str(image.range_from)) if image.range else None
         good = result is not None and result.facts.why is None
         found[image.id] = doubts(result.facts.seen, taken, spec) if result and good else []
     return found
