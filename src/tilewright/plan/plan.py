@@ -177,7 +177,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     if params is None:
         raise ProblemsError(problems)
     params = with_places(params, here)
-    found, rows = Inputs([]), list[Row]()
+    found = Inputs([])
     unread: Unread = []
     try:
         choice, spec, values, found_weights = resolve(params, here)
@@ -189,15 +189,13 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     except TilewrightError as error:
         problems.append(error)
     try:
-        found = Inputs(dialect.rows()) if dialect else find_inputs(params, here)
-        rows, unread = with_scenes(found.rows)
-        check_results(rows, (here / params.outdir).resolve())
+        found, unread = _inputs(params, here, dialect)
     except TilewrightError as error:
         problems.append(error)
     problems += writable(here / params.outdir)
     if problems:
         raise ProblemsError(problems)
-    images, bad = plan_images(rows, params, spec, earlier_plan(here / params.outdir))
+    images, bad = plan_images(found.rows, params, spec, earlier_plan(here / params.outdir))
     bad = sorted([*bad, *unread], key=lambda each: each[0].id)
     if bad and (params.strict or not images):
         raise ProblemsError([error for _, error in bad])
@@ -218,6 +216,14 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         dialect=dialect,
         found=(*found.remarks, *read_again([(i.ref.id, i.one_of) for i in images])),
     )
+
+
+def _inputs(params: Params, here: Path, dialect: Adapter | None) -> tuple[Inputs, Unread]:
+    """The run's images, a row for each scene, and those that can't be looked into."""
+    found = Inputs(dialect.rows()) if dialect else find_inputs(params, here)
+    rows, unread = with_scenes(found.rows)
+    check_results(rows, (here / params.outdir).resolve())
+    return Inputs(rows, found.remarks), unread
 
 
 def with_places(params: Params, here: Path) -> Params:
