@@ -15,7 +15,8 @@ from typing import Literal
 from tilewright.contract.made import BESIDE_STORES, is_zarr, store_recipe
 from tilewright.errors import TilewrightError
 
-from .image import EXTENSIONS, extensions, failed
+from .formats import ENDINGS, endings, names
+from .image import failed
 from .source import few
 
 LISTED = 5
@@ -81,7 +82,7 @@ def find_images(
     if not images:
         raise TilewrightError(
             " ".join([f"{source}: no image found there.", *remarks]),
-            fix=f"Give an image, a folder or a pattern in quotes; it looks for {extensions()}"
+            fix=f"Give an image, a folder or a pattern in quotes; it looks for {endings()}"
             + ("." if recursive else ", and below the folder only with --recursive."),
         )
     return FoundImages(images, remarks)
@@ -122,7 +123,7 @@ def _kind(path: Path) -> Kind:
         if is_zarr(path) or path.suffix == ".zarr":
             return "image" if store_recipe(path) is None else "ours"
         return "task" if (path / ".command.run").is_file() else "folder"
-    if not name.endswith(EXTENSIONS):
+    if not name.endswith(ENDINGS):
         return "ours" if name in BESIDE_STORES else "other"
     beside = path.with_suffix(".zarr")  # a store's picture
     return "ours" if name.endswith(".png") and store_recipe(beside) else "image"
@@ -161,7 +162,7 @@ def _remarks(base: Path, kinds: dict[Path, Kind]) -> Iterator[str]:
     others = [p for p in others if not p.name.lower().startswith(UNSAID)]
     if others:
         yield (
-            f"Passed over in {base}, which by their endings are no TIFF, OME-Zarr, PNG or JPEG: "
+            f"Passed over in {base}, which by their endings are no {names()}: "
             f"{_named(others, base)}."
         )
     folders = [p for p, kind in kinds.items() if kind == "folder" and _holds_images(p)]

@@ -20,44 +20,19 @@ from tilewright.contract.made import is_zarr
 from tilewright.contract.spec import ARRAY_AXES
 from tilewright.errors import TilewrightError
 
+from . import formats
 from . import source as sources
 from .damage import in_words, is_damage, is_the_files
-from .flat import open_jpeg, open_png
-from .ome_zarr.reader import open_zarr, zarr_scenes
 from .scenes import Scene
 from .source import Array, Source, unreadable
-from .tiff.reader import open_tiff, tiff_scenes
-
-EXTENSIONS = (".ome.zarr.zip", ".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".btf",
-              ".zarr.zip", ".zarr", ".ozx", ".png", ".jpeg", ".jpg")  # fmt: skip
-"""Longest first, so that the whole of ``.ome.tif`` is taken off a name."""
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
 END_LEAST, SET_BYTES = 2**12, 2**26  # of each of many files of a set, and of all together
-OPENERS = {
-    b"II*\0": open_tiff,
-    b"MM\0*": open_tiff,
-    b"II+\0": open_tiff,  # BigTIFF
-    b"MM\0+": open_tiff,
-    b"\x89PNG": open_png,
-    b"\xff\xd8\xff": open_jpeg,
-    b"PK\3\4": open_zarr,  # a zip of a folder
-}
-SCENES: dict[Any, Callable[[Path], tuple[Scene, ...]]] = {
-    open_tiff: tiff_scenes,
-    open_zarr: zarr_scenes,
-}
-"""What lists the scenes of a file that may have several, by its opener."""
-
-
-def extensions() -> str:
-    """The endings of images that are looked for, for a sentence."""
-    return ", ".join(e for e in EXTENSIONS if not e.startswith(".ome"))
 
 
 def image_id(path: Path) -> str:
     """The file's name without its image extension: ``a.b.ome.tif`` is ``a.b``."""
-    for extension in EXTENSIONS:
+    for extension in formats.ENDINGS:
         if path.name.lower().endswith(extension) and len(path.name) > len(extension):
             return path.name[: -len(extension)]
     return path.name
@@ -176,8 +151,10 @@ def open_image(
         When it isn't an image that can be read; the file is named.
     """
     path = Path(path)
-    opener = _opener(path)
-    source = _told(path, lambda: opener(path, scene, sources.CACHE_BYTES if kept is None else kept))
+    found = _format(path)
+    source = _told(
+        path, lambda: found.open(path, scene, sources.CACHE_BYTES if kept is None else kept)
+    )
     source = source.labels or source if labels else source
     try:
         return Image(path, source, _axes(path, source, axes))
@@ -194,7 +171,7 @@ def list_scenes(path: Path) -> tuple[Scene, ...]:
     TilewrightError
         When it isn't an image file, or holds none.
     """
-    lister = SCENES.get(_opener(path))
+    lister = _format(path).scenes
     return _told(path, lambda: lister(path)) if lister else (Scene(),)
 
 
@@ -212,27 +189,28 @@ def _told(path: Path, opening: Callable[[], Any]) -> Any:
         raise failed(path, "it can't be read as an image", error) from error
 
 
-def _opener(path: Path) -> Any:
+def _format(path: Path) -> formats.Format:
+    """Of which format a file is, by what it contains."""
     try:
         if path.is_dir():
             if is_zarr(path):
-                return open_zarr
+                return formats.ZARR
             raise unreadable(
                 path,
                 "this folder isn't OME-Zarr (it has no zarr.json or .zattrs)",
                 "Give an image, or a folder of images as --input.",
             )
         with path.open("rb") as file:
-            start = file.read(8)
+            start = file.read(formats.START_BYTES)
     except FileNotFoundError as error:
         raise unreadable(path, "there is no such file", "Check its name.") from error
     except OSError as error:
         raise failed(path, "it can't be opened", error) from error
     if not start:
         raise unreadable(path, "the file is empty (0 bytes)", "Copy it again.")
-    for magic, opener in OPENERS.items():
-        if start.startswith(magic):
-            return opener
+    for known in formats.FORMATS:
+        if known.knows(start):
+            return known
     if start.startswith((b"<?xml", b"<OME")):
         raise unreadable(
             path, "it is XML, as an OME-TIFF's companion, and has no pixels", "Give the OME-TIFF."
@@ -337,6 +315,14 @@ class Image(Closing):
         All that its pixels and metadata are in, where others than `path` are or could be.
     white : White or None
         The value of white, where the file says it and it isn't the dtype's own.
+    mpp_from : str or None
+        Who says `mpp`, in words: ``"Aperio's MPP"``; None where it is the format's own field.
+    is_slide : bool
+        Whether it is a scanner's slide, by its reader's word: it has a background of glass.
+    magnification : float or None
+        The objective's power, where the file says it.
+    bounds : tuple of int or None
+        What of it was scanned, ``(y, x, height, width)`` in level-0 pixels, where the file says it.
     """
 
     def __init__(self, path: Path, source: Source, axes: str) -> None:
@@ -355,6 +341,10 @@ class Image(Closing):
         self.remarks = source.remarks
         self.files = source.files
         self.white = source.white
+        self.mpp_from = source.mpp_from
+        self.is_slide = source.is_slide
+        self.magnification = source.magnification
+        self.bounds = source.bounds
         names = source.channel_names
         fits = names is not None and len(names) == self.size("C")
         self.channel_names = names if fits else None

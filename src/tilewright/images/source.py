@@ -104,6 +104,14 @@ class Source:
         The same with one value a pixel as it is stored, where it stands for another or a colour.
     white
         The value of white, where the file says it and it isn't the dtype's own.
+    mpp_from
+        Who says `mpp`, in words: ``"Aperio's MPP"``; None where it is the format's own field.
+    is_slide
+        Whether it is a scanner's slide, by its reader's word: it has a background of glass.
+    magnification
+        The objective's power, where the file says it.
+    bounds
+        What of it was scanned, ``(y, x, height, width)`` in level-0 pixels, where the file says it.
     """
 
     axes: str
@@ -120,6 +128,10 @@ class Source:
     files: tuple[Path, ...] = ()
     labels: Source | None = None
     white: White | None = None
+    mpp_from: str | None = None
+    is_slide: bool = False
+    magnification: float | None = None
+    bounds: tuple[int, int, int, int] | None = None
 
 
 def few(names: Sequence[str], most: int) -> str:
