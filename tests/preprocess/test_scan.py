@@ -58,7 +58,7 @@ def scanned(folder: Path, name: str) -> tuple[list[Job], Path]:
     (asked,) = (folder / "plan" / "scans").glob(f"{name}-*.json")
     here = folder / name
     here.mkdir()
-    scan(asked, here / "jobs", here / "copy.zarr")
+    scan(asked, here / "jobs", here / "copy.zarr", here / "found")
     return [Job.load(p) for p in sorted((here / "jobs").iterdir())], here / "copy.zarr"
 
 

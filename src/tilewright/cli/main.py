@@ -137,9 +137,8 @@ def plan(as_json: bool, **given: Any) -> None:
     )
     for image in made.images:
         size = " x ".join(str(n) for n in image.grid.shape)
-        table.add_row(
-            image.ref.id, size, str(image.planes), str(image.tiles), f"{image.read_factor:.2f}"
-        )
+        tiles = f"{'at most ' if image.ref.masked else ''}{image.tiles}"
+        table.add_row(image.ref.id, size, str(image.planes), tiles, f"{image.read_factor:.2f}")
     console.print(table)
     gigabytes = sum(i.read_pixels for i in made.images) * made.recipe.spec.num_channels * 4 / 1e9
     counts = {
@@ -148,10 +147,15 @@ def plan(as_json: bool, **given: Any) -> None:
         "job": len(made.jobs),
         "merge": len(made.groups),
     }
-    told = ", ".join(_count(n, word) for word, n in counts.items())
+    masks = masks_said(made)
+    most = {"tile", "job"} if masks else set()
+    told = ", ".join(
+        f"{'at most ' if word in most else ''}{_count(n, word)}" for word, n in counts.items()
+    )
     gives = made.recipe.spec.gives
     sees = f"{told}; the model sees {gigabytes:.2f} GB of float32"
     console.print(f"{sees} and gives {gives}.", soft_wrap=True)
+    console.print(masks, soft_wrap=True, end="\n" if masks else "")
     said = suggestion(Path(absolute(given).get("outdir", "results")), made.recipe.model)
     console.print(said, soft_wrap=True, end="\n" if said else "")
     for line in channels_said(made.file.images):
@@ -162,6 +166,14 @@ def plan(as_json: bool, **given: Any) -> None:
         console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
     if made.bad:
         sys.exit(max([BAD_DATA, *(why.code for _, why in made.bad)]))
+
+
+def masks_said(made: Plan) -> str:
+    """What decides which tiles are predicted, where that is known later; else nothing."""
+    by = {i.ref.masked.by for i in made.images if i.ref.masked}
+    decide = {"tissue": "tissue decides", "file": "masks decide"}
+    told = " and ".join(said for kind, said in decide.items() if kind in by)
+    return f"{told[0].upper()}{told[1:]} which tiles are predicted." if told else ""
 
 
 def channels_said(images: Sequence[ImagePlan]) -> list[str]:

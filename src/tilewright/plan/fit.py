@@ -13,13 +13,14 @@ from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, fingerprint, set_fingerprint
-from tilewright.images.mask import Mask, stamped
+from tilewright.images.mask import Mask
 from tilewright.images.scenes import named_like, passed_over
 from tilewright.preprocess.checks import layout_of
 from tilewright.preprocess.enhance import opened
 
 from .channels import choose, read_as
 from .inputs import Row
+from .masks import masked
 from .params import Params
 from .value_range import ValueRange, value_range
 
@@ -49,7 +50,7 @@ class Planned:
 
     @property
     def tiles(self) -> int:
-        """Tiles over all planes."""
+        """Tiles over all planes; of an image with a mask not all are predicted."""
         return self.planes * len(self.grid)
 
     @property
@@ -102,14 +103,17 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             combined=chosen.combined,
             range=taken.said if taken else None,
         )
+        ref = masked(ref, image, row, params, spec)
         if "z" in spec.tile_spec.axes and "Z" not in image.axes:
             raise TilewrightError(
                 f"{row.path}: has axes {image.axes}, and {spec.model_name} takes volumes.",
                 fix=f"{_deep(image)}hoose a 2D model.",
             )
         layout = layout_of(image, ref, spec)
+        of_mask: tuple[str, ...] = ()
         if ref.mask:
-            Mask(ref, layout.scale).close()
+            with Mask(ref, layout.scale) as mask:
+                of_mask = mask.check()
         return Planned(
             ref=ref,
             grid=layout.grid,
@@ -118,7 +122,10 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             decode_factor=1.0 if ref.level or ref.region else _decode_factor(image, layout.grid),
             counted=math.prod(image.shape),
             channels=read_as(ref, spec),
-            remarks=row.remarks + image.remarks + _of_scenes(row, image) + chosen.remarks + told,
+            remarks=(
+                *(row.remarks + image.remarks + _of_scenes(row, image)),
+                *(chosen.remarks + told + of_mask),
+            ),
             is_of_set=bool(image.files),
             one_of=_one_of(image),
             range=taken,
@@ -149,7 +156,6 @@ def _ref(image: Image, row: Row, params: Params, spec: ModelSpec) -> ImageRef:
         t_unit=t_unit,
         factor=factor,
         region=region(image, params.region),
-        mask=stamped(row.mask) if row.mask else None,
         prep=row.prep,
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tilewright.contract.jobs import MaskFacts
+
 
 @dataclass(frozen=True)
 class MapFacts:
@@ -115,6 +117,8 @@ class MergedImage:
         What there is in place of objects.
     seen
         What the model saw of it.
+    mask, predicted
+        Which mask said where to look, None where all is, and how many tiles were predicted.
     overview, seam, seam_before, mapped, tile
         Names of pictures.
     seam_at
@@ -136,6 +140,8 @@ class MergedImage:
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None
     seen: SeenFacts | None = None
+    mask: MaskFacts | None = None
+    predicted: int | None = None
     overview: str | None = None
     seam: str | None = None
     seam_before: str | None = None
@@ -146,7 +152,7 @@ class MergedImage:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MergedImage:
         """The inverse of `to_dict`, from JSON."""
-        kinds = {"map": MapFacts, "embeddings": EmbeddingFacts}
+        kinds = {"map": MapFacts, "embeddings": EmbeddingFacts, "mask": MaskFacts}
         parts: dict[str, Any] = {n: kind(**data[n]) for n, kind in kinds.items() if data.get(n)}
         if data.get("seen"):
             parts["seen"] = SeenFacts.from_dict(data["seen"])
