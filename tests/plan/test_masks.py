@@ -206,6 +206,14 @@ def test_what_a_mask_says_of_nothing_is_a_remark_of_its_image(tmp_path: Path) ->
     assert "Its mask has no polygon: nothing of it is looked at." in image.remarks
 
 
+def test_tissue_of_an_image_without_a_pixel_size_is_a_remark(tmp_path: Path) -> None:
+    images(tmp_path, "a")
+    (image,) = planned(tmp_path, mask="tissue").images
+    assert [line for line in image.remarks if line.startswith("Nothing says its pixel size, by")]
+    (image,) = planned(tmp_path, mask="tissue", mpp=1).images
+    assert not [line for line in image.remarks if "pixel size" in line]
+
+
 # How much is predicted
 
 

@@ -24,6 +24,11 @@ from .masks import masked
 from .params import Params
 from .value_range import ValueRange, value_range
 
+UNSCALED = (
+    "Nothing says its pixel size, by which tissue is told from dust: say it by --mpp, or look at "
+    "its tissue.geojson."
+)
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -110,10 +115,6 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
                 fix=f"{_deep(image)}hoose a 2D model.",
             )
         layout = layout_of(image, ref, spec)
-        of_mask: tuple[str, ...] = ()
-        if ref.mask:
-            with Mask(ref, layout.scale) as mask:
-                of_mask = mask.check()
         return Planned(
             ref=ref,
             grid=layout.grid,
@@ -124,7 +125,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             channels=read_as(ref, spec),
             remarks=(
                 *(row.remarks + image.remarks + _of_scenes(row, image)),
-                *(chosen.remarks + told + of_mask),
+                *(chosen.remarks + told + _of_mask(ref, layout.scale)),
             ),
             is_of_set=bool(image.files),
             one_of=_one_of(image),
@@ -158,6 +159,14 @@ def _ref(image: Image, row: Row, params: Params, spec: ModelSpec) -> ImageRef:
         region=region(image, params.region),
         prep=row.prep,
     )
+
+
+def _of_mask(ref: ImageRef, scale: tuple[float, float]) -> tuple[str, ...]:
+    """What a user should know of how an image's mask lies on it, or is found."""
+    if ref.mask:
+        with Mask(ref, scale) as mask:
+            return mask.check()
+    return (UNSCALED,) if ref.tissue and ref.mpp is None else ()
 
 
 def _one_of(image: Image) -> str:
