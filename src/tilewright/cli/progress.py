@@ -280,6 +280,9 @@ def summary(result: dict[str, Any], outdir: Path) -> list[str]:
         "classes": "each pixel's class",
     }
     lines = [f"{len(good)} of {len(result['images'])} images, {what[result['result']]}"]
+    if any(image.get("mask") for image in good):
+        counts = result["counts"]
+        lines[0] += f"; {counts['predicted']} of {counts['tiles']} tiles were predicted"
     for image in good[:5]:
         store = outdir / image["store"]
         lines += [f"  Zarr     {store}", f"  picture  {store.with_suffix('.png')}"]
