@@ -210,6 +210,12 @@ def test_a_polygon_is_found_wherever_geojson_may_hold_it(tmp_path: Path, data: o
     assert np.array_equal(found[0][:, ::-1], SQUARE["coordinates"][0])
 
 
+def test_a_byte_order_mark_is_no_part_of_geojson(tmp_path: Path) -> None:
+    path = geojson(tmp_path, SQUARE)
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+    assert len(polygons(path)) == 1
+
+
 BAD = [
     pytest.param("no json", "can't be read as GeoJSON", id="garbage"),
     pytest.param('{"type": "Point", "coordinates": [1, 2]}', "has no polygon", id="point"),

@@ -269,7 +269,9 @@ def test_of_embeddings_a_tile_needs_a_tenth_of_tissue_and_else_a_pixel(tmp_path:
     assert least == {"nuclei": 0.0, "h0-mini": 0.1}
     said = planned(tmp_path, mask="tissue", min_tissue=0.5)
     assert refs(said)["a"].min_tissue == 0.5
-    assert refs(planned(tmp_path))["a"].min_tissue == 0
+    said = planned(tmp_path, min_tissue=0.5)
+    assert refs(said)["a"].min_tissue == 0
+    assert "--min_tissue is given, and no image has a mask." in said.warnings
     with pytest.raises(ProblemsError, match=r"--min_tissue 1\.5"):
         planned(tmp_path, min_tissue=1.5)
 

@@ -229,7 +229,7 @@ def polygons(path: Path) -> list[Rings]:
         65, when it can't be read as GeoJSON, or has points and lines alone.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
         geometries = _geometries(data)
         found = [
             [_ring(ring) for ring in rings]

@@ -187,6 +187,13 @@ def masked(ref: ImageRef, image: Image, row: Row, params: Params, spec: ModelSpe
     return replace(ref, tissue=default_rule(), min_tissue=least)
 
 
+def unused(params: Params, images: Iterable[ImageRef]) -> tuple[str, ...]:
+    """A sentence where the user says of masks what no image of the run has use for."""
+    if params.min_tissue is None or any(ref.masked for ref in images):
+        return ()
+    return ("--min_tissue is given, and no image has a mask.",)
+
+
 def _seal(path: Path) -> str | None:
     """What the tissue in a file was found by; None of one that isn't as we wrote it."""
     try:

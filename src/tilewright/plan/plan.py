@@ -34,7 +34,7 @@ from .earlier import Earlier, compared, earlier_plan
 from .fit import Planned
 from .header_cache import Headers
 from .inputs import Inputs, Row, check_results, find_inputs, left_out
-from .masks import check_edited, scan_code, with_masks
+from .masks import check_edited, scan_code, unused, with_masks
 from .params import Params, check_params
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
 from .remarks import read_again
@@ -219,7 +219,11 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         environment_ready=interpreters.ready(recipe.environment.name, Path(str(params.env_root))),
         launch_dir=here,
         dialect=dialect,
-        found=(*found.remarks, *read_again([(i.ref.id, i.one_of) for i in images])),
+        found=(
+            *found.remarks,
+            *unused(params, [i.ref for i in images]),
+            *read_again([(i.ref.id, i.one_of) for i in images]),
+        ),
     )
 
 

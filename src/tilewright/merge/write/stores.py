@@ -289,7 +289,7 @@ def placement(ref: ImageRef, layout: Layout) -> Placement:
 def visited(layout: Layout, banked: BankReader) -> dict[str, object]:
     """How many tiles there are along each axis, in all, and how many were predicted."""
     total = len(layout.planes) * len(layout.grid)
-    return {"grid": layout.grid.counts, "total": total, "visited": banked.predicted}
+    return {"grid": layout.grid.counts, "total": total, "visited": total - banked.skipped}
 
 
 def pictures(written: Written, scene: MergeInput, picture: Path, shown: Path) -> dict[str, Any]:
