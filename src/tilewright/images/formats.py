@@ -56,7 +56,7 @@ ZARR = Format(
 )
 TIFF = Format(
     "TIFF",
-    (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".btf"),
+    (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".btf", ".svs", ".ndpi", ".qptiff"),
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # the last two are BigTIFF
     open_tiff,
     tiff_scenes,

@@ -147,8 +147,13 @@ class PageChecks:
             self._layouts[id(own)] = _Layout(own, segments(own), own.is_tiled, least)
         return self._layouts[id(own)]
 
-    def remarks(self, background: float) -> tuple[str, ...]:
+    def remarks(self, background: str) -> tuple[str, ...]:
         """What a user should know of strips or tiles that were never written.
+
+        Parameters
+        ----------
+        background
+            As what they are read, for a sentence.
 
         Raises
         ------
@@ -164,7 +169,7 @@ class PageChecks:
         were, they_are = ("was", "it is") if self.unwritten == 1 else ("were", "they are")
         return (
             f"{self.unwritten} of its {self.strips} strips or tiles {were} never written: "
-            f"{they_are} read as {background:g}.",
+            f"{they_are} read as {background}.",
         )
 
 

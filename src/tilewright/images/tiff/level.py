@@ -35,6 +35,10 @@ class TiffLevel:
         Whether its planes are in several files.
     checks
         Of all levels together.
+    background
+        What is read of a strip or tile that was never written: a value, or one of each sample.
+    finer
+        The level that shows the same in more pixels, where that is read instead.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class TiffLevel:
         kept: int,
         several: bool,
         checks: PageChecks,
+        background: float | tuple[int, ...] = 0,
+        finer: TiffLevel | None = None,
     ) -> None:
         self._path = path
         self._series = series
@@ -53,6 +59,7 @@ class TiffLevel:
         self._offset = None if several else series.dataoffset or None
         self._cache: Cache[tuple[int, int], Array] = Cache(kept)
         self._known: dict[int, tuple[Any, bool]] = {}
+        self._background, self._finer = background, finer
         self.shape = tuple(map(int, series.shape))
 
     @property
@@ -224,7 +231,7 @@ class TiffLevel:
                 raise
             raise ValueError("a strip or tile claims more memory than there is") from None
         if segment is None:  # never written: all background
-            segment = np.full(shape, key.nodata, self._series.dtype)
+            segment = np.full(shape, self._background, self._series.dtype)
         return np.asarray(segment)[None]
 
 

@@ -59,6 +59,18 @@ class OmeImage:
         return (y, x) if y and x else None
 
     @property
+    def said_sizes(self) -> tuple[str | None, str | None]:
+        """PhysicalSize along y and x, as the XML has it, with its unit."""
+        pixels = next(_children(self.element, "Pixels"), None)
+        y, x = (
+            f"{pixels.get(name)} {pixels.get(f'{name}Unit', 'µm')}"
+            if pixels is not None and pixels.get(name) is not None
+            else None
+            for name in ("PhysicalSizeY", "PhysicalSizeX")
+        )
+        return y, x
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """What holds its planes, each once."""
         return tuple(dict.fromkeys(self.places))
