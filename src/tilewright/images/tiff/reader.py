@@ -20,10 +20,12 @@ from tilewright.images.source import Level, Source, microns, pair, unreadable
 
 from . import notes as noted
 from .checks import PageChecks, check_stack, count_slices
+from .intervals import IntervalLevel
 from .level import TiffLevel
 from .ome_set import OmeImage, OmeSet, described
 from .slide import UNITS, Slide
-from .slides import is_scanned, opened_tiff, plain_slide, shown, vendors_slide
+from .slides import is_scanned, opened_tiff, plain_slide, shown, vendors_slide, with_reduced
+from .sparse import SparseLevel
 
 GLASS, GLASS_YCBCR = (255,), (255, 128, 128)  # as it is stored
 FOLDER_SETS = frozenset(("mmstack", "ndtiff"))  # sets that are what lies in a folder
@@ -53,16 +55,19 @@ def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffi
     checks = PageChecks(path)
     check_stack(checks, opened.file, series)
     alike = [s for s in series.levels if s.axes == series.axes]
-    levels: list[TiffLevel] = []
     background = _background(opened.slide, series.keyframe)
-    for one in alike:
-        finer = levels[-1] if levels and opened.slide and opened.slide.by_finer else None
-        levels.append(TiffLevel(path, one, kept, several, checks, background, finer))
-        levels[-1].check()
+    levels: list[TiffLevel] = []
+    for number, one in enumerate(alike):
+        level = _kind(opened.slide, one, number)(path, one, kept, several, checks, background)
+        level.check()
+        if isinstance(level, SparseLevel) and opened.slide:
+            level.over(levels[-1], opened.slide.to_finer(number))
+        levels.append(level)
     if opened.ome and opened.image:
         parents = {p.parent for p in series if p is not None} if several else ()
         opened.ome.check_uuids(opened.image, {Path(p.filehandle.path): p for p in parents})
     about = _tiff_metadata(opened)
+    unwritten = checks.remarks(_in_words(opened.slide, background))
     turned = stored_turned(series.keyframe.tags.valueof(ORIENTATION, 1))
     bits = opened.image.significant_bits if opened.image else None
     stored = Source(
@@ -75,7 +80,7 @@ def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffi
         z_um=about.z_um,
         scenes=opened.scenes,
         scene=opened.scene,
-        remarks=opened.remarks + about.remarks + checks.remarks(_in_words(background)) + turned,
+        remarks=opened.remarks + about.remarks + unwritten + turned,
         files=opened.files[is_elsewhere:] if several or opened.of_set else (),
         white=white.of_tiff(bits, series.keyframe, series.dtype),
         mpp_from=about.mpp_from if about.mpp else None,
@@ -83,6 +88,13 @@ def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffi
         magnification=opened.slide.magnification if opened.slide else None,
     )
     return stored, alike
+
+
+def _kind(slide: Slide | None, series: tifffile.TiffPageSeries, number: int) -> type[TiffLevel]:
+    """What reads a level."""
+    if series.keyframe.jpegheader is not None:
+        return IntervalLevel
+    return SparseLevel if number and slide and slide.by_finer else TiffLevel
 
 
 def _level(level: TiffLevel, number: int, slide: Slide | None, kept: int) -> Level:
@@ -102,8 +114,10 @@ def _background(slide: Slide | None, page: Any) -> Any:
     return GLASS if page.compression != APERIO_YCBCR else GLASS_YCBCR
 
 
-def _in_words(background: Any) -> str:
-    return f"{background:g}" if isinstance(background, int | float) else "white"
+def _in_words(slide: Slide | None, background: Any) -> str:
+    if isinstance(background, int | float):
+        return f"{background:g}"
+    return "white" + ", or as a finer level shows them" * (slide is not None and slide.by_finer)
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,7 @@ def _opened(path: Path, scene: int | str) -> _Opened:
             scenes = _scene_of(slide)
             number = chosen(path, scene, scenes)
             return _Opened(file, slide.series, scenes, number, (path,), slide=slide)
-        scenes, numbers = _scenes(file, ome)
+        scenes, numbers = _scenes(path, file, ome)
         at = chosen(path, scene, scenes)
         number = numbers[at]
         if ome is not None and _is_by_xml(file, ome):
@@ -245,7 +259,7 @@ def tiff_scenes(path: Path) -> tuple[Scene, ...]:
         file, ome, _ = _begun(path)
         with file:
             slide = vendors_slide(path, file)
-            return _scenes(file, ome)[0] if slide is None else _scene_of(slide)
+            return _scenes(path, file, ome)[0] if slide is None else _scene_of(slide)
 
 
 def _scene_of(slide: Slide) -> tuple[Scene, ...]:
@@ -253,7 +267,7 @@ def _scene_of(slide: Slide) -> tuple[Scene, ...]:
 
 
 def _scenes(
-    file: tifffile.TiffFile, ome: OmeSet | None
+    path: Path, file: tifffile.TiffFile, ome: OmeSet | None
 ) -> tuple[tuple[Scene, ...], tuple[int, ...]]:
     """The images in a file, and of each its number among the XML's or tifffile's."""
     if ome is not None and _is_by_xml(file, ome):
@@ -272,7 +286,8 @@ def _scenes(
             for series in file.series
         )
     numbers = tuple(range(len(scenes)))
-    if len(series) == len(scenes) and any(is_scanned(s) for s in series):
+    own = series if ome else [with_reduced(path, file, s) for s in series]
+    if len(series) == len(scenes) and any(is_scanned(s) for s in own):
         numbers = shown(scenes, series)
         scenes = tuple(replace(scenes[number], of_slide=True) for number in numbers)
     return scenes, numbers

@@ -61,6 +61,11 @@ class Slide:
     remarks: tuple[str, ...] = ()
     by_finer: bool = False
 
+    def to_finer(self, number: int) -> tuple[float, float]:
+        """Pixels of the next finer level per pixel of a level, along y and x."""
+        own, finer = self.steps[number], self.steps[number - 1]
+        return own[0] / finer[0], own[1] / finer[1]
+
     @property
     def is_bright(self) -> bool:
         """Whether it is in colours, 8 bits each: light through glass, whose background is white."""

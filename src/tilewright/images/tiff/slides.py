@@ -133,7 +133,7 @@ def plain_slide(
     image
         What its OME-XML says of it, where it has one.
     """
-    series = _with_reduced(path, file, series) if image is None else series
+    series = with_reduced(path, file, series) if image is None else series
     if not is_scanned(series):
         return None
     alike = [s for s in series.levels if s.axes == series.axes]
@@ -163,10 +163,10 @@ def is_scanned(series: tifffile.TiffPageSeries) -> bool:
     )
 
 
-def _with_reduced(
+def with_reduced(
     path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries
 ) -> tifffile.TiffPageSeries:
-    """The series with the levels that its file marks as reduced, where those are more.
+    """A series with the levels that its file marks as reduced, where those are more.
 
     tifffile takes only those that each are the one before by the same number.
     """
