@@ -20,6 +20,7 @@ from tilewright.images.source import unreadable
 from .checks import segments
 from .slide import Said, Slide, by_tags, pixel_size, power, pyramid, steps_of, whole_pages
 
+STRIP, COUNT = 273, 279  # where a page's pixels are, and how many bytes
 FORMAT, LENS, Z_OFFSET = 65420, 65421, 65424
 SHEET = 12  # bytes of a tag
 MOST_TAGS = 4096
@@ -53,9 +54,9 @@ def ndpi(path: Path, file: tifffile.TiffFile) -> Slide:
     """An NDPI, by its pages."""
     pages = [page for page in whole_pages(file) if (page.tags.valueof(LENS) or 0) > 0]
     pages.sort(key=_place)
+    for page in pages:
+        _as_one(page)
     series, sizes = pyramid(path, pages, "NDPI")
-    for level in series.levels:
-        _check_intervals(path, level.keyframe)
     steps = steps_of(sizes)
     z_um, of_z = _distance(path, series)
     tags = [by_tags(level.keyframe, TAGS) for level in series.levels]
@@ -78,15 +79,15 @@ def _place(page: Any) -> int:
     return int(page.tags.valueof(Z_OFFSET) or 0)
 
 
-def _check_intervals(path: Path, page: Any) -> None:
-    """Refuse a JPEG whose restart markers don't cut each of its rows into the same tiles."""
-    if page.jpegheader is not None and len(page.dataoffsets) != segments(page):
-        raise unreadable(
-            path,
-            f"its JPEG of {page.imagewidth} x {page.imagelength} px (width x height) has "
-            f"{len(page.dataoffsets)} restart intervals, which make no tiles",
-            "Export it again.",
-        )
+def _as_one(page: Any) -> None:
+    """Take a page's JPEG as one piece, where its intervals aren't the same tiles in each row."""
+    if page.jpegheader is None or len(page.dataoffsets) == segments(page):
+        return
+    page.tilewidth = page.tilelength = 0
+    page.jpegheader = None
+    for name, code in (("dataoffsets", STRIP), ("databytecounts", COUNT)):
+        value = page.tags.valueof(code)
+        setattr(page, name, value if isinstance(value, tuple) else (value,))
 
 
 def _distance(path: Path, series: tifffile.TiffPageSeries) -> tuple[float | None, tuple[str, ...]]:

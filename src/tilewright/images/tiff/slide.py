@@ -158,17 +158,23 @@ def size_of(page: Any) -> tuple[int, int]:
 def steps_of(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[float, float], ...]:
     """Level-0 pixels per pixel of each level along y and x, by the sizes of all, level 0's first.
 
-    A whole number where both sizes are level 0's by it, cut or filled up to a whole pixel; else
-    the ratios.
+    A whole number where both sizes are level 0's by it, cut or filled up to a whole pixel; of
+    several that can be so of small levels, a power of two and one that cuts; else the ratios.
     """
     return tuple(_step(sizes[0], size) for size in sizes)
 
 
 def _step(whole: tuple[int, int], size: tuple[int, int]) -> tuple[float, float]:
-    ratios = [n / m for n, m in zip(whole, size, strict=True)]
-    step = max(1, round(sum(ratios) / 2))
     pairs = list(zip(whole, size, strict=True))
-    if all(m in (n // step, math.ceil(n / step)) for n, m in pairs):
+    ratios = [n / m for n, m in pairs]
+    mean = sum(ratios) / 2
+    fitting = [
+        (step & (step - 1) > 0, any(m != n // step for n, m in pairs), abs(step - mean), step)
+        for step in range(max(1, math.floor(min(ratios))), math.ceil(max(ratios)) + 1)
+        if all(m in (n // step, math.ceil(n / step)) for n, m in pairs)
+    ]
+    if fitting:
+        *_, step = min(fitting)
         return float(step), float(step)
     return ratios[0], ratios[1]
 
@@ -215,8 +221,10 @@ def pixel_size(
         return None, None, ()
     first, *others = there
     if first.good is None:
-        told = f"{_capital(first.who)} {_says(first.words)}, which is no pixel size of a slide"
-        return None, None, (f"{told}: it counts as one whose pixel size isn't known.",)
+        shown = " ".join(first.words.split())
+        shown = shown[:QUOTED] + "…" * (len(shown) > QUOTED)
+        return None, None, (f"Its pixel size is {shown} by {first.who}, which no slide's can be: "
+                            "it counts as one whose pixel size isn't known.",)  # fmt: skip
     remarks = tuple(
         f"Its pixel size is {in_words(first.good)} µm by {first.who}, which is taken, and "
         f"{in_words(other.good)} by {other.who}."
@@ -224,15 +232,6 @@ def pixel_size(
         if other.good and differ(first.good, other.good)
     )
     return first.good, first.who, remarks
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
-def _says(words: str) -> str:
-    shown = " ".join(words.split())
-    return f"says {shown[:QUOTED]}" + ("…" if len(shown) > QUOTED else "")
 
 
 def number(text: str | None) -> float | None:
