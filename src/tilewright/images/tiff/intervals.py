@@ -37,9 +37,8 @@ class IntervalLevel(TiffLevel):
         most = MOST_PIXELS // (rows * columns)
         return 2 ** int(math.log2(most)) if rows == ALONE and most > 1 else 1
 
-    @property
-    def _sides(self) -> tuple[int, int, int]:
-        return 1, self._together * self._key.tilelength, self._key.tilewidth
+    def _sides(self, key: Any) -> tuple[int, int, int]:
+        return 1, self._together * key.tilelength, key.tilewidth
 
     @cached_property
     def _across(self) -> int:

@@ -69,14 +69,13 @@ class TiffLevel:
         """What is decoded together, in the order of `shape`; None where nothing is."""
         if self._offset is not None or is_in_place(self._key):
             return None
-        inner = (1, *self._sides, self._key.shaped[4])
+        inner = (1, *self._sides(self._key), self._key.shaped[4])
         lead = len(self.shape) - self._paged
         return (1,) * lead + tuple(inner[i] for i in self._places())
 
-    @property
-    def _sides(self) -> tuple[int, int, int]:
-        """Depth, rows and columns of what is decoded together."""
-        return segment_shape(self._key)
+    def _sides(self, key: Any) -> tuple[int, int, int]:
+        """Depth, rows and columns of what is decoded together, of pages that are laid out so."""
+        return segment_shape(key)
 
     def check(self) -> None:
         """Raise where the file ends before its pixels do, its pages are too few or too big."""
@@ -151,7 +150,7 @@ class TiffLevel:
 
     def _segment_bytes(self) -> int:
         """Of a strip or tile, decoded."""
-        pixels = math.prod(self._sides) * self._key.shaped[4]
+        pixels = math.prod(self._sides(self._key)) * self._key.shaped[4]
         return int(pixels * self.series.dtype.itemsize)
 
     def read(self, window: Window) -> Array:
@@ -197,7 +196,7 @@ class TiffLevel:
 
     def _assemble(self, number: int, page: Any, box: Sequence[slice], out: Array) -> None:
         """Fill a box (planar sample, depth, y, x, sample) from the strips or tiles it meets."""
-        sides = (1, *self._sides)
+        sides = (1, *self._sides(page.keyframe))
         counts = [math.ceil(n / side) for n, side in zip(self._key.shaped, sides, strict=False)]
         met = [range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(box, sides, strict=False)]
         for position in itertools.product(*met):

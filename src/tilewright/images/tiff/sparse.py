@@ -56,7 +56,7 @@ class SparseLevel(TiffLevel):
         if not missing.flat[index]:
             return super()._decode(page, index)
         tile = np.unravel_index(index, missing.shape)
-        sides = self._sides[1:]
+        sides = self._sides(page)[1:]
         lows = [int(i) * n for i, n in zip(tile, sides, strict=True)]
         highs = [
             min(low + n, self._key.shaped[axis])
