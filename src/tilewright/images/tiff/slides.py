@@ -114,7 +114,10 @@ def vendors_slide(path: Path, file: tifffile.TiffFile) -> Slide | None:
     vendor = next((v for v in VENDORS if v.knows(first)), None)
     if vendor is None:
         return None
-    return vendor.slide(path, file)
+    slide = vendor.slide(path, file)
+    for level in slide.series.levels:  # colours are what the tag says: tifffile goes by the marker
+        level.keyframe.is_jfif = False
+    return slide
 
 
 # without a vendor
@@ -174,8 +177,8 @@ def with_reduced(
     alone = len(series) == 1 and series.keyframe.index == first.index
     if not (alone and first.is_tiled and is_colour(first)) or len(file.pages) > MOST_PAGES:
         return series
-    pages = whole_pages(file)
-    reduced = [page for page in pages[1:] if page.is_tiled and page.is_reduced]
+    pages = [*whole_pages(file)[1:], *(first.pages or ())]  # and those of its SubIFDs
+    reduced = [page for page in pages if page.is_tiled and page.is_reduced]
     own, _ = pyramid(path, [first, *reduced], "TIFF")
     return own if len(own.levels) > len(series.levels) else series
 
