@@ -159,7 +159,7 @@ def test_missing_tiles_of_a_lower_level_are_what_the_finer_one_shows(tmp_path: P
         np.testing.assert_array_equal(image.read(1, {}), LEVELS[1])
         coarse = image.read(2, {}).astype(int)  # a mean of means, each rounded
         assert np.abs(coarse - LEVELS[2]).max() <= 1
-        assert "or as a finer level shows them" in image.remarks[0]
+        assert "or as a finer level shows the place" in image.remarks[0]
 
 
 def test_a_tile_over_one_that_was_never_written_isnt_trusted(tmp_path: Path) -> None:
@@ -325,6 +325,22 @@ def test_an_ome_pyramid_in_colours_is_a_slide_and_its_pictures_are_none(tmp_path
     for asked in (1, "label image", "overview 1"):
         with pytest.raises(TilewrightError, match=HIDDEN):
             open_image(tmp_path / "a.ome.tif", scene=asked)
+
+
+def test_an_ome_slides_magnification_is_its_objectives(tmp_path: Path) -> None:
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<Instrument ID="Instrument:0"><Objective ID="Objective:0:0" NominalMagnification="40.0"/>'
+        '<Objective ID="Objective:0:1" NominalMagnification="63"/></Instrument><Image ID="Image:0">'
+        '<ObjectiveSettings ID="Objective:0:0"/><Pixels ID="Pixels:0" DimensionOrder="XYCZT" '
+        'Type="uint8" SizeX="203" SizeY="131" SizeC="3" SizeZ="1" SizeT="1"><Channel ID="Channel:0'
+        ':0" SamplesPerPixel="3"/><TiffData/></Pixels></Image></OME>'
+    )
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
+        file.write(WHOLE, subifds=1, description=xml, metadata=None, **TILED)
+        file.write(reduced(WHOLE, 2), subfiletype=1, **TILED)
+    with open_image(tmp_path / "a.ome.tif") as image:
+        assert (image.is_slide, image.magnification, image.mpp) == (True, 40, None)
 
 
 def test_an_absurd_physical_size_of_a_slide_counts_as_none(tmp_path: Path) -> None:

@@ -18,7 +18,18 @@ from tilewright.images.pixel_size import differ
 from tilewright.images.source import unreadable
 
 from .checks import segments
-from .slide import Said, Slide, by_tags, pixel_size, power, pyramid, steps_of, whole_pages
+from .slide import (
+    Said,
+    Slide,
+    by_tags,
+    pixel_size,
+    power,
+    pyramid,
+    size_of,
+    steps_of,
+    value_of,
+    whole_pages,
+)
 
 STRIP, COUNT = 273, 279  # where a page's pixels are, and how many bytes
 FORMAT, LENS, Z_OFFSET = 65420, 65421, 65424
@@ -52,7 +63,7 @@ def has_wide_places(path: Path) -> bool:
 
 def ndpi(path: Path, file: tifffile.TiffFile) -> Slide:
     """An NDPI, by its pages."""
-    pages = [page for page in whole_pages(file) if (page.tags.valueof(LENS) or 0) > 0]
+    pages = [page for page in whole_pages(file) if value_of(page, LENS) > 0]
     pages.sort(key=_place)
     for page in pages:
         _as_one(page)
@@ -76,11 +87,12 @@ def ndpi(path: Path, file: tifffile.TiffFile) -> Slide:
 
 def _place(page: Any) -> int:
     """Where a page's focal plane is, in nm."""
-    return int(page.tags.valueof(Z_OFFSET) or 0)
+    return int(value_of(page, Z_OFFSET))
 
 
 def _as_one(page: Any) -> None:
     """Take a page's JPEG as one piece, where its intervals aren't the same tiles in each row."""
+    size_of(page)  # it has one
     if page.jpegheader is None or len(page.dataoffsets) == segments(page):
         return
     page.tilewidth = page.tilelength = 0

@@ -102,6 +102,13 @@ class OmeSet:
     alone: bool
     plain: bool
 
+    def magnification(self, image: OmeImage) -> str | None:
+        """The NominalMagnification of the objective that an image's settings name."""
+        named = {settings.get("ID") for settings in _children(image.element, "ObjectiveSettings")}
+        powers = {o.get("ID"): o.get("NominalMagnification") for o in self.root.iter()
+                  if _is(o, "Objective")}  # fmt: skip
+        return next((powers[name] for name in named if name in powers), None)
+
     def xml(self, image: OmeImage) -> str:
         """An OME-XML of one image, whose files' paths are whole and whose first is the root."""
         root = Element("OME", {"UUID": "root"})

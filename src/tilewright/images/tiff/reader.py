@@ -117,7 +117,9 @@ def _background(slide: Slide | None, page: Any) -> Any:
 def _in_words(slide: Slide | None, background: Any) -> str:
     if isinstance(background, int | float):
         return f"{background:g}"
-    return "white" + ", or as a finer level shows them" * (slide is not None and slide.by_finer)
+    return "white" + ", or as a finer level shows the place" * (
+        slide is not None and slide.by_finer
+    )
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,7 @@ def _as_slide(path: Path, opened: _Opened) -> _Opened:
     """The same, with its slide where it is one."""
     if len(opened.files) > 1 or opened.of_set:
         return opened
-    image = opened.image
-    slide = plain_slide(path, opened.file, opened.series, image)
+    slide = plain_slide(path, opened.file, opened.series, opened.ome, opened.image)
     return opened if slide is None else replace(opened, series=slide.series, slide=slide)
 
 

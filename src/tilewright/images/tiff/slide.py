@@ -76,10 +76,12 @@ def is_colour(page: Any) -> bool:
     """Whether a page holds RGB of 8 bits, however it is coded."""
     bright = {tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR}
     alpha = page.extrasamples if isinstance(page.extrasamples, tuple) else ()
+    samples = page.samplesperpixel
     return bool(
         page.photometric in bright
         and page.dtype == "uint8"
-        and page.samplesperpixel - len(alpha) == 3
+        and isinstance(samples, int)
+        and samples - len(alpha) == 3
     )
 
 
@@ -150,9 +152,24 @@ def _is_whole(whole: tuple[int, int], size: tuple[int, int]) -> bool:
 
 
 def size_of(page: Any) -> tuple[int, int]:
-    """Rows and columns of a page or series."""
-    sizes = dict(zip(page.axes, page.shape, strict=True))
-    return int(sizes["Y"]), int(sizes["X"])
+    """Rows and columns of a page or series.
+
+    Raises
+    ------
+    ValueError
+        When it has none.
+    """
+    sizes = dict(zip(page.axes, page.shape, strict=False))
+    y, x = sizes.get("Y"), sizes.get("X")
+    if not (isinstance(y, int) and isinstance(x, int) and y > 0 and x > 0):
+        raise ValueError("a page of it has no size")
+    return y, x
+
+
+def value_of(page: Any, tag: int) -> float:
+    """The number that a tag has; 0 where it isn't there, or has something else."""
+    value = page.tags.valueof(tag)
+    return value if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
 def steps_of(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[float, float], ...]:

@@ -20,7 +20,7 @@ from tilewright.images.source import unreadable
 
 from .aperio import aperio, is_aperio
 from .ndpi import has_wide_places, is_ndpi, ndpi
-from .ome_set import OmeImage
+from .ome_set import OmeImage, OmeSet
 from .philips import is_philips, philips
 from .qptiff import is_qptiff, qptiff
 from .slide import (
@@ -29,6 +29,7 @@ from .slide import (
     by_tags,
     is_colour,
     pixel_size,
+    power,
     pyramid,
     size_of,
     steps_of,
@@ -127,14 +128,15 @@ def plain_slide(
     path: Path,
     file: tifffile.TiffFile,
     series: tifffile.TiffPageSeries,
+    ome: OmeSet | None = None,
     image: OmeImage | None = None,
 ) -> Slide | None:
     """A slide of a file without a vendor; None where the series is none.
 
     Parameters
     ----------
-    image
-        What its OME-XML says of it, where it has one.
+    ome, image
+        What its OME-XML says, of all and of it, where it has one.
     """
     series = with_reduced(path, file, series) if image is None else series
     if not is_scanned(series):
@@ -150,6 +152,7 @@ def plain_slide(
         sizes,
         mpp=mpp,
         mpp_from=who,
+        magnification=power(ome.magnification(image)) if ome and image else None,
         remarks=remarks,
     )
 
