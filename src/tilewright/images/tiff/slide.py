@@ -21,7 +21,7 @@ OBLIQUE = 0.05
 """Share by which a level's factors along y and x may differ; a picture of another part has more."""
 ALIKE = ("axes", "dtype", "samplesperpixel")  # of all levels
 UNITS = {2: "inch", 3: "cm"}
-QUOTED = 24
+QUOTED = 48
 """Letters of a field that a sentence repeats."""
 
 
