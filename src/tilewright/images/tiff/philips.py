@@ -38,10 +38,11 @@ def philips(path: Path, file: tifffile.TiffFile) -> Slide:
     pages = [page for page in whole_pages(file) if page.is_tiled]
     series, sizes = pyramid(path, pages, "Philips TIFF", filled_up=True)
     levels = _levels(scan)
-    own = _spacing(_value(scan, SPACING))
+    first = levels[0] if levels else ("", None)
+    of_all = _spacing(_value(scan, SPACING))
     said = [
         Said(f"Philips' {SPACING} of {whose}", words, mpp)
-        for whose, (words, mpp) in (("level 0", levels[0] if levels else ("", None)), ("all", own))
+        for whose, (words, mpp) in (("level 0", first), ("the slide", of_all))
         if words
     ]
     mpp, who, remarks = pixel_size(said)
