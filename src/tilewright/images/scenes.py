@@ -14,6 +14,8 @@ ALL = "all"
 SLIDE_PICTURES = {"label", "label image", "macro", "macro image", "map", "thumbnail",
                   "thumbnail image"}  # fmt: skip
 """What slide scanners, Bio-Formats and tifffile call the pictures that come with a slide."""
+OF_BIOFORMATS = frozenset(("label image", "macro image", "thumbnail image"))
+"""What Bio-Formats, and nobody else, calls the pictures of a slide that it converts."""
 LABEL_WORDS = frozenset(("label", "macro", "thumbnail", "overview", "barcode", "map"))
 """Words in the names of pictures of a slide that may show its label, or show nothing more."""
 HIDDEN = ("A slide's label, macro picture and thumbnail are never read: they can name a patient. "
