@@ -7,6 +7,7 @@ whose pixels there are others by what its scaling is.
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import cached_property
 from typing import Any
@@ -40,14 +41,26 @@ class SparseLevel(TiffLevel):
         below = self._below.missing if isinstance(self._below, SparseLevel) else None
         found = []
         for number, page in enumerate(self.series):
+            finer = self._below.series[number]
+            missing = np.nonzero(below(number) if below else unwritten(finer))
             own = unwritten(page)
-            finer = below(number) if below else unwritten(self._below.series[number])
-            spread = [round(n / m) or 1 for n, m in zip(finer.shape, own.shape, strict=True)]
-            at = [i // n for i, n in zip(np.nonzero(finer), spread, strict=True)]
-            inside = np.all([i < n for i, n in zip(at, own.shape, strict=True)], axis=0)
-            own[at[0][inside], at[1][inside]] = True
+            for first, last in itertools.product((False, True), repeat=2):
+                own[self._over(finer, page, missing, (first, last))] = True
             found.append(own)
         return found
+
+    def _over(
+        self, finer: Any, page: Any, tiles: tuple[Array, ...], far: tuple[bool, bool]
+    ) -> tuple[Array, ...]:
+        """Over which tiles of this level the near or far sides of a finer one's tiles lie."""
+        at = []
+        sides = [(p.tilelength, p.tilewidth) for p in (finer, page)]
+        sizes = (page.imagelength, page.imagewidth)
+        axes = zip(tiles, *sides, sizes, self._steps, far, strict=True)
+        for numbers, fine, side, size, step, is_far in axes:
+            places = ((numbers + is_far) * fine - is_far) // step
+            at.append((np.minimum(places, size - 1) // side).astype(int))
+        return tuple(at)
 
     def _decode(self, page: Any, index: int) -> Array:
         """One tile, (planar sample, depth, y, x, sample)."""
