@@ -9,10 +9,12 @@ from pathlib import Path
 from .flat import open_jpeg, open_png
 from .ome_zarr.reader import open_zarr, zarr_scenes
 from .scenes import Scene
+from .slides.dicom import open_dicom
+from .slides.openslide import open_slide
 from .source import Source
 from .tiff.reader import open_tiff, tiff_scenes
 
-START_BYTES = 8
+START_BYTES = 132
 """Of a file's beginning, by which its format is told."""
 Opener = Callable[[Path, int | str, int], Source]
 """Of a path, a scene's number or name, and how many bytes of decoded pixels are kept."""
@@ -29,11 +31,13 @@ class Format:
     endings
         Of its files' names, in small letters.
     magic
-        How its files begin.
+        How its files begin; nothing, where only their ending tells.
     open
         Its reader; only headers are read.
     scenes
         What lists the scenes of a file that may have several.
+    at
+        Where in a file `magic` is.
     """
 
     name: str
@@ -41,10 +45,13 @@ class Format:
     magic: tuple[bytes, ...]
     open: Opener
     scenes: Callable[[Path], tuple[Scene, ...]] | None = None
+    at: int = 0
 
-    def knows(self, start: bytes) -> bool:
-        """Whether a file that begins so is of this format."""
-        return start.startswith(self.magic)
+    def knows(self, path: Path, start: bytes) -> bool:
+        """Whether a file of this name that begins so is of this format."""
+        if not self.magic:
+            return path.name.lower().endswith(self.endings)
+        return start[self.at :].startswith(self.magic)
 
 
 ZARR = Format(
@@ -56,16 +63,27 @@ ZARR = Format(
 )
 TIFF = Format(
     "TIFF",
-    (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".btf", ".svs", ".ndpi", ".qptiff"),
+    (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".btf", ".svs", ".ndpi", ".qptiff",
+     ".scn", ".bif", ".avs"),  # the last three mostly go on to OpenSlide
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # the last two are BigTIFF
     open_tiff,
     tiff_scenes,
 )
 PNG = Format("PNG", (".png",), (b"\x89PNG",), open_png)
 JPEG = Format("JPEG", (".jpeg", ".jpg"), (b"\xff\xd8\xff",), open_jpeg)
+DICOM = Format("DICOM", (".dcm", ".dicom"), (b"DICM",), open_dicom, at=128)
+MIRAX = Format("MIRAX", (".mrxs",), (), open_slide)  # begins as a JPEG, or anyhow
+VMS = Format(
+    "Hamamatsu VMS",
+    (".vms", ".vmu"),
+    (b"[Virtual Microscope Specimen]", b"[Uncompressed Virtual Microscope Specimen]"),
+    open_slide,
+)
+SVSLIDE = Format("Sakura svslide", (".svslide",), (b"SQLite format 3\0",), open_slide)
+CZI = Format("Zeiss CZI", (".czi",), (b"ZISRAWFILE",), open_slide)
 
-FORMATS = (TIFF, ZARR, PNG, JPEG)
-"""In the order in which a file is held against them, and in which sentences name them."""
+FORMATS = (MIRAX, TIFF, ZARR, PNG, JPEG, DICOM, VMS, SVSLIDE, CZI)
+"""In the order in which a file is held against them."""
 ENDINGS = tuple(sorted((e for f in FORMATS for e in f.endings), key=len, reverse=True))
 """Longest first, so that the whole of ``.ome.tif`` is taken off a name."""
 
@@ -76,6 +94,5 @@ def endings() -> str:
 
 
 def names() -> str:
-    """The formats' names, for a sentence: ``TIFF, OME-Zarr, PNG or JPEG``."""
-    *most, last = (f.name for f in FORMATS)
-    return f"{', '.join(most)} or {last}"
+    """The commonest formats' names, for a sentence."""
+    return ", ".join(f.name for f in (TIFF, ZARR, PNG, JPEG)) + " or slide"

@@ -20,10 +20,11 @@ from tilewright.contract.made import is_zarr
 from tilewright.contract.spec import ARRAY_AXES
 from tilewright.errors import TilewrightError
 
-from . import formats
+from . import formats, others
 from . import source as sources
 from .damage import in_words, is_damage, is_the_files
 from .scenes import Scene
+from .slides.dicom_files import has_dicom
 from .source import Array, Level, Source, unreadable
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
@@ -195,9 +196,11 @@ def _format(path: Path) -> formats.Format:
         if path.is_dir():
             if is_zarr(path):
                 return formats.ZARR
+            if has_dicom(path):
+                return formats.DICOM
             raise unreadable(
                 path,
-                "this folder isn't OME-Zarr (it has no zarr.json or .zattrs)",
+                "this folder isn't OME-Zarr (it has no zarr.json or .zattrs), nor of DICOM files",
                 "Give an image, or a folder of images as --input.",
             )
         with path.open("rb") as file:
@@ -208,9 +211,12 @@ def _format(path: Path) -> formats.Format:
         raise failed(path, "it can't be opened", error) from error
     if not start:
         raise unreadable(path, "the file is empty (0 bytes)", "Copy it again.")
-    for known in formats.FORMATS:
-        if known.knows(start):
-            return known
+    found = next((f for f in formats.FORMATS if f.knows(path, start)), None)
+    unread = others.known(path, start)
+    if unread and (found is None or unread.is_tiff):
+        raise unreadable(path, f"it is {unread.name}, which isn't read here", unread.fix)
+    if found:
+        return found
     if start.startswith((b"<?xml", b"<OME")):
         raise unreadable(
             path, "it is XML, as an OME-TIFF's companion, and has no pixels", "Give the OME-TIFF."
@@ -218,7 +224,7 @@ def _format(path: Path) -> formats.Format:
     raise unreadable(
         path,
         "its content is no image format that is known here",
-        "Export it as OME-TIFF or OME-Zarr; TIFF, PNG and JPEG are read, too.",
+        "Export it as OME-TIFF or OME-Zarr; TIFF, PNG, JPEG and scanners' slides are read, too.",
     )
 
 

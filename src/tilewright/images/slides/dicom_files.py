@@ -1,0 +1,184 @@
+"""DICOM's files of slides: what each is by its header, and which make up one series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+MAGIC, MAGIC_AT = b"DICM", 128
+ENDINGS = (".dcm", ".dicom")
+INDEX = "dicomdir"
+"""What lists the files of a disk, and is a DICOM file itself."""
+WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+"""The UID of the class VL Whole Slide Microscopy Image."""
+PER_FRAME = 0x52009230
+"""The tag from which on an element for each frame follows: not read of a header."""
+LOOKED_AT = 1000
+"""Files of a folder, at most, that are looked at for DICOM's magic where no ending tells."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One file of a series.
+
+    Parameters
+    ----------
+    kind
+        What it shows, by the third value of ImageType: VOLUME is the slide itself; "" of other
+        classes of DICOM.
+    header
+        A pydicom Dataset of what stands before its frames.
+    syntax
+        UID by which its pixels are coded.
+    """
+
+    path: Path
+    series: str
+    kind: str
+    header: Any
+    syntax: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of all its tiles together."""
+        return int(self.header.TotalPixelMatrixRows), int(self.header.TotalPixelMatrixColumns)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file has DICOM's magic."""
+    with path.open("rb") as file:
+        return file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """DICOM's files in a folder, sorted; by their magic where none is called so."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    called = [p for p in files if p.name.lower().endswith(ENDINGS)]
+    return called or [p for p in islice(files, LOOKED_AT) if is_unnamed_dicom(p)]
+
+
+def is_called_dicom(path: Path) -> bool:
+    """Whether a file has DICOM's ending, or none and its magic."""
+    return path.name.lower().endswith(ENDINGS) or is_unnamed_dicom(path)
+
+
+def is_unnamed_dicom(path: Path) -> bool:
+    """Whether a file without an ending, called by a word or UID, is DICOM, but for its index."""
+    has_none = path.suffix == "" or path.suffix[1:].isdecimal()
+    return has_none and path.name.lower() != INDEX and path.is_file() and is_dicom(path)
+
+
+def has_dicom(folder: Path) -> bool:
+    """Whether a folder holds files of DICOM."""
+    return bool(dicom_files(folder))
+
+
+def instance(path: Path) -> Instance:
+    """A file's header.
+
+    Raises
+    ------
+    ValueError
+        When it is damaged, or no DICOM.
+    """
+    about = path.stat()
+    return _instance(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=512)
+def _instance(path: Path, *_: int) -> Instance:
+    """A file's header, read once while it stays as it is."""
+    header, _offset = read_header(path, PER_FRAME)
+    kinds = [*header.get("ImageType", [])]
+    is_slide = str(header.get("SOPClassUID", "")) == WHOLE_SLIDE
+    return Instance(
+        path,
+        series=str(header.get("SeriesInstanceUID", "")),
+        kind=str(kinds[2]) if is_slide and len(kinds) > 2 else "",
+        header=header,
+        syntax=str(header.file_meta.get("TransferSyntaxUID", "")),
+    )
+
+
+def read_header(path: Path, before: int) -> tuple[Any, int]:
+    """A pydicom Dataset of what stands before a tag, and where in the file that tag is.
+
+    Raises
+    ------
+    ValueError
+        When it is damaged, or no DICOM.
+    """
+    from pydicom.errors import InvalidDicomError  # half a second that only DICOM needs
+    from pydicom.filereader import read_partial
+
+    try:
+        with path.open("rb") as file:
+            header = read_partial(file, lambda tag, *_: int(tag) >= before)
+            return header, file.tell()
+    except (InvalidDicomError, EOFError) as error:
+        raise ValueError(f"its header is damaged ({error})") from error
+
+
+def series_of(path: Path) -> list[Instance]:
+    """The files of a series: of the one that a file belongs to, or of all in a folder.
+
+    Files of other classes than whole slides, and those that can't be read, are left out.
+
+    Raises
+    ------
+    ValueError
+        When the file itself is damaged.
+    """
+    if path.is_dir():
+        return _readable(dicom_files(path))
+    own = instance(path)
+    beside = [p for p in dicom_files(path.parent) if not p.samefile(path)]
+    return [own, *(i for i in _readable(beside) if i.series == own.series)]
+
+
+def _readable(paths: Iterable[Path]) -> list[Instance]:
+    found = []
+    for path in paths:
+        try:
+            one = instance(path)
+        except (ValueError, OSError):
+            continue
+        if one.kind:
+            found.append(one)
+    return found
+
+
+def slides_among(paths: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Of DICOM's files in a folder those that stand for an image, each with the others of it.
+
+    A series is one image, which its largest file stands for; a file that belongs to none stands
+    for itself.
+    """
+    groups: dict[tuple[Path, str], list[Path]] = {}
+    areas: dict[Path, int] = {}
+    for path in sorted(paths):
+        series = f"{path}"  # unreadable: it is told when it is opened
+        try:
+            one = instance(path)
+            series = one.series or series
+            areas[path] = _area(one)
+        except (ValueError, OSError):
+            pass
+        groups.setdefault((path.parent, series), []).append(path)
+    found = {}
+    for files in groups.values():
+        first = max(files, key=lambda p: areas.get(p, -1))  # of equal ones the first
+        found[first] = [p for p in files if p != first]
+    return found
+
+
+def _area(one: Instance) -> int:
+    """Pixels of a file that shows the slide; 0 of another."""
+    if one.kind != "VOLUME":
+        return 0
+    rows, columns = one.size
+    return rows * columns
