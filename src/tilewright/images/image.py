@@ -24,7 +24,7 @@ from . import formats, others
 from . import source as sources
 from .damage import in_words, is_damage, is_the_files
 from .scenes import Scene
-from .slides.dicom_files import has_dicom
+from .slides.dicom_files import dicom_files
 from .source import Array, Level, Source, unreadable
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
@@ -43,7 +43,7 @@ def fingerprint(path: Path) -> str:
     """SHA-256 (64 hex digits) that changes when the image does, without reading it all.
 
     Of a file its size, time and first and last MiB; of a folder its metadata files' content and
-    the names, sizes and times of all its files.
+    the names, sizes and times of all its files, or of those of DICOM in it.
 
     Raises
     ------
@@ -66,7 +66,8 @@ def fingerprinted(path: Path) -> tuple[str, int]:
     found, changed = hashlib.sha256(), 0
     try:
         if path.is_dir():
-            for entry in sorted(p for p in path.rglob("*") if p.is_file()):
+            dicom = [] if is_zarr(path) else dicom_files(path)
+            for entry in dicom or sorted(p for p in path.rglob("*") if p.is_file()):
                 about = entry.stat()
                 found.update(_stamp(about, str(entry.relative_to(path))))
                 changed = max(changed, about.st_ctime_ns)
@@ -196,7 +197,7 @@ def _format(path: Path) -> formats.Format:
         if path.is_dir():
             if is_zarr(path):
                 return formats.ZARR
-            if has_dicom(path):
+            if dicom_files(path):
                 return formats.DICOM
             raise unreadable(
                 path,

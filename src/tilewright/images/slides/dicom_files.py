@@ -72,11 +72,6 @@ def is_unnamed_dicom(path: Path) -> bool:
     return has_none and path.name.lower() != INDEX and path.is_file() and is_dicom(path)
 
 
-def has_dicom(folder: Path) -> bool:
-    """Whether a folder holds files of DICOM."""
-    return bool(dicom_files(folder))
-
-
 def instance(path: Path) -> Instance:
     """A file's header.
 

@@ -135,18 +135,27 @@ class _SlideLevel:
         self, slide: _Slide, level: int, size: tuple[int, int], factor: float, background: Array
     ) -> None:
         self._slide, self._level, self.factor = slide, level, factor
+        # OpenSlide cuts Leica's positions off, and paints others between two pixels
+        self._is_cut = slide.properties["openslide.vendor"] == "leica"
         self._size, self._background = size, background
         self._all: Array | None = None
 
     @property
     def fits(self) -> bool:
         """Whether its pixels are read as they are, and not between two of them."""
-        return self.factor.is_integer() or max(self._size) <= WHOLE_SIDE
+        return self._is_cut or self.factor.is_integer() or max(self._size) <= WHOLE_SIDE
+
+    @property
+    def step(self) -> tuple[float, float]:
+        """Level-0 pixels along one of its own: OpenSlide's are of sizes that were rounded."""
+        drift = abs(self.factor - round(self.factor)) * max(self._size)
+        step = self.factor if drift > self.factor else float(round(self.factor))
+        return step, step
 
     def read(self, window: Window) -> Array:
         """A window (Y, X, C) of it."""
         rows, columns, colours = window
-        if not self.factor.is_integer() and self.fits:
+        if not self.factor.is_integer() and max(self._size) <= WHOLE_SIDE:
             if self._all is None:  # only from its corner on do all of its pixels fit the grid
                 self._all = self._painted(0, 0, *self._size)
             return self._all[window].copy()
@@ -161,7 +170,8 @@ class _SlideLevel:
 
     def _painted(self, y: int, x: int, height: int, width: int) -> Array:
         """A region (Y, X, 3) from a pixel of the level on."""
-        x, y = (round(n * self.factor) for n in (x, y))
+        near = math.ceil if self._is_cut else round
+        x, y = (near(n * self.factor) for n in (x, y))
         return over(self._slide.rgba(self._level, x, y, height, width), self._background)
 
 
@@ -186,7 +196,7 @@ def _source(slide: _Slide, files: tuple[Path, ...], kept: int) -> Source:
     ]
     levels = tuple(
         # OpenSlide keeps 4 bytes a pixel
-        Level(shape, _chunks(said, n, shape), level.read, kept * 3 // 4, (level.factor,) * 2)
+        Level(shape, _chunks(said, n, shape), level.read, kept * 3 // 4, level.step)
         for n, (level, shape) in enumerate(found)
     )
     vendor = VENDORS.get(said["openslide.vendor"], Vendor("slide", "OpenSlide's mpp"))
