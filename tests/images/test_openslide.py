@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,9 @@ import tifffile
 from vendor_slides import coloured, halves, write_bif, write_mrxs, write_scn
 
 from tilewright.errors import TilewrightError
-from tilewright.images.image import fingerprint, open_image, set_fingerprint
+from tilewright.images.image import fingerprint, list_scenes, open_image, set_fingerprint
 from tilewright.images.slides.openslide import open_slide, over
-from tilewright.images.source import Level, Source
+from tilewright.images.source import Level
 
 FILL = (250, 240, 230)
 
@@ -22,11 +24,6 @@ FILL = (250, 240, 230)
 def whole(level: Level) -> np.ndarray:
     """All of a level."""
     return level.read(tuple(slice(0, n) for n in level.shape))
-
-
-def slide_of(path: Path) -> Source:
-    """A TIFF-like slide, as the TIFF reader hands it over."""
-    return open_slide(path, 0, 2**24)
 
 
 @pytest.fixture
@@ -137,7 +134,7 @@ def test_a_changed_file_in_a_slides_folder_changes_its_fingerprint(mirax: Path) 
 def test_scanned_areas_of_an_scn_lie_where_they_do_on_the_slide(tmp_path: Path) -> None:
     one, other = halves(coloured(256, 320, 1), 2), halves(coloured(128, 192, 2), 2)
     write_scn(tmp_path / "a.scn", [(64, 32, one), (400, 300, other)], (700, 800))
-    source = slide_of(tmp_path / "a.scn")
+    source = open_slide(tmp_path / "a.scn", 0, 2**24)
     for number, step in enumerate((1, 2)):
         expected = np.full((700 // step, 800 // step, 3), 255, np.uint8)
         expected[64 // step : 320 // step, 32 // step : 352 // step] = one[number]
@@ -152,7 +149,7 @@ def test_scanned_areas_of_an_scn_lie_where_they_do_on_the_slide(tmp_path: Path) 
 
 def test_tiles_of_a_bif_that_overlap_are_laid_over_each_other(tmp_path: Path) -> None:
     meant = write_bif(tmp_path / "a.bif", [coloured(256, 320)], 64, 8)
-    source = slide_of(tmp_path / "a.bif")
+    source = open_slide(tmp_path / "a.bif", 0, 2**24)
     np.testing.assert_array_equal(whole(source.levels[0]), meant)
     assert source.mpp == (0.25, 0.25)
     assert source.mpp_from == "Ventana's ScanRes"
@@ -166,7 +163,7 @@ def test_levels_that_do_not_fit_level_0s_grid_are_read_pixel_by_pixel(tmp_path: 
         options = {"tile": (64, 64), "photometric": "rgb", "metadata": None}
         tiff.write(fine, **options)
         tiff.write(coarse, subfiletype=1, **options)
-    source = slide_of(tmp_path / "a.tif")
+    source = open_slide(tmp_path / "a.tif", 0, 2**24)
     window = (slice(30, 90), slice(41, 100), slice(0, 3))
     np.testing.assert_array_equal(source.levels[1].read(window), coarse[30:90, 41:100])
     slide = openslide.OpenSlide(tmp_path / "a.tif")
@@ -201,3 +198,35 @@ def test_what_openslide_can_not_read_is_refused_in_its_words(
     (tmp_path / name).write_bytes(start)
     with pytest.raises(TilewrightError, match=r"OpenSlide (says|doesn't know)"):
         open_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.scn", "a.bif"])
+def test_a_slide_inside_a_tiff_is_known_by_its_content(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    for write in (
+        lambda: write_scn(path, [(64, 64, [coloured(128, 64)])], (256, 192)),
+        lambda: write_bif(path, [coloured(128, 192)], 64, 8),
+    ):
+        write()
+        with open_image(path) as image:
+            assert image.is_slide
+            assert len(image.scenes) == len(list_scenes(path)) == 1
+            assert image.shape[0] > 64, "no label or macro picture"
+            with pytest.raises(TilewrightError, match="label"):
+                open_image(path, scene=1)
+
+
+def test_a_plain_tiff_called_as_a_slide_is_a_tiff(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((9, 9), 7, np.uint8))
+    (tmp_path / "a.tif").rename(tmp_path / "a.scn")
+    with open_image(tmp_path / "a.scn") as image:
+        assert not image.is_slide
+        assert image.read(0, {}).max() == 7
+
+
+def test_openslide_and_pydicom_are_only_imported_for_slides_that_need_them() -> None:
+    script = "import sys, tilewright.images.find; print({'openslide', 'pydicom'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"

@@ -63,8 +63,19 @@ ZARR = Format(
 )
 TIFF = Format(
     "TIFF",
-    (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".btf", ".svs", ".ndpi", ".qptiff",
-     ".scn", ".bif", ".avs"),  # the last three mostly go on to OpenSlide
+    (
+        ".ome.tiff",
+        ".ome.tif",
+        ".tiff",
+        ".tif",
+        ".btf",
+        ".svs",
+        ".ndpi",
+        ".qptiff",
+        ".scn",
+        ".bif",
+        ".avs",
+    ),  # the last three mostly go on to OpenSlide
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # the last two are BigTIFF
     open_tiff,
     tiff_scenes,

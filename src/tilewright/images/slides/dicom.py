@@ -19,6 +19,7 @@ from tilewright.images.source import Array, Level, Source, Window, few, unreadab
 from .dicom_files import Instance, read_header, series_of
 from .dicom_frames import PIXELS, Frames
 
+SCENES = (Scene(of_slide=True),)
 SPACING, VOLUME = "DICOM's PixelSpacing", "DICOM's ImagedVolumeWidth and -Height"
 
 
@@ -34,7 +35,7 @@ def open_dicom(path: Path, scene: int | str, kept: int) -> Source:
     ValueError
         When a header is damaged.
     """
-    chosen(path, scene, [Scene()])
+    chosen(path, scene, SCENES)
     levels = _levels(path, _shown(path))
     return _source(levels, [_DicomLevel(path, files, kept) for files in levels], kept)
 
@@ -250,6 +251,7 @@ def _source(levels: Sequence[Sequence[Instance]], opened: list[_DicomLevel], kep
         mpp_from=source if mpp else None,
         remarks=doubts,
         files=tuple(sorted(files)),
+        scenes=SCENES,
         white=white.of_bits(int(header.BitsStored), first.dtype, f"BitsStored {header.BitsStored}"),
         is_slide=first.shape[2:] == (3,),
         magnification=_magnification(header),

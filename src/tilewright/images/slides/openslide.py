@@ -16,6 +16,7 @@ from tilewright.images.source import Array, Level, Source, Window
 
 from .parts import check_parts
 
+SCENES = (Scene(of_slide=True),)
 WHOLE_SIDE = 4096
 """Pixels up to which OpenSlide paints a region in one piece, so that all of it fits its grid."""
 
@@ -61,7 +62,7 @@ def open_slide(path: Path, scene: int | str, kept: int) -> Source:
     ValueError
         When OpenSlide can't read it.
     """
-    chosen(path, scene, [Scene()])
+    chosen(path, scene, SCENES)
     files = check_parts(path)
     slide = _Slide(path, kept)
     try:
@@ -210,6 +211,7 @@ def _source(slide: _Slide, files: tuple[Path, ...], kept: int) -> Source:
         mpp_from=vendor.mpp_from if mpp else None,
         remarks=(*_remarks(said, vendor, [level for level, _ in found]), *doubts),
         files=files,
+        scenes=SCENES,
         is_slide=True,
         magnification=_number(said, "openslide.objective-power"),
         bounds=_bounds(said, found[0][1]),
