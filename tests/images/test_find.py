@@ -225,7 +225,7 @@ def test_formats_that_are_not_read_are_named_by_what_they_are(tmp_path: Path) ->
     found = find_images(str(tmp_path), recursive=True)
     assert [p.name for p in found.images] == ["a.tif"]
     assert found.remarks[0] == (
-        f"Passed over in {tmp_path}, as Nikon ND2, Olympus VSI isn't read here: b.vsi, c.nd2, "
-        "d.ND2; export them as OME-TIFF or OME-Zarr."
+        f"Passed over in {tmp_path}, as their formats aren't read here: b.vsi (Olympus VSI), "
+        "c.nd2 (Nikon ND2), d.ND2 (Nikon ND2); export them as OME-TIFF or OME-Zarr."
     )
     assert "e.txt" in found.remarks[1]

@@ -191,9 +191,10 @@ def _remarks(base: Path, kinds: dict[Path, Kind]) -> Iterator[str]:
     rest = [p for p in rest if not p.name.lower().startswith(UNSAID)]
     unread = {p: f.name for p in rest if (f := others.known(p))}
     if unread:
+        said = [f"{p.relative_to(base)} ({name})" for p, name in unread.items()]
         yield (
-            f"Passed over in {base}, as {', '.join(sorted(set(unread.values())))} isn't read here: "
-            f"{_named([*unread], base)}; export them as OME-TIFF or OME-Zarr."
+            f"Passed over in {base}, as their formats aren't read here: {few(said, LISTED)}; "
+            "export them as OME-TIFF or OME-Zarr."
         )
     rest = [p for p in rest if p not in unread]
     if rest:
