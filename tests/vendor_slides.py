@@ -10,6 +10,9 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import tifffile
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import generate_uid
 
 Array = np.ndarray[Any, Any]
 
@@ -258,10 +261,6 @@ def write_dicom(
     -------
         What its frames hold, as imagecodecs decodes what it wrote.
     """
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.encaps import encapsulate
-    from pydicom.uid import generate_uid
-
     samples = pixels.shape[2] if pixels.ndim == 3 else 1
     bits = 8 * pixels.dtype.itemsize
     syntax = {"jpeg": "4.50", "jpeg-rgb": "4.50", "j2k": "4.90", "raw": "1"}[coded]
@@ -298,8 +297,6 @@ def write_dicom(
 
 
 def _spacing(mpp: float) -> Any:
-    from pydicom.dataset import Dataset
-
     measures, group = Dataset(), Dataset()
     measures.PixelSpacing = [mpp / 1000, mpp / 1000]
     group.PixelMeasuresSequence = [measures]
@@ -330,3 +327,13 @@ def _coded(frame: Array, coded: str) -> tuple[bytes, Array]:
     given = "RGB" if frame.ndim == 3 else "GRAYSCALE"
     found = imagecodecs.jpeg8_decode(data, colorspace=colours, outcolorspace=given)
     return data, found
+
+
+def harmed(data: bytes, seed: int) -> bytes:
+    """The same with some of it changed, missing or cut off, mostly near its beginning."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.choice((1, 2, 4, 30)))
+    at = int(rng.integers(0, max(1, (len(data) if seed % 3 else min(len(data), 1500)) - count)))
+    ways = (bytes(count), b"\xff" * count, rng.bytes(count), b"", None)
+    new = ways[int(rng.integers(len(ways)))]
+    return data[:at] if new is None else data[:at] + new + data[at + count :]

@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 import openslide
+import pydicom
 import pytest
-from vendor_slides import coloured, halves, write_dicom
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from vendor_slides import coloured, halves, harmed, write_dicom
 
 from tilewright.errors import TilewrightError
+from tilewright.images.find import find_images
 from tilewright.images.image import fingerprint, image_id, open_image
 
 
@@ -77,8 +81,6 @@ def test_only_a_label_is_no_slide(slide: Path, tmp_path: Path) -> None:
 
 
 def test_tiles_that_are_not_there_are_glass(tmp_path: Path) -> None:
-    from pydicom.dataset import Dataset
-
     def place(row: int, column: int) -> Dataset:
         where, frame = Dataset(), Dataset()
         where.RowPositionInTotalImagePixelMatrix = row + 1
@@ -231,3 +233,49 @@ def test_a_series_that_grows_changes_its_folders_fingerprint(slide: Path) -> Non
     assert fingerprint(slide) == before, "what else lies there is no part of it"
     write_dicom(slide / "level3.dcm", coloured(25, 42))
     assert fingerprint(slide) != before
+
+
+@pytest.mark.parametrize("coded", ["jpeg", "j2k", "raw"])
+def test_whatever_is_changed_in_a_file_it_is_read_or_refused_in_a_sentence(
+    tmp_path: Path, coded: str
+) -> None:
+    path, told = tmp_path / "a.dcm", 0
+    write_dicom(path, coloured(64, 100), coded=coded)
+    data = path.read_bytes()
+    for seed in range(150):
+        path.write_bytes(harmed(data, seed))
+        find_images(str(tmp_path))
+        try:
+            with open_image(path) as image:
+                image.read(0, {})
+        except TilewrightError:
+            told += 1
+    assert 20 < told < 150
+
+
+def test_frames_are_found_by_a_table_of_their_places_or_without_one(tmp_path: Path) -> None:
+    held = write_dicom(tmp_path / "a.dcm", coloured(64, 192))
+    data = (tmp_path / "a.dcm").read_bytes()
+    at = data.index(b"\xe0\x7f\x10\x00OB") + 12  # the table's item: its tag, its length, 3 places
+    length = int.from_bytes(data[at + 4 : at + 8], "little")
+    assert length == 12
+    places = np.frombuffer(data[at + 8 : at + 20], "<u4")
+    none = data[: at + 4] + bytes(4) + data[at + 20 :]
+    wide = places.astype("<u8").tobytes()
+    table = b"\xe0\x7f\x01\x00OV\0\0" + len(wide).to_bytes(4, "little") + wide
+    extended = data[: at - 12] + table + none[at - 12 :]
+    for content in (data, none, extended):
+        (tmp_path / "a.dcm").write_bytes(content)
+        with open_image(tmp_path / "a.dcm") as image:
+            np.testing.assert_array_equal(image.read(0, {}), held)
+
+
+def test_a_frame_in_several_pieces_is_one(tmp_path: Path) -> None:
+    held = write_dicom(tmp_path / "a.dcm", coloured(64, 128))
+    header = pydicom.dcmread(tmp_path / "a.dcm")
+    frames = list(generate_frames(header.PixelData, number_of_frames=2))
+    header.PixelData = encapsulate(frames, fragments_per_frame=3)
+    header["PixelData"].is_undefined_length = True
+    header.save_as(tmp_path / "a.dcm")
+    with open_image(tmp_path / "a.dcm") as image:
+        np.testing.assert_array_equal(image.read(0, {}), held)

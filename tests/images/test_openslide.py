@@ -11,7 +11,7 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
-from vendor_slides import coloured, halves, write_bif, write_mrxs, write_scn
+from vendor_slides import coloured, halves, harmed, write_bif, write_mrxs, write_scn
 
 from tilewright.errors import TilewrightError
 from tilewright.images.image import fingerprint, list_scenes, open_image, set_fingerprint
@@ -118,6 +118,22 @@ def test_after_a_damaged_place_others_are_still_read(mirax: Path) -> None:
             image.read(0, {"Y": slice(64, 128), "X": slice(0, 64)})
         there = image.read(0, {"Y": slice(64, 128), "X": slice(64, 128)})
     np.testing.assert_array_equal(there, coloured(256, 384)[64:128, 64:128])
+
+
+@pytest.mark.parametrize("name", ["Slidedat.ini", "Index.dat", "Data0000.dat"])
+def test_whatever_is_changed_in_a_slide_it_is_read_or_refused_in_a_sentence(
+    mirax: Path, name: str
+) -> None:
+    target, told = mirax.with_suffix("") / name, 0
+    data = target.read_bytes()
+    for seed in range(100):
+        target.write_bytes(harmed(data, seed))
+        try:
+            with open_image(mirax) as image:
+                image.read(0, {"Y": slice(0, 256), "X": slice(0, 384)})
+        except TilewrightError:
+            told += 1
+    assert told > 20
 
 
 def test_a_changed_file_in_a_slides_folder_changes_its_fingerprint(mirax: Path) -> None:

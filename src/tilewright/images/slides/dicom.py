@@ -16,7 +16,7 @@ from tilewright.images.pixel_size import Size, differ, in_words, plausible
 from tilewright.images.scenes import Scene, chosen
 from tilewright.images.source import Array, Level, Source, Window, few, unreadable
 
-from .dicom_files import Instance, read_header, series_of
+from .dicom_files import Instance, number, read_header, series_of
 from .dicom_frames import PIXELS, Frames
 
 SCENES = (Scene(of_slide=True),)
@@ -67,7 +67,7 @@ def _levels(path: Path, shown: Sequence[Instance]) -> list[list[Instance]]:
     levels = sorted(sizes.values(), key=lambda files: math.prod(files[0].size), reverse=True)
     for files in levels:
         _check_concatenation(path, files)
-        files.sort(key=lambda one: int(one.header.get("ConcatenationFrameOffsetNumber", 0)))
+        files.sort(key=lambda one: number(one.header, "ConcatenationFrameOffsetNumber", 0))
     return levels
 
 
@@ -83,8 +83,8 @@ def _check_concatenation(path: Path, files: Sequence[Instance]) -> None:
         )  # fmt: skip
     if uids == {""}:
         return
-    numbers = [int(one.header.get("InConcatenationNumber", 0)) for one in files]
-    total = int(files[0].header.get("InConcatenationTotalNumber", max(numbers)))
+    numbers = [number(one.header, "InConcatenationNumber", 0) for one in files]
+    total = number(files[0].header, "InConcatenationTotalNumber", max(numbers))
     missing = [f"part {n}" for n in range(1, total + 1) if n not in numbers]
     if missing:
         raise unreadable(
@@ -122,8 +122,8 @@ class _DicomLevel:
     def __init__(self, path: Path, files: Sequence[Instance], kept: int) -> None:
         header = files[0].header
         self.size = files[0].size
-        self._grid = _Grid(self.size, (int(header.Rows), int(header.Columns)))
-        self._samples = int(header.get("SamplesPerPixel", 1))
+        self._grid = _Grid(self.size, (number(header, "Rows"), number(header, "Columns")))
+        self._samples = number(header, "SamplesPerPixel", 1)
         self.dtype = _dtype(path, header)
         _check_plain(path, header)
         self.shape = (*self.size, *self._inner)
@@ -156,17 +156,18 @@ class _DicomLevel:
     def _places(self, file: Frames) -> list[int]:
         """Which tile each frame is, by the positions that stand for each frame."""
         header, _ = read_header(file.path, PIXELS)
-        found = []
-        for each in header.PerFrameFunctionalGroupsSequence:
-            where = each.PlanePositionSlideSequence[0]
-            row = int(where.RowPositionInTotalImagePixelMatrix) - 1
-            column = int(where.ColumnPositionInTotalImagePixelMatrix) - 1
-            if row % self._grid.tile[0] or column % self._grid.tile[1]:
-                raise ValueError("its tiles don't lie on a grid")
-            found.append(
-                row // self._grid.tile[0] * self._grid.across + column // self._grid.tile[1]
-            )
-        return found
+        try:
+            groups = header.PerFrameFunctionalGroupsSequence
+            places = [group.PlanePositionSlideSequence[0] for group in groups]
+            rows = [int(p.RowPositionInTotalImagePixelMatrix) - 1 for p in places]
+            columns = [int(p.ColumnPositionInTotalImagePixelMatrix) - 1 for p in places]
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise ValueError("it doesn't say where its tiles lie") from error
+        height, width = self._grid.tile
+        if any(row % height for row in rows) or any(column % width for column in columns):
+            raise ValueError("its tiles don't lie on a grid")
+        pairs = zip(rows, columns, strict=True)
+        return [row // height * self._grid.across + column // width for row, column in pairs]
 
     def _tile(self, number: int) -> Array | None:
         """A tile's pixels, None where it isn't there."""
@@ -205,8 +206,8 @@ def _common(window: slice, start: int, length: int) -> tuple[slice, slice]:
 
 
 def _dtype(path: Path, header: Any) -> np.dtype:
-    bits, is_signed = int(header.BitsAllocated), bool(header.get("PixelRepresentation", 0))
-    if bits not in (8, 16) or int(header.get("SamplesPerPixel", 1)) not in (1, 3):
+    bits, is_signed = number(header, "BitsAllocated"), number(header, "PixelRepresentation", 0) == 1
+    if bits not in (8, 16) or number(header, "SamplesPerPixel", 1) not in (1, 3):
         raise unreadable(
             path, f"its pixels are {header.get('SamplesPerPixel', 1)} x {bits} bits",
             "Export it in RGB of 8 bits, or grey of 8 or 16.",
@@ -220,7 +221,7 @@ def _check_plain(path: Path, header: Any) -> None:
         ("TotalPixelMatrixFocalPlanes", "focal planes"),
         ("NumberOfOpticalPaths", "optical paths"),
     ):
-        count = int(header.get(name, 1) or 1)
+        count = number(header, name, 1)
         if count > 1:
             raise unreadable(
                 path, f"a file of it holds {count} {what}, and one is read", "Export one of them."
@@ -252,7 +253,7 @@ def _source(levels: Sequence[Sequence[Instance]], opened: list[_DicomLevel], kep
         remarks=doubts,
         files=tuple(sorted(files)),
         scenes=SCENES,
-        white=white.of_bits(int(header.BitsStored), first.dtype, f"BitsStored {header.BitsStored}"),
+        white=white.of_bits(number(header, "BitsStored", 0), first.dtype, "BitsStored"),
         is_slide=first.shape[2:] == (3,),
         magnification=_magnification(header),
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from tilewright.images.damage import WRONG_SHAPE
 
 MAGIC, MAGIC_AT = b"DICM", 128
 ENDINGS = (".dcm", ".dicom")
@@ -34,6 +37,8 @@ class Instance:
         A pydicom Dataset of what stands before its frames.
     syntax
         UID by which its pixels are coded.
+    end
+        Where in the file what follows begins.
     """
 
     path: Path
@@ -41,11 +46,13 @@ class Instance:
     kind: str
     header: Any
     syntax: str
+    end: int
 
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of all its tiles together."""
-        return int(self.header.TotalPixelMatrixRows), int(self.header.TotalPixelMatrixColumns)
+        rows = number(self.header, "TotalPixelMatrixRows")
+        return rows, number(self.header, "TotalPixelMatrixColumns")
 
 
 def is_dicom(path: Path) -> bool:
@@ -87,15 +94,16 @@ def instance(path: Path) -> Instance:
 @lru_cache(maxsize=512)
 def _instance(path: Path, *_: int) -> Instance:
     """A file's header, read once while it stays as it is."""
-    header, _offset = read_header(path, PER_FRAME)
-    kinds = [*header.get("ImageType", [])]
+    header, end = read_header(path, PER_FRAME)
+    kinds = [*(header.get("ImageType") or [])]
     is_slide = str(header.get("SOPClassUID", "")) == WHOLE_SLIDE
     return Instance(
         path,
         series=str(header.get("SeriesInstanceUID", "")),
         kind=str(kinds[2]) if is_slide and len(kinds) > 2 else "",
         header=header,
-        syntax=str(header.file_meta.get("TransferSyntaxUID", "")),
+        syntax=str(getattr(header, "file_meta", {}).get("TransferSyntaxUID", "")),
+        end=end,
     )
 
 
@@ -107,15 +115,39 @@ def read_header(path: Path, before: int) -> tuple[Any, int]:
     ValueError
         When it is damaged, or no DICOM.
     """
-    from pydicom.errors import InvalidDicomError  # half a second that only DICOM needs
+    from pydicom import errors  # half a second that only DICOM needs
     from pydicom.filereader import read_partial
 
+    of_pydicom = (errors.InvalidDicomError, errors.BytesLengthException)
+    damage: tuple[type[Exception], ...] = (*WRONG_SHAPE, *of_pydicom, EOFError)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that aren't as the standard has them
             header = read_partial(file, lambda tag, *_: int(tag) >= before)
-            return header, file.tell()
-    except (InvalidDicomError, EOFError) as error:
-        raise ValueError(f"its header is damaged ({error})") from error
+            at = file.tell()
+            for _ in header:  # each is made a value now, so that what can't be is told here
+                pass
+    except damage as error:
+        raise ValueError("its DICOM header is cut off or damaged") from error
+    return header, at
+
+
+def number(header: Any, name: str, otherwise: int | None = None) -> int:
+    """A whole number of a header.
+
+    Raises
+    ------
+    ValueError
+        When it is none, or isn't there and there is no other.
+    """
+    value = header.get(name)
+    value = otherwise if value is None else value
+    if value is None:
+        raise ValueError(f"its header has no {name}")
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its {name} is {str(value)[:40]!r}, and no number") from error
 
 
 def series_of(path: Path) -> list[Instance]:

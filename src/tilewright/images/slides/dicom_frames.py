@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import struct
 from collections.abc import Callable
@@ -16,9 +17,11 @@ import numpy as np
 from tilewright.images.endings import check_jpeg
 from tilewright.images.source import Array, unreadable
 
-from .dicom_files import Instance, read_header
+from .dicom_files import Instance, number, read_header
 
 PIXELS = 0x7FE00010
+PIXELS_OF_BYTES, TABLE = b"\xe0\x7f\x10\x00O", b"\xe0\x7f\x01\x00OV"
+"""The beginnings of pixels (OB or OW) and of an extended table of offsets (OV)."""
 UNKNOWN_LENGTH = 2**32 - 1
 ITEM, END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 HEAD = 8
@@ -56,7 +59,7 @@ def decoder(path: Path, one: Instance) -> Decoder | None:
         When its colours or their coding aren't known here.
     """
     colours = str(one.header.get("PhotometricInterpretation", ""))
-    coded, is_grey = one.syntax, int(one.header.get("SamplesPerPixel", 1)) == 1
+    coded, is_grey = one.syntax, number(one.header, "SamplesPerPixel", 1) == 1
     is_jpeg = coded in (JPEG_BASELINE, JPEG_EXTENDED)
     known = {"MONOCHROME2"} if is_grey else {"RGB"}
     known |= set() if is_grey else {"YBR_FULL", "YBR_FULL_422"} if is_jpeg else TURNED
@@ -102,28 +105,40 @@ class Frames:
         self.path, self._shape = one.path, shape
         self._dtype = dtype.newbyteorder("<")
         self._decode = decoder(one.path, one)
-        self._is_planar = len(shape) == 3 and int(one.header.get("PlanarConfiguration", 0)) == 1
-        self.count = int(one.header.get("NumberOfFrames", 1))
-        self._header = one.header
-        self._at, self._length = self._begin()
+        self._is_planar = len(shape) == 3 and number(one.header, "PlanarConfiguration", 0) == 1
+        self.count = number(one.header, "NumberOfFrames", 1)
+        self._one = one
+        self._at, self._length, self._extended = self._begin()
         self._check_end()
 
     @property
     def _frame_bytes(self) -> int:
         return int(np.prod(self._shape)) * self._dtype.itemsize
 
-    def _begin(self) -> tuple[int, int]:
-        """Where the pixels' value begins, and its length."""
+    def _begin(self) -> tuple[int, int, bytes]:
+        """Where the pixels' value begins, its length, and an extended table of offsets."""
+        with (
+            self.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m,
+        ):
+            # Between the header and these is a sequence of an item a frame, and nothing else.
+            at, table = m.find(PIXELS_OF_BYTES, self._one.end), m.find(TABLE, self._one.end)
+            if at < 0:
+                return self._begin_of_implicit(file)
+            extended = b""
+            if 0 <= table < at:
+                length = int.from_bytes(m[table + 8 : table + 12], "little")
+                extended = m[table + 12 : table + 12 + length]
+            return at + 12, int.from_bytes(m[at + 8 : at + 12], "little"), extended
+
+    def _begin_of_implicit(self, file: io.BufferedReader) -> tuple[int, int, bytes]:
+        """The same of a file that doesn't write of what kind its values are."""
         _, at = read_header(self.path, PIXELS)
-        with self.path.open("rb") as file:
-            file.seek(at)
-            head = file.read(12)
-        tag, kind = struct.unpack("<HH2s2x", head[:8])[:2], head[4:6]
-        if len(head) < 12 or tag != (PIXELS >> 16, PIXELS & 0xFFFF):
+        file.seek(at)
+        head = file.read(HEAD)
+        if head[:4] != PIXELS_OF_BYTES[:4] or len(head) < HEAD:
             raise ValueError("it is cut off: its pixels aren't there")
-        if kind in (b"OB", b"OW"):
-            return at + 12, int.from_bytes(head[8:12], "little")
-        return at + HEAD, int.from_bytes(head[4:8], "little")  # its kind isn't written
+        return at + HEAD, int.from_bytes(head[4:], "little"), b""
 
     def _check_end(self) -> None:
         """Raise where the file ends before its pixels do."""
@@ -158,9 +173,8 @@ class Frames:
             raise ValueError("its pixels don't begin with a table of offsets")
         length = int.from_bytes(head[4:], "little")
         start = self._at + HEAD + length
-        extended = self._header.get("ExtendedOffsetTable")
-        if extended:
-            return start, [o for (o,) in struct.iter_unpack("<Q", extended)]
+        if self._extended:
+            return start, [o for (o,) in struct.iter_unpack("<Q", self._extended)]
         if length:
             table = self._bytes(self._at + HEAD, length)
             return start, [o for (o,) in struct.iter_unpack("<I", table[: length // 4 * 4])]
@@ -176,13 +190,13 @@ class Frames:
             raise ValueError(f"{len(found)} pieces for its {self.count} frames, and no table")
         return found
 
-    def _data(self, number: int) -> bytes:
+    def _data(self, frame: int) -> bytes:
         """A frame as it is coded: of one item, or of several up to the next frame's."""
         if self._decode is None:
-            return self._bytes(self._at + number * self._frame_bytes, self._frame_bytes)
+            return self._bytes(self._at + frame * self._frame_bytes, self._frame_bytes)
         start, offsets = self._offsets
-        at = start + offsets[number]
-        after = start + offsets[number + 1] if number + 1 < len(offsets) else None
+        at = start + offsets[frame]
+        after = start + offsets[frame + 1] if frame + 1 < len(offsets) else None
         pieces = []
         while after is None or at < after:
             head = self._bytes(at, HEAD)
@@ -198,7 +212,7 @@ class Frames:
         if "_file" in self.__dict__:
             self._file.close()
 
-    def pixels(self, number: int) -> Array:
+    def pixels(self, frame: int) -> Array:
         """A frame's pixels, (Y, X) or (Y, X, C).
 
         Raises
@@ -206,7 +220,7 @@ class Frames:
         ValueError
             When they can't be decoded, or aren't what the header says.
         """
-        data = self._data(number)
+        data = self._data(frame)
         if self._decode is not None:
             found = np.asarray(self._decode(data))
         else:

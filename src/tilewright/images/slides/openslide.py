@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,7 +79,10 @@ class _Slide:
     def __init__(self, path: Path, kept: int) -> None:
         self.path, self._kept = path, kept
         self._handle = self._opened()
-        self.properties = dict(self._handle.properties)
+        said, self.properties = self._handle.properties, dict[str, str]()
+        for name in said:
+            with contextlib.suppress(KeyError):  # a name that is damaged finds nothing
+                self.properties[name] = said[name]
 
     def _opened(self) -> Any:
         import openslide  # 70 ms that only these slides need

@@ -87,7 +87,8 @@ def _check_there(path: Path, files: list[Path]) -> None:
 
 
 def _named(path: Path, pattern: re.Pattern[str]) -> list[str]:
-    """The names of files that a text names."""
+    """The names of files that a text names; none of other folders."""
     with path.open("rb") as file:
         text = file.read(SHORT).decode("utf-8-sig", "replace")
-    return [name for name in dict.fromkeys(pattern.findall(text)) if name]
+    names = dict.fromkeys(pattern.findall(text))
+    return [name for name in names if name and name == Path(name).name and "\0" not in name]
