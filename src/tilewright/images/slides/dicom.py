@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from .dicom_files import Instance, number, read_header, series_of
 from .dicom_frames import PIXELS, Frames
 
 SCENES = (Scene(of_slide=True),)
+PER_FRAME = "PerFrameFunctionalGroupsSequence"
 SPACING, VOLUME = "DICOM's PixelSpacing", "DICOM's ImagedVolumeWidth and -Height"
 
 
@@ -155,13 +156,13 @@ class _DicomLevel:
 
     def _places(self, file: Frames) -> list[int]:
         """Which tile each frame is, by the positions that stand for each frame."""
-        header, _ = read_header(file.path, PIXELS)
+        header, _ = read_header(file.path, PIXELS, [PER_FRAME])
         try:
-            groups = header.PerFrameFunctionalGroupsSequence
+            groups = header[PER_FRAME].value
             places = [group.PlanePositionSlideSequence[0] for group in groups]
             rows = [int(p.RowPositionInTotalImagePixelMatrix) - 1 for p in places]
             columns = [int(p.ColumnPositionInTotalImagePixelMatrix) - 1 for p in places]
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError("it doesn't say where its tiles lie") from error
         height, width = self._grid.tile
         if any(row % height for row in rows) or any(column % width for column in columns):
@@ -205,7 +206,7 @@ def _common(window: slice, start: int, length: int) -> tuple[slice, slice]:
     return slice(first - window.start, last - window.start), slice(first - start, last - start)
 
 
-def _dtype(path: Path, header: Any) -> np.dtype:
+def _dtype(path: Path, header: Mapping[str, Any]) -> np.dtype:
     bits, is_signed = number(header, "BitsAllocated"), number(header, "PixelRepresentation", 0) == 1
     if bits not in (8, 16) or number(header, "SamplesPerPixel", 1) not in (1, 3):
         raise unreadable(
@@ -215,7 +216,7 @@ def _dtype(path: Path, header: Any) -> np.dtype:
     return np.dtype(f"{'i' if is_signed else 'u'}{bits // 8}")
 
 
-def _check_plain(path: Path, header: Any) -> None:
+def _check_plain(path: Path, header: Mapping[str, Any]) -> None:
     """Raise where a file holds several focal planes or optical paths."""
     for name, what in (
         ("TotalPixelMatrixFocalPlanes", "focal planes"),
@@ -259,17 +260,16 @@ def _source(levels: Sequence[Sequence[Instance]], opened: list[_DicomLevel], kep
     )
 
 
-def _spacing(header: Any) -> Size | None:
+def _spacing(header: Mapping[str, Any]) -> Size | None:
     """µm per pixel (y, x) by PixelSpacing, which is in mm."""
     try:
-        measures = header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-        y, x = (float(v) * 1000 for v in measures.PixelSpacing)
-    except (AttributeError, IndexError, TypeError, ValueError):
+        y, x = (float(v) * 1000 for v in header["PixelSpacing"])
+    except (LookupError, TypeError, ValueError):
         return None
     return (y, x) if y > 0 and x > 0 else None
 
 
-def _of_volume(header: Any, size: tuple[int, int]) -> Size | None:
+def _of_volume(header: Mapping[str, Any], size: tuple[int, int]) -> Size | None:
     """µm per pixel (y, x) by the size of what was imaged, which is in mm."""
     names = ("ImagedVolumeHeight", "ImagedVolumeWidth")
     lengths = [float(header.get(name, 0) or 0) * 1000 for name in names]
@@ -277,7 +277,9 @@ def _of_volume(header: Any, size: tuple[int, int]) -> Size | None:
     return (y, x) if y > 0 and x > 0 else None
 
 
-def _mpp(header: Any, size: tuple[int, int]) -> tuple[Size | None, str, tuple[str, ...]]:
+def _mpp(
+    header: Mapping[str, Any], size: tuple[int, int]
+) -> tuple[Size | None, str, tuple[str, ...]]:
     """µm per pixel, who says it, and a sentence where it can't be or others differ."""
     spacing, volume = _spacing(header), _of_volume(header, size)
     mpp, source = (spacing, SPACING) if spacing else (volume, VOLUME)
@@ -304,10 +306,10 @@ def _step(one: Instance, first: Instance) -> tuple[float, float] | None:
     return steps if fits else None  # else one of them is wrong
 
 
-def _magnification(header: Any) -> float | None:
+def _magnification(header: Mapping[str, Any]) -> float | None:
     """The objective's power, where the header says it."""
     try:
-        power = float(header.OpticalPathSequence[0].ObjectiveLensPower)
-    except (AttributeError, IndexError, TypeError, ValueError):
+        power = float(header["ObjectiveLensPower"])
+    except (LookupError, TypeError, ValueError):
         return None
     return power if math.isfinite(power) and power > 0 else None

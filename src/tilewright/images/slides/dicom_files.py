@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -20,6 +20,21 @@ WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 """The UID of the class VL Whole Slide Microscopy Image."""
 PER_FRAME = 0x52009230
 """The tag from which on an element for each frame follows: not read of a header."""
+USED = (
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImageType", "TotalPixelMatrixRows",
+    "TotalPixelMatrixColumns", "TotalPixelMatrixFocalPlanes", "NumberOfOpticalPaths",
+    "ConcatenationUID", "InConcatenationNumber", "InConcatenationTotalNumber",
+    "ConcatenationFrameOffsetNumber", "DimensionOrganizationType", "NumberOfFrames", "Rows",
+    "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation",
+    "PhotometricInterpretation", "PlanarConfiguration", "ImagedVolumeWidth",
+    "ImagedVolumeHeight",
+)  # fmt: skip
+"""What is taken of a header, by its keyword."""
+NESTED = {
+    "PixelSpacing": ("SharedFunctionalGroupsSequence", "PixelMeasuresSequence"),
+    "ObjectiveLensPower": ("OpticalPathSequence",),
+}
+"""What is taken of the first item of sequences in a header."""
 LOOKED_AT = 1000
 """Files of a folder, at most, that are looked at for DICOM's magic where no ending tells."""
 
@@ -34,7 +49,7 @@ class Instance:
         What it shows, by the third value of ImageType: VOLUME is the slide itself; "" of other
         classes of DICOM.
     header
-        A pydicom Dataset of what stands before its frames.
+        What USED and NESTED name of it, where it is there.
     syntax
         UID by which its pixels are coded.
     end
@@ -44,7 +59,7 @@ class Instance:
     path: Path
     series: str
     kind: str
-    header: Any
+    header: Mapping[str, Any]
     syntax: str
     end: int
 
@@ -91,10 +106,12 @@ def instance(path: Path) -> Instance:
     return _instance(path, about.st_size, about.st_mtime_ns)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2**14)
 def _instance(path: Path, *_: int) -> Instance:
     """A file's header, read once while it stays as it is."""
-    header, end = read_header(path, PER_FRAME)
+    found, end = read_header(path, PER_FRAME, [*USED, *(way[0] for way in NESTED.values())])
+    header = {name: found[name].value for name in USED if name in found}
+    header |= {name: _nested(found, way, name) for name, way in NESTED.items()}
     kinds = [*(header.get("ImageType") or [])]
     is_slide = str(header.get("SOPClassUID", "")) == WHOLE_SLIDE
     return Instance(
@@ -102,13 +119,29 @@ def _instance(path: Path, *_: int) -> Instance:
         series=str(header.get("SeriesInstanceUID", "")),
         kind=str(kinds[2]) if is_slide and len(kinds) > 2 else "",
         header=header,
-        syntax=str(getattr(header, "file_meta", {}).get("TransferSyntaxUID", "")),
+        syntax=str(getattr(found, "file_meta", {}).get("TransferSyntaxUID", "")),
         end=end,
     )
 
 
-def read_header(path: Path, before: int) -> tuple[Any, int]:
-    """A pydicom Dataset of what stands before a tag, and where in the file that tag is.
+def _nested(found: Any, way: Sequence[str], name: str) -> Any:
+    """A value of a sequence's first item, of one in another's; None where it isn't there."""
+    damage: tuple[type[Exception], ...] = WRONG_SHAPE
+    try:
+        for sequence in way:
+            found = found[sequence].value[0]
+        return found[name].value
+    except damage:
+        return None
+
+
+def read_header(path: Path, before: int, names: Sequence[str]) -> tuple[Any, int]:
+    """Elements of a file that stand before a tag, as a pydicom Dataset, and where that tag is.
+
+    Parameters
+    ----------
+    names
+        Keywords of the elements.
 
     Raises
     ------
@@ -116,23 +149,25 @@ def read_header(path: Path, before: int) -> tuple[Any, int]:
         When it is damaged, or no DICOM.
     """
     from pydicom import errors  # half a second that only DICOM needs
+    from pydicom.datadict import tag_for_keyword
     from pydicom.filereader import read_partial
 
+    tags: list[Any] = [tag_for_keyword(name) for name in names]
     of_pydicom = (errors.InvalidDicomError, errors.BytesLengthException)
     damage: tuple[type[Exception], ...] = (*WRONG_SHAPE, *of_pydicom, EOFError)
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of values that aren't as the standard has them
-            header = read_partial(file, lambda tag, *_: int(tag) >= before)
+            found = read_partial(file, lambda tag, *_: int(tag) >= before, specific_tags=tags)
             at = file.tell()
-            for _ in header:  # each is made a value now, so that what can't be is told here
+            for _ in found:  # each is made a value now, so that what can't be is told here
                 pass
     except damage as error:
         raise ValueError("its DICOM header is cut off or damaged") from error
-    return header, at
+    return found, at
 
 
-def number(header: Any, name: str, otherwise: int | None = None) -> int:
+def number(header: Mapping[str, Any], name: str, otherwise: int | None = None) -> int:
     """A whole number of a header.
 
     Raises

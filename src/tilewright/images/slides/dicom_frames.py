@@ -133,7 +133,7 @@ class Frames:
 
     def _begin_of_implicit(self, file: io.BufferedReader) -> tuple[int, int, bytes]:
         """The same of a file that doesn't write of what kind its values are."""
-        _, at = read_header(self.path, PIXELS)
+        _, at = read_header(self.path, PIXELS, ["Rows"])
         file.seek(at)
         head = file.read(HEAD)
         if head[:4] != PIXELS_OF_BYTES[:4] or len(head) < HEAD:
