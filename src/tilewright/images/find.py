@@ -15,8 +15,7 @@ from typing import Literal
 from tilewright.contract.made import BESIDE_STORES, is_zarr, store_recipe
 from tilewright.errors import TilewrightError
 
-from . import others
-from .formats import ENDINGS, endings, names
+from .formats import ENDINGS, endings, names, unread
 from .image import failed
 from .slides import dicom_files
 from .slides.parts import parts, whole_of
@@ -189,14 +188,14 @@ def _remarks(base: Path, kinds: dict[Path, Kind]) -> Iterator[str]:
     """A sentence for each reason that something is passed over."""
     rest = [p for p, kind in kinds.items() if kind == "other"]
     rest = [p for p in rest if not p.name.lower().startswith(UNSAID)]
-    unread = {p: f.name for p in rest if (f := others.known(p))}
-    if unread:
-        said = [f"{p.relative_to(base)} ({name})" for p, name in unread.items()]
+    known = {p: found.name for p in rest if (found := unread(p))}
+    if known:
+        said = [f"{p.relative_to(base)} ({name})" for p, name in known.items()]
         yield (
             f"Passed over in {base}, as their formats aren't read here: {few(said, LISTED)}; "
             "export them as OME-TIFF or OME-Zarr."
         )
-    rest = [p for p in rest if p not in unread]
+    rest = [p for p in rest if p not in known]
     if rest:
         yield (
             f"Passed over in {base}, which by their endings are no {names()}: {_named(rest, base)}."

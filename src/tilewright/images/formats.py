@@ -1,4 +1,7 @@
-"""The table of readers: what each format's files are called, how they begin, what opens them."""
+"""The table of readers: what each format's files are called, how they begin, what opens them.
+
+Beside it stand the formats that have no reader, so that each is called by its name.
+"""
 
 from __future__ import annotations
 
@@ -107,3 +110,63 @@ def endings() -> str:
 def names() -> str:
     """The commonest formats' names, for a sentence."""
     return ", ".join(f.name for f in (TIFF, ZARR, PNG, JPEG)) + " or slide"
+
+
+# Without a reader
+
+
+@dataclass(frozen=True)
+class KnownByName:
+    """A format that has no reader here.
+
+    Parameters
+    ----------
+    name
+        For sentences.
+    endings
+        Of its files' names, in small letters.
+    magic
+        How its files begin, where that tells them from others.
+    exporter
+        The program that exports it.
+    is_tiff
+        Whether it begins as a TIFF, of a preview or label, and has its pixels elsewhere.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    magic: tuple[bytes, ...]
+    exporter: str
+    is_tiff: bool = False
+
+    @property
+    def fix(self) -> str:
+        """What to do."""
+        return f"Export it as OME-TIFF or OME-Zarr, by {self.exporter}."
+
+
+BIO_FORMATS = "bioformats2raw or Fiji"
+UNREAD = (
+    KnownByName("Olympus VSI", (".vsi",), (), f"OlyVIA, QuPath, {BIO_FORMATS}", is_tiff=True),
+    KnownByName(
+        "Olympus ETS (the pixels of a VSI)", (".ets",), (), f"OlyVIA, QuPath, {BIO_FORMATS}"
+    ),
+    KnownByName("Olympus OIB", (".oib",), (), f"Fluoview, {BIO_FORMATS}"),
+    KnownByName("Olympus OIF", (".oif",), (), f"Fluoview, {BIO_FORMATS}"),
+    KnownByName("Olympus OIR", (".oir",), (b"OLYMPUSRAWFORMAT",), f"cellSens, {BIO_FORMATS}"),
+    KnownByName("Leica LIF", (".lif", ".lof", ".xlef"), (), f"LAS X, {BIO_FORMATS}"),
+    KnownByName("Nikon ND2", (".nd2",), (b"\xda\xce\xbe\x0a",), f"NIS-Elements, {BIO_FORMATS}"),
+    KnownByName("Philips iSyntax", (".isyntax", ".i2syntax"), (), "Philips' SDK or QuPath"),
+    KnownByName("Imaris IMS", (".ims",), (), f"Imaris, {BIO_FORMATS}"),
+    KnownByName("HDF5", (".h5", ".hdf5"), (b"\x89HDF\r\n\x1a\n",), "the program that wrote it"),
+    KnownByName("Zeiss ZVI", (".zvi",), (), f"AxioVision, ZEN, {BIO_FORMATS}"),
+    KnownByName("DeltaVision", (".dv", ".r3d"), (), f"softWoRx, {BIO_FORMATS}"),
+)
+
+
+def unread(path: Path, start: bytes = b"") -> KnownByName | None:
+    """The format of a file of this name that begins so, where it is one that isn't read."""
+    name = path.name.lower()
+    by_name = (f for f in UNREAD if name.endswith(f.endings))
+    by_start = (f for f in UNREAD if f.magic and start.startswith(f.magic))
+    return next(by_name, None) or next(by_start, None)

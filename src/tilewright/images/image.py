@@ -20,7 +20,7 @@ from tilewright.contract.made import is_zarr
 from tilewright.contract.spec import ARRAY_AXES
 from tilewright.errors import TilewrightError
 
-from . import formats, others
+from . import formats
 from . import source as sources
 from .damage import in_words, is_damage, is_the_files
 from .scenes import Scene
@@ -213,7 +213,7 @@ def _format(path: Path) -> formats.Format:
     if not start:
         raise unreadable(path, "the file is empty (0 bytes)", "Copy it again.")
     found = next((f for f in formats.FORMATS if f.knows(path, start)), None)
-    unread = others.known(path, start)
+    unread = formats.unread(path, start)
     if unread and (found is None or unread.is_tiff):
         raise unreadable(path, f"it is {unread.name}, which isn't read here", unread.fix)
     if found:

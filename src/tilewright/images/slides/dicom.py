@@ -13,15 +13,15 @@ import numpy as np
 from tilewright.contract.cache import Cache
 from tilewright.images import white
 from tilewright.images.pixel_size import Size, differ, in_words, plausible
-from tilewright.images.scenes import Scene, chosen
+from tilewright.images.scenes import chosen
 from tilewright.images.source import Array, Level, Source, Window, few, unreadable
 
 from .dicom_files import Instance, number, read_header, series_of
 from .dicom_frames import PIXELS, Frames
+from .parts import SLIDE_SCENES
 
-SCENES = (Scene(of_slide=True),)
-PER_FRAME = "PerFrameFunctionalGroupsSequence"
-SPACING, VOLUME = "DICOM's PixelSpacing", "DICOM's ImagedVolumeWidth and -Height"
+FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
+BY_SPACING, BY_VOLUME = "DICOM's PixelSpacing", "DICOM's ImagedVolumeWidth and -Height"
 
 
 def open_dicom(path: Path, scene: int | str, kept: int) -> Source:
@@ -36,7 +36,7 @@ def open_dicom(path: Path, scene: int | str, kept: int) -> Source:
     ValueError
         When a header is damaged.
     """
-    chosen(path, scene, SCENES)
+    chosen(path, scene, SLIDE_SCENES)
     levels = _levels(path, _shown(path))
     return _source(levels, [_DicomLevel(path, files, kept) for files in levels], kept)
 
@@ -96,7 +96,7 @@ def _check_concatenation(path: Path, files: Sequence[Instance]) -> None:
 
 
 @dataclass(frozen=True)
-class _Grid:
+class _TileGrid:
     """How a level is cut into frames.
 
     Parameters
@@ -123,7 +123,7 @@ class _DicomLevel:
     def __init__(self, path: Path, files: Sequence[Instance], kept: int) -> None:
         header = files[0].header
         self.size = files[0].size
-        self._grid = _Grid(self.size, (number(header, "Rows"), number(header, "Columns")))
+        self._grid = _TileGrid(self.size, (number(header, "Rows"), number(header, "Columns")))
         self._samples = number(header, "SamplesPerPixel", 1)
         self.dtype = _dtype(path, header)
         _check_plain(path, header)
@@ -156,9 +156,9 @@ class _DicomLevel:
 
     def _places(self, file: Frames) -> list[int]:
         """Which tile each frame is, by the positions that stand for each frame."""
-        header, _ = read_header(file.path, PIXELS, [PER_FRAME])
+        header, _ = read_header(file.path, PIXELS, [FRAME_GROUPS])
         try:
-            groups = header[PER_FRAME].value
+            groups = header[FRAME_GROUPS].value
             places = [group.PlanePositionSlideSequence[0] for group in groups]
             rows = [int(p.RowPositionInTotalImagePixelMatrix) - 1 for p in places]
             columns = [int(p.ColumnPositionInTotalImagePixelMatrix) - 1 for p in places]
@@ -253,7 +253,7 @@ def _source(levels: Sequence[Sequence[Instance]], opened: list[_DicomLevel], kep
         mpp_from=source if mpp else None,
         remarks=doubts,
         files=tuple(sorted(files)),
-        scenes=SCENES,
+        scenes=SLIDE_SCENES,
         white=white.of_bits(number(header, "BitsStored", 0), first.dtype, "BitsStored"),
         is_slide=first.shape[2:] == (3,),
         magnification=_magnification(header),
@@ -282,15 +282,15 @@ def _mpp(
 ) -> tuple[Size | None, str, tuple[str, ...]]:
     """µm per pixel, who says it, and a sentence where it can't be or others differ."""
     spacing, volume = _spacing(header), _of_volume(header, size)
-    mpp, source = (spacing, SPACING) if spacing else (volume, VOLUME)
+    mpp, source = (spacing, BY_SPACING) if spacing else (volume, BY_VOLUME)
     if mpp is None:
         return None, source, ()
     if not plausible(mpp, slide=True):
         said = f"Its pixel size of {in_words(mpp)} µm ({source}) can't be a slide's and isn't used."
         return None, source, (said,)
     if spacing and volume and plausible(volume, slide=True) and differ(spacing, volume):
-        said = (f"Its pixel size is {in_words(spacing)} µm by {SPACING}, which is taken, and "
-                f"{in_words(volume)} µm by {VOLUME}.")  # fmt: skip
+        said = (f"Its pixel size is {in_words(spacing)} µm by {BY_SPACING}, which is taken, and "
+                f"{in_words(volume)} µm by {BY_VOLUME}.")  # fmt: skip
         return mpp, source, (said,)
     return mpp, source, ()
 

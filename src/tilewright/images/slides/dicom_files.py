@@ -13,12 +13,12 @@ from typing import Any
 from tilewright.images.damage import WRONG_SHAPE
 
 MAGIC, MAGIC_AT = b"DICM", 128
-ENDINGS = (".dcm", ".dicom")
+DICOM_ENDINGS = (".dcm", ".dicom")
 INDEX = "dicomdir"
 """What lists the files of a disk, and is a DICOM file itself."""
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 """The UID of the class VL Whole Slide Microscopy Image."""
-PER_FRAME = 0x52009230
+PER_FRAME_TAG = 0x52009230
 """The tag from which on an element for each frame follows: not read of a header."""
 USED = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImageType", "TotalPixelMatrixRows",
@@ -35,7 +35,7 @@ NESTED = {
     "ObjectiveLensPower": ("OpticalPathSequence",),
 }
 """What is taken of the first item of sequences in a header."""
-LOOKED_AT = 1000
+MOST_FILES = 1000
 """Files of a folder, at most, that are looked at for DICOM's magic where no ending tells."""
 
 
@@ -79,13 +79,13 @@ def is_dicom(path: Path) -> bool:
 def dicom_files(folder: Path) -> list[Path]:
     """DICOM's files in a folder, sorted; by their magic where none is called so."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    called = [p for p in files if p.name.lower().endswith(ENDINGS)]
-    return called or [p for p in islice(files, LOOKED_AT) if is_unnamed_dicom(p)]
+    called = [p for p in files if p.name.lower().endswith(DICOM_ENDINGS)]
+    return called or [p for p in islice(files, MOST_FILES) if is_unnamed_dicom(p)]
 
 
 def is_called_dicom(path: Path) -> bool:
     """Whether a file has DICOM's ending, or none and its magic."""
-    return path.name.lower().endswith(ENDINGS) or is_unnamed_dicom(path)
+    return path.name.lower().endswith(DICOM_ENDINGS) or is_unnamed_dicom(path)
 
 
 def is_unnamed_dicom(path: Path) -> bool:
@@ -109,7 +109,7 @@ def instance(path: Path) -> Instance:
 @lru_cache(maxsize=2**14)
 def _instance(path: Path, *_: int) -> Instance:
     """A file's header, read once while it stays as it is."""
-    found, end = read_header(path, PER_FRAME, [*USED, *(way[0] for way in NESTED.values())])
+    found, end = read_header(path, PER_FRAME_TAG, [*USED, *(way[0] for way in NESTED.values())])
     header = {name: found[name].value for name in USED if name in found}
     header |= {name: _nested(found, way, name) for name, way in NESTED.items()}
     kinds = [*(header.get("ImageType") or [])]

@@ -23,8 +23,8 @@ PIXELS = 0x7FE00010
 PIXELS_OF_BYTES, TABLE = b"\xe0\x7f\x10\x00O", b"\xe0\x7f\x01\x00OV"
 """The beginnings of pixels (OB or OW) and of an extended table of offsets (OV)."""
 UNKNOWN_LENGTH = 2**32 - 1
-ITEM, END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
-HEAD = 8
+ITEM_TAG, SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+ITEM_HEAD = 8
 """Bytes of an item's tag and length."""
 JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 RAW = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
@@ -43,7 +43,7 @@ DECODERS: dict[str, Decoder] = {
     "1.2.840.10008.1.2.4.112": imagecodecs.jpegxl_decode,
 }
 """By the UID of a transfer syntax; JPEG's own colours are told apart in `decoder`."""
-TURNED = frozenset(("YBR_ICT", "YBR_RCT"))
+RGB_BY_DECODER = frozenset(("YBR_ICT", "YBR_RCT"))
 """Colours that JPEG 2000's decoder makes RGB by itself."""
 
 
@@ -62,8 +62,8 @@ def decoder(path: Path, one: Instance) -> Decoder | None:
     coded, is_grey = one.syntax, number(one.header, "SamplesPerPixel", 1) == 1
     is_jpeg = coded in (JPEG_BASELINE, JPEG_EXTENDED)
     known = {"MONOCHROME2"} if is_grey else {"RGB"}
-    known |= set() if is_grey else {"YBR_FULL", "YBR_FULL_422"} if is_jpeg else TURNED
-    if colours not in known or (colours in TURNED and coded in RAW):
+    known |= set() if is_grey else {"YBR_FULL", "YBR_FULL_422"} if is_jpeg else RGB_BY_DECODER
+    if colours not in known or (colours in RGB_BY_DECODER and coded in RAW):
         said = f"its PhotometricInterpretation is {colours or 'not given'}"
         raise unreadable(path, f"{said}, which can't be read here", "Export it in RGB.")
     if coded in RAW:
@@ -135,10 +135,10 @@ class Frames:
         """The same of a file that doesn't write of what kind its values are."""
         _, at = read_header(self.path, PIXELS, ["Rows"])
         file.seek(at)
-        head = file.read(HEAD)
-        if head[:4] != PIXELS_OF_BYTES[:4] or len(head) < HEAD:
+        head = file.read(ITEM_HEAD)
+        if head[:4] != PIXELS_OF_BYTES[:4] or len(head) < ITEM_HEAD:
             raise ValueError("it is cut off: its pixels aren't there")
-        return at + HEAD, int.from_bytes(head[4:], "little"), b""
+        return at + ITEM_HEAD, int.from_bytes(head[4:], "little"), b""
 
     def _check_end(self) -> None:
         """Raise where the file ends before its pixels do."""
@@ -149,7 +149,7 @@ class Frames:
         elif self._length == UNKNOWN_LENGTH:
             with self.path.open("rb") as file:
                 file.seek(max(0, size - 2**16))  # what may follow the pixels
-                wanted = 0 if END in file.read() else size + HEAD
+                wanted = 0 if SEQUENCE_END in file.read() else size + ITEM_HEAD
         if wanted > size:
             raise unreadable(
                 self.path,
@@ -168,24 +168,24 @@ class Frames:
     @cached_property
     def _offsets(self) -> tuple[int, list[int]]:
         """Where the first item after the table is, and how far behind it each frame begins."""
-        head = self._bytes(self._at, HEAD)
-        if head[:4] != ITEM:
+        head = self._bytes(self._at, ITEM_HEAD)
+        if head[:4] != ITEM_TAG:
             raise ValueError("its pixels don't begin with a table of offsets")
         length = int.from_bytes(head[4:], "little")
-        start = self._at + HEAD + length
+        start = self._at + ITEM_HEAD + length
         if self._extended:
             return start, [o for (o,) in struct.iter_unpack("<Q", self._extended)]
         if length:
-            table = self._bytes(self._at + HEAD, length)
+            table = self._bytes(self._at + ITEM_HEAD, length)
             return start, [o for (o,) in struct.iter_unpack("<I", table[: length // 4 * 4])]
         return start, self._items(start)
 
     def _items(self, start: int) -> list[int]:
         """Where each item begins: a frame's, where there is no table."""
         found, at = [], start
-        while (head := self._bytes(at, HEAD))[:4] == ITEM:
+        while (head := self._bytes(at, ITEM_HEAD))[:4] == ITEM_TAG:
             found.append(at - start)
-            at += HEAD + int.from_bytes(head[4:], "little")
+            at += ITEM_HEAD + int.from_bytes(head[4:], "little")
         if len(found) != self.count:
             raise ValueError(f"{len(found)} pieces for its {self.count} frames, and no table")
         return found
@@ -199,12 +199,12 @@ class Frames:
         after = start + offsets[frame + 1] if frame + 1 < len(offsets) else None
         pieces = []
         while after is None or at < after:
-            head = self._bytes(at, HEAD)
-            if head[:4] != ITEM:
+            head = self._bytes(at, ITEM_HEAD)
+            if head[:4] != ITEM_TAG:
                 break
             length = int.from_bytes(head[4:], "little")
-            pieces.append(self._bytes(at + HEAD, length))
-            at += HEAD + length
+            pieces.append(self._bytes(at + ITEM_HEAD, length))
+            at += ITEM_HEAD + length
         return b"".join(pieces).removesuffix(b"\0")  # which makes its bytes even
 
     def close(self) -> None:

@@ -12,18 +12,17 @@ from typing import Any
 import numpy as np
 
 from tilewright.images.pixel_size import Size, differ, in_words, plausible
-from tilewright.images.scenes import Scene, chosen
+from tilewright.images.scenes import chosen
 from tilewright.images.source import Array, Level, Source, Window
 
-from .parts import check_parts
+from .parts import SLIDE_SCENES, check_parts
 
-SCENES = (Scene(of_slide=True),)
 WHOLE_SIDE = 4096
 """Pixels up to which OpenSlide paints a region in one piece, so that all of it fits its grid."""
 
 
 @dataclass(frozen=True)
-class Vendor:
+class SlideVendor:
     """What is said of a vendor's slides.
 
     Parameters
@@ -38,15 +37,15 @@ class Vendor:
     mpp_from: str
 
 
-VENDORS = {
-    "argos": Vendor("Argos AVS", "Argos' pixel size"),
-    "hamamatsu": Vendor("Hamamatsu VMS", "Hamamatsu's PhysicalWidth and PhysicalHeight"),
-    "leica": Vendor("Leica SCN", "Leica's resolution tags"),
-    "mirax": Vendor("MIRAX", "MIRAX's MICROMETER_PER_PIXEL"),
-    "sakura": Vendor("Sakura svslide", "Sakura's pixel size"),
-    "trestle": Vendor("Trestle", "Trestle's resolution tags"),
-    "ventana": Vendor("Ventana BIF", "Ventana's ScanRes"),
-    "zeiss": Vendor("Zeiss CZI", "CZI's Scaling"),
+OF_OPENSLIDE = {
+    "argos": SlideVendor("Argos AVS", "Argos' pixel size"),
+    "hamamatsu": SlideVendor("Hamamatsu VMS", "Hamamatsu's PhysicalWidth and PhysicalHeight"),
+    "leica": SlideVendor("Leica SCN", "Leica's resolution tags"),
+    "mirax": SlideVendor("MIRAX", "MIRAX's MICROMETER_PER_PIXEL"),
+    "sakura": SlideVendor("Sakura svslide", "Sakura's pixel size"),
+    "trestle": SlideVendor("Trestle", "Trestle's resolution tags"),
+    "ventana": SlideVendor("Ventana BIF", "Ventana's ScanRes"),
+    "zeiss": SlideVendor("Zeiss CZI", "CZI's Scaling"),
 }
 """By what OpenSlide calls them; none of these could be tried on a real file."""
 
@@ -63,9 +62,9 @@ def open_slide(path: Path, scene: int | str, kept: int) -> Source:
     ValueError
         When OpenSlide can't read it.
     """
-    chosen(path, scene, SCENES)
+    chosen(path, scene, SLIDE_SCENES)
     files = check_parts(path)
-    slide = _Slide(path, kept)
+    slide = _OpenedSlide(path, kept)
     try:
         return _source(slide, files, kept)
     except BaseException:
@@ -73,7 +72,7 @@ def open_slide(path: Path, scene: int | str, kept: int) -> Source:
         raise
 
 
-class _Slide:
+class _OpenedSlide:
     """A slide that is opened again after an error: of one that had any, OpenSlide reads no more."""
 
     def __init__(self, path: Path, kept: int) -> None:
@@ -137,7 +136,12 @@ class _SlideLevel:
     """
 
     def __init__(
-        self, slide: _Slide, level: int, size: tuple[int, int], factor: float, background: Array
+        self,
+        slide: _OpenedSlide,
+        level: int,
+        size: tuple[int, int],
+        factor: float,
+        background: Array,
     ) -> None:
         self._slide, self._level, self.factor = slide, level, factor
         # OpenSlide cuts Leica's positions off, and paints others between two pixels
@@ -190,7 +194,7 @@ def over(rgba: Array, background: Array) -> Array:
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
-def _source(slide: _Slide, files: tuple[Path, ...], kept: int) -> Source:
+def _source(slide: _OpenedSlide, files: tuple[Path, ...], kept: int) -> Source:
     said = slide.properties
     background = np.frombuffer(
         bytes.fromhex(said.get("openslide.background-color", "ffffff")), "u1"
@@ -204,7 +208,7 @@ def _source(slide: _Slide, files: tuple[Path, ...], kept: int) -> Source:
         Level(shape, _chunks(said, n, shape), level.read, kept * 3 // 4, level.step)
         for n, (level, shape) in enumerate(found)
     )
-    vendor = VENDORS.get(said["openslide.vendor"], Vendor("slide", "OpenSlide's mpp"))
+    vendor = OF_OPENSLIDE.get(said["openslide.vendor"], SlideVendor("slide", "OpenSlide's mpp"))
     mpp, doubts = _mpp(said, vendor)
     return Source(
         axes="YXC",
@@ -215,7 +219,7 @@ def _source(slide: _Slide, files: tuple[Path, ...], kept: int) -> Source:
         mpp_from=vendor.mpp_from if mpp else None,
         remarks=(*_remarks(said, vendor, [level for level, _ in found]), *doubts),
         files=files,
-        scenes=SCENES,
+        scenes=SLIDE_SCENES,
         is_slide=True,
         magnification=_number(said, "openslide.objective-power"),
         bounds=_bounds(said, found[0][1]),
@@ -265,7 +269,7 @@ def _bounds(said: Mapping[str, str], shape: tuple[int, ...]) -> tuple[int, int, 
     )
 
 
-def _mpp(said: Mapping[str, str], vendor: Vendor) -> tuple[Size | None, tuple[str, ...]]:
+def _mpp(said: Mapping[str, str], vendor: SlideVendor) -> tuple[Size | None, tuple[str, ...]]:
     """µm per pixel, and a sentence where it can't be or others of the slide's own differ."""
     y, x = (_number(said, f"openslide.mpp-{axis}") for axis in "yx")
     if y is None or x is None:
@@ -294,7 +298,9 @@ def _levels_that_differ(said: Mapping[str, str], mpp: Size) -> tuple[str, ...]:
     return ()
 
 
-def _remarks(said: Mapping[str, str], vendor: Vendor, levels: list[_SlideLevel]) -> tuple[str, ...]:
+def _remarks(
+    said: Mapping[str, str], vendor: SlideVendor, levels: list[_SlideLevel]
+) -> tuple[str, ...]:
     """What a user should know of how it is read."""
     remarks = [
         f"Reading {vendor.name} was never tried on a scanner's own file: look at the report's "

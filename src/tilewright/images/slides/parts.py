@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tilewright.images.scenes import Scene
 from tilewright.images.source import few, unreadable
 
+SLIDE_SCENES = (Scene(of_slide=True),)
+"""A slide is one image: what lies beside it in its files is none."""
 SLIDEDAT = "Slidedat.ini"
 OF_MIRAX = re.compile(r"^\s*(?:FILE_\d+|INDEXFILE)\s*=\s*(.*?)\s*$", re.MULTILINE)
 OF_VMS = re.compile(
@@ -14,7 +17,7 @@ OF_VMS = re.compile(
     re.MULTILINE,
 )
 NEEDED = re.compile(r"^\s*(?:ImageFile(?:\([\d, ]*\))?|MapFile)\s*=\s*(.*?)\s*$", re.MULTILINE)
-SHORT = 2**20
+MOST_TEXT = 2**20
 """Bytes that are read of a file that names others."""
 
 
@@ -89,6 +92,6 @@ def _check_there(path: Path, files: list[Path]) -> None:
 def _named(path: Path, pattern: re.Pattern[str]) -> list[str]:
     """The names of files that a text names; none of other folders."""
     with path.open("rb") as file:
-        text = file.read(SHORT).decode("utf-8-sig", "replace")
+        text = file.read(MOST_TEXT).decode("utf-8-sig", "replace")
     names = dict.fromkeys(pattern.findall(text))
     return [name for name in names if name and name == Path(name).name and "\0" not in name]

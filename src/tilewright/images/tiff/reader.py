@@ -16,7 +16,8 @@ from tilewright.images.orientation import ORIENTATION, stored_turned
 from tilewright.images.photometric import APERIO_YCBCR, meaning, seen, stored_axes
 from tilewright.images.pixel_size import Size, plausible
 from tilewright.images.scenes import Scene, chosen, shows_label
-from tilewright.images.slides.openslide import SCENES, open_slide
+from tilewright.images.slides.openslide import open_slide
+from tilewright.images.slides.parts import SLIDE_SCENES
 from tilewright.images.source import Level, Source, microns, pair, unreadable
 
 from . import notes as noted
@@ -278,7 +279,7 @@ def tiff_scenes(path: Path) -> tuple[Scene, ...]:
         file, ome, _ = _begun(path)
         with file:
             if is_foreign(file.pages.first):
-                return SCENES
+                return SLIDE_SCENES
             slide = vendors_slide(path, file)
             return _scenes(path, file, ome)[0] if slide is None else _scene_of(slide)
 
