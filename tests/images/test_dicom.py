@@ -194,6 +194,19 @@ def test_images_of_one_size_in_a_series_are_refused_by_name(tmp_path: Path) -> N
         open_image(tmp_path)
 
 
+def test_a_finest_level_that_was_made_of_a_finer_one_is_said(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "level0.dcm", coloured(128, 128))
+    smaller = ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"]
+    write_dicom(tmp_path / "level1.dcm", coloured(64, 64), ImageType=smaller, mpp=0.5)
+    with open_image(tmp_path) as image:
+        assert image.remarks == ()
+    (tmp_path / "level0.dcm").unlink()
+    with open_image(tmp_path) as image:
+        (said,) = image.remarks
+        assert image.mpp == pytest.approx((0.5, 0.5))
+    assert said.startswith("Its finest level was made from a finer one (RESAMPLED), whose file")
+
+
 def test_a_copy_of_a_file_is_no_image_of_its_own(slide: Path) -> None:
     shutil.copy(slide / "level0.dcm", slide / "level0 (copy).dcm")
     with open_image(slide) as image:

@@ -251,13 +251,21 @@ def _source(levels: Sequence[Sequence[Instance]], opened: list[_DicomLevel], kep
         close=close,
         mpp=mpp,
         mpp_from=source if mpp else None,
-        remarks=doubts,
+        remarks=(*_finer_missing(header), *doubts),
         files=tuple(sorted(files)),
         scenes=SLIDE_SCENES,
         white=white.of_bits(number(header, "BitsStored", 0), first.dtype, "BitsStored"),
         is_slide=first.shape[2:] == (3,),
         magnification=_magnification(header),
     )
+
+
+def _finer_missing(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sentence where the finest level that is there was made from a finer one."""
+    if "RESAMPLED" not in list(header["ImageType"])[3:]:
+        return ()
+    return ("Its finest level was made from a finer one (RESAMPLED), whose file isn't there: "
+            "the slide is read without it.",)  # fmt: skip
 
 
 def _spacing(header: Mapping[str, Any]) -> Size | None:
