@@ -227,6 +227,17 @@ def test_what_only_fills_up_a_philips_level_isnt_read(tmp_path: Path) -> None:
             np.testing.assert_array_equal(image.read(number, {}), level)
 
 
+def test_two_philips_levels_that_fill_the_same_tiles_are_both_there(tmp_path: Path) -> None:
+    whole = tissue(192, 256)
+    levels = [whole, *(reduced(whole, 2**n) for n in (1, 2, 3))]  # the last two are one tile each
+    spacings = [f'"{0.00025 * 2**n}" "{0.00025 * 2**n}"' for n in range(4)]
+    for said in (spacings, []):
+        write_philips(tmp_path / "a.tiff", levels, said)
+        with open_image(tmp_path / "a.tiff") as image:
+            assert image.levels[:3] == [level.shape for level in levels[:3]]
+            assert len(image.levels) == (4 if said else 3)
+
+
 def test_a_philips_levels_rows_come_before_its_columns(tmp_path: Path) -> None:
     write_philips(tmp_path / "a.tiff", [tissue(64, 128)], ['"0.00025" "0.00030"'])
     with open_image(tmp_path / "a.tiff") as image:

@@ -47,6 +47,7 @@ def philips(path: Path, file: tifffile.TiffFile) -> Slide:
     ]
     mpp, who, remarks = pixel_size(said)
     factors = _factors([mpp for _, mpp in levels], sizes) or _halves(sizes)
+    series.levels = series.levels[: len(factors)]
     height, width = sizes[0]
     return Slide(
         "Philips",
@@ -54,7 +55,7 @@ def philips(path: Path, file: tifffile.TiffFile) -> Slide:
         tuple((float(f), float(f)) for f in factors),
         tuple(
             (min(height // f, rows), min(width // f, columns))
-            for f, (rows, columns) in zip(factors, sizes, strict=True)
+            for f, (rows, columns) in zip(factors, sizes, strict=False)
         ),
         mpp=mpp,
         mpp_from=who,
@@ -132,10 +133,19 @@ def _factors(spacings: list[Size | None], sizes: tuple[tuple[int, int], ...]) ->
 
 
 def _halves(sizes: tuple[tuple[int, int], ...]) -> list[int]:
-    """The same by the sizes, which are of whole tiles: the next power of two."""
+    """The same by the sizes, which are of whole tiles: the next power of two.
+
+    Only of the first levels, if two are filled up to the same tiles.
+    """
     (height, width), *_ = sizes
-    ratios = [(height / rows + width / columns) / 2 for rows, columns in sizes]
-    return [2 ** max(0, round(math.log2(ratio))) for ratio in ratios]
+    found: list[int] = []
+    for rows, columns in sizes:
+        ratio = (height / rows + width / columns) / 2
+        factor = 2 ** max(0, round(math.log2(ratio)))
+        if found and factor <= found[-1]:
+            break
+        found.append(factor)
+    return found
 
 
 def _power(text: str | None) -> float | None:

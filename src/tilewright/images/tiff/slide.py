@@ -107,7 +107,8 @@ def pyramid(
     pages
         tifffile's, whole ones.
     filled_up
-        Whether sizes are of whole tiles: then they don't tell what isn't of the whole of it.
+        Whether sizes are of whole tiles: then they tell neither focal planes, as two levels may
+        have the same, nor what isn't of the whole of it.
 
     Raises
     ------
@@ -117,8 +118,9 @@ def pyramid(
     if not pages:
         raise unreadable(path, f"no page of this {kind} is the slide itself", "Export it again.")
     groups: dict[tuple[int, ...], list[Any]] = {}
-    for page in pages:
-        groups.setdefault(page.shape, []).append(page)
+    for number, page in enumerate(pages):
+        key = (number,) if filled_up else page.shape
+        groups.setdefault(key, []).append(page)
     levels = sorted(groups.values(), key=lambda level: -size_of(level[0])[1])
     first = levels[0]
     fitting = [
