@@ -3,7 +3,7 @@ r"""Make a whole slide of known truth, of any size, out of real H&E on glass.
     "$(./tilewright environments prefix test)/bin/python" tools/make_slide.py svs OUT.svs \
         --size 3000x2000 --tissue 0.3 --seed 1 --data DIR
 
-Formats: svs, ndpi, philips, generic, ome, dicom (a folder; needs pydicom), zarr (a folder). Beside
+Formats: svs, ndpi, philips, generic, ome, dicom (a folder; needs pydicom), ome_zarr (a folder). Beside
 it, OUT.truth.json says what is in it, and OUT.truth.png which pixels are tissue, at 1/32.
 """
 
@@ -33,7 +33,7 @@ WRITERS = {
     "philips": "philips",
     "ndpi": "ndpi",
     "dicom": "dicom",
-    "zarr": "zarrs",
+    "ome_zarr": "zarrs",
 }
 """By format, the module of `slides` whose function of that name writes it."""
 STEP = 32
@@ -48,7 +48,7 @@ def make(kind: str, path: Path, slide: Slide, options: Options) -> dict[str, Any
     kind
         One of WRITERS.
     path
-        What it is called; dicom and zarr make a folder.
+        What it is called; dicom and ome_zarr make a folder.
     """
     if kind == "ndpi":
         height, width = fitting(slide.height, slide.width, options)

@@ -11,6 +11,8 @@ from .mosaic import Array
 
 QUALITY = 85
 SOI, EOI, SOF0, SOS, DRI = 0xD8, 0xD9, 0xC0, 0xDA, 0xDD
+RGB_FRAME, RGB_SCAN = b"\0\x11\0\1\x11\0\2\x11\0", b"\0\0\1\0\2\0"
+"""A frame's and a scan's components 0, 1 and 2, in one size, with one set of tables."""
 TABLES = (0xDB, 0xC4)
 """Quantisation and Huffman."""
 
@@ -49,9 +51,14 @@ def tables(jpeg: bytes) -> bytes:
 
 
 def abbreviated(jpeg: bytes) -> bytes:
-    """It without its tables, and without APP segments, as in a tile of a TIFF."""
+    """It without its tables, and without APP segments, as in a tile of a TIFF.
+
+    Of RGB, Aperio's components are 0, 1 and 2: nothing but the TIFF says that it isn't YCbCr.
+    """
     kept = (s for m, s in segments(jpeg) if m not in TABLES and not 0xE0 <= m <= 0xEF)
-    return b"\xff\xd8" + b"".join(kept)
+    return b"\xff\xd8" + b"".join(kept).replace(b"R\x11\0G\x11\0B\x11\0", RGB_FRAME).replace(
+        b"R\0G\0B\0", RGB_SCAN, 1
+    )
 
 
 def pixels(jpeg: bytes) -> bytes:

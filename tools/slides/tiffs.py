@@ -39,6 +39,8 @@ def svs(path: Path, slide: Slide, options: Options) -> None:
         if options.extras:
             _strips(out, label(), f"{APERIO}label 387x463", 1, "lzw")
             _strips(out, macro(), f"{APERIO}macro 1280x431", 9, "jpeg")
+    if options.codec == "jpeg" and options.colour == "RGB":
+        _say_rgb(path)
 
 
 def generic(path: Path, slide: Slide, options: Options) -> None:
@@ -133,6 +135,14 @@ def _tiled(
         out.write(tiles, photometric="rgb", compression=options.codec, **common)
 
 
+def _say_rgb(path: Path) -> None:
+    """Set the tiles' photometric interpretation: tifffile says YCbCr of every JPEG."""
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for page in file.pages:
+            if page.is_tiled:
+                page.tags[262].overwrite(2)
+
+
 def _strips(out: tifffile.TiffWriter, pixels: Array, text: str, kind: int, codec: str) -> None:
     """A small picture beside the slide."""
     args: dict[str, Any] = {"description": text, "metadata": None, "software": False}
@@ -148,8 +158,8 @@ def _jp2k(tile: Array, number: int) -> bytes:
     """A tile's JPEG 2000 codestream."""
     if number == JP2K["jp2k-ycbcr"]:
         tile = _ycbcr(tile)
-    args: dict[str, Any] = {"level": 40, "codecformat": "j2k", "mct": number != JP2K["jp2k-ycbcr"]}
-    return bytes(imagecodecs.jpeg2k_encode(tile, reversible=False, **args))
+        return bytes(imagecodecs.jpeg2k_encode(tile, codecformat="j2k", mct=False, reversible=True))
+    return bytes(imagecodecs.jpeg2k_encode(tile, 40, codecformat="j2k", reversible=False))
 
 
 def _ycbcr(rgb: Array) -> Array:
