@@ -3,8 +3,8 @@ r"""Make a whole slide of known truth, of any size, out of real H&E on glass.
     "$(./tilewright environments prefix test)/bin/python" tools/make_slide.py svs OUT.svs \
         --size 3000x2000 --tissue 0.3 --seed 1 --data DIR
 
-Formats: svs, ndpi, philips, generic, ome, dicom (a folder; needs pydicom), ome_zarr (a folder). Beside
-it, OUT.truth.json says what is in it, and OUT.truth.png which pixels are tissue, at 1/32.
+Formats: svs, ndpi, philips, generic, ome, dicom (a folder; needs pydicom), ome_zarr (a folder).
+Beside it, OUT.truth.json says what is in it, and OUT.truth.png what is tissue, at 1/32.
 """
 
 from __future__ import annotations
