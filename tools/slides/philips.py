@@ -17,8 +17,9 @@ from .pyramid import levels
 def philips(path: Path, slide: Slide, options: Options) -> None:
     """Levels whose sizes are rounded up to whole tiles, in TIFF alone.
 
-    The true sizes are to be had from the pixel spacings in the XML; label and macro are in it as
-    base64, and the macro is a page as well. Sparse tiles have an offset and a count of 0.
+    The true sizes are to be had from the pixel spacings in the XML (of levels without a size in
+    µm: relative ones, in mm); label and macro are in it as base64, and the macro is a page as
+    well. Sparse tiles have a count of 0.
     """
     side = options.tile or 512
     encode, tables = options.encode, jpeg.tables(options.encode(np.zeros((16, 16, 3), np.uint8)))
@@ -55,8 +56,8 @@ def philips(path: Path, slide: Slide, options: Options) -> None:
 
 def _xml(options: Options, side: int) -> str:
     by = options.by or 2
-    spacings = [options.spacing(by**n) for n in range(options.levels)]
-    shown = [_spacing(options, value) for value in spacings]
+    spacings = [options.spacing(by**n) or by**n * 1000 for n in range(options.levels)]
+    shown = [_spacing(f"{value / 1000:.9f}") for value in spacings]
     sequence = "".join(
         _object(
             "PixelDataRepresentation",
@@ -67,7 +68,7 @@ def _xml(options: Options, side: int) -> str:
     )
     whole = _attribute("PIM_DP_IMAGE_TYPE", "WSI")
     if options.mpp is not None:
-        whole += _attribute("DICOM_PIXEL_SPACING", shown[0])
+        whole += _attribute("DICOM_PIXEL_SPACING", shown[0] if options.number else _spacing("0"))
     if options.magnification is not None:
         said = f"tiff-useBigTIFF=1-levels={options.magnification},10002,10000-processing=0"
         whole += _attribute("DICOM_DERIVATION_DESCRIPTION", said)
@@ -83,9 +84,8 @@ def _xml(options: Options, side: int) -> str:
     return f'<?xml version="1.0" encoding="UTF-8" ?>\n{_object("DPUfsImport", body)}'
 
 
-def _spacing(options: Options, value: float | None) -> str:
+def _spacing(text: str) -> str:
     """Row and column spacing in mm, quoted, as Philips writes it."""
-    text = options.mpp or "0" if value is None else f"{value / 1000:.9f}"
     return f"&quot;{text}&quot; &quot;{text}&quot;"
 
 

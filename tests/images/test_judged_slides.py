@@ -1,0 +1,77 @@
+"""Made slides are read as they were made, and as openslide, tiffslide and wsidicom read them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from judging.compare import KEPT, Read, found, judge_all, region, size
+from judging.made import MACRO, PATIENT, Row
+from judging.table import ROWS
+from plugin import environment
+
+from tilewright.images.image import list_scenes, open_image
+
+MPP = 0.499
+Judged = dict[tuple[str, str], tuple[Row, Path, Read]]
+PAIRS = [(row.name, judge) for row in ROWS for judge in row.judges]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_slide_of_every_kind_shows_what_was_made(tmp_path: Path, row: Row) -> None:
+    slide, path = row.slide, row.make(tmp_path)
+    with open_image(path) as image:
+        assert image.mpp == pytest.approx((MPP, MPP), rel=1e-4)
+        assert len(image.levels) == 3
+        assert image.is_slide or row.kind in ("ome", "ome_zarr", "generic")
+        for plane in range(row.planes):
+            height, width = slide.height, slide.width
+            pixels = region(image, 0, (slice(0, height), slice(0, width)), plane)
+            off = np.abs(pixels.astype(int) - slide.region(0, 0, height, width, plane))
+            assert off.mean() <= row.off
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_neither_label_nor_macro_is_a_scene_or_a_level(tmp_path: Path, row: Row) -> None:
+    path = row.make(tmp_path)
+    assert len(list_scenes(path)) == 1
+    with open_image(path) as image:
+        for level in range(len(image.levels)):
+            height, width = size(image, level)
+            pixels = region(image, level, (slice(0, height), slice(0, width))).astype(int)
+            for colour in (PATIENT, MACRO):
+                assert not (np.abs(pixels - colour).max(axis=-1) < 40).any()
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    return judge_all(environment("slides"), tmp_path_factory.mktemp("judged"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "judge"), PAIRS)
+def test_a_judge_reads_the_same_pixels_or_it_is_said_why_not(
+    judged: Judged, name: str, judge: str
+) -> None:
+    row, path, read = judged[name, judge]
+    assert "failed" not in read.about
+    said = row.judges[judge]
+    with open_image(path) as image:
+        outcome = found(image, read, row.planes // 2)
+        assert outcome.levels == (said.levels or len(image.levels))
+        if not said.because:
+            assert outcome.most == 0
+        assert vars(outcome) == json.loads(KEPT.read_text())[name][judge]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "judge"), PAIRS)
+def test_a_judge_says_the_same_size_of_a_pixel(judged: Judged, name: str, judge: str) -> None:
+    row, path, read = judged[name, judge]
+    with open_image(path) as image:
+        if row.judges[judge].has_mpp:
+            assert image.mpp == pytest.approx(read.about["mpp"], rel=1e-4)
+        else:
+            assert read.about["mpp"] is None
