@@ -1,16 +1,12 @@
 """What the judges say of made slides, beside what we read; the outcome is kept in judged.json.
 
-    "$(./tilewright environments prefix test)/bin/python" tests/judging/compare.py
-
-writes it anew; it builds the judges' environment. `tools/formats.py` makes a table of it.
+`tools/formats.py` makes a table of it, and with ``--judge`` writes it anew.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-from judging.made import Array, Row  # noqa: E402 - the package isn't installed
-from judging.table import ROWS  # noqa: E402
-from tilewright.images.image import Image, open_image  # noqa: E402
+from tilewright.images.image import Image, open_image
 
+from .made import Array, Row
+from .table import ROWS
+
+ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).with_name("judged.json")
 SCRIPT = ROOT / "tests" / "scripts" / "judge_slide.py"
 WINDOWS = 12
@@ -148,16 +144,3 @@ def outcome(judged: dict[tuple[str, str], tuple[Row, Path, Read]]) -> dict[str, 
         with open_image(path) as image:
             told[name][judge] = vars(found(image, read, row.planes // 2))
     return told
-
-
-def main() -> None:
-    """Write the outcome."""
-    from plugin import environment
-
-    with tempfile.TemporaryDirectory() as name:
-        told = outcome(judge_all(environment("slides"), Path(name)))
-    KEPT.write_text(json.dumps(told, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

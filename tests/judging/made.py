@@ -33,7 +33,7 @@ class Judge:
     Parameters
     ----------
     because
-        Why it gives other pixels, where it does.
+        Why it gives other pixels or fewer levels, where it does.
     levels
         How many of the levels it has; None: all.
     has_mpp
@@ -74,6 +74,12 @@ class Row:
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def reader(self) -> str:
+        """With what we read it, for the page of formats."""
+        ours = {"dicom": "pydicom", "ome_zarr": "zarr-python"}
+        return f"{ours.get(self.kind, 'tifffile')}, imagecodecs"
 
     @property
     def slide(self) -> Slide:

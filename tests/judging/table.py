@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from .made import Judge, Row
 
-FILLED = "what was never scanned, it fills from a finer level"
+REDRAWN = "a tile over one that is missing it draws anew, out of finer ones; we read it"
 BLACK = "what was never scanned is black to it, and to us white"
 AS_STORED = "it takes YCbCr for RGB"
 BOTH = {"openslide": Judge(), "tiffslide": Judge()}
-BASE_ALONE = Judge(levels=1, has_mpp=False)
-"""openslide knows no SubIFDs and no OME-XML."""
+BASE_ALONE = Judge("it knows no SubIFDs", levels=1, has_mpp=False)
 
 ROWS = (
     Row("Aperio SVS", "svs", {}, BOTH),
@@ -25,7 +24,7 @@ ROWS = (
         "Aperio SVS, tiles missing",
         "svs",
         {"sparse": True},
-        {"openslide": Judge(because=FILLED), "tiffslide": Judge(because=BLACK)},
+        {"openslide": Judge(because=REDRAWN), "tiffslide": Judge(because=BLACK)},
         off=15,
     ),
     Row("Hamamatsu NDPI", "ndpi", {}, BOTH),
@@ -35,7 +34,7 @@ ROWS = (
     Row(
         "Philips TIFF, tiles missing",
         "philips",
-        {"sparse": True},
+        {"sparse": True, "tile": 256},
         {"openslide": Judge(), "tiffslide": Judge(because=BLACK)},
         off=15,
     ),
@@ -48,7 +47,7 @@ ROWS = (
         {"openslide": Judge(), "tiffslide": Judge(because=BLACK)},
         off=15,
     ),
-    Row("OME-TIFF", "ome", {}, {"openslide": BASE_ALONE, "tiffslide": Judge()}),
+    Row("OME-TIFF", "ome", {}, {"openslide": BASE_ALONE, "tiffslide": Judge(has_mpp=False)}),
     Row("DICOM", "dicom", {}, {"openslide": Judge(), "wsidicom": Judge()}),
     Row(
         "DICOM, JPEG of RGB",
