@@ -21,7 +21,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-from judging.compare import KEPT, judge_all, outcome  # noqa: E402 - the package isn't installed
+from judging.compare import KEPT, all_told, judge_all  # noqa: E402 - the package isn't installed
 from judging.made import Judge  # noqa: E402
 from judging.table import ROWS  # noqa: E402
 from matrix.families import EVERY, FAMILIES, Family  # noqa: E402
@@ -29,10 +29,10 @@ from matrix.judges import DISAGREEMENTS  # noqa: E402
 from matrix.refusals import REFUSALS  # noqa: E402
 from matrix.specimen import Specimen  # noqa: E402
 from plugin import environment  # noqa: E402
+from tilewright.images.slides.openslide import VENDORS  # noqa: E402
 
 from tilewright.errors import TilewrightError  # noqa: E402
 from tilewright.images.image import open_image  # noqa: E402
-from tilewright.images.slides.openslide import VENDORS  # noqa: E402
 
 PAGE = ROOT / "docs" / "formats.md"
 INTRO = """\
@@ -257,7 +257,7 @@ def _verdict(found: dict[str, float] | None, judge: Judge | None) -> str:
 def judge() -> None:
     """Ask the judges, and keep what they say."""
     with tempfile.TemporaryDirectory() as name:
-        told = outcome(judge_all(environment("slides"), Path(name)))
+        told = all_told(judge_all(environment("slides"), Path(name)))
     KEPT.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 

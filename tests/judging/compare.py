@@ -137,7 +137,7 @@ def judge_all(python: Path, folder: Path) -> dict[tuple[str, str], tuple[Row, Pa
     return {key: (*made[key[0]], read) for key, read in zip(keys, reads, strict=True)}
 
 
-def outcome(judged: dict[tuple[str, str], tuple[Row, Path, Read]]) -> dict[str, Any]:
+def all_told(judged: dict[tuple[str, str], tuple[Row, Path, Read]]) -> dict[str, Any]:
     """What is kept: by row and judge, the levels compared, the greatest difference, its share."""
     told: dict[str, Any] = {row.name: {} for row in ROWS}
     for (name, judge), (row, path, read) in judged.items():
