@@ -8,7 +8,7 @@ from typing import Any
 
 import tifffile
 
-HOW = ("whole", "half", "zeros")
+HOW = ("whole", "half", "hole", "zeros")
 
 
 def corrupt_tile(path: Path, level: int = 0, how: str = "whole", at: float = 0.5) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def corrupt_tile(path: Path, level: int = 0, how: str = "whole", at: float = 0.5
         Which level.
     how
         whole: none of its bytes are left; half: its first half is, so that a decoder begins;
-        zeros: all are 0, as where a copy has a hole.
+        hole: its middle third is 0, as where a copy has a hole; zeros: all of it is.
     at
         Where in the row of tiles that have bytes, 0 the first, 1 the last.
 
@@ -38,11 +38,11 @@ def corrupt_tile(path: Path, level: int = 0, how: str = "whole", at: float = 0.5
         begin, size = page.dataoffsets[number], page.databytecounts[number]
         size -= 2 * file.is_ndpi  # the restart marker belongs to the next
         height, width = page.tilelength, page.tilewidth
-    kept = size // 2 if how == "half" else 0
-    junk = b"\0" if how == "zeros" else b"\x00\xff\x01\xfe"
+    kept = {"half": size // 2, "hole": size // 3}.get(how, 0)
+    junk = b"\0" if how in ("hole", "zeros") else b"\x00\xff\x01\xfe"
     with path.open("r+b") as out:
         out.seek(begin + kept)
-        out.write((junk * size)[: size - kept])
+        out.write((junk * size)[: size // 3 if how == "hole" else size - kept])
     y, x = number // across * height, number % across * width
     place = {"y": y, "x": x, "height": height, "width": width}
     return {"level": level, "tile": number, "how": how, **place}
