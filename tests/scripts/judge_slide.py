@@ -41,7 +41,7 @@ def by_openslide(path: Path) -> tuple[list[Any], dict[str, Any]]:
     """What openslide says; of DICOM one file of its folder is enough."""
     import openslide
 
-    with openslide.OpenSlide(next(path.glob("level0*")) if path.is_dir() else path) as slide:
+    with openslide.OpenSlide(next(path.glob("*.dcm")) if path.is_dir() else path) as slide:
         return like_openslide(slide)
 
 

@@ -7,7 +7,7 @@ are JPEGs, and their offset table is empty, which DICOM allows.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +23,53 @@ WSI = "1.2.840.10008.5.1.4.1.1.77.1.6"
 ROOT = "1.2.826.0.1.3680043.10.999."
 """Of made identifiers; equal ones for equal slides."""
 SECOND = "20260101", "120000"
+Z_STEP = 0.0015
+"""mm between planes of Z."""
 ORIENTATION = [0.0, -1.0, 0.0, -1.0, 0.0, 0.0]
 Place = tuple[int, int]
 
 
 def dicom(path: Path, slide: Slide, options: Options) -> None:
-    """Levels as TILED_FULL, or TILED_SPARSE where glass is left out."""
+    """Levels as TILED_FULL, or TILED_SPARSE where glass is left out; then label and overview."""
     path.mkdir(parents=True, exist_ok=True)
     side = options.tile or 256
-    for level in levels(slide, options.levels, options.by or 4):
-        places = [
-            (y, x)
-            for y in range(0, level.height, side)
-            for x in range(0, level.width, side)
-            if not (options.sparse and level.is_glass(y, x, side, side))
-        ]
-        flavour = ["DERIVED" if level.number else "ORIGINAL", "PRIMARY", "VOLUME"]
-        flavour.append("RESAMPLED" if level.number else "NONE")
-        head = _head(slide, options, flavour, (level.height, level.width), (side, side))
-        _measured(head, options, level)
-        head.NumberOfFrames = len(places)
-        if options.sparse:
-            head.DimensionOrganizationType = "TILED_SPARSE"
-            head.PerFrameFunctionalGroupsSequence = Sequence(_position(p) for p in places)
-        tiles = level.tiles(side, options.encode, options.sparse)
-        _write(path / f"level{level.number}.dcm", head, (tile for tile in tiles if tile))
+    for plane in range(slide.planes):  # of each level all tiles of a plane, then those of the next
+        for level in levels(slide, options.levels, options.by or 4, plane):
+            file = path / f"level{level.number}.dcm"
+            if not plane:
+                _begin(file, _level(slide, options, level, side))
+            _add(file, (t for t in level.tiles(side, options.encode, options.sparse) if t))
+    for number in range(options.levels):
+        _end(path / f"level{number}.dcm")
     if options.extras:
         for name, picture in (("LABEL", label()), ("OVERVIEW", macro())):
-            _single(path, name, picture, slide, options)
+            _single(path / f"{name.lower()}.dcm", name, picture, slide, options)
+
+
+def _level(slide: Slide, options: Options, level: Level, side: int) -> FileDataset:
+    """What a level's file says."""
+    flavour = ["DERIVED" if level.number else "ORIGINAL", "PRIMARY", "VOLUME"]
+    flavour.append("RESAMPLED" if level.number else "NONE")
+    head = _head(slide, options, flavour, (level.height, level.width), (side, side))
+    if options.mpp is not None:
+        spacing = options.spacing(level.factor)
+        _spaced(head, 0.0 if spacing is None else spacing / 1000, (level.height, level.width))
+    else:
+        head.SharedFunctionalGroupsSequence = Sequence([Dataset()])
+    places = [
+        (y, x)
+        for y in range(0, level.height, side)
+        for x in range(0, level.width, side)
+        if not (options.sparse and level.is_glass(y, x, side, side))
+    ]
+    head.NumberOfFrames = len(places) * slide.planes
+    head.TotalPixelMatrixFocalPlanes = slide.planes
+    if options.sparse:
+        head.DimensionOrganizationType = "TILED_SPARSE"
+        head.PerFrameFunctionalGroupsSequence = Sequence(
+            _position(place, plane) for plane in range(slide.planes) for place in places
+        )
+    return head
 
 
 def _single(path: Path, name: str, picture: Array, slide: Slide, options: Options) -> None:
@@ -61,7 +80,9 @@ def _single(path: Path, name: str, picture: Array, slide: Slide, options: Option
     _spaced(head, 0.05, (height, width))
     head.SpecimenLabelInImage = "YES"
     head.NumberOfFrames = 1
-    _write(path / f"{name.lower()}.dcm", head, [options.encode(picture)])
+    _begin(path, head)
+    _add(path, [options.encode(picture)])
+    _end(path)
 
 
 def _head(
@@ -132,19 +153,11 @@ def _optics(head: Dataset, options: Options) -> None:
     head.NumberOfOpticalPaths = 1
 
 
-def _measured(head: Dataset, options: Options, level: Level) -> None:
-    """The pixel size of a level, in mm, and that of the whole."""
-    if options.mpp is not None:
-        spacing = options.spacing(level.factor)
-        _spaced(head, 0.0 if spacing is None else spacing / 1000, (level.height, level.width))
-        return
-    head.SharedFunctionalGroupsSequence = Sequence([Dataset()])
-
-
 def _spaced(head: Dataset, mm: float, size: Place) -> None:
     measures = Dataset()
     measures.PixelSpacing = [_decimal(mm), _decimal(mm)]
     measures.SliceThickness = 0.001
+    measures.SpacingBetweenSlices = Z_STEP
     shared = Dataset()
     shared.PixelMeasuresSequence = Sequence([measures])
     head.SharedFunctionalGroupsSequence = Sequence([shared])
@@ -157,13 +170,13 @@ def _decimal(value: float) -> str:
     return f"{value:.12g}"[:16]
 
 
-def _position(place: Place) -> Dataset:
-    """Where a frame lies: DICOM counts from 1."""
+def _position(place: Place, plane: int) -> Dataset:
+    """Where a frame lies: DICOM counts from 1; planes in µm."""
     where = Dataset()
     where.RowPositionInTotalImagePixelMatrix = place[0] + 1
     where.ColumnPositionInTotalImagePixelMatrix = place[1] + 1
     where.XOffsetInSlideCoordinateSystem = where.YOffsetInSlideCoordinateSystem = 0.0
-    where.ZOffsetInSlideCoordinateSystem = 0.0
+    where.ZOffsetInSlideCoordinateSystem = plane * Z_STEP * 1000
     frame = Dataset()
     frame.PlanePositionSlideSequence = Sequence([where])
     return frame
@@ -175,18 +188,23 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
     return code
 
 
-def _write(path: Path, head: Any, frames: Iterable[bytes]) -> None:
-    """A file: its head, then its frames as they come."""
+def _begin(path: Path, head: Any) -> None:
+    """Write a file up to its frames: head, and an empty offset table."""
     head.save_as(path, enforce_file_format=True)
     with path.open("ab") as out:
         out.write(struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF))
-        for item in _items(frames):
-            out.write(item)
+        out.write(struct.pack("<HHI", 0xFFFE, 0xE000, 0))
 
 
-def _items(frames: Iterable[bytes]) -> Iterator[bytes]:
-    yield struct.pack("<HHI", 0xFFFE, 0xE000, 0)  # the offset table
-    for frame in frames:
-        even = frame + b"\0" * (len(frame) % 2)
-        yield struct.pack("<HHI", 0xFFFE, 0xE000, len(even)) + even
-    yield struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+def _add(path: Path, frames: Iterable[bytes]) -> None:
+    """Append frames as they come."""
+    with path.open("ab") as out:
+        for frame in frames:
+            even = frame + b"\0" * (len(frame) % 2)
+            out.write(struct.pack("<HHI", 0xFFFE, 0xE000, len(even)) + even)
+
+
+def _end(path: Path) -> None:
+    """Say that there are no more frames."""
+    with path.open("ab") as out:
+        out.write(struct.pack("<HHI", 0xFFFE, 0xE0DD, 0))
