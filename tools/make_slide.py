@@ -21,10 +21,10 @@ import imagecodecs
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from slides import harm
-from slides.mosaic import Slide, read_pieces
-from slides.ndpi import fitting
-from slides.options import Options
+from made_slides import harm
+from made_slides.mosaic import Slide, read_pieces
+from made_slides.ndpi import fitting
+from made_slides.options import Options
 
 WRITERS = {
     "svs": "tiffs",
@@ -35,7 +35,7 @@ WRITERS = {
     "dicom": "dicom",
     "ome_zarr": "zarrs",
 }
-"""By format, the module of `slides` whose function of that name writes it."""
+"""By format, the module of `made_slides` whose function of that name writes it."""
 STEP = 32
 """Px of level 0 for one of OUT.truth.png."""
 
@@ -53,7 +53,7 @@ def make(kind: str, path: Path, slide: Slide, options: Options) -> dict[str, Any
     if kind == "ndpi":
         height, width = fitting(slide.height, slide.width, options)
         slide = replace(slide, height=height, width=width)
-    getattr(import_module(f"slides.{WRITERS[kind]}"), kind)(path, slide, options)
+    getattr(import_module(f"made_slides.{WRITERS[kind]}"), kind)(path, slide, options)
     return {
         "format": kind,
         "size": [slide.height, slide.width],

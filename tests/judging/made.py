@@ -14,10 +14,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT / "tools") not in sys.path:
     sys.path.insert(0, str(ROOT / "tools"))  # its modules are no package
+from made_slides.mosaic import Slide, read_pieces  # noqa: E402
+from made_slides.ndpi import fitting  # noqa: E402
+from made_slides.options import MACRO, PATIENT, Options  # noqa: E402
 from make_slide import WRITERS  # noqa: E402
-from slides.mosaic import Slide, read_pieces  # noqa: E402
-from slides.ndpi import fitting  # noqa: E402
-from slides.options import MACRO, PATIENT, Options  # noqa: E402
 
 Array = np.ndarray[Any, Any]
 SIZE = (1101, 1399)
@@ -92,7 +92,7 @@ class Row:
     def make(self, folder: Path) -> Path:
         """Write it into a folder."""
         path = folder / f"slide{ENDINGS[self.kind]}"
-        module = import_module(f"slides.{WRITERS[self.kind]}")
+        module = import_module(f"made_slides.{WRITERS[self.kind]}")
         getattr(module, self.kind)(path, self.slide, Options(**self.options))
         return path
 
