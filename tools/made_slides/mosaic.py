@@ -58,7 +58,7 @@ class Slide:
     height, width
         Of level 0, px.
     tissue
-        Share of it that is tissue, 0 to 1.
+        Share of it that is tissue, 0 to 1, about: `share` counts it.
     seed
         Another seed is another slide.
     pieces
