@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .made import Judge, Row
 
-REDRAWN = "a tile over one that is missing it draws anew, out of finer ones; we read it"
-BLACK = "what was never scanned is black to it, and to us white"
+REDRAWN = "a tile over a missing one it draws anew, out of finer ones; we read it"
+BLACK = "it shows what was never scanned as black, we as white"
 AS_STORED = "it takes YCbCr for RGB"
 BOTH = {"openslide": Judge(), "tiffslide": Judge()}
 BASE_ALONE = Judge("it knows no SubIFDs", levels=1, has_mpp=False)
