@@ -13,12 +13,16 @@ from judging.real import real_slides
 from judging.table import ROWS
 from plugin import environment
 
+from tilewright.api.tiles import tiles
+from tilewright.contract.spec import Resolution, TileSpec
 from tilewright.images.image import list_scenes, open_image
 
 MPP = 0.499
 Made = tuple[Row, Path]
 Judged = dict[tuple[str, str], tuple[Row, Path, Read]]
+SIDE = 224
 PAIRS = [(row.name, judge) for row in ROWS for judge in row.judges]
+UNLIKE = [(row.name, name) for row in ROWS for name, judge in row.judges.items() if judge.because]
 
 
 @pytest.fixture(scope="module", params=ROWS, ids=str)
@@ -81,6 +85,28 @@ def test_a_judge_says_the_same_size_of_a_pixel(judged: Judged, name: str, judge:
             assert image.mpp == pytest.approx(read.about["mpp"], rel=1e-4)
         else:
             assert read.about["mpp"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize(("name", "judge"), [p for p in PAIRS if p not in UNLIKE])
+def test_a_models_tiles_are_those_of_a_loop_over_a_judges_pixels(
+    judged: Judged, name: str, judge: str, level: int
+) -> None:
+    row, path, read = judged[name, judge]
+    with open_image(path) as image:
+        theirs = read.level(size(image, level))
+        factor = round(size(image, 0)[0] / size(image, level)[0])
+    assert theirs is not None
+    spec = TileSpec({"y": SIDE, "x": SIDE}, resolution=Resolution(mpp=MPP * factor))
+    compared = 0
+    for tile in tiles(path, spec):
+        top, left = (round(n / factor) for n in tile.origin)
+        loop = theirs[top : top + SIDE, left : left + SIDE].transpose(2, 0, 1)
+        if tile.plane.get("Z", 0) == row.planes // 2:
+            compared += loop[0].size
+            np.testing.assert_array_equal(tile.pixels[:, : loop.shape[1], : loop.shape[2]], loop)
+    assert compared == theirs[..., 0].size
 
 
 @pytest.mark.slow
