@@ -11,6 +11,7 @@ from judging.compare import KEPT, Read, ask, found, judge_all, region, size
 from judging.made import MACRO, PATIENT, Row
 from judging.real import real_slides
 from judging.table import ROWS
+from made_slides.pyramid import levels
 from plugin import environment
 
 from tilewright.api.tiles import tiles
@@ -21,6 +22,7 @@ MPP = 0.499
 Made = tuple[Row, Path]
 Judged = dict[tuple[str, str], tuple[Row, Path, Read]]
 SIDE = 224
+BAND = 64
 PAIRS = [(row.name, judge) for row in ROWS for judge in row.judges]
 UNLIKE = [(row.name, name) for row in ROWS for name, judge in row.judges.items() if judge.because]
 
@@ -31,18 +33,19 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return row, row.make(tmp_path_factory.mktemp("made"))
 
 
-def test_a_slide_of_every_kind_shows_what_was_made(made: Made) -> None:
+def test_a_slide_of_every_kind_shows_what_was_made_at_every_level(made: Made) -> None:
     row, path = made
-    slide = row.slide
-    everything = slice(0, slide.height), slice(0, slide.width)
     with open_image(path) as image:
         assert image.mpp == pytest.approx((MPP, MPP), rel=1e-4)
         assert len(image.levels) == 3
         assert image.is_slide or row.kind == "ome_zarr"
+        by = round(size(image, 0)[0] / size(image, 1)[0])
         for plane in range(row.planes):
-            pixels = region(image, 0, everything, plane).astype(int)
-            off = np.abs(pixels - slide.region(0, 0, slide.height, slide.width, plane))
-            assert off.mean() <= row.off
+            for level in levels(row.slide, 3, by, plane):
+                truth = np.concatenate(list(level.bands(BAND)))
+                place = slice(0, level.height), slice(0, level.width)
+                off = np.abs(region(image, level.number, place, plane) - truth.astype(int))
+                assert off.mean() <= row.off
 
 
 def test_neither_label_nor_macro_is_a_scene_or_in_a_level(made: Made) -> None:
