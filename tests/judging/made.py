@@ -62,7 +62,7 @@ class Row:
     planes
         Of Z.
     off
-        The most by which level 0 may differ from the truth, in the mean of all pixels.
+        The most by which a level may differ from the truth, in the mean of all pixels: by JPEG.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Row:
     options: dict[str, Any] = field(default_factory=dict)
     judges: dict[str, Judge] = field(default_factory=dict)
     planes: int = 1
-    off: float = 3.0
+    off: float = 5.0
 
     def __str__(self) -> str:
         return self.name
