@@ -70,7 +70,7 @@ class Row:
     options: dict[str, Any] = field(default_factory=dict)
     judges: dict[str, Judge] = field(default_factory=dict)
     planes: int = 1
-    off: float = 5.0
+    off: float = 8.0
 
     def __str__(self) -> str:
         return self.name
@@ -102,4 +102,4 @@ def _pieces() -> list[Array]:
     return read_pieces(None)
 
 
-__all__ = ["MACRO", "PATIENT", "SIZE", "Judge", "Options", "Row", "Slide"]
+__all__ = ["MACRO", "PATIENT", "SIZE", "Array", "Judge", "Options", "Row", "Slide"]
