@@ -100,6 +100,12 @@ def test_tiles_that_are_not_there_are_glass(tmp_path: Path) -> None:
     np.testing.assert_array_equal(expected, as_openslide(tmp_path / "a.dcm"))
 
 
+def test_a_level_of_one_tile_needs_no_place(tmp_path: Path) -> None:
+    held = write_dicom(tmp_path / "a.dcm", coloured(40, 50), DimensionOrganizationType=None)
+    with open_image(tmp_path / "a.dcm") as image:
+        np.testing.assert_array_equal(image.read(0, {}), held)
+
+
 def parts_of(folder: Path, count: int) -> np.ndarray:
     """A level of 3 tiles in as many files (a concatenation) as there are to be; all its pixels."""
     pixels = coloured(64, 192)

@@ -132,8 +132,9 @@ class _DicomLevel:
                        *self._inner)  # fmt: skip
         frame = (*self._grid.tile, *self._inner)
         self._files = [Frames(one, self.dtype, frame) for one in files]
-        self._is_full = str(header.get("DimensionOrganizationType", "")) == "TILED_FULL"
         count = sum(f.count for f in self._files)
+        organised = str(header.get("DimensionOrganizationType", ""))
+        self._is_full = organised == "TILED_FULL" or count == self._grid.count == 1
         if self._is_full and count != self._grid.count:
             raise ValueError(f"{count} frames for its {self._grid.count} tiles")
         self._missing = 255 if self._samples > 1 else 0  # glass, or no light
