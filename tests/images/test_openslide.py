@@ -89,7 +89,10 @@ def test_an_absurd_pixel_size_is_none_and_said(tmp_path: Path) -> None:
         (lambda folder: (folder / "Slidedat.ini").unlink(), r"its folder a has no Slidedat\.ini"),
         (lambda folder: (folder / "Index.dat").unlink(), r"a/Index\.dat of it isn't there"),
         (lambda folder: (folder / "Data0000.dat").unlink(), r"a/Data0000\.dat of it isn't there"),
-        (lambda folder: (folder / "Index.dat").write_bytes(b"01.02"), "OpenSlide says: .*Index"),
+        (
+            lambda folder: (folder / "Index.dat").write_bytes(b"01.02"),
+            r"OpenSlide can.t read it \(.*Index",
+        ),
     ],
 )
 def test_a_mirax_slide_without_all_of_its_folder_is_refused_by_name(
@@ -212,7 +215,7 @@ def test_what_openslide_can_not_read_is_refused_in_its_words(
     tmp_path: Path, name: str, start: bytes
 ) -> None:
     (tmp_path / name).write_bytes(start)
-    with pytest.raises(TilewrightError, match=r"OpenSlide (says|doesn't know)"):
+    with pytest.raises(TilewrightError, match=r"OpenSlide can.t read it"):
         open_image(tmp_path / name)
 
 
