@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -176,21 +177,39 @@ def test_tiles_of_a_bif_that_overlap_are_laid_over_each_other(tmp_path: Path) ->
     source.close()
 
 
+def write_trestle(path: Path, levels: Sequence[np.ndarray], overlap: int = 0) -> None:
+    """A Trestle slide, whose level-0 tiles have so many pixels in common with the next."""
+    said = f"Objective Power=20;OverlapsXY={overlap} {overlap};Background Color=F0E0D0"
+    with tifffile.TiffWriter(path) as tiff:
+        for level in levels:
+            tiff.write(level, tile=(64, 64), photometric="rgb", metadata=None, description=said,
+                       software="MedScan 1.0", resolution=(0.5, 0.5), resolutionunit=1)  # fmt: skip
+
+
 def test_levels_that_do_not_fit_level_0s_grid_are_read_pixel_by_pixel(tmp_path: Path) -> None:
     fine, coarse = coloured(503, 717, 1), coloured(125, 179, 2)
-    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
-        options = {"tile": (64, 64), "photometric": "rgb", "metadata": None}
-        tiff.write(fine, **options)
-        tiff.write(coarse, subfiletype=1, **options)
-    source = open_slide(tmp_path / "a.tif", 0, 2**24)
-    window = (slice(30, 90), slice(41, 100), slice(0, 3))
-    np.testing.assert_array_equal(source.levels[1].read(window), coarse[30:90, 41:100])
+    write_trestle(tmp_path / "a.tif", [fine, coarse])
+    with open_image(tmp_path / "a.tif") as image:
+        assert (image.mpp, image.mpp_from) == ((0.5, 0.5), "Trestle's resolution tags")
+        assert image.steps[1] == (4, 4), "by what it shows: 503 / 125 is 4.02"
+        found = image.read(1, {"Y": slice(30, 90), "X": slice(41, 100)})
+    np.testing.assert_array_equal(found, coarse[30:90, 41:100])
     slide = openslide.OpenSlide(tmp_path / "a.tif")
     factor = slide.level_downsamples[1]
     theirs = slide.read_region((round(41 * factor), round(30 * factor)), 1, (59, 60))
-    assert (np.asarray(theirs)[..., :3] != coarse[30:90, 41:100]).any(), "what ours isn't"
-    assert source.levels[1].step == (4, 4), "by what it shows: 503 / 125 is 4.02"
-    source.close()
+    assert (np.asarray(theirs)[..., :3] != found).any(), "what ours isn't"
+
+
+def test_trestles_tiles_that_overlap_are_laid_over_each_other(tmp_path: Path) -> None:
+    stored = coloured(128, 192)
+    write_trestle(tmp_path / "a.tif", [stored], overlap=4)
+    expected = np.zeros((124, 184, 3), np.uint8)
+    for row in range(2):
+        for column in range(3):
+            tile = stored[row * 64 : row * 64 + 64, column * 64 : column * 64 + 64]
+            expected[row * 60 : row * 60 + 64, column * 60 : column * 60 + 64] = tile
+    with open_image(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(image.read(0, {}), expected)
 
 
 def test_colours_that_are_half_there_lie_over_the_background() -> None:

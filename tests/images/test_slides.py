@@ -373,7 +373,6 @@ def test_labels_beside_an_image_that_is_no_slide_stay_scenes(tmp_path: Path) -> 
 FOREIGN: dict[str, dict[str, Any]] = {
     "Leica": {"description": "<?xml version='1.0'?><scn><collection/></scn>"},
     "Ventana": {"extratags": [(700, 1, 23, b"<iScan ScanRes='0.25'/>", True)]},
-    "Trestle": {"software": "MedScan", "description": "OverlapsXY=4 4"},
     "Argos": {"extratags": [(65000, 2, 19, "<Argos.Scan.Metadata/>"[:19], True)]},
 }
 
@@ -383,7 +382,7 @@ def test_a_slide_whose_tiles_arent_a_plain_tiffs_is_never_read_as_one(
     tmp_path: Path, name: str
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", WHOLE, metadata=None, **TILED, **FOREIGN[name])
-    with pytest.raises(TilewrightError, match=r"a\.tif: "):
+    with pytest.raises(TilewrightError, match=r"a\.tif: .*OpenSlide"):
         open_image(tmp_path / "a.tif")
 
 

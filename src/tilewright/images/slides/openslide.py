@@ -210,7 +210,14 @@ def _source(slide: _OpenedSlide, files: tuple[Path, ...], kept: int) -> Source:
         Level(shape, _chunks(said, n, shape), level.read, kept * 3 // 4, level.step)
         for n, (level, shape) in enumerate(found)
     )
-    vendor = OF_OPENSLIDE.get(said["openslide.vendor"], SlideVendor("slide", "OpenSlide's mpp"))
+    vendor = OF_OPENSLIDE.get(said["openslide.vendor"])
+    if vendor is None:  # as which it might show a label
+        raise unreadable(
+            slide.path,
+            "its header is half a scanner's, and OpenSlide takes it for "
+            f"{said['openslide.vendor']}",
+            "Export it as OME-TIFF or OME-Zarr.",
+        )
     mpp, doubts = _mpp(said, vendor)
     return Source(
         axes="YXC",
