@@ -14,13 +14,20 @@ from tilewright.contract.cache import Cache
 from tilewright.images import white
 from tilewright.images.pixel_size import Size, differ, in_words, plausible
 from tilewright.images.scenes import chosen
-from tilewright.images.source import Array, Level, Source, Window, few, unreadable
+from tilewright.images.source import (
+    WHOLE_BYTES,
+    Array,
+    Level,
+    Source,
+    Window,
+    few,
+    unreadable,
+)
 
-from .dicom_files import Instance, number, read_header, series_of
-from .dicom_frames import PIXELS, Frames
+from .dicom_files import Instance, number, series_of
+from .dicom_frames import Frames
 from .parts import SLIDE_SCENES
 
-FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
 BY_SPACING, BY_VOLUME = "DICOM's PixelSpacing", "DICOM's ImagedVolumeWidth and -Height"
 
 
@@ -127,6 +134,8 @@ class _DicomLevel:
         self._samples = number(header, "SamplesPerPixel", 1)
         self.dtype = _dtype(path, header)
         _check_plain(path, header)
+        if math.prod((*self._grid.tile, *self._inner)) * self.dtype.itemsize > WHOLE_BYTES:
+            raise unreadable(path, "over 1 GiB of pixels are one tile", "Export it in small tiles.")
         self.shape = (*self.size, *self._inner)
         self.chunks = (*(min(t, n) for t, n in zip(self._grid.tile, self.size, strict=True)),
                        *self._inner)  # fmt: skip
@@ -157,19 +166,12 @@ class _DicomLevel:
 
     def _places(self, file: Frames) -> list[int]:
         """Which tile each frame is, by the positions that stand for each frame."""
-        header, _ = read_header(file.path, PIXELS, [FRAME_GROUPS])
-        try:
-            groups = header[FRAME_GROUPS].value
-            places = [group.PlanePositionSlideSequence[0] for group in groups]
-            rows = [int(p.RowPositionInTotalImagePixelMatrix) - 1 for p in places]
-            columns = [int(p.ColumnPositionInTotalImagePixelMatrix) - 1 for p in places]
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError("it doesn't say where its tiles lie") from error
+        rows, columns = (place - 1 for place in file.places())
         height, width = self._grid.tile
-        if any(row % height for row in rows) or any(column % width for column in columns):
+        if (rows % height).any() or (columns % width).any():
             raise ValueError("its tiles don't lie on a grid")
-        pairs = zip(rows, columns, strict=True)
-        return [row // height * self._grid.across + column // width for row, column in pairs]
+        found: list[int] = (rows // height * self._grid.across + columns // width).tolist()
+        return found
 
     def _tile(self, number: int) -> Array | None:
         """A tile's pixels, None where it isn't there."""
