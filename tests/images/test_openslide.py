@@ -140,6 +140,12 @@ def test_whatever_is_changed_in_a_slide_it_is_read_or_refused_in_a_sentence(
     assert told > 20
 
 
+def test_a_slide_may_be_closed_twice(mirax: Path) -> None:
+    image = open_image(mirax)
+    image.close()
+    image.close()
+
+
 def test_a_changed_file_in_a_slides_folder_changes_its_fingerprint(mirax: Path) -> None:
     def stamp() -> str:
         with open_image(mirax) as image:

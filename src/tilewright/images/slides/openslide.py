@@ -77,7 +77,7 @@ class _OpenedSlide:
 
     def __init__(self, path: Path, kept: int) -> None:
         self.path, self._kept = path, kept
-        self._handle = self._opened()
+        self._handle, self._is_closed = self._opened(), False
         said, self.properties = self._handle.properties, dict[str, str]()
         for name in said:
             with contextlib.suppress(KeyError):  # a name that is damaged finds nothing
@@ -118,12 +118,15 @@ class _OpenedSlide:
             return np.asarray(self._handle.read_region((x, y), level, (width, height)))
         except openslide.OpenSlideError as error:
             self._handle.close()
-            self._handle = self._opened()
+            self._is_closed = True  # until it is open again, which may fail
+            self._handle, self._is_closed = self._opened(), False
             raise ValueError(f"OpenSlide says: {error}") from error
 
     def close(self) -> None:
-        """Close it."""
-        self._handle.close()
+        """Close it, once."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._handle.close()
 
 
 class _SlideLevel:
