@@ -213,6 +213,14 @@ def test_a_finest_level_that_was_made_of_a_finer_one_is_said(tmp_path: Path) -> 
     assert said.startswith("Its finest level was made from a finer one (RESAMPLED), whose file")
 
 
+@pytest.mark.parametrize("mpp", [0.25, 0.5, None])
+def test_files_that_are_no_levels_of_one_image_are_refused(tmp_path: Path, mpp: object) -> None:
+    write_dicom(tmp_path / "a.dcm", coloured(256, 384), mpp=mpp and 0.25)
+    write_dicom(tmp_path / "b.dcm", coloured(128, 64), mpp=mpp)
+    with pytest.raises(TilewrightError, match="256 x 384 px and 128 x 64 px aren't levels of one"):
+        open_image(tmp_path)
+
+
 def test_a_copy_of_a_file_is_no_image_of_its_own(slide: Path) -> None:
     shutil.copy(slide / "level0.dcm", slide / "level0 (copy).dcm")
     with open_image(slide) as image:

@@ -76,7 +76,22 @@ def _levels(path: Path, shown: Sequence[Instance]) -> list[list[Instance]]:
     for files in levels:
         _check_concatenation(path, files)
         files.sort(key=lambda one: number(one.header, "ConcatenationFrameOffsetNumber", 0))
+        _check_level(path, files[0], levels[0][0])
     return levels
+
+
+def _check_level(path: Path, one: Instance, first: Instance) -> None:
+    """Raise where a file's pixels can't be a smaller form of the largest one's."""
+    y, x = (a / b for a, b in zip(first.size, one.size, strict=True))
+    steps = _steps_by_spacing(one, first) or ((y + x) / 2, (y + x) / 2)
+    expected = [n / step for n, step in zip(first.size, steps, strict=True)]
+    if any(abs(e - n) > max(2, 0.02 * n) for e, n in zip(expected, one.size, strict=True)):
+        sizes = " and ".join("{} x {} px".format(*o.size) for o in (first, one))
+        raise unreadable(
+            path,
+            f"its files of {sizes} aren't levels of one image by their size and spacing",
+            "Give each image's files a folder of their own.",
+        )
 
 
 def _check_concatenation(path: Path, files: Sequence[Instance]) -> None:
@@ -244,11 +259,14 @@ def _source(levels: Sequence[Sequence[Instance]], opened: list[_DicomLevel], kep
         for level in opened:
             level.close()
 
+    steps = [_steps_by_spacing(files[0], levels[0][0]) for files in levels]
     return Source(
         axes="YXC"[: len(first.shape)],
         dtype=first.dtype,
         levels=tuple(
-            Level(o.shape, o.chunks, o.read, kept, step=_step(levels[i][0], levels[0][0]))
+            Level(
+                o.shape, o.chunks, o.read, kept, step=_steps_by_spacing(levels[i][0], levels[0][0])
+            )
             for i, o in alike
         ),
         close=close,
@@ -306,15 +324,10 @@ def _mpp(
     return mpp, source, ()
 
 
-def _step(one: Instance, first: Instance) -> tuple[float, float] | None:
+def _steps_by_spacing(one: Instance, first: Instance) -> tuple[float, float] | None:
     """Level-0 pixels per pixel along y and x, by what both say of their pixels' size."""
     own, finest = _spacing(one.header), _spacing(first.header)
-    if own is None or finest is None:
-        return None
-    steps = own[0] / finest[0], own[1] / finest[1]
-    ratios = (a / b for a, b in zip(first.size, one.size, strict=True))
-    fits = all(abs(s / r - 1) < 0.02 for s, r in zip(steps, ratios, strict=True))
-    return steps if fits else None  # else one of them is wrong
+    return (own[0] / finest[0], own[1] / finest[1]) if own and finest else None
 
 
 def _magnification(header: Mapping[str, Any]) -> float | None:
