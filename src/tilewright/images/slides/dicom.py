@@ -263,12 +263,7 @@ def _source(levels: Sequence[Sequence[Instance]], opened: list[_DicomLevel], kep
     return Source(
         axes="YXC"[: len(first.shape)],
         dtype=first.dtype,
-        levels=tuple(
-            Level(
-                o.shape, o.chunks, o.read, kept, step=_steps_by_spacing(levels[i][0], levels[0][0])
-            )
-            for i, o in alike
-        ),
+        levels=tuple(Level(o.shape, o.chunks, o.read, kept, steps[i]) for i, o in alike),
         close=close,
         mpp=mpp,
         mpp_from=source if mpp else None,
