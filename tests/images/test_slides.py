@@ -11,7 +11,8 @@ import tifffile
 from slides import PATIENT, picture, reduced, tissue, write_philips, write_svs
 
 from tilewright.errors import TilewrightError
-from tilewright.images.image import list_scenes, open_image
+from tilewright.images.find import find_images
+from tilewright.images.image import image_id, list_scenes, open_image
 
 Array = np.ndarray[Any, Any]
 WHOLE = tissue(131, 203)
@@ -210,6 +211,22 @@ def test_a_truncated_slide_is_refused_before_anything_is_read(tmp_path: Path) ->
     (tmp_path / "b.svs").write_bytes(data[: len(data) // 3])
     with pytest.raises(TilewrightError, match=rf"b\.svs: it is cut off: {len(data) // 3} bytes"):
         open_image(tmp_path / "b.svs")
+
+
+def test_slides_in_a_folder_are_found_by_their_endings(tmp_path: Path) -> None:
+    names = ["A.SVS", "b.ndpi", "c.qptiff", "d.tiff"]
+    for name in names:
+        write_svs(tmp_path / name, LEVELS[:1])
+    assert [path.name for path in find_images(str(tmp_path)).images] == names
+    assert image_id(tmp_path / "A.SVS") == "A"
+
+
+@pytest.mark.parametrize("ending", ["svs", "ndpi", "qptiff"])
+def test_an_ending_alone_makes_no_slide(tmp_path: Path, ending: str) -> None:
+    tifffile.imwrite(tmp_path / f"a.{ending}", WHOLE, photometric="rgb", metadata=None)
+    with open_image(tmp_path / f"a.{ending}") as image:
+        assert not image.is_slide
+        np.testing.assert_array_equal(image.read(0, {}), WHOLE)
 
 
 # Philips
