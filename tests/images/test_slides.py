@@ -117,8 +117,7 @@ def test_an_absurd_mpp_counts_as_none_and_what_it_says_is_told(tmp_path: Path, s
     with open_image(tmp_path / "a.svs") as image:
         assert (image.mpp, image.mpp_from) == (None, None)
         assert image.remarks == (
-            f"Its pixel size is '{said}' by Aperio's MPP, which no slide's can be: it counts as "
-            "one whose pixel size isn't known.",
+            f"Its pixel size of '{said}' (Aperio's MPP) can't be a slide's and isn't used.",
         )
 
 
@@ -339,7 +338,7 @@ def test_a_printers_resolution_is_no_slides(tmp_path: Path) -> None:
     write_generic(tmp_path / "a.tif", levels, resolution=(72, 72), resolutionunit="INCH")
     with open_image(tmp_path / "a.tif") as image:
         assert image.mpp is None
-        assert "is 352.8 µm by resolution tags, which no slide's can be" in image.remarks[0]
+        assert "of 352.8 µm (resolution tags) can't be a slide's" in image.remarks[0]
 
 
 def test_an_ome_pyramid_in_colours_is_a_slide_and_its_pictures_are_none(tmp_path: Path) -> None:
@@ -388,7 +387,7 @@ def test_an_absurd_physical_size_of_a_slide_counts_as_none(tmp_path: Path) -> No
     write_ome(tmp_path / "a.ome.tif", [WHOLE, reduced(WHOLE, 2)], **size)
     with open_image(tmp_path / "a.ome.tif") as image:
         assert image.mpp is None
-        assert "0.00025 µm x 0.00025 µm by OME PhysicalSize, which no" in image.remarks[0]
+        assert "0.00025 µm x 0.00025 µm (OME PhysicalSize) can't be" in image.remarks[0]
 
 
 def test_labels_beside_an_image_that_is_no_slide_stay_scenes(tmp_path: Path) -> None:
