@@ -311,6 +311,26 @@ def test_a_pyramid_of_reduced_pages_in_tiles_is_a_slide(tmp_path: Path) -> None:
         open_image(tmp_path / "a.tif", scene=1)
 
 
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
+def test_what_is_transparent_in_a_slide_is_white(tmp_path: Path, kind: str) -> None:
+    levels = []
+    for level in (WHOLE, reduced(WHOLE, 2)):
+        alpha = np.full((*level.shape[:2], 1), 255, np.uint8)
+        alpha[:10], alpha[10:20] = 0, 128
+        share = alpha / 255 if kind == "assocalpha" else 1
+        levels.append(np.concatenate([np.rint(level * share).astype(np.uint8), alpha], -1))
+    write_generic(tmp_path / "a.tif", levels, extrasamples=[kind])
+    with open_image(tmp_path / "a.tif") as image:
+        assert (image.axes, image.is_slide) == ("YXC", True)
+        found = image.read(0, {})
+        np.testing.assert_array_equal(found[20:], WHOLE[20:])
+        assert (found[:10] == 255).all()
+        half = WHOLE[10:20] * (128 / 255) + 255 * (127 / 255)
+        assert np.abs(found[10:20] - half).max() <= 1
+        np.testing.assert_array_equal(image.read(0, {"C": 1}), found[..., 1])
+        assert "read as white" in image.remarks[0]
+
+
 NO_SLIDES: dict[str, dict[str, Any]] = {
     "grey": {"photometric": "minisblack"},
     "in strips": {"tile": None},
