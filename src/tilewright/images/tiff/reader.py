@@ -16,6 +16,8 @@ from tilewright.images.orientation import ORIENTATION, stored_turned
 from tilewright.images.photometric import APERIO_YCBCR, meaning, seen, stored_axes
 from tilewright.images.pixel_size import Size, plausible
 from tilewright.images.scenes import Scene, chosen, shows_label
+from tilewright.images.slides.openslide import open_slide
+from tilewright.images.slides.parts import SLIDE_SCENES
 from tilewright.images.source import Level, Source, microns, pair, unreadable
 
 from . import notes as noted
@@ -24,7 +26,15 @@ from .intervals import IntervalLevel
 from .level import TiffLevel
 from .ome_set import OmeImage, OmeSet, described
 from .slide import UNITS, Slide
-from .slides import is_scanned, opened_tiff, plain_slide, shown, vendors_slide, with_reduced
+from .slides import (
+    is_foreign,
+    is_scanned,
+    opened_tiff,
+    plain_slide,
+    shown,
+    vendors_slide,
+    with_reduced,
+)
 from .sparse import SparseLevel
 
 GLASS, GLASS_YCBCR = (255,), (255, 128, 128)  # as it is stored
@@ -34,9 +44,14 @@ PLACE = re.compile(r"^(?:[cztCZT]:\d+/\d+[ ,;]*)+(?:-\s*)?")
 
 
 def open_tiff(path: Path, scene: int | str, kept: int) -> Source:
-    """TIFF, BigTIFF, OME-TIFF and ImageJ's; only headers are read."""
+    """TIFF, BigTIFF, OME-TIFF and ImageJ's, slides that aren't plain ones by OpenSlide.
+
+    Only headers are read.
+    """
     with noted.listening() as notes:
         opened = _opened(path, scene)
+        if opened is None:
+            return open_slide(path, scene, kept)
         try:
             stored, series = _stored(path, opened, kept)
             glass = stored.is_slide
@@ -146,9 +161,13 @@ class _Opened:
     slide: Slide | None = None
 
 
-def _opened(path: Path, scene: int | str) -> _Opened:
+def _opened(path: Path, scene: int | str) -> _Opened | None:
+    """A TIFF's scene, or None where its tiles aren't those of a plain TIFF."""
     file, ome, remarks = _begun(path)
     try:
+        if is_foreign(file.pages.first):
+            file.close()
+            return None
         slide = vendors_slide(path, file)
         if slide is not None:
             scenes = _scene_of(slide)
@@ -259,6 +278,8 @@ def tiff_scenes(path: Path) -> tuple[Scene, ...]:
     with noted.listening():
         file, ome, _ = _begun(path)
         with file:
+            if is_foreign(file.pages.first):
+                return SLIDE_SCENES
             slide = vendors_slide(path, file)
             return _scenes(path, file, ome)[0] if slide is None else _scene_of(slide)
 

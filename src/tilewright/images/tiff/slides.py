@@ -16,7 +16,6 @@ from typing import Any
 import tifffile
 
 from tilewright.images.scenes import Scene, shows_label
-from tilewright.images.source import unreadable
 
 from .aperio import aperio, is_aperio
 from .ndpi import has_wide_places, is_ndpi, ndpi
@@ -79,21 +78,9 @@ def opened_tiff(path: Path, **flags: Any) -> tifffile.TiffFile:
     return tifffile.TiffFile(path, **flags)
 
 
-def foreign(path: Path) -> str | None:
-    """Whose slide a TIFF is, if it is one that can't be read as pages; only its start is looked at.
-
-    Raises
-    ------
-    tifffile.TiffFileError
-        When it is no TIFF.
-    """
-    with opened_tiff(path) as file:
-        return foreign_name(file.pages.first)
-
-
-def foreign_name(page: Any) -> str | None:
-    """Whose slide that isn't plain a TIFF with this first page is."""
-    return next((name for name, knows in FOREIGN.items() if knows(page)), None)
+def is_foreign(page: Any) -> bool:
+    """Whether a TIFF with this first page is a slide that only OpenSlide puts together."""
+    return any(knows(page) for knows in FOREIGN.values())
 
 
 def vendors_slide(path: Path, file: tifffile.TiffFile) -> Slide | None:
@@ -105,13 +92,6 @@ def vendors_slide(path: Path, file: tifffile.TiffFile) -> Slide | None:
         When it is one that can't be read as plain TIFF, or not what it should be.
     """
     first = file.pages.first
-    name = foreign_name(first)
-    if name is not None:
-        raise unreadable(
-            path,
-            f"it is a slide of {name}, whose tiles aren't those of a plain TIFF",
-            "Export it as OME-TIFF, or as Aperio SVS.",
-        )
     vendor = next((v for v in VENDORS if v.knows(first)), None)
     if vendor is None:
         return None
