@@ -420,7 +420,6 @@ def test_labels_beside_an_image_that_is_no_slide_stay_scenes(tmp_path: Path) -> 
 FOREIGN: dict[str, dict[str, Any]] = {
     "Leica": {"description": "<?xml version='1.0'?><scn><collection/></scn>"},
     "Ventana": {"extratags": [(700, 1, 23, b"<iScan ScanRes='0.25'/>", True)]},
-    "Trestle": {"software": "MedScan", "description": "OverlapsXY=4 4"},
     "Argos": {"extratags": [(65000, 2, 19, "<Argos.Scan.Metadata/>"[:19], True)]},
 }
 
