@@ -82,9 +82,6 @@ class _OpenedSlide:
         for name in said:
             with contextlib.suppress(KeyError):  # a name that is damaged finds nothing
                 self.properties[name] = said[name]
-        if self.properties.get("openslide.vendor") == "generic-tiff":  # its first page, of many
-            self._handle.close()
-            raise ValueError("OpenSlide doesn't know it as its vendor's slide")
 
     def _opened(self) -> Any:
         import openslide  # 70 ms that only these slides need
