@@ -15,7 +15,7 @@ from vendor_slides import coloured, halves, harmed, write_bif, write_mrxs, write
 
 from tilewright.errors import TilewrightError
 from tilewright.images.image import fingerprint, list_scenes, open_image, set_fingerprint
-from tilewright.images.slides.openslide import open_slide, over
+from tilewright.images.slides.openslide import OF_OPENSLIDE, SlideVendor, open_slide, over
 from tilewright.images.source import Level
 
 FILL = (250, 240, 230)
@@ -173,7 +173,10 @@ def test_tiles_of_a_bif_that_overlap_are_laid_over_each_other(tmp_path: Path) ->
     source.close()
 
 
-def test_levels_that_do_not_fit_level_0s_grid_are_read_pixel_by_pixel(tmp_path: Path) -> None:
+def test_levels_that_do_not_fit_level_0s_grid_are_read_pixel_by_pixel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OF_OPENSLIDE, "generic-tiff", SlideVendor("TIFF", "its tags"))
     fine, coarse = coloured(503, 717, 1), coloured(125, 179, 2)
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         options = {"tile": (64, 64), "photometric": "rgb", "metadata": None}

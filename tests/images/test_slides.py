@@ -429,6 +429,10 @@ def test_a_slide_whose_tiles_arent_a_plain_tiffs_is_never_read_as_one(
     tmp_path: Path, name: str
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", WHOLE, metadata=None, **TILED, **FOREIGN[name])
+    if name == "Trestle":  # its layout is any TIFF's: OpenSlide takes it, and that is said
+        with open_image(tmp_path / "a.tif") as image:
+            assert "Reading Trestle was never tried" in image.remarks[0]
+        return
     with pytest.raises(TilewrightError, match=r"a\.tif: "):
         open_image(tmp_path / "a.tif")
 

@@ -208,7 +208,9 @@ def _source(slide: _OpenedSlide, files: tuple[Path, ...], kept: int) -> Source:
         Level(shape, _chunks(said, n, shape), level.read, kept * 3 // 4, level.step)
         for n, (level, shape) in enumerate(found)
     )
-    vendor = OF_OPENSLIDE.get(said["openslide.vendor"], SlideVendor("slide", "OpenSlide's mpp"))
+    vendor = OF_OPENSLIDE.get(said["openslide.vendor"])
+    if vendor is None:  # its header named a vendor, and its layout is none's
+        raise ValueError("OpenSlide doesn't know its vendor")
     mpp, doubts = _mpp(said, vendor)
     return Source(
         axes="YXC",
