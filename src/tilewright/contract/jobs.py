@@ -57,6 +57,8 @@ class ImageRef:
         Names of the source's channels, where it gives them; "" for one that has none.
     mpp
         µm per level-0 pixel ``(y, x)``, or None.
+    mpp_from
+        Who says `mpp`, in words: ``--mpp``, ``Aperio's MPP``; None without one.
     z_um
         µm per slice, or None.
     position
@@ -96,6 +98,7 @@ class ImageRef:
     combined: tuple[tuple[str, int], ...] | None = None
     channel_names: tuple[str, ...] | None = None
     mpp: tuple[float, float] | None = None
+    mpp_from: str | None = None
     z_um: float | None = None
     position: tuple[float, ...] | None = None
     steps: tuple[float, ...] | None = None
