@@ -24,7 +24,7 @@ from . import formats
 from . import source as sources
 from .damage import in_words, is_damage, is_the_files
 from .scenes import Scene
-from .source import Array, Source, unreadable
+from .source import Array, Level, Source, unreadable
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
 END_LEAST, SET_BYTES = 2**12, 2**26  # of each of many files of a set, and of all together
@@ -301,6 +301,8 @@ class Image(Closing):
         µm per slice.
     levels : list of tuple of int
         Shape of each pyramid level, the finest first.
+    steps : list of tuple of float
+        Level-0 pixels per pixel of each level, along y and x.
     chunks : list of tuple of int or None
         Of each level what is decoded together; None where nothing is, or all of it once.
     where : Where or None
@@ -333,6 +335,7 @@ class Image(Closing):
         self.levels = [level.shape for level in source.levels]
         self.chunks = [level.chunks for level in source.levels]
         self.shape = self.levels[0]
+        self.steps = [self._step(level) for level in source.levels]
         self.dtype = source.dtype.newbyteorder("=")
         self.mpp = source.mpp
         self.z_um = source.z_um
@@ -348,6 +351,11 @@ class Image(Closing):
         names = source.channel_names
         fits = names is not None and len(names) == self.size("C")
         self.channel_names = names if fits else None
+
+    def _step(self, level: Level) -> tuple[float, float]:
+        y, x = (self.axes.index(a) for a in "YX")
+        ratios = (self.shape[y] / level.shape[y], self.shape[x] / level.shape[x])
+        return level.step or ratios
 
     def size(self, axis: str) -> int:
         """Pixels along an axis at level 0; 1 where the image hasn't it."""

@@ -46,12 +46,16 @@ class Level:
         A window's pixels, in a new array that nothing else holds.
     kept
         Bytes of decoded chunks that are kept for the next windows.
+    step
+        Level-0 pixels per pixel along y and x by what it shows, where its reader knows them; None
+        where only the ratio of their sizes tells.
     """
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...] | None
     read: Callable[[Window], Array]
     kept: int = 0
+    step: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

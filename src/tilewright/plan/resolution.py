@@ -7,7 +7,7 @@ import math
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.image import Image
-from tilewright.images.pixel_size import Size, in_words
+from tilewright.images.pixel_size import in_words
 
 from .pixel_size import PixelSize, sizes
 
@@ -40,7 +40,7 @@ def resolution(image: Image, size: PixelSize, spec: ModelSpec) -> tuple[int, tup
         check_supported(image, size, level, spec)
         return level, (1.0, 1.0)
     target, mpp = wanted.target_mpp, size.mpp or (math.inf, math.inf)
-    steps, coarsest = level_steps(image), target * (1 + wanted.tolerance) * (1 + ROUNDING)
+    steps, coarsest = image.steps, target * (1 + wanted.tolerance) * (1 + ROUNDING)
     fit = [
         i
         for i, step in enumerate(steps)
@@ -93,19 +93,13 @@ def check_supported(image: Image, size: PixelSize, level: int, spec: ModelSpec) 
     """
     if not spec.supported_mpp or size.mpp is None:
         return
-    read = [m * s for m, s in zip(size.mpp, level_steps(image)[level], strict=True)]
+    read = [m * s for m, s in zip(size.mpp, image.steps[level], strict=True)]
     if not spec.supports(*read):
         raise TilewrightError(
             f"{image.path}: is read at {max(read):g} µm per pixel, and {spec.model_name} takes "
             f"{sizes(spec.supported_mpp)}.",
             fix="Give its manifest a resolution that it takes; --mpp corrects a wrong pixel size.",
         )
-
-
-def level_steps(image: Image) -> list[Size]:
-    """Level-0 pixels per pixel of each level, along y and x; they needn't be whole."""
-    y, x = (image.axes.index(a) for a in "YX")
-    return [(image.shape[y] / s[y], image.shape[x] / s[x]) for s in image.levels]
 
 
 def _all_slices(image: Image, level: int) -> bool:
