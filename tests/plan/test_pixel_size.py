@@ -21,7 +21,7 @@ from tilewright.contract.blocks import Resolution
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.images.image import Image
-from tilewright.images.pixel_size import differ, plausible
+from tilewright.images.pixel_size import differ, plausible, unusable
 from tilewright.images.source import Level, Source
 from tilewright.plan.inputs import Row
 from tilewright.plan.pixel_size import PixelSize, UnsizedError, pixel_size
@@ -143,6 +143,8 @@ def test_electrons_give_finer_pixels_than_a_slide_has_and_line_scanners_oblong_o
         (aperio(is_slide=True), row(499), PLAIN, "has 499 µm per pixel (--mpp), which can't"),
         (told(), row(499, "the sheet"), HALF, "has 499 µm per pixel (the sheet), which can't"),
         (aperio(mpp=None, magnification=0.3), row(), TWENTY, "has 33.33 µm per pixel (0.3x mag"),
+        (aperio(mpp=None, is_slide=True, remarks=("It is old.", unusable("250.0", "Aperio's MPP"))),
+         row(), HALF, "a.svs: says 250.0 (Aperio's MPP), which can't be a pixel size, and half"),
         (told(), row(), HALF, "a.svs: gives no pixel size, and half reads at 0.5 µm per pixel."),
         (aperio(mpp=None), row(), HALF, "gives no pixel size, and half reads at 0.5 µm per pixel."),
         (told(), row(), TWENTY, "gives no pixel size, and twenty reads at 0.5 µm per pixel."),

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.image import Image
-from tilewright.images.pixel_size import Size, differ, in_words, of_magnification, plausible
+from tilewright.images.pixel_size import (
+    Size,
+    differ,
+    in_words,
+    of_magnification,
+    plausible,
+    unusable_size,
+)
 
 from .inputs import Row
 
@@ -73,15 +80,16 @@ def pixel_size(image: Image, row: Row, spec: ModelSpec) -> PixelSize:
     needed = needs_size(spec)
     if found.mpp is None:
         if needed:
-            what = f"{row.path}: gives no pixel size, and {needed}."
-            raise _unsized(what, image, _power(image) or "nothing")
+            wrong = unusable_size(image.remarks)
+            gives = f"says {wrong}, which can't be a pixel size" if wrong else "gives no pixel size"
+            says = "; ".join(filter(None, [wrong, _power(image)])) or "nothing"
+            raise _unsized(f"{row.path}: {gives}, and {needed}.", image, says)
         return found
     if (needed or image.is_slide) and not plausible(found.mpp, slide=image.is_slide):
         said = f"{in_words(found.mpp)} µm per pixel ({found.by})"
         size = "a slide's" if image.is_slide else "a microscope image's"
         what = f"{row.path}: has {said}, which can't be {size}."
-        also = f"; {_power(image)}" if image.magnification else ""
-        raise _unsized(what, image, f"{said}{also}")
+        raise _unsized(what, image, "; ".join(filter(None, [said, _power(image)])))
     return replace(found, remarks=tuple(_remarks(image, row, found)))
 
 
