@@ -152,8 +152,7 @@ def test_electrons_give_finer_pixels_than_a_slide_has_and_line_scanners_oblong_o
         (told(), row("magnification"), HALF,
          "a.svs: states no magnification, which --mpp says to go by."),
         (told(mpp=SIZE, mpp_from="tags"), row("magnification", "the sheet"), PLAIN,
-         "states no magnification, which the sheet says to go by, and its pixel size is "
-         "0.499 µm (tags)."),
+         "states no magnification, which the sheet says to go by."),
     ],
 )  # fmt: skip
 def test_a_size_that_nobody_says_or_that_cant_be_is_refused(
@@ -162,16 +161,21 @@ def test_a_size_that_nobody_says_or_that_cant_be_is_refused(
     with pytest.raises(UnsizedError, match=re.escape(words)) as caught:
         pixel_size(image, said, spec)
     assert caught.value.code == BAD_DATA
-    assert "--mpp NUMBER, or a sheet's column mpp" in caught.value.fix
+    if image.mpp and said.mpp and plausible(image.mpp):
+        assert caught.value.fix.startswith("Leave it out: the file says 0.499 µm (")
+        assert caught.value.cell == ""
+    else:
+        assert "--mpp NUMBER, or a sheet's column mpp" in caught.value.fix
+        assert caught.value.cell == ("magnification" if caught.value.magnification else "NUMBER")
 
 
 def test_an_objective_is_offered_where_it_gives_a_size() -> None:
-    offer = "; --mpp magnification takes about 0.5 by its 20x magnification."
+    offer = "; `magnification` takes about 0.5 by its 20x."
     with pytest.raises(UnsizedError, match=re.escape(offer)):
         pixel_size(aperio(mpp=None), row(), HALF)
     with pytest.raises(UnsizedError) as caught:
         pixel_size(aperio(mpp=None, magnification=5000.0, is_slide=True), row(), HALF)
-    assert "--mpp magnification" not in caught.value.fix
+    assert "magnification" not in caught.value.fix
 
 
 def test_an_image_without_a_scale_keeps_whatever_its_user_says() -> None:
@@ -241,6 +245,20 @@ def test_mpp_that_is_neither_is_refused_once(tmp_path: Path, said: object) -> No
 # The table of those without
 
 
+def test_a_size_of_the_users_that_cant_be_is_answered_with_the_files_own(tmp_path: Path) -> None:
+    zarrs(tmp_path, a=0.5, b=None)
+    for said, says in ((4000, "4000 µm per pixel (--mpp)"), ("magnification", None)):
+        with pytest.raises(TilewrightError, match="2 images have no usable") as caught:
+            planned(tmp_path, model="h0mini", mpp=said)
+        _, _, a, b, last = str(caught.value).splitlines()
+        assert a.split()[0] == "a"
+        assert "0.5 µm (OME-Zarr's scale)" in a
+        assert (says or "") in a
+        assert a.endswith("a.zarr,")
+        assert b.endswith("b.zarr,NUMBER")
+        assert last.endswith("an empty cell is the file's own.")
+
+
 def test_images_without_a_pixel_size_stand_in_one_table(tmp_path: Path) -> None:
     zarrs(tmp_path, a=0.5, b=None, c=None, d=5000.0)
     plan = planned(tmp_path, model="h0mini")
@@ -256,8 +274,8 @@ def test_images_without_a_pixel_size_stand_in_one_table(tmp_path: Path) -> None:
     shown = CliRunner().invoke(main, [*args, "--model", "h0mini"], env={"COLUMNS": "60"})
     assert shown.exit_code == BAD_DATA
     lines = shown.output.splitlines()
-    (at,) = (n for n, line in enumerate(lines) if "3 images have no pixel size" in line)
-    assert lines[at].endswith("that can be, and h0-mini reads at 0.5 µm per pixel:")
+    (at,) = (n for n, line in enumerate(lines) if "3 images have no usable pixel size" in line)
+    assert lines[at].endswith("size, and h0-mini reads at 0.5 µm per pixel:")
     assert [line.split()[0] for line in lines[at + 1 : at + 5]] == ["image", "b", "c", "d"]
     assert lines[at + 2].endswith(f"{tmp_path / 'in' / 'b.zarr'},NUMBER")
     assert "--mpp NUMBER" in lines[at + 5]
@@ -267,7 +285,7 @@ def test_images_without_a_pixel_size_stand_in_one_table(tmp_path: Path) -> None:
 def test_a_sheet_of_the_tables_lines_is_planned(tmp_path: Path) -> None:
     zarrs(tmp_path, a=None, b=None)
     zarrs(tmp_path, **{"c, d": None})
-    with pytest.raises(TilewrightError, match="3 images have no pixel size") as caught:
+    with pytest.raises(TilewrightError, match="3 images have no usable pixel size") as caught:
         planned(tmp_path, model="h0mini")
     lines = [x.split(maxsplit=2)[-1] for x in str(caught.value).splitlines()[2:5]]
     lines[2] = lines[2][lines[2].index('"') :]
@@ -285,7 +303,7 @@ def test_a_table_of_many_is_short_and_the_error_says_all_else_too(tmp_path: Path
         (tmp_path / "in").mkdir(exist_ok=True)
         tifffile.imwrite(tmp_path / "in" / f"{n:03d}.tif", pixels)
     (tmp_path / "in" / "empty.tif").write_bytes(b"")
-    with pytest.raises(TilewrightError, match="300 images have no pixel size") as caught:
+    with pytest.raises(TilewrightError, match="300 images have no usable pixel size") as caught:
         planned(tmp_path, model="h0mini")
     lines = str(caught.value).splitlines()
     assert len(lines) < 20

@@ -53,13 +53,18 @@ class UnsizedError(TilewrightError):
         As of any error.
     says
         What there is in place of a size.
+    cell
+        What may stand in a sheet's column `mpp`: nothing where the file's own size is good.
     magnification
-        The objective's power, where the file says it.
+        The objective's power, where the file says one that gives a size.
     """
 
-    def __init__(self, what: str, *, fix: str, says: str, magnification: float | None) -> None:
+    def __init__(
+        self, what: str, *, fix: str, says: str, cell: str, magnification: float | None
+    ) -> None:
         super().__init__(what, fix=fix)
         self.says = says
+        self.cell = cell
         self.magnification = magnification
 
 
@@ -83,13 +88,14 @@ def pixel_size(image: Image, row: Row, spec: ModelSpec) -> PixelSize:
             wrong = unusable_size(image.remarks)
             gives = f"says {wrong}, which can't be a pixel size" if wrong else "gives no pixel size"
             says = "; ".join(filter(None, [wrong, _power(image)])) or "nothing"
-            raise _unsized(f"{row.path}: {gives}, and {needed}.", image, says)
+            raise _unsized(f"{row.path}: {gives}, and {needed}.", row, image, says)
         return found
     if (needed or image.is_slide) and not plausible(found.mpp, slide=image.is_slide):
         said = f"{in_words(found.mpp)} µm per pixel ({found.by})"
         size = "a slide's" if image.is_slide else "a microscope image's"
         what = f"{row.path}: has {said}, which can't be {size}."
-        raise _unsized(what, image, "; ".join(filter(None, [said, _power(image)])))
+        own = f"the file says {_own(image)}" if row.mpp is not None and image.mpp else ""
+        raise _unsized(what, row, image, "; ".join(filter(None, [said, own, _power(image)])))
     return replace(found, remarks=tuple(_remarks(image, row, found)))
 
 
@@ -112,9 +118,8 @@ def _said(image: Image, row: Row, spec: ModelSpec) -> PixelSize:
     resolution = spec.tile_spec.resolution
     if row.mpp == "magnification":
         if not image.magnification:
-            what = f"{row.path}: states no magnification, which {row.mpp_from} says to go by"
-            own = f", and its pixel size is {_own(image)}" if image.mpp else ""
-            raise _unsized(f"{what}{own}.", image, _own(image) or "nothing")
+            what = f"{row.path}: states no magnification, which {row.mpp_from} says to go by."
+            raise _unsized(what, row, image, _own(image) or "nothing")
         return _by_objective(image.magnification)
     if row.mpp is not None:
         return PixelSize((row.mpp, row.mpp), row.mpp_from)
@@ -150,10 +155,19 @@ def _remarks(image: Image, row: Row, found: PixelSize) -> Iterator[str]:
         yield f"{about}, as {found.by} says{also}."
 
 
-def _unsized(what: str, image: Image, says: str) -> UnsizedError:
+def _unsized(what: str, row: Row, image: Image, says: str) -> UnsizedError:
     """The error; a file's magnification is no size until somebody says so."""
-    power = image.magnification
-    own = power and plausible(of_magnification(power), slide=image.is_slide)
-    about = f"; --mpp magnification takes about {in_words(of_magnification(power or 1))}"
-    fix = f"{SAY}{about} by its {_power(image)}." if own else f"{SAY}."
-    return UnsizedError(what, fix=fix, says=says, magnification=power if own else None)
+    power = image.magnification or 0.0
+    if power and not plausible(of_magnification(power), slide=image.is_slide):
+        power = 0.0
+    if row.mpp is not None and image.mpp and plausible(image.mpp, slide=image.is_slide):
+        cell, fix = "", f"Leave it out: the file says {_own(image)}."
+    elif power:
+        about = in_words(of_magnification(power))
+        cell, fix = (
+            "magnification",
+            f"{SAY}; `magnification` takes about {about} by its {power:g}x.",
+        )
+    else:
+        cell, fix = "NUMBER", f"{SAY}."
+    return UnsizedError(what, fix=fix, says=says, cell=cell, magnification=power or None)

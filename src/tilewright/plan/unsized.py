@@ -33,8 +33,7 @@ def unsized(bad: Sequence[Left]) -> list[Unsized]:
 def _line(row: Row, error: UnsizedError) -> str:
     """What stands in a sheet's columns `image` and `mpp`."""
     line = io.StringIO()
-    said = "magnification" if error.magnification else "NUMBER"
-    csv.writer(line, lineterminator="").writerow([row.path.absolute(), said])
+    csv.writer(line, lineterminator="").writerow([row.path.absolute(), error.cell])
     return line.getvalue()
 
 
@@ -52,13 +51,14 @@ def told(images: Sequence[Unsized], needed: str) -> list[str]:
     first, second = (max(len(row[n]) for row in rows) for n in (0, 1))
     table = [f"  {i:{first}}  {says:{second}}  {line}" for i, says, line in rows]
     more = [f"  and {len(images) - SHOWN} more"] if len(images) > SHOWN else []
+    own = "; an empty cell is the file's own" if any(i.line.endswith(",") for i in images) else ""
     wants = f", and {needed}" if needed else ""
     return [
-        f"{len(images)} images have no pixel size that can be{wants}:",
+        f"{len(images)} images have no usable pixel size{wants}:",
         *table,
         *more,
         f"Say how many µm a level-0 pixel is: --mpp NUMBER for all{_by_power(images)}, or give a "
-        "sheet of such lines as --input, under the columns image,mpp.",
+        f"sheet of such lines as --input, under the columns image,mpp{own}.",
     ]
 
 
