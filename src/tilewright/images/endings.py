@@ -11,6 +11,9 @@ import imagecodecs
 JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 JPEG_ALONE = frozenset((0x01, 0xD8))  # markers without a length
 JPEG_START, JPEG_LAST, JPEG_END = b"\xff\xd8", b"\xff\xd9", 0xD9
+JPEG_SCAN, JPEG_RESTARTS = b"\xda", frozenset(range(0xD0, 0xD8))
+# What may follow a scan: tables, the next scan's header, an end, what programs note.
+JPEG_BETWEEN = frozenset((0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)))
 LZW_END, LZW_MORE = 257, (b"\0\0\0", b"\xff\xff\xff")
 JXR_COUNTS = {0xBCC1: 0xBCC0, 0xBCC3: 0xBCC2}  # bytes of the picture and of its alpha: their place
 
@@ -23,9 +26,10 @@ def check_jpeg(data: bytes) -> None:
     Raises
     ------
     ValueError
-        When it is cut off.
+        When it is cut off, or has in its pixels what can't be there.
     """
     if data.endswith(JPEG_LAST):  # no pixels look so, and a preview alone can't be decoded
+        _check_scan(data)
         return
     at = 0
     while found := JPEG_MARKER.search(data, at):
@@ -35,6 +39,38 @@ def check_jpeg(data: bytes) -> None:
         if mark not in JPEG_ALONE:  # an embedded preview has ends of its own: skipped
             at += int.from_bytes(data[at : at + 2], "big")
     raise ValueError("its JPEG data is cut off: it has no end")
+
+
+def _check_scan(data: bytes) -> None:
+    """Raise where the pixels of a JPEG stream have a marker that none can have between scans."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != JPEG_SCAN:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    found = JPEG_MARKER.search(data, at, len(data) - len(JPEG_LAST))
+    if found and found[1][0] not in JPEG_BETWEEN:
+        raise ValueError("its JPEG data is damaged")
+
+
+def check_interval(data: bytes, before: bytes) -> None:
+    """Raise where what is between two restart markers of a JPEG stream isn't its pixels.
+
+    Parameters
+    ----------
+    data
+        The pixels, and the marker behind them.
+    before
+        The two bytes before them: another marker, or the end of the header.
+
+    Raises
+    ------
+    ValueError
+        When a marker is missing or another is in between.
+    """
+    ends = data[-2:-1] == b"\xff" and data[-1] in JPEG_RESTARTS | {JPEG_END}
+    begins = not before or (before[:1] == b"\xff" and before[1] in JPEG_RESTARTS)
+    if not (ends and begins) or JPEG_MARKER.search(data, 0, len(data) - 2):
+        raise ValueError("its JPEG data is damaged between two restart markers")
 
 
 def check_jxr(data: bytes) -> None:

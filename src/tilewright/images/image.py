@@ -24,6 +24,7 @@ from . import formats
 from . import source as sources
 from .damage import in_words, is_damage, is_the_files
 from .scenes import Scene
+from .slides.dicom_files import dicom_files
 from .source import Array, Level, Source, unreadable
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
@@ -42,7 +43,7 @@ def fingerprint(path: Path) -> str:
     """SHA-256 (64 hex digits) that changes when the image does, without reading it all.
 
     Of a file its size, time and first and last MiB; of a folder its metadata files' content and
-    the names, sizes and times of all its files.
+    the names, sizes and times of all its files, or of those of DICOM in it.
 
     Raises
     ------
@@ -65,7 +66,8 @@ def fingerprinted(path: Path) -> tuple[str, int]:
     found, changed = hashlib.sha256(), 0
     try:
         if path.is_dir():
-            for entry in sorted(p for p in path.rglob("*") if p.is_file()):
+            dicom = [] if is_zarr(path) else dicom_files(path)
+            for entry in dicom or sorted(p for p in path.rglob("*") if p.is_file()):
                 about = entry.stat()
                 found.update(_stamp(about, str(entry.relative_to(path))))
                 changed = max(changed, about.st_ctime_ns)
@@ -195,9 +197,11 @@ def _format(path: Path) -> formats.Format:
         if path.is_dir():
             if is_zarr(path):
                 return formats.ZARR
+            if dicom_files(path):
+                return formats.DICOM
             raise unreadable(
                 path,
-                "this folder isn't OME-Zarr (it has no zarr.json or .zattrs)",
+                "this folder isn't OME-Zarr (it has no zarr.json or .zattrs), nor of DICOM files",
                 "Give an image, or a folder of images as --input.",
             )
         with path.open("rb") as file:
@@ -208,9 +212,12 @@ def _format(path: Path) -> formats.Format:
         raise failed(path, "it can't be opened", error) from error
     if not start:
         raise unreadable(path, "the file is empty (0 bytes)", "Copy it again.")
-    for known in formats.FORMATS:
-        if known.knows(start):
-            return known
+    found = next((f for f in formats.FORMATS if f.knows(path, start)), None)
+    unread = formats.unread(path, start)
+    if unread and (found is None or unread.is_tiff):
+        raise unreadable(path, f"it is {unread.name}, which isn't read here", unread.fix)
+    if found:
+        return found
     if start.startswith((b"<?xml", b"<OME")):
         raise unreadable(
             path, "it is XML, as an OME-TIFF's companion, and has no pixels", "Give the OME-TIFF."
@@ -218,7 +225,7 @@ def _format(path: Path) -> formats.Format:
     raise unreadable(
         path,
         "its content is no image format that is known here",
-        "Export it as OME-TIFF or OME-Zarr; TIFF, PNG and JPEG are read, too.",
+        "Export it as OME-TIFF or OME-Zarr; TIFF, PNG, JPEG and scanners' slides are read, too.",
     )
 
 

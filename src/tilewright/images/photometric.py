@@ -90,7 +90,11 @@ class Meaning:
             alone = self.change is None and place < len(chunk)  # a channel is its own sample
             chunk = sized(chunk, min(chunk[place], self.channels) if alone else self.channels)
         return Level(
-            sized(level.shape, self.channels), chunk, _Reader(self, stored, level).read, level.kept
+            sized(level.shape, self.channels),
+            chunk,
+            _Reader(self, stored, level).read,
+            level.kept,
+            level.step,
         )
 
 
@@ -362,6 +366,8 @@ def _luma(path: Path, file: TiffFile, series: TiffPageSeries, kept: Sequence[int
         raise _unread(path, f"{kind} with YCbCrSubSampling {page.subsampling} and without JPEG")
     if len(kept) != 3 or series.dtype != np.uint8:
         raise _unread(path, f"{kind} of {len(kept)} {series.dtype} samples")
+    if aperio:
+        return _meaning(series, kept, change=rgb_of_jpegs)
     change = rgb_of_luma(_floats(page, 529, LUMA), _floats(page, 532, BLACK_WHITE))
     return _meaning(series, kept, change=change)
 
@@ -414,6 +420,34 @@ def rgb_of_luma(luma: Array, black_white: Array) -> Change:
         return np.asarray(np.clip(np.rint(colours), 0, 255).astype(np.uint8))
 
     return change
+
+
+CODES = np.arange(256) - 128
+RED_BY_RED, BLUE_BY_BLUE = (np.rint(by * CODES).astype(np.int32) for by in (1.402, 1.772))
+GREEN_BY_BLUE = np.rint(2**16 * (0.5 - 0.34414 * CODES)).astype(np.int32)
+GREEN_BY_RED = np.rint(2**16 * (-0.71414 * CODES)).astype(np.int32)
+"""By each code of Cb and Cr what is added to Y; greens in 65536ths."""
+
+
+def rgb_of_jpegs(samples: Array) -> Array:
+    """RGB of YCbCr in whole numbers, as libjpeg, and OpenSlide of Aperio's, round it.
+
+    Parameters
+    ----------
+    samples
+        ``(…, 3)`` uint8.
+
+    Returns
+    -------
+        The same of RGB.
+    """
+    luma, blue, red = np.moveaxis(samples, -1, 0)
+    more = (
+        RED_BY_RED[red],
+        (GREEN_BY_BLUE[blue] + GREEN_BY_RED[red]) >> 16,
+        BLUE_BY_BLUE[blue],
+    )
+    return np.stack([np.clip(luma + part, 0, 255) for part in more], -1).astype(np.uint8)
 
 
 MEANINGS: dict[int, Callable[[Path, TiffFile, TiffPageSeries, tuple[int, ...]], Meaning]] = {

@@ -14,7 +14,7 @@ import tifffile
 import zarr
 
 from tilewright.images import white
-from tilewright.images.scenes import LISTED, Scene, chosen
+from tilewright.images.scenes import LISTED, OF_BIOFORMATS, Scene, chosen
 from tilewright.images.source import Level, Source, Where, microns, named, pair, unreadable
 
 from . import ngff
@@ -83,9 +83,10 @@ def _scenes(path: Path, files: ZarrFiles) -> Found:
     about = ngff.about(attributes)
     multiscales = ngff.blocks(about, "multiscales")
     if multiscales:
-        return [(Scene(str(m.get("name") or "")), "", i) for i, m in enumerate(multiscales)]
+        found = [(Scene(str(m.get("name") or "")), "", i) for i, m in enumerate(multiscales)]
+        return _without_pictures(found, files)
     if LAYOUT in {**about, **attributes} and not set(HCS) & set(about):
-        return _series(files)
+        return _without_pictures(_series(files), files)
     raise _no_image(path, root, about)
 
 
@@ -109,6 +110,31 @@ def _series(files: ZarrFiles) -> Found:
     looked = paths if 1 < len(paths) <= LISTED else []
     sizes = [_size(root, p) for p in looked] or [None] * len(paths)
     return [(Scene(name, p, size), p, 0) for name, p, size in zip(names, paths, sizes, strict=True)]
+
+
+def _without_pictures(found: Found, files: ZarrFiles) -> Found:
+    """The images of a converted slide: none is its label, or a picture that may show it."""
+    if len(found) < 2:
+        return found
+    looked = len(found) <= LISTED  # into each
+    names = [s.name or (_own_name(files.root, where) if looked else "") for s, where, _ in found]
+    kept = [
+        one
+        for one, name in zip(found, names, strict=True)
+        if name.strip().lower() not in OF_BIOFORMATS
+    ]
+    if len(kept) in (0, len(found)):
+        return found
+    return [(replace(scene, of_slide=True), where, entry) for scene, where, entry in kept]
+
+
+def _own_name(root: Any, where: str) -> str:
+    """What an image's own metadata calls it, or nothing."""
+    try:
+        about = ngff.about(root[where].attrs.asdict())
+        return str(ngff.blocks(about, "multiscales")[0].get("name") or "")
+    except (LookupError, ValueError, AttributeError, TypeError):
+        return ""
 
 
 def _size(root: Any, where: str) -> tuple[int, int] | None:

@@ -35,6 +35,8 @@ class TiffLevel:
         Whether its planes are in several files.
     checks
         Of all levels together.
+    background
+        What is read of a strip or tile that was never written: a value, or one of each sample.
     """
 
     def __init__(
@@ -44,15 +46,17 @@ class TiffLevel:
         kept: int,
         several: bool,
         checks: PageChecks,
+        background: float | tuple[int, ...] = 0,
     ) -> None:
         self._path = path
-        self._series = series
+        self.series = series
         self._key = series.keyframe
         self._checks = checks
         # An offset says nothing of the file it is in: the one that was opened, or nothing.
         self._offset = None if several else series.dataoffset or None
         self._cache: Cache[tuple[int, int], Array] = Cache(kept)
         self._known: dict[int, tuple[Any, bool]] = {}
+        self._background = background
         self.shape = tuple(map(int, series.shape))
 
     @property
@@ -65,20 +69,24 @@ class TiffLevel:
         """What is decoded together, in the order of `shape`; None where nothing is."""
         if self._offset is not None or is_in_place(self._key):
             return None
-        inner = (1, *segment_shape(self._key), self._key.shaped[4])
+        inner = (1, *self._sides(self._key), self._key.shaped[4])
         lead = len(self.shape) - self._paged
         return (1,) * lead + tuple(inner[i] for i in self._places())
+
+    def _sides(self, key: Any) -> tuple[int, int, int]:
+        """Depth, rows and columns of what is decoded together, of pages that are laid out so."""
+        return segment_shape(key)
 
     def check(self) -> None:
         """Raise where the file ends before its pixels do, its pages are too few or too big."""
         self._check_segment()
         lead = math.prod(self.shape[: -self._paged])
         if self._is_one_directory(lead):
-            end = (self._offset or 0) + math.prod(self.shape) * self._series.dtype.itemsize
+            end = (self._offset or 0) + math.prod(self.shape) * self.series.dtype.itemsize
             self._checks.check_end(self._key.parent.filehandle, end)
             return self._checks.check_page(0, self._key, self._key)
-        if self._key.shape != self.shape[-self._paged :] or lead != len(self._series):
-            raise ValueError(f"its {len(self._series)} pages don't make up its shape")
+        if self._key.shape != self.shape[-self._paged :] or lead != len(self.series):
+            raise ValueError(f"its {len(self.series)} pages don't make up its shape")
         for number in range(lead):
             page = self._page(number)
             self._checks.check_page(number, page, self._key)
@@ -88,7 +96,7 @@ class TiffLevel:
 
     def _is_one_directory(self, planes: int) -> bool:
         """Whether one directory tells of several planes, which follow each other."""
-        return self._offset is not None and len(self._series._pages) < planes
+        return self._offset is not None and len(self.series._pages) < planes
 
     def _own(self, number: int) -> tuple[Any, bool]:
         """A plane's page by its own directory, and whether its pixels lie in the file as they are.
@@ -98,7 +106,7 @@ class TiffLevel:
         if number not in self._known:
             page = self._page(number)
             if page.is_frame and not page.is_virtual:
-                with _open(page.parent.filehandle):
+                with opened_again(page.parent.filehandle):
                     own = page.aspage()
                 check_alike(number, own, self._key)
                 page = page if own.hash == page.keyframe.hash else own
@@ -114,15 +122,15 @@ class TiffLevel:
             When it isn't there.
         """
         try:
-            page = self._series[number]
+            page = self.series[number]
         except IndexError:  # the chain of pages is shorter than its shape
             page = None
         # Micro-Manager's index knows planes that were lost
-        lost = self._series.kind == "mmstack" and page is not None and page.dataoffsets[:1] == (0,)
+        lost = self.series.kind == "mmstack" and page is not None and page.dataoffsets[:1] == (0,)
         if page is None or lost:
             raise unreadable(
                 self._path,
-                f"plane {number} of {len(self._series)} isn't there",
+                f"plane {number} of {len(self.series)} isn't there",
                 "Put the files it was saved with beside it, or export it again.",
             )
         return page
@@ -142,8 +150,8 @@ class TiffLevel:
 
     def _segment_bytes(self) -> int:
         """Of a strip or tile, decoded."""
-        pixels = math.prod(segment_shape(self._key)) * self._key.shaped[4]
-        return int(pixels * self._series.dtype.itemsize)
+        pixels = math.prod(self._sides(self._key)) * self._key.shaped[4]
+        return int(pixels * self.series.dtype.itemsize)
 
     def read(self, window: Window) -> Array:
         """A window's pixels, in a new array that nothing else holds."""
@@ -157,8 +165,8 @@ class TiffLevel:
             self._is_one_directory(math.prod(planes)) or all(self._own(n)[1] for _, n in met)
         ):
             pixels = self._mapped(self._key, self._offset, self.shape)[window]
-            return np.array(pixels, self._series.dtype, order="C", subok=False)
-        out = np.empty([s.stop - s.start for s in window], self._series.dtype)
+            return np.array(pixels, self.series.dtype, order="C", subok=False)
+        out = np.empty([s.stop - s.start for s in window], self.series.dtype)
         for position, number in met:
             target = tuple(p - s.start for p, s in zip(position, lead, strict=True))
             self._read_page(number, inner, out[target])
@@ -166,7 +174,7 @@ class TiffLevel:
 
     def _mapped(self, page: Any, offset: int, shape: tuple[int, ...]) -> Array:
         """A file's pixels in place; mapped anew each time, so that the memory goes back."""
-        dtype = np.dtype(page.parent.byteorder + np.dtype(self._series.dtype).char)
+        dtype = np.dtype(page.parent.byteorder + np.dtype(self.series.dtype).char)
         return np.memmap(page.parent.filehandle.path, dtype, "r", offset, shape)
 
     def _places(self) -> list[int]:
@@ -183,12 +191,12 @@ class TiffLevel:
         if in_place:
             out[...] = self._mapped(page, page.dataoffsets[0], self._key.shaped)[tuple(box)]
             return
-        with _open(page.parent.filehandle):
+        with opened_again(page.parent.filehandle):
             self._assemble(number, page, box, out)
 
     def _assemble(self, number: int, page: Any, box: Sequence[slice], out: Array) -> None:
         """Fill a box (planar sample, depth, y, x, sample) from the strips or tiles it meets."""
-        sides = (1, *segment_shape(page.keyframe))
+        sides = (1, *self._sides(page.keyframe))
         counts = [math.ceil(n / side) for n, side in zip(self._key.shaped, sides, strict=False)]
         met = [range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(box, sides, strict=False)]
         for position in itertools.product(*met):
@@ -224,12 +232,12 @@ class TiffLevel:
                 raise
             raise ValueError("a strip or tile claims more memory than there is") from None
         if segment is None:  # never written: all background
-            segment = np.full(shape, key.nodata, self._series.dtype)
+            segment = np.full(shape, self._background, self.series.dtype)
         return np.asarray(segment)[None]
 
 
 @contextlib.contextmanager
-def _open(handle: tifffile.FileHandle) -> Iterator[None]:
+def opened_again(handle: tifffile.FileHandle) -> Iterator[None]:
     """A file of a set open, and closed again: thousands aren't kept so."""
     was_closed = handle.closed
     if was_closed:
