@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pictures import speckles, write_ome_zarr
 from planning import planned
+from slides import reduced, tissue, write_svs
 
 from tilewright.cli.main import main
 from tilewright.contract.blocks import Resolution
@@ -23,14 +24,17 @@ from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.images.image import Image
 from tilewright.images.pixel_size import differ, plausible, unusable
 from tilewright.images.source import Level, Source
+from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
+from tilewright.plan.params import Params
 from tilewright.plan.pixel_size import PixelSize, UnsizedError, pixel_size
 
 SIZE = (0.499, 0.499)
 TILE = TileSpec({"y": 16, "x": 16})
-PLAIN = ModelSpec("plain", "1", TILE)
-HALF = ModelSpec("half", "1", replace(TILE, resolution=Resolution(mpp=0.5)))
-TWENTY = ModelSpec("twenty", "1", replace(TILE, resolution=Resolution(magnification=20)))
+PLAIN = ModelSpec("plain", "1", TILE, num_channels=3)
+HALF = replace(PLAIN, model_name="half", tile_spec=replace(TILE, resolution=Resolution(mpp=0.5)))
+BY_POWER = replace(TILE, resolution=Resolution(magnification=20))
+TWENTY = replace(PLAIN, model_name="twenty", tile_spec=BY_POWER)
 
 
 def told(shape: tuple[int, int] = (64, 80), **says: Any) -> Image:
@@ -317,3 +321,64 @@ def test_two_sizes_agree_as_their_larger_share(one: float, other: float) -> None
     apart = max(one, other) / min(one, other) - 1
     if abs(apart - 0.02) > 1e-9:
         assert differ((one, 1.0), (other, 1.0)) == (apart > 0.02)
+
+
+# Slides
+
+
+@pytest.fixture
+def scanned(tmp_path: Path) -> Path:
+    """A folder of SVS of 20x: one with its MPP, one without, and one whose MPP is in nm."""
+    (tmp_path / "in").mkdir()
+    levels = [tissue(322, 407), reduced(tissue(322, 407), 4)]
+    for name, mpp in (("good", "0.499"), ("none", None), ("nano", "499.0")):
+        write_svs(tmp_path / "in" / f"{name}.svs", levels, mpp=mpp)
+    return tmp_path
+
+
+def test_slides_are_told_by_what_they_say_in_place_of_a_pixel_size(scanned: Path) -> None:
+    plan = planned(scanned, model="h0mini")
+    assert [(i.ref.mpp, i.ref.mpp_from) for i in plan.images] == [(SIZE, "Aperio's MPP")]
+    said = {u.id: (u.says, u.magnification, u.line.rpartition(",")[2]) for u in plan.file.unsized}
+    assert said["none"] == ("20x magnification", 20.0, "magnification")
+    assert said["nano"][0].startswith("499.0")
+    assert said["nano"][0].endswith("(Aperio's MPP); 20x magnification")
+    (why,) = (str(e) for row, e in plan.bad if row.id == "nano")
+    assert "says 499.0" in why.replace("'", "")
+    assert "(Aperio's MPP), which can't be a pixel size, and h0-mini reads at 0.5 µm" in why
+
+
+def test_slides_go_by_their_magnification_if_the_user_says_so(scanned: Path) -> None:
+    plan = planned(scanned, model="h0mini", mpp="magnification")
+    assert not plan.bad
+    approximate = "Its pixels are taken as 0.5 µm, which is approximate: 10 over its 20x"
+    for image in plan.images:
+        assert (image.ref.mpp, image.ref.factor) == ((0.5, 0.5), (1, 1))
+        assert image.ref.mpp_from == "20x magnification, approximate"
+        assert any(r.startswith(approximate) for r in image.remarks)
+
+
+def test_slides_go_by_their_magnification_if_the_spec_asks_for_one(scanned: Path) -> None:
+    found = {
+        path.stem: plan_image(Row(path, path.stem), Params(input="."), TWENTY)
+        for path in sorted((scanned / "in").glob("*.svs"))
+    }
+    said = {name: (image.ref.mpp, image.ref.mpp_from) for name, image in found.items()}
+    assert said == {
+        "good": (SIZE, "Aperio's MPP"),
+        "nano": ((0.5, 0.5), "20x magnification, approximate"),
+        "none": ((0.5, 0.5), "20x magnification, approximate"),
+    }
+    assert not [r for r in found["good"].remarks if "approximate" in r]
+    five = replace(TWENTY, tile_spec=replace(TILE, resolution=Resolution(magnification=5)))
+    path = scanned / "in" / "none.svs"
+    quarter = plan_image(Row(path, "none"), Params(input="."), five)
+    assert (quarter.ref.level, quarter.ref.factor) == (1, (1, 1))
+
+
+def test_a_magnification_is_nothing_to_a_spec_that_asks_for_mpp(scanned: Path) -> None:
+    path = scanned / "in" / "none.svs"
+    with pytest.raises(UnsizedError, match=r"none\.svs: gives no pixel size"):
+        plan_image(Row(path, "none"), Params(input="."), HALF)
+    image = plan_image(Row(path, "none"), Params(input="."), PLAIN)
+    assert (image.ref.mpp, image.ref.mpp_from) == (None, None)
