@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import Array, write_ome_zarr
 from PIL import Image as Pillow
+from slides import reduced, write_svs
 
 from tilewright.contract.blocks import Resolution
 from tilewright.contract.spec import ModelSpec, TileSpec
@@ -174,3 +175,25 @@ def test_a_region_begins_at_the_pixel_of_the_whole_image_that_holds_its_corner(
             assert first * scale == pytest.approx(reader.layout.start[axis])
             step = SIDES[axis] / levels[1].shape[axis]
             assert scale == pytest.approx(image.ref.factor[axis] / step)
+
+
+def test_a_scanners_level_that_is_cut_off_lies_where_it_shows_and_so_does_a_region_of_it(
+    tmp_path: Path,
+) -> None:
+    """Level 1 has 80 x 101 pixels of exactly 4 x 4: level 0 has more rows and columns."""
+    whole = tissue(323, 407)
+    write_svs(tmp_path / "a.svs", [whole, reduced(whole, 4)], mpp="0.5")
+    spec, out = model(2.6), (321, 405, 2, 2)
+    image = planned(tmp_path / "a.svs", spec, None)
+    assert (image.ref.level, image.ref.factor) == (1, pytest.approx((2 / 2.6, 2 / 2.6)))
+    with TileReader(image.ref, spec) as reader:
+        assert reader.layout.scale == pytest.approx((0.5 / 2.6, 0.5 / 2.6), rel=1e-12)
+        assert reader.shape == (62, 78)
+    full = seen(image, spec)
+    for region in ((101, 55, 150, 201), out):
+        found = seen(planned(tmp_path / "a.svs", spec, region), spec)
+        there = ~np.isnan(found)
+        assert there.any()
+        np.testing.assert_array_equal(
+            found[there], full[:, :, : found.shape[2], : found.shape[3]][there]
+        )
