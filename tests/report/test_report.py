@@ -39,6 +39,7 @@ PLANNED = (
     "shape",
     "model_shape",
     "mpp",
+    "mpp_from",
     "z_um",
     "grid",
     "range",
@@ -69,7 +70,13 @@ class Run:
         self.images.append(
             {"id": name, "path": f"/data/{name}.tif", "group": group, "axes": "YX"}
             | {"fingerprint": "f" * 64, "z_um": None}
-            | {"shape": [96, 128], "dtype": "uint8", "mpp": None, "model_shape": [96, 128]}
+            | {
+                "shape": [96, 128],
+                "dtype": "uint8",
+                "mpp": None,
+                "mpp_from": None,
+                "model_shape": [96, 128],
+            }
             | {
                 "planes": 1,
                 "tiles": 6,
@@ -161,6 +168,7 @@ class Run:
             "previews": None,
             "images": self.images,
             "bad": [{"columns": {}} | each for each in self.bad],
+            "unsized": [],
         }
 
     def context(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def layout_of(image: Image, ref: ImageRef, spec: ModelSpec) -> Layout:
         When the spec asks for what it hasn't or what isn't known.
     """
     check_image(image, ref, spec)
-    return Layout.of(ref, spec, level_sizes(image, ref))
+    return Layout.of(ref, spec, level_sizes(image, ref), image.steps[ref.level])
 
 
 def level_sizes(image: Image, ref: ImageRef) -> dict[str, int]:

@@ -268,19 +268,18 @@ class TileReader(Closing):
         if len(box) == 3:
             index["Z"] = slice(*box[0])
         taps = []
-        sides = zip("YX", factor, self.layout.read, box[-2:], strict=True)
-        for axis, f, (origin, _), part in sides:
+        sides = zip("YX", factor, self.layout.start, box[-2:], strict=True)
+        for axis, f, first, (lo, hi) in sides:
             source, weights = resample.taps(
-                part,
+                (first + lo, first + hi),
                 factor=f,
-                origin=origin,
                 n=self._sizes[axis],
                 interpolation=self._spec.interpolation,
                 antialias=self._spec.antialias,
             )
-            first = int(source.min())
-            index[axis] = slice(first, int(source.max()) + 1)
-            taps.append((source - first, weights))
+            least = int(source.min())
+            index[axis] = slice(least, int(source.max()) + 1)
+            taps.append((source - least, weights))
         pixels = colour(self._pixels(level, index, channels))
         if kind is not None:
             pixels = pixels.astype(kind, order="C")  # a new array: values are changed in place

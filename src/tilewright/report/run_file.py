@@ -98,6 +98,8 @@ class RunImage:
         Of the whole scene at level 0, in the file's own order.
     mpp
         µm per level-0 pixel (y, x), or null.
+    mpp_from
+        Who says so: ``--mpp``, ``the sheet`` or the file's own words, ``Aperio's MPP``; or null.
     z_um
         µm per slice, or null.
     model_shape
@@ -145,6 +147,7 @@ class RunImage:
     shape: tuple[int, ...] | None
     dtype: str | None
     mpp: tuple[float, float] | None
+    mpp_from: str | None
     z_um: float | None
     model_shape: tuple[int, ...] | None
     planes: int | None

@@ -248,7 +248,7 @@ def _image(
     from_merge = ("code", "step", "note", "store", "objects", "sbe", "map", "embeddings", "seen")
     from_plan = ("fingerprint", "axes", "shape", "dtype", "mpp", "z_um", "model_shape", "planes")
     values: dict[str, Any] = {name: getattr(merged, name) for name in from_merge}
-    for name in (*from_plan, "tiles", "grid", "channels", "range", "range_from"):
+    for name in (*from_plan, "tiles", "grid", "channels", "range", "range_from", "mpp_from"):
         values[name] = getattr(planned, name, None)
     return RunImage(
         id=merged.id,

@@ -290,6 +290,7 @@ def _source(
         ),
         close=files.close,
         mpp=mpp,
+        mpp_from="OME-Zarr's scale" if mpp else None,
         z_um=z_um,
         where=_where(axes, geometry, {"Z": z_um, "Y": mpp, "X": mpp}) if geometry.scale else None,
     )

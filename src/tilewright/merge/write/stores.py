@@ -268,10 +268,15 @@ def suited(context: MergeContext) -> int:
 
 
 def provenance(ref: ImageRef, said: Mapping[str, str]) -> dict[str, Any]:
-    """Which image a store is of; its scene where it isn't the first, and a sheet's words."""
+    """Which image a store is of; its scene where it isn't the first, and a sheet's words.
+
+    Where its pixel size is known, that, and who says so.
+    """
     scene = {"scene": ref.scene} if ref.scene else {}
     columns = {"columns": dict(said)} if said else {}
-    return {"id": ref.id, "file": Path(ref.path).name, "region": ref.region, **scene, **columns}
+    size = {"mpp": ref.mpp, "mpp_from": ref.mpp_from} if ref.mpp else {}
+    about = {"id": ref.id, "file": Path(ref.path).name, "region": ref.region}
+    return {**about, **scene, **size, **columns}
 
 
 def placement(ref: ImageRef, layout: Layout) -> Placement:
