@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from tilewright.contract.jobs import ImageRef, Job, Scan, save
 from tilewright.contract.names import job_name
+from tilewright.images.damage import DamagedPixelsError
 from tilewright.images.image import Image
 from tilewright.stores.ome_zarr import Pyramid, Slices, StoreWriter
 
@@ -40,8 +42,9 @@ def scan(asked: Path, jobs: Path, copy: Path) -> None:
     wanted = Scan.load(asked)
     ref = wanted.image
     if wanted.copy:
-        copy_tiled(ref, copy)
-        ref = replace(ref, copy=os.path.abspath(copy))  # noqa: PTH100  # keep a link's own path
+        with suppress(DamagedPixelsError):  # which tiles meet it, only the file itself tells
+            copy_tiled(ref, copy)
+            ref = replace(ref, copy=os.path.abspath(copy))  # noqa: PTH100  # keep a link's own path
     ref = replace(ref, statistics=statistics(ref, wanted.spec))
     jobs.mkdir(exist_ok=True)
     for number, parts in enumerate(wanted.parts):
