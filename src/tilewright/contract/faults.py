@@ -76,6 +76,20 @@ def bears(unread: int, tiles: int, on_failure: str) -> bool:
     return unread < tiles if on_failure == "skip" else unread <= UNREAD_SHARE * tiles
 
 
+def too_many(unread: int, tiles: int) -> str:
+    """The beginning of the sentence for an image that doesn't bear so many unreadable tiles.
+
+    Parameters
+    ----------
+    unread, tiles
+        How many they are, at least, and of how many that were to be predicted.
+    """
+    if unread == tiles:
+        return f"None of its {tiles:,} tiles can be read."
+    share = f"{100 * UNREAD_SHARE:g} %"
+    return f"{unread:,} or more of its {tiles:,} tiles can't be read, and {share} at most may be."
+
+
 def lacking(error: Exception) -> Literal["memory", "disk"] | None:
     """What of the machine an error tells is lacking: ``memory``, ``disk``, or None.
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tilewright.contract.faults import UNREAD_SHARE, bears, mark
+from tilewright.contract.faults import bears, mark, too_many
 from tilewright.contract.files import atomic
 from tilewright.contract.jobs import ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec
@@ -377,11 +377,8 @@ def pass_over(
         return
     if len(unread) == 1:
         raise error
-    raise TilewrightError(
-        f"{len(unread):,} of its {total:,} tiles or more can't be read, and {UNREAD_SHARE:.0%} at "
-        f"most are borne; the last: {error.what}",
-        fix=error.fix,
-    ) from error
+    what = f"{too_many(len(unread), total)} The last: {error.what}"
+    raise TilewrightError(what, fix=error.fix) from error
 
 
 def work_of(

@@ -31,7 +31,7 @@ from .facts import MergedImage
 from .merged import Merged
 from .pool import ProcessPool, cpus
 from .seen import summed, tile_picture
-from .unread import too_many, unread_of
+from .unread import unread_of, why_none
 from .writers import WRITERS, MergeInput, Written, write_image, write_visited
 
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
@@ -133,7 +133,7 @@ def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
     if ref.key in why:
         code = INTERNAL if ref.key in faults else BAD_DATA
         return MergedImage(ref.id, ref.path, why=why[ref.key], code=code, step="PREDICT")
-    lacks = too_many(ref, pack.recipe.spec, pack.banks)
+    lacks = why_none(ref, pack.recipe.spec, pack.banks)
     if lacks:
         return MergedImage(ref.id, ref.path, why=lacks, code=BAD_DATA, step="PREDICT")
     try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tilewright.contract.faults import UNREAD_SHARE, bears
+from tilewright.contract.faults import bears, too_many
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
@@ -20,7 +20,7 @@ from .facts import UnreadFacts
 Array = np.ndarray
 
 
-def too_many(ref: ImageRef, spec: ModelSpec, banks: Sequence[Bank]) -> str | None:
+def why_none(ref: ImageRef, spec: ModelSpec, banks: Sequence[Bank]) -> str | None:
     """Why an image has no result, where more of its tiles can't be read than are borne.
 
     Parameters
@@ -41,10 +41,7 @@ def too_many(ref: ImageRef, spec: ModelSpec, banks: Sequence[Bank]) -> str | Non
         why = why or next(iter(own.values()), "")
     if not unread or bears(unread, wanted, spec.on_failure):
         return None
-    return (
-        f"{unread:,} of the {wanted:,} tiles that were to be predicted can't be read, and "
-        f"{UNREAD_SHARE:.0%} at most are borne. {why}"
-    )
+    return f"{too_many(unread, wanted)} The first: {why}"
 
 
 def unread_of(
