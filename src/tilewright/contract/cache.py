@@ -19,10 +19,13 @@ class Cache(Generic[Key, Value]):
     ----------
     most
         Bytes that are held; what came last is held whatever its size.
+    begin
+        Bytes that are held until `grow` says that more are worth it; None is `most`.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, begin: int | None = None) -> None:
+        self._limit = most
+        self._most = most if begin is None else min(begin, most)
         self._held: OrderedDict[Key, Value] = OrderedDict()
         self.nbytes = 0
 
@@ -31,6 +34,10 @@ class Cache(Generic[Key, Value]):
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def grow(self, nbytes: int) -> None:
+        """From now on hold so many bytes, if they are more than before and not too many."""
+        self._most = min(max(self._most, nbytes), self._limit)
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
         """What is held, or made and held from now on; not to be changed. None is held, too."""

@@ -10,8 +10,9 @@ import imagecodecs
 # A marker, and no byte of pixels (FF00), restart (D0 to D7) or filling (FFFF).
 JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 JPEG_ALONE = frozenset((0x01, 0xD8))  # markers without a length
-JPEG_START, JPEG_LAST, JPEG_LS = b"\xff\xd8", b"\xff\xd9", b"\xff\xf7\0"
-JPEG_END, JPEG_SCAN = 0xD9, 0xDA
+JPEG_START, JPEG_LAST = b"\xff\xd8", b"\xff\xd9"
+JPEG_END, JPEG_SCAN, JPEG_LS = 0xD9, 0xDA, 0xF7  # the last one's pixels are stuffed otherwise
+JPEG_HEADS = frozenset((*range(0xC0, 0xD0), *range(0xD8, 0xFF)))
 JPEG_BASELINE = frozenset((0xC0, 0xC1))  # frames whose blocks are coded one after the other
 # After coded pixels: tables, another scan, a number of lines, what programs add, the end.
 JPEG_AFTER = frozenset((0xC4, 0xCC, *range(0xD9, 0xDE), *range(0xE0, 0xF0), 0xFE))
@@ -33,13 +34,11 @@ def check_jpeg(data: bytes) -> None:
         When it has no end, or what it has in its pixels' place can't be theirs.
     """
     at, scan, frame = 0, 0, b""
-    if JPEG_LS in data[:4096] and data.endswith(JPEG_LAST):  # its pixels are stuffed otherwise
-        return
-    while found := JPEG_MARKER.search(data, at):
-        mark, at = found[1][0], found.end()
+    while (at := _next_marker(data, at, scan)) >= 0:
+        mark, at = data[at + 1], at + 2
         if scan:
-            _check_scan(mark, data, scan, found.start(), frame)
-        if mark == JPEG_END:
+            _check_scan(mark, data, scan, at - 2, frame)
+        if mark == JPEG_END or (mark == JPEG_LS and data.endswith(JPEG_LAST)):
             return
         if mark in JPEG_ALONE:
             continue
@@ -49,6 +48,14 @@ def check_jpeg(data: bytes) -> None:
         scan = stop if mark == JPEG_SCAN else 0
         at = stop  # an embedded preview has ends of its own: skipped
     raise ValueError("its JPEG data is cut off: it has no end")
+
+
+def _next_marker(data: bytes, at: int, scan: int) -> int:
+    """Where the next marker is, -1 if nowhere: outside a scan it is mostly right there."""
+    if not scan and at + 1 < len(data) and data[at] == 0xFF and data[at + 1] in JPEG_HEADS:
+        return at
+    found = JPEG_MARKER.search(data, at)
+    return found.start() if found else -1
 
 
 def _check_scan(mark: int, data: bytes, start: int, stop: int, frame: bytes) -> None:

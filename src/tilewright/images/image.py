@@ -426,7 +426,7 @@ class Image(Closing):
     def _spans(self, level: int, index: Mapping[str, int | slice]) -> Window:
         """What `index` says, as a slice each of a level's axes."""
         sides = zip(self.axes, self.levels[level], strict=True)
-        return tuple(_span(index.get(a, slice(None)), n) for a, n in sides)
+        return tuple([_span(index.get(a), n) for a, n in sides])  # a list is made faster
 
     def _window(self, level: int, window: Window) -> Array:
         """A window's pixels, all axes, in native byte order."""
@@ -444,8 +444,8 @@ class Image(Closing):
 
     def _squeezed(self, pixels: Array, index: Mapping[str, int | slice]) -> Array:
         """Less the axes that `index` gives a number."""
-        dropped = tuple(i for i, a in enumerate(self.axes) if isinstance(index.get(a), int))
-        return pixels.squeeze(dropped)
+        dropped = [i for i, a in enumerate(self.axes) if isinstance(index.get(a), int)]
+        return pixels.squeeze(tuple(dropped)) if dropped else pixels
 
     def decode_factor(self, tile: tuple[int, ...]) -> float:
         """How many times each byte of level 0 is decoded when it is read tile by tile.
@@ -477,7 +477,9 @@ class Image(Closing):
         self._source.close()
 
 
-def _span(index: int | slice, n: int) -> slice:
+def _span(index: int | slice | None, n: int) -> slice:
+    if index is None:
+        return slice(0, n)
     if isinstance(index, slice):
         start, stop, _ = index.indices(n)
         return slice(start, max(start, stop))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -21,6 +21,50 @@ def cut(window: Window, chunks: tuple[int, ...] | None) -> Iterator[Window]:
         for s, n in zip(window, chunks, strict=True)
     ]
     yield from itertools.product(*parts)
+
+
+def parted(part: slice, side: int) -> list[tuple[int, slice, slice]]:
+    """Pieces of `side` pixels that a part of an axis meets.
+
+    Returns
+    -------
+        Of each its number, where it goes in the part, and what goes there of the piece.
+    """
+    begin, end = part.start, part.stop
+    found, at = [], begin
+    for number in range(begin // side, -(-end // side)):
+        first = number * side
+        stop = end if end < first + side else first + side
+        found.append((number, slice(at - begin, stop - begin), slice(at - first, stop - first)))
+        at = stop
+    return found
+
+
+def numbered(position: Sequence[int], counts: Sequence[int]) -> int:
+    """The number of a place among `counts` along each axis, in row-major order."""
+    number = 0
+    for at, count in zip(position, counts, strict=True):
+        number = number * count + at
+    return number
+
+
+def row_pixels(axes: str, shape: Sequence[int], chunks: Sequence[int], window: Window) -> int:
+    """Pixels of all chunks that a row of windows meets: they are kept until the next row is read.
+
+    Parameters
+    ----------
+    axes
+        Letters of all the axes; the channels (C or S) are read together.
+    shape, chunks
+        Pixels along each of them.
+    window
+        One of the row's.
+    """
+    found = 1
+    for axis, n, chunk, part in zip(axes, shape, chunks, window, strict=True):
+        first, stop = (0, n) if axis in "XCS" else (part.start // chunk, part.stop)
+        found *= (-(-stop // chunk) - first) * chunk
+    return found
 
 
 def met(n: int, chunk: int, step: int) -> int:

@@ -286,7 +286,8 @@ def _source(
         axes=letters,
         dtype=np.dtype(arrays[0].dtype),
         levels=tuple(
-            Level(tuple(a.shape), tuple(a.chunks), Chunks(a, kept).read, kept) for a in arrays
+            Level(tuple(a.shape), tuple(a.chunks), Chunks(a, kept, letters).read, kept)
+            for a in arrays
         ),
         close=files.close,
         mpp=mpp,
