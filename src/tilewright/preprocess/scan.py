@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tilewright.contract.colours import is_rgb
 from tilewright.contract.jobs import ImageRef, Job, Scan, save
 from tilewright.contract.names import job_name
 from tilewright.images.damage import DamagedPixelsError
@@ -66,6 +67,7 @@ def copy_tiled(ref: ImageRef, path: Path) -> None:
             image.dtype,
             axes=axes.lower(),
             method="mean",
+            together=is_rgb(image.axes, image.size("C"), image.dtype),
             levels=1,
         )
         chunks = image.chunks[ref.level]

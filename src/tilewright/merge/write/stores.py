@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright import __version__
-from tilewright.contract.colours import RGB
+from tilewright.contract.colours import RGB, is_rgb
 from tilewright.contract.faults import mark
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.contract.layout import Layout
@@ -231,7 +231,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
                 **written.attributes(),
             },
             channels=_channel_names(ref, layout),
-            rgb=_is_rgb(ref, layout),
+            rgb=is_rgb(ref.axes, layout.channels, ref.dtype),
         )
         result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
         result = replace(result, unread=scene.unread)
@@ -337,14 +337,10 @@ def _steep(place: Placement) -> float:
     return sides["z"] / sides["x"]
 
 
-def _is_rgb(ref: ImageRef, layout: Layout) -> bool:
-    return layout.channels == len(RGB) and ref.dtype == "uint8" and ref.axes.endswith("C")
-
-
 def _channel_names(ref: ImageRef, layout: Layout) -> list[str]:
     names = list(ref.channel_names or ())
     if len(names) == layout.channels:
         return [name or f"channel {i}" for i, name in enumerate(names)]
-    if _is_rgb(ref, layout):
+    if is_rgb(ref.axes, layout.channels, ref.dtype):
         return list(RGB)
     return [f"channel {i}" for i in range(layout.channels)]

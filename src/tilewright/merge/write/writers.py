@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from tilewright.contract.colours import is_rgb
 from tilewright.contract.jobs import Group, ImageRef, Recipe
 from tilewright.contract.layout import Layout
 from tilewright.merge.measure.picture import Pictured, Plain
@@ -136,6 +137,7 @@ def write_image(store: StoreWriter, scene: MergeInput) -> int:
         placement=scene.place,
         name=scene.ref.id,
         deep=scene.layout.deep,
+        together=is_rgb(scene.ref.axes, scene.layout.channels, scene.ref.dtype),
     )
     return write_blocks(pyramid, scene, axes, of_map=False)
 
