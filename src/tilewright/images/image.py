@@ -143,7 +143,7 @@ def open_image(
     scene
         Number or name of the scene in a file that holds several.
     kept
-        Bytes of decoded pixels of each level that are kept for what is read next; None is
+        Bytes of decoded pixels of all levels that are kept for what is read next; None is
         `sources.CACHE_BYTES`.
     labels
         Whether a TIFF's values are labels: no palette is applied, and none is turned round.

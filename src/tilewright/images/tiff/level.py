@@ -26,6 +26,8 @@ from .jpeg import Decoder, decoder
 
 LZW = 5
 JXR = frozenset((22610, 34934))
+Segment = tuple[int, int, int]
+"""A strip or tile: its level, plane and number."""
 SMALL = 2**24  # bytes of a strip or tile, for which no machine lacks memory
 
 
@@ -34,6 +36,8 @@ class TiffLevel:
 
     Parameters
     ----------
+    cache
+        Decoded strips and tiles, of all levels.
     several
         Whether its planes are in several files.
     checks
@@ -46,7 +50,7 @@ class TiffLevel:
         self,
         path: Path,
         series: tifffile.TiffPageSeries,
-        kept: int,
+        cache: Cache[Segment, Array],
         several: bool,
         checks: PageChecks,
         background: float | tuple[int, ...] = 0,
@@ -57,7 +61,7 @@ class TiffLevel:
         self._checks = checks
         # An offset says nothing of the file it is in: the one that was opened, or nothing.
         self._offset = None if several else series.dataoffset or None
-        self._cache: Cache[tuple[int, int], Array] = Cache(kept, begin=0)
+        self._cache = cache
         self._known: dict[int, tuple[Any, bool]] = {}
         self._background = background
         self.shape = tuple(map(int, series.shape))
@@ -185,7 +189,7 @@ class TiffLevel:
             return alone
         if self._chunks is not None:
             row = row_pixels(self.series.axes, self.shape, self._chunks, window)
-            self._cache.grow(row * self.series.dtype.itemsize)
+            self._cache.grow(row * self.series.dtype.itemsize, id(self))
         out = np.empty(sizes, self.series.dtype)
         for position, number in met:
             target = tuple(p - s.start for p, s in zip(position, lead, strict=True))
@@ -231,7 +235,7 @@ class TiffLevel:
             index += start // side * stride
         page, in_place = self._own(number)
         other = page.keyframe is not self._key  # it may be cut in another way
-        if in_place or other or (number, index) in self._cache:
+        if in_place or other or (id(self), number, index) in self._cache:
             return None
         found = self._segment(page, index)
         if found.size != math.prod(sizes):
@@ -274,7 +278,9 @@ class TiffLevel:
         for parts in itertools.product(*[parted(s, n) for s, n in zip(box, sides, strict=False)]):
             numbers, into, out_of = zip(*parts, strict=True)
             index = numbered(numbers, counts)
-            segment = self._cache.get((number, index), partial(self._segment, page, index))
+            segment = self._cache.get(
+                (id(self), number, index), partial(self._segment, page, index)
+            )
             out[into] = segment[out_of + every]
 
     def _decode(self, page: Any, index: int) -> Array:
