@@ -755,7 +755,10 @@ def test_seams_are_enlarged_as_much_as_the_report_believes(tmp_path: Path) -> No
     cells = grid(TILE, (96, 128))
     merged: Any = SimpleNamespace(
         grid=cells,
-        image=SimpleNamespace(raw=lambda _, box: np.zeros((1, *(b - a for a, b in box)))),
+        image=SimpleNamespace(
+            raw=lambda _, box: np.zeros((1, *(b - a for a, b in box))),
+            lost=lambda _, box: np.zeros([b - a for a, b in box], bool),
+        ),
         labels=lambda _, box: np.zeros([b - a for a, b in box], np.uint32),
     )
     seam = Seam(axis=0, box=((55, 57), (0, 56)), transitions=1, expected=0.0)

@@ -141,7 +141,8 @@ class Params(BaseModel):
     """Put the image beside its labels; if left out, images up to 2^28 pixels."""
     strict: bool = False
     """Stop before any work when one image is bad, in place of leaving it out; and fail at the end
-    where [what the model saw](output.md#what-the-model-saw) of one can't be right."""
+    where [what the model saw](output.md#what-the-model-saw) of one can't be right, or a part of one
+    [couldn't be read](output.md#what-couldnt-be-read)."""
 
     pack: Annotated[int, Field(ge=1, le=1024), NO_FLAG] = 64
     """At most this many small images share a task."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from tilewright.contract.jobs import EnvironmentId, ModelId
-from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, SeenFacts
+from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, SeenFacts, UnreadFacts
 
 from .tasks import StepTimes
 from .timings import Measured
@@ -122,6 +122,8 @@ class RunImage:
         What reached the model, in its own values, or null where nothing did.
     doubts
         Why that can't be what the model was made for, a sentence each; they are among the remarks.
+    unread
+        What couldn't be read of its file and is lacking in its result, or null where all could.
     columns
         What the sheet says of it besides, by the names of its columns.
     stale
@@ -159,6 +161,7 @@ class RunImage:
     range_from: str | None
     seen: SeenFacts | None
     doubts: list[str]
+    unread: UnreadFacts | None
     columns: dict[str, str]
     stale: str | None
 
@@ -212,6 +215,8 @@ class RunFile:
         What a user should know of the run and its images, a line each.
     doubts
         Those of them that `--strict` fails a run for: what the model saw can't be right.
+    unread
+        Those, too: which parts of an image's file are damaged, so that its result lacks them.
     images
         Every image of the run.
     times
@@ -241,6 +246,7 @@ class RunFile:
     failed: list[str]
     remarks: list[str]
     doubts: list[str]
+    unread: list[str]
     images: list[RunImage]
     times: dict[str, StepTimes]
     measured: Measured | None
