@@ -243,17 +243,6 @@ def test_what_only_fills_up_a_philips_level_isnt_read(tmp_path: Path) -> None:
             np.testing.assert_array_equal(image.read(number, {}), level)
 
 
-def test_two_philips_levels_that_fill_the_same_tiles_are_both_there(tmp_path: Path) -> None:
-    whole = tissue(192, 256)
-    levels = [whole, *(reduced(whole, 2**n) for n in (1, 2, 3))]  # the last two are one tile each
-    spacings = [f'"{0.00025 * 2**n}" "{0.00025 * 2**n}"' for n in range(4)]
-    for said in (spacings, []):
-        write_philips(tmp_path / "a.tiff", levels, said)
-        with open_image(tmp_path / "a.tiff") as image:
-            assert image.levels[:3] == [level.shape for level in levels[:3]]
-            assert len(image.levels) == (4 if said else 3)
-
-
 def test_a_philips_levels_rows_come_before_its_columns(tmp_path: Path) -> None:
     write_philips(tmp_path / "a.tiff", [tissue(64, 128)], ['"0.00025" "0.00030"'])
     with open_image(tmp_path / "a.tiff") as image:
@@ -420,7 +409,6 @@ def test_labels_beside_an_image_that_is_no_slide_stay_scenes(tmp_path: Path) -> 
 FOREIGN: dict[str, dict[str, Any]] = {
     "Leica": {"description": "<?xml version='1.0'?><scn><collection/></scn>"},
     "Ventana": {"extratags": [(700, 1, 23, b"<iScan ScanRes='0.25'/>", True)]},
-    "Trestle": {"software": "MedScan", "description": "OverlapsXY=4 4"},
     "Argos": {"extratags": [(65000, 2, 19, "<Argos.Scan.Metadata/>"[:19], True)]},
 }
 
@@ -430,7 +418,7 @@ def test_a_slide_whose_tiles_arent_a_plain_tiffs_is_never_read_as_one(
     tmp_path: Path, name: str
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", WHOLE, metadata=None, **TILED, **FOREIGN[name])
-    with pytest.raises(TilewrightError, match=r"a\.tif: "):
+    with pytest.raises(TilewrightError, match=r"a\.tif: .*OpenSlide"):
         open_image(tmp_path / "a.tif")
 
 
