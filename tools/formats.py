@@ -30,10 +30,10 @@ from matrix.judges import DISAGREEMENTS  # noqa: E402
 from matrix.refusals import REFUSALS  # noqa: E402
 from matrix.specimen import Specimen  # noqa: E402
 from plugin import environment  # noqa: E402
-from tilewright.images.slides.openslide import VENDORS  # noqa: E402
 
 from tilewright.errors import TilewrightError  # noqa: E402
 from tilewright.images.image import open_image  # noqa: E402
+from tilewright.images.slides.openslide import OF_OPENSLIDE  # noqa: E402
 
 PAGE = ROOT / "docs" / "formats.md"
 INTRO = """\
@@ -245,7 +245,7 @@ def slides() -> str:
         said = [_verdict(judged[row.name].get(judge), row.judges.get(judge)) for judge in JUDGES]
         rows.append((row.name, row.reader, *said))
     made = table(("a made slide", "read by", *JUDGES), rows)
-    *others, last = sorted(vendor.name for vendor in VENDORS.values())
+    *others, last = sorted(vendor.name for vendor in OF_OPENSLIDE.values())
     about = OTHERS.format(names=f"{', '.join(others)} and {last}")
     return "\n".join([SLIDES, made, textwrap.fill(about, LINE) + "\n"])
 
