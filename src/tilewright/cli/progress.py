@@ -279,7 +279,9 @@ def summary(result: dict[str, Any], outdir: Path) -> list[str]:
         "map": f"{len(good)} maps",
         "classes": "each pixel's class",
     }
-    lines = [f"{len(good)} of {len(result['images'])} images, {what[result['result']]}"]
+    lost = sum((i["unread"] or {}).get("tiles", 0) for i in good)
+    lacking = f", without {lost} tiles that couldn't be read" if lost else ""
+    lines = [f"{len(good)} of {len(result['images'])} images, {what[result['result']]}{lacking}"]
     if any(image.get("mask") for image in good):
         counts = result["counts"]
         lines[0] += f"; {counts['predicted']} of {counts['tiles']} tiles were predicted"

@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
+from tilewright.contract.colours import is_rgb
 from tilewright.contract.cut import bounds
 from tilewright.contract.jobs import ImageRef, Job, Scan, save
 from tilewright.contract.names import job_name
 from tilewright.contract.spec import ModelSpec
+from tilewright.images.damage import DamagedPixelsError
 from tilewright.images.image import Image
 from tilewright.images.mask import Mask, stamped
 from tilewright.stores.ome_zarr import Pyramid, Slices, StoreWriter
@@ -53,8 +56,9 @@ def scan(asked: Path, jobs: Path, copy: Path, found: Path) -> None:
     wanted = Scan.load(asked)
     ref = wanted.image
     if wanted.copy:
-        copy_tiled(ref, copy)
-        ref = replace(ref, copy=os.path.abspath(copy))  # noqa: PTH100  # keep a link's own path
+        with suppress(DamagedPixelsError):  # which tiles meet it, only the file itself tells
+            copy_tiled(ref, copy)
+            ref = replace(ref, copy=os.path.abspath(copy))  # noqa: PTH100  # keep a link's own path
     ref = replace(ref, statistics=statistics(ref, wanted.spec))
     if ref.tissue is not None:
         path = found / ref.id / NAME
@@ -111,6 +115,7 @@ def copy_tiled(ref: ImageRef, path: Path) -> None:
             image.dtype,
             axes=axes.lower(),
             method="mean",
+            together=is_rgb(image.axes, image.size("C"), image.dtype),
             levels=1,
         )
         chunks = image.chunks[ref.level]
