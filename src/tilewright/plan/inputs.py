@@ -40,8 +40,8 @@ class Row:
     """One image and what was said of it.
 
     `scene` is a number, or a name or `all`, which `plan.scenes` looks up in the file; None is the
-    first. `named` is an id that the user gave, `mpp_from` who says `mpp`, in words. `mask` is a word,
-    or a file or folder; None is ``tissue`` of slides, else ``none``.
+    first. `named` is an id that the user gave, `mpp_from` who says `mpp`, in words. `mask` is a
+    word, or a file or folder; None is ``tissue`` of slides, else ``none``.
     """
 
     path: Path
