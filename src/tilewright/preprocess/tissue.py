@@ -1,8 +1,9 @@
 """Where the tissue of a slide is: found in its picture at low resolution, by colour against glass.
 
-Glass, dust, bubbles, shadows and borders are grey, whatever their brightness; stained tissue isn't.
-So the white balance is set by the slide's own glass, and what is coloured then and isn't ink is
-tissue. Lengths and areas are in µm, so that slides of any resolution are judged alike.
+Dust, bubbles, shadows, smears and borders absorb all colours alike, however dark they are; stains
+don't. So what is coloured, in optical density over the slide's own glass, is tissue, unless it is
+ink. Where colour is faint, structure decides: tissue changes from pixel to pixel, dirt hardly does.
+Lengths and areas are in µm, so that slides of any resolution are judged alike.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
+from .glass import density
+from .ink import AROUND_UM, inked, roughness
+
 Array = np.ndarray
 RGB = 3
 BINS = 256
+VOID = 1.1  # density over which in all channels nothing was scanned
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,20 @@ class TissueRule:
     ----------
     mpp
         µm per pixel of the picture that it is looked for in.
-    saturation
-        Least saturation of tissue, 0 to 1, after the white balance.
+    colour
+        Density by which tissue's channels differ at least.
+    share
+        That, as a share of its strongest channel: under it is grey.
+    faint, faint_share
+        The same where there is structure.
+    rough
+        Structure: by how much of what it absorbs it changes from pixel to pixel.
+    edge
+        Least colour as a share of the mean within `edge_um`, so that outlines are sharp.
+    edge_um
+        See `edge`.
     darkness
-        Of an image without colours, by what share tissue is darker than glass.
+        Of an image without colours, density over glass.
     smooth_um
         Over how many µm colours are averaged first.
     close_um
@@ -42,11 +57,17 @@ class TissueRule:
     """
 
     mpp: float = 8.0
-    saturation: float = 0.035
-    darkness: float = 0.06
+    colour: float = 0.014
+    share: float = 0.22
+    faint: float = 0.006
+    faint_share: float = 0.13
+    rough: float = 0.1
+    edge: float = 0.8
+    edge_um: float = 72.0
+    darkness: float = 0.03
     smooth_um: float = 24.0
     close_um: float = 64.0
-    open_um: float = 40.0
+    open_um: float = 72.0
     hole_mm2: float = 0.25
     speck_mm2: float = 0.02
 
@@ -71,80 +92,64 @@ def find_tissue(
     """
     rule = rule or TissueRule()
     size = mpp or (rule.mpp, rule.mpp)
-    planes = _smoothed(picture, [rule.smooth_um / m for m in size])
-    found = _coloured(planes, rule) if len(planes) == RGB else _dark(planes[0], rule)
-    found = _closed(found, [rule.close_um / m for m in size])
-    found = _opened(found, [rule.open_um / m for m in size])
+    found = _coloured(picture, size, rule) if picture.ndim == RGB else _dark(picture, size, rule)
+    found = _closed(found, _px(rule.close_um, size))
+    found = _opened(found, _px(rule.open_um, size))
     area = size[0] * size[1] / 1e6
     found = ~_large(~found, rule.hole_mm2 / area)
     return _large(found, rule.speck_mm2 / area)
 
 
-def _smoothed(picture: Array, widths: list[float]) -> Array:
-    """The picture's planes ``(c, y, x)``, 0 to 1, averaged over so many pixels; float32."""
-    planes = np.moveaxis(picture if picture.ndim == RGB else picture[..., None], -1, 0)
-    sizes = [max(1, round(w)) for w in widths]
-    return np.stack(
-        [ndimage.uniform_filter(p.astype(np.float32), sizes, mode="nearest") / 255 for p in planes]
-    )
+def _px(length: float, size: tuple[float, float]) -> list[int]:
+    """A length in µm as an odd number of pixels (y, x)."""
+    return [max(1, round(length / m)) | 1 for m in size]
 
 
-def _coloured(planes: Array, rule: TissueRule) -> Array:
-    glass = _glass(planes)
-    balanced = planes / glass[:, None, None]
-    most, least = balanced.max(0), balanced.min(0)
-    saturation = (most - least) / np.maximum(most, 0.1)
-    coloured = (saturation > rule.saturation) & (most > 0.15)
-    return np.asarray(coloured & ~_ink(balanced, most, least))
+def _coloured(picture: Array, size: tuple[float, float], rule: TissueRule) -> Array:
+    """What has a stain's colour."""
+    found = density(picture)
+    over = _px(rule.smooth_um, size)
+    rough = roughness(picture, found, [2 * n - 1 for n in over])
+    for plane in found:
+        ndimage.uniform_filter(plane, over, output=plane)
+    most, least = found.max(0), found.min(0)
+    spread = most - least
+    least_here = rule.edge * ndimage.uniform_filter(spread, _px(rule.edge_um, size))
+    coloured = (spread > np.maximum(rule.colour, least_here)) & (spread > rule.share * most)
+    yellow = (found[2] > 1.12 * found[1]) & (found[0] > 0.6 * found[1]) & (spread < 0.06)
+    faint = (spread > rule.faint) & (spread > rule.faint_share * most) & (rough > rule.rough)
+    faint &= (spread > least_here) & (most > 0.015)
+    ink = inked(found, rough, [n // 2 for n in _px(2 * AROUND_UM, size)])
+    return np.asarray((coloured | faint) & (least < VOID) & ~yellow & ~ink)
 
 
-def _glass(planes: Array) -> Array:
-    """The colour of glass: the mode of what is bright, even and nearly grey; else white."""
-    light = planes.mean(0)
-    chroma = planes.max(0) - planes.min(0)
-    even = (light > 0.6) & (light < 0.995) & (chroma < 0.12)
-    if np.count_nonzero(even) < 0.005 * even.size:
-        return np.ones(RGB, np.float32)
-    counts = np.bincount((light[even] * (BINS - 1)).astype(int), minlength=BINS)
-    peak = counts.argmax()
-    near = even & (np.abs(light * (BINS - 1) - peak) < 3)
-    return np.asarray([np.median(p[near]) for p in planes], np.float32)
+def _dark(picture: Array, size: tuple[float, float], rule: TissueRule) -> Array:
+    """What is darker than glass; brighter, where most of the image is dark, as fluorescence."""
+    light = ndimage.uniform_filter(picture.astype(np.float32), _px(rule.smooth_um, size)) / 255
+    counts = np.bincount(picture.ravel(), minlength=BINS)
+    glass = float(counts.argmax()) / (BINS - 1)
+    if glass < 0.5:
+        return np.asarray(light > glass + rule.darkness)
+    return np.asarray(-np.log10(np.maximum(light, 1e-3) / glass) > rule.darkness)
 
 
-def _ink(balanced: Array, most: Array, least: Array) -> Array:
-    """What has a pen's colour: strongly green, blue or red, purer than any stain."""
-    red, green, blue = balanced
-    strong = most - least > 0.25 * np.maximum(most, 0.1)
-    greenish = strong & (green >= red) & (green > blue * 0.95)
-    bluish = strong & (blue >= green) & (green > red * 1.1)
-    reddish = (red > 0.6) & (green < 0.45) & (blue < 0.45) & (np.abs(green - blue) < 0.15)
-    return np.asarray(greenish | bluish | reddish)
-
-
-def _dark(plane: Array, rule: TissueRule) -> Array:
-    counts = np.bincount((plane * (BINS - 1)).astype(int).ravel(), minlength=BINS)
-    glass = counts.argmax() / (BINS - 1)
-    if glass < 0.5:  # fluorescence
-        return np.asarray(plane > glass + rule.darkness, bool)
-    return np.asarray(plane < glass - rule.darkness, bool)
-
-
-def _closed(mask: Array, widths: list[float]) -> Array:
-    sizes = [max(1, round(w)) | 1 for w in widths]
+def _closed(mask: Array, sizes: list[int]) -> Array:
+    """The mask with gaps and narrow bays filled, up to so many pixels wide."""
     pad = [(s, s) for s in sizes]
     wide = ndimage.maximum_filter(np.pad(mask.astype(np.uint8), pad), sizes)
-    return np.asarray(_within(ndimage.minimum_filter(wide, sizes), sizes) > 0)
+    return _within(ndimage.minimum_filter(wide, sizes), sizes)
 
 
-def _opened(mask: Array, widths: list[float]) -> Array:
-    sizes = [max(1, round(w)) | 1 for w in widths]
+def _opened(mask: Array, sizes: list[int]) -> Array:
+    """The mask without what is narrower than so many pixels; what is left keeps its outline."""
     pad = [(s, s) for s in sizes]
     thin = ndimage.minimum_filter(np.pad(mask.astype(np.uint8), pad, mode="edge"), sizes)
-    return np.asarray(_within(ndimage.maximum_filter(thin, sizes), sizes) > 0)
+    near = ndimage.maximum_filter(thin, [2 * s - 1 for s in sizes])
+    return np.asarray(mask & _within(near, sizes))
 
 
 def _within(padded: Array, pad: list[int]) -> Array:
-    return padded[pad[0] : -pad[0], pad[1] : -pad[1]]
+    return np.asarray(padded[pad[0] : -pad[0], pad[1] : -pad[1]] > 0)
 
 
 def _large(mask: Array, least: float) -> Array:

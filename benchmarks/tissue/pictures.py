@@ -1,0 +1,68 @@
+"""Slides of all kinds as one picture: each as it is scanned, its tissue, and what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from tissue.measure import OURS, RULES, drawn, scored
+from tissue.texture import Texture
+
+Array = np.ndarray[Any, Any]
+COLUMNS, SHRINK, CAPTION, GAP = 3, 3, 14, 4
+FOUND, MISSED, ADDED, UNSURE = (46, 160, 67), (214, 40, 40), (255, 170, 0), (150, 150, 150)
+
+
+def sheet(data: Path, kinds: list[str], seed: int, rule: str = OURS) -> Image.Image:
+    """A row of threes: the slide, its truth's outline on it, and right, missed and added pixels."""
+    texture = Texture(data)
+    pieces = [panel(kind, seed, texture, rule) for kind in kinds]
+    width, height = pieces[0].size
+    rows = -(-len(pieces) // COLUMNS)
+    whole = Image.new("RGB", (COLUMNS * (width + GAP), rows * (height + GAP)), "white")
+    for n, piece in enumerate(pieces):
+        row, column = divmod(n, COLUMNS)
+        whole.paste(piece, (column * (width + GAP), row * (height + GAP)))
+    return whole
+
+
+def panel(kind: str, seed: int, texture: Texture, rule: str) -> Image.Image:
+    """One slide's three pictures side by side under its name and figures."""
+    slide = drawn(kind, seed, texture)
+    picture = slide.scanned()
+    found = RULES[rule](picture)
+    _, iou, lost, added = scored(slide, found)
+    parts = [picture, outlined(picture, slide.truth), compared(picture, slide.truth, found)]
+    parts[2][slide.unsure] = UNSURE
+    small = [Image.fromarray(p).reduce(SHRINK) for p in parts]
+    width, height = small[0].size
+    whole = Image.new("RGB", (3 * width + 2, height + CAPTION), "white")
+    for n, part in enumerate(small):
+        whole.paste(part, (n * (width + 1), CAPTION))
+    text = f"{kind}: IoU {iou:.3f}, lost {lost:.1%}, added {added:.1%}"
+    ImageDraw.Draw(whole).text((2, 1), text, fill="black")
+    return whole
+
+
+def outlined(picture: Array, mask: Array) -> Array:
+    """A picture with a mask's border drawn into it."""
+    shown = picture.copy()
+    border = mask ^ ndimage.binary_erosion(mask, iterations=4, border_value=1)
+    shown[border] = FOUND
+    return shown
+
+
+def compared(picture: Array, truth: Array, found: Array) -> Array:
+    """A mask against the truth, on a faint picture."""
+    shown = (picture // 3 + 165).astype(np.uint8)
+    for where, colour in (
+        (truth & found, FOUND),
+        (truth & ~found, MISSED),
+        (found & ~truth, ADDED),
+    ):
+        shown[where] = (shown[where] * 0.4 + 0.6 * np.array(colour)).astype(np.uint8)
+    return shown
