@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,17 +71,32 @@ def drawn(kind: str, seed: int, texture: Texture) -> Slide:
 def measure(
     data: Path, kinds: Sequence[str], seeds: Sequence[int], rules: Sequence[str]
 ) -> Iterator[Row]:
-    """Each rule on each slide."""
-    texture = Texture(data)
-    for kind in kinds:
-        for seed in seeds:
-            slide = drawn(kind, seed, texture)
-            picture = slide.scanned()
-            for rule in rules:
-                start = time.process_time()
-                found = RULES[rule](picture)
-                spent = time.process_time() - start
-                yield Row(kind, seed, rule, *scored(slide, found), spent)
+    """Each rule on each slide; a process for each core."""
+    slides = [(kind, seed) for kind in kinds for seed in seeds]
+    with ProcessPoolExecutor(os.cpu_count(), initializer=_ready, initargs=(data,)) as pool:
+        for rows in pool.map(_rows, slides, [rules] * len(slides)):
+            yield from rows
+
+
+_TEXTURES: list[Texture] = []
+"""A process's own."""
+
+
+def _ready(data: Path) -> None:
+    _TEXTURES.append(Texture(data))
+
+
+def _rows(which: tuple[str, int], rules: Sequence[str]) -> list[Row]:
+    """Each rule on one slide."""
+    slide = drawn(*which, _TEXTURES[0])
+    picture = slide.scanned()
+    rows = []
+    for rule in rules:
+        start = time.process_time()
+        found = RULES[rule](picture)
+        spent = time.process_time() - start
+        rows.append(Row(*which, rule, *scored(slide, found), spent))
+    return rows
 
 
 def scored(slide: Slide, found: Array) -> tuple[float, float, float, float]:

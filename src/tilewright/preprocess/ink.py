@@ -32,20 +32,29 @@ def inked(density: Array, rough: Array, rim: list[int]) -> Array:
     """
     red, green, blue = density
     most = np.maximum(np.maximum(red, green), blue)
-    smooth, pure = rough < SMOOTH, most > PURE
-    cold = (red > 1.25 * green) & (red > 1.1 * blue)
-    core = cold & (most > DENSE) & (smooth | (pure & (red > 1.4 * green)))
-    warm = (blue > 0.5 * green) & (green > DENSE)
-    core |= warm & (red < 0.11 * green) & smooth & pure
-    red_ink = warm & (red < 0.12 * green) & (rough < VERY_SMOOTH)
-    core |= red_ink & (ndimage.uniform_filter(red_ink.astype(np.float32), rim) > 0.5)
     least = np.minimum(np.minimum(red, green), blue)
-    core |= (density.mean(0) > BLACK) & (least > 0.62 * most) & smooth
+    smooth, pure = rough < SMOOTH, most > PURE
+    cold = _cold(red, green, blue)
+    core = cold & (most > DENSE) & (smooth | (pure & (red > 1.3 * green)))
+    warm = (green > DENSE) & (red < 0.12 * green)
+    core |= warm & (blue > 0.65 * green) & smooth & pure
+    even = warm & (blue > 0.65 * green) & (rough < VERY_SMOOTH)
+    even |= warm & (blue > 0.5 * green) & (rough < VERY_SMOOTH / 2)
+    core |= even & (ndimage.uniform_filter(even.astype(np.float32), rim) > 0.5)
+    dark = density.mean(0)
+    core |= (least > 0.62 * most) & (((dark > BLACK) & smooth) | (dark > PURE))
     if not core.any():
         return np.asarray(core)
     like = cold | ((blue > 0.5 * green) & (red < 0.2 * green)) | (least > 0.7 * most) | smooth
     near = ndimage.maximum_filter(core.astype(np.uint8), [2 * r + 1 for r in rim]) > 0
     return np.asarray(core | (near & like & (most > FAINT)))
+
+
+def _cold(red: Array, green: Array, blue: Array) -> Array:
+    """Blue and green, as no stain of nuclei is: less red, or green, or more blue comes through."""
+    cyan = (red > 1.25 * green) & (red > 1.1 * blue)
+    lime = (green < 0.8 * red) & (green < 0.8 * blue)
+    return np.asarray(cyan | lime | ((blue < 0.33 * green) & (red > 0.9 * green)))
 
 
 def roughness(picture: Array, density: Array, over: list[int]) -> Array:
