@@ -11,6 +11,7 @@ DENSE = 0.25  # of the strongest channel, where ink is looked for
 PURE = 0.7  # of it, where ink needs no smoothness to be told from blue and green stains
 BLACK = 0.5  # of all channels' mean
 SMOOTH, VERY_SMOOTH = 0.09, 0.045  # roughness that ink has at most
+NOISE = 3  # of the median change on glass: more is structure
 AROUND_UM = 56.0  # ink's rim: as far as a thin stroke's light reaches
 
 
@@ -76,4 +77,6 @@ def roughness(picture: Array, density: Array, over: list[int]) -> Array:
     light = picture.mean(-1, dtype=np.float32) / 255
     change = ndimage.uniform_filter(np.abs(ndimage.laplace(light)), over)
     absorbed = 1 - np.power(10, -ndimage.uniform_filter(density.mean(0), over).clip(0))
-    return np.asarray(change / np.maximum(absorbed, 0.02))
+    glass = change[absorbed < FAINT / 2]
+    noise = NOISE * float(np.median(glass)) if glass.size else 0.0
+    return np.asarray((change - noise) / np.maximum(absorbed, FAINT))
