@@ -41,7 +41,13 @@ class Overview:
     mpp: tuple[float, float] | None
 
 
-def overview(image: Image, mpp: float, t: int = 0, z: int | None = None) -> Overview:
+def overview(
+    image: Image,
+    mpp: float,
+    t: int = 0,
+    z: int | None = None,
+    size: tuple[float, float] | None = None,
+) -> Overview:
     """The whole of an image at about so many µm a pixel.
 
     The coarsest level is read that isn't coarser, and whole blocks of its pixels are averaged.
@@ -56,13 +62,16 @@ def overview(image: Image, mpp: float, t: int = 0, z: int | None = None) -> Over
         `SIDE` px at most.
     t, z
         Which timepoint and slice; the middle slice where none is given.
+    size
+        µm of a level-0 pixel ``(y, x)``, where others count than the file's.
 
     Raises
     ------
     TilewrightError
         When the file is damaged.
     """
-    wanted = _wanted(image, mpp)
+    own = size or image.mpp
+    wanted = _wanted(image, mpp, own)
     level = _level(image, wanted)
     sizes = dict(zip(image.axes, image.levels[level], strict=True))
     step = [image.size(a) / sizes[a] for a in "YX"]
@@ -71,16 +80,16 @@ def overview(image: Image, mpp: float, t: int = 0, z: int | None = None) -> Over
     index = {a: n for a, n in at.items() if a in image.axes}
     rows = [_averaged(p, block) for p in _bands(image, level, index, block[0])]
     scale = (block[0] * step[0], block[1] * step[1])
-    size = None if image.mpp is None else (image.mpp[0] * scale[0], image.mpp[1] * scale[1])
-    return Overview(_shown(np.concatenate(rows), image), scale, size)
+    found = None if own is None else (own[0] * scale[0], own[1] * scale[1])
+    return Overview(_shown(np.concatenate(rows), image), scale, found)
 
 
-def _wanted(image: Image, mpp: float) -> tuple[float, float]:
+def _wanted(image: Image, mpp: float, own: tuple[float, float] | None) -> tuple[float, float]:
     """Level-0 pixels of a pixel of the picture that is wanted, (y, x)."""
-    if image.mpp is None:
+    if own is None:
         factor = max(1.0, max(image.size("Y"), image.size("X")) / SIDE)
         return factor, factor
-    return max(1.0, mpp / image.mpp[0]), max(1.0, mpp / image.mpp[1])
+    return max(1.0, mpp / own[0]), max(1.0, mpp / own[1])
 
 
 def _level(image: Image, wanted: tuple[float, float]) -> int:
