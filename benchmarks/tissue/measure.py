@@ -17,7 +17,7 @@ from tilewright.preprocess.tissue import find_tissue
 from tissue.clam import RULES as PEERS
 from tissue.kinds import KINDS
 from tissue.slide import MPP, Slide
-from tissue.texture import Texture
+from tissue.texture import Texture, pictures
 
 Array = np.ndarray[Any, Any]
 TUNED = range(100, 103)
@@ -83,7 +83,7 @@ _TEXTURES: list[Texture] = []
 
 
 def _ready(data: Path) -> None:
-    _TEXTURES.append(Texture(data))
+    _TEXTURES.append(Texture(pictures(data)))
 
 
 def _rows(which: tuple[str, int], rules: Sequence[str]) -> list[Row]:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from tissue.measure import OURS, RULES, drawn, scored
-from tissue.texture import Texture
+from tissue.texture import Texture, pictures
 
 Array = np.ndarray[Any, Any]
 COLUMNS, SHRINK, CAPTION, GAP = 3, 3, 14, 4
@@ -19,7 +19,7 @@ FOUND, MISSED, ADDED, UNSURE = (46, 160, 67), (214, 40, 40), (255, 170, 0), (150
 
 def sheet(data: Path, kinds: list[str], seed: int, rule: str = OURS) -> Image.Image:
     """A row of threes: the slide, its truth's outline on it, and right, missed and added pixels."""
-    texture = Texture(data)
+    texture = Texture(pictures(data))
     pieces = [panel(kind, seed, texture, rule) for kind in kinds]
     width, height = pieces[0].size
     rows = -(-len(pieces) // COLUMNS)

@@ -93,7 +93,7 @@ def strips(rng: Rng, shape: Shape, count: int, width: float, length: float) -> A
         line = np.stack([y + bend, x], 1)
         line = line[np.abs(noise(rng, (1, 160), 14)[0]) > 0.05]  # cracks
         wide = 0.5 * width * (1 + 0.12 * noise(rng, shape, 18) + 0.1 * noise(rng, shape, 4))
-        mask |= _distance(shape, line) < wide
+        mask |= _distance(shape, line, 2 * width) < wide
     return mask
 
 
@@ -116,7 +116,7 @@ def stroke(rng: Rng, shape: Shape, points: Array, width: float) -> Array:
     """A pen's stroke (y, x) 0 to 1: out of focus, streaked, darker at its ends and rim."""
     smooth = _curve(points)
     wide = width / 2 * (1 + 0.06 * noise(rng, shape, 25))
-    depth = 1 - _distance(shape, smooth) / wide
+    depth = 1 - _distance(shape, smooth, 2 * width) / wide
     body = ndimage.gaussian_filter((depth > 0).astype(float), rng.uniform(1, 3))
     streaks = 0.75 + 0.15 * noise(rng, shape, 40) + 0.08 * noise(rng, shape, 6)
     rim = 0.35 * np.exp(-(((depth - 0.12) / 0.12) ** 2))
@@ -131,11 +131,17 @@ def _curve(points: Array) -> Array:
     return ndimage.gaussian_filter1d(line, 8, axis=0, mode="nearest")
 
 
-def _distance(shape: Shape, line: Array) -> Array:
-    """Distance of each pixel to a line of points that are close together."""
-    y, x = np.indices(shape)
-    found = cKDTree(line).query(np.stack([y.ravel(), x.ravel()], 1), distance_upper_bound=200)[0]
-    return np.minimum(found, 1e3).reshape(shape)
+def _distance(shape: Shape, line: Array, most: float) -> Array:
+    """Distance of each pixel to a line of points that are close together; 1,000 from `most` on."""
+    y, x = line.round().astype(int).T
+    inside = (y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1])
+    drawn = np.zeros(shape, np.uint8)
+    drawn[y[inside], x[inside]] = 1
+    near = ndimage.maximum_filter(drawn, 2 * int(most) + 3) > 0
+    found = np.full(shape, 1e3)
+    tree = cKDTree(line)
+    found[near] = np.minimum(tree.query(np.argwhere(near), distance_upper_bound=most)[0], 1e3)
+    return found
 
 
 def hair(rng: Rng, shape: Shape, length: float) -> Array:
@@ -144,7 +150,7 @@ def hair(rng: Rng, shape: Shape, length: float) -> Array:
     turn = rng.uniform(0, 2 * np.pi) + np.cumsum(noise(rng, (1, 12), 4)[0]) * 0.15
     points = start + np.cumsum(np.stack([np.sin(turn), np.cos(turn)], 1), 0) * length / 12
     wide = rng.uniform(2.2, 4.0)
-    return np.exp(-((_distance(shape, _curve(points)) / wide) ** 4))
+    return np.exp(-((_distance(shape, _curve(points), 20) / wide) ** 4))
 
 
 def ring(rng: Rng, shape: Shape, centre: tuple[float, float], radius: float) -> tuple[Array, Array]:

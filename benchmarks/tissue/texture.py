@@ -7,6 +7,7 @@ large as glands. Fields that vary slowly make epithelium, stroma and lymphoid ti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from scipy import ndimage
+from scipy.sparse import csr_array
 from skimage import data
 
 Array = np.ndarray[Any, Any]
@@ -39,8 +41,19 @@ def noise(rng: Rng, shape: tuple[int, int], scale: float) -> Array:
     coarse = [int(np.ceil(n / scale)) + 4 for n in shape]
     grid = rng.standard_normal(coarse)
     at = [np.arange(n) / scale + 1 + rng.random() for n in shape]
-    field = ndimage.map_coordinates(grid, np.meshgrid(*at, indexing="ij"), order=3)
+    rows, columns = (_splines(a, n) for a, n in zip(at, coarse, strict=True))
+    field = (columns @ (rows @ ndimage.spline_filter(grid, 3, mode="mirror")).T).T
     return (field - field.mean()) / (field.std() + 1e-9)
+
+
+def _splines(at: Array, count: int) -> csr_array:
+    """What each of `count` cubic B-splines has at each place, (places, count)."""
+    first = np.floor(at).astype(int)
+    t = at - first
+    four = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
+    places = np.tile(np.arange(len(at)), 4)
+    splines = np.concatenate([first - 1 + n for n in range(4)])
+    return csr_array((np.concatenate(four) / 6, (places, splines)), shape=(len(at), count))
 
 
 def step(field: Array, at: float, width: float) -> Array:
@@ -48,13 +61,24 @@ def step(field: Array, at: float, width: float) -> Array:
     return np.clip((field - at) / width + 0.5, 0, 1)
 
 
-class Texture:
-    """The real pictures in a folder, as densities of two stains."""
+def pictures(folder: Path) -> list[Path]:
+    """BBBC038's stained pictures in a folder.
 
-    def __init__(self, folder: Path) -> None:
-        paths = sorted(p for p in folder.rglob("he_*.tif") if not p.stem.endswith("_labels"))
-        if not paths:
-            raise SystemExit(f"{folder}: has no he_*.tif")
+    Raises
+    ------
+    SystemExit
+        When there is none.
+    """
+    paths = sorted(p for p in folder.rglob("he_*.tif") if not p.stem.endswith("_labels"))
+    if not paths:
+        raise SystemExit(f"{folder}: has no he_*.tif")
+    return paths
+
+
+class Texture:
+    """Real stained pictures (RGB TIFF) as densities of two stains."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
         parted = [_parted(tifffile.imread(p)) for p in paths]
         self._patches = {n: [_shrunk(p, n) for p in parted] for n in SHRINK}
 

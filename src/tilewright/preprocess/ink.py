@@ -10,6 +10,7 @@ FAINT = 0.02  # density under which a colour can't be told
 DENSE = 0.25  # of the strongest channel, where ink is looked for
 PURE = 0.7  # of it, where ink needs no smoothness to be told from blue and green stains
 BLACK = 0.5  # of all channels' mean
+OPAQUE = 0.85  # of it, of two inks one over the other
 SMOOTH, VERY_SMOOTH = 0.09, 0.045  # roughness that ink has at most
 NOISE = 3  # of the median change on glass: more is structure
 AROUND_UM = 56.0  # ink's rim: as far as a thin stroke's light reaches
@@ -44,6 +45,7 @@ def inked(density: Array, rough: Array, rim: list[int]) -> Array:
     core |= even & (ndimage.uniform_filter(even.astype(np.float32), rim) > 0.5)
     dark = density.mean(0)
     core |= (least > 0.62 * most) & (((dark > BLACK) & smooth) | (dark > PURE))
+    core |= (dark > OPAQUE) & smooth
     if not core.any():
         return np.asarray(core)
     like = cold | ((blue > 0.5 * green) & (red < 0.2 * green)) | (least > 0.7 * most) | smooth
