@@ -22,7 +22,7 @@ from tissue.texture import Texture, pictures
 Array = np.ndarray[Any, Any]
 TUNED = range(100, 103)
 """Seeds that the rule's numbers were chosen on."""
-JUDGED = range(900, 904)
+JUDGED = range(900, 902)
 """Seeds that are judged: the rule's numbers were never changed after a look at these."""
 OURS = "Tilewright"
 RULES: dict[str, Callable[[Array], Array]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +14,51 @@ from tissue.measure import OURS, RULES, drawn, scored
 from tissue.texture import Texture, pictures
 
 Array = np.ndarray[Any, Any]
-COLUMNS, SHRINK, CAPTION, GAP = 3, 3, 14, 4
+CAPTION, GAP = 14, 4
 FOUND, MISSED, ADDED, UNSURE = (46, 160, 67), (214, 40, 40), (255, 170, 0), (150, 150, 150)
+SHOWN = (
+    "H&E", "fat", "very pale", "pen, blue", "pen, red", "bubbles", "trichrome, blue", "blood",
+    "needle biopsies", "all at once",
+)  # fmt: skip
+"""What the docs show."""
+SHADES = 96  # of their picture's palette: keeps the file small
 
 
-def sheet(data: Path, kinds: list[str], seed: int, rule: str = OURS) -> Image.Image:
-    """A row of threes: the slide, its truth's outline on it, and right, missed and added pixels."""
+def sheet(data: Path, kinds: Sequence[str], seed: int, columns: int = 3) -> Image.Image:
+    """Each slide, its tissue's outline on it, and right, missed and added pixels, side by side."""
     texture = Texture(pictures(data))
-    pieces = [panel(kind, seed, texture, rule) for kind in kinds]
+    return _grid([panel(kind, seed, texture, shrink=3) for kind in kinds], columns)
+
+
+def page(data: Path, seed: int) -> Image.Image:
+    """The docs' picture: some slides, each beside what was found."""
+    texture = Texture(pictures(data))
+    pieces = [panel(kind, seed, texture, shrink=4, outline=False) for kind in SHOWN]
+    return _grid(pieces, 2).quantize(SHADES)
+
+
+def _grid(pieces: list[Image.Image], columns: int) -> Image.Image:
     width, height = pieces[0].size
-    rows = -(-len(pieces) // COLUMNS)
-    whole = Image.new("RGB", (COLUMNS * (width + GAP), rows * (height + GAP)), "white")
+    rows = -(-len(pieces) // columns)
+    whole = Image.new("RGB", (columns * (width + GAP), rows * (height + GAP)), "white")
     for n, piece in enumerate(pieces):
-        row, column = divmod(n, COLUMNS)
+        row, column = divmod(n, columns)
         whole.paste(piece, (column * (width + GAP), row * (height + GAP)))
     return whole
 
 
-def panel(kind: str, seed: int, texture: Texture, rule: str) -> Image.Image:
-    """One slide's three pictures side by side under its name and figures."""
+def panel(kind: str, seed: int, texture: Texture, shrink: int, outline: bool = True) -> Image.Image:
+    """One slide's pictures side by side under its name and figures."""
     slide = drawn(kind, seed, texture)
     picture = slide.scanned()
-    found = RULES[rule](picture)
+    found = RULES[OURS](picture)
     _, iou, lost, added = scored(slide, found)
-    parts = [picture, outlined(picture, slide.truth), compared(picture, slide.truth, found)]
-    parts[2][slide.unsure] = UNSURE
-    small = [Image.fromarray(p).reduce(SHRINK) for p in parts]
+    parts = [picture, *([outlined(picture, slide.truth)] if outline else [])]
+    parts.append(compared(picture, slide.truth, found))
+    parts[-1][slide.unsure] = UNSURE
+    small = [Image.fromarray(p).reduce(shrink) for p in parts]
     width, height = small[0].size
-    whole = Image.new("RGB", (3 * width + 2, height + CAPTION), "white")
+    whole = Image.new("RGB", (len(parts) * (width + 1), height + CAPTION), "white")
     for n, part in enumerate(small):
         whole.paste(part, (n * (width + 1), CAPTION))
     text = f"{kind}: IoU {iou:.3f}, lost {lost:.1%}, added {added:.1%}"

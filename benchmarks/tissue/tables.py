@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 
 from tissue.kinds import EMPTY
 from tissue.measure import OURS, Row
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE, PICTURE = DOCS / "tissue.md", DOCS / "img" / "tissue.png"
 LEAST_IOU, MOST_LOST, MOST_LOST_OF_A_KIND = 0.90, 0.02, 0.10
 MOST_ADDED = 0.005
 """Of a slide without tissue but with dyed fibres, glue, smears and bubbles; of others nothing."""
@@ -24,6 +29,13 @@ def table(rows: list[Row]) -> str:
         lines.append(_line("mean of all that have tissue", [_of(stained, r) for r in rules]))
     spent = [f"{1e3 * np.median([r.seconds for r in _of(rows, rule)]):.0f} ms" for rule in rules]
     return "\n".join([*lines, "| a slide takes, of a core | " + " | ".join(spent) + " |"])
+
+
+def write(rows: list[Row]) -> None:
+    """Put the table between the page's marks."""
+    text = PAGE.read_text(encoding="utf-8")
+    marks = re.compile("(<!-- begin table -->\n).*?(<!-- end table -->)", re.DOTALL)
+    PAGE.write_text(marks.sub(lambda m: f"{m[1]}\n{table(rows)}\n\n{m[2]}", text), encoding="utf-8")
 
 
 def _of(rows: list[Row], rule: str, kind: str | None = None) -> list[Row]:

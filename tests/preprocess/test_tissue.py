@@ -171,7 +171,7 @@ def written(path: Path, pixels: Array, **options: Any) -> Path:
 def test_an_overview_is_the_mean_of_blocks_with_or_without_a_pyramid(
     tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tilewright.preprocess.overview.BAND_BYTES", 2**14)
+    monkeypatch.setattr("tilewright.preprocess.overview.OVERVIEW_BYTES", 2**14)
     pixels = np.random.default_rng(1).integers(0, 256, (320, 480, 3), np.uint8)
     path = written(tmp_path / "a.tif", pixels, photometric="rgb", **options)
     with open_image(path) as image:

@@ -11,16 +11,17 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 Array = np.ndarray
-BITS = 6  # of a channel, in the count of colours: four levels of 8 bits are one
+COLOUR_BITS = 6  # of a channel, in the count of colours: four levels of 8 bits are one
 SAMPLE = 2**20  # pixels that are counted, at most
 BRIGHT = 0.45  # light that passes glass, at least
 TINT = 0.3  # by how much of its brightest channel glass is coloured, at most
 PINK = 0.03  # by how much of its light green may be less than red and blue: that is eosin
-FULL = 254  # levels from which on all channels are a scanner's filling, or glass that is all white
-LEAST = 0.015  # share of a slide that has glass's colour, where glass is in view
-BLOCK = 8  # px, averaged for light that differs from place to place
+FILLED = 254  # levels from which on all channels are a scanner's filling, or all white glass
+LEAST_GLASS = 0.015  # share of a slide that has glass's colour, where glass is in view
+GLASS_BLOCK = 8  # px, averaged for light that differs from place to place
 FLAT = 0.012  # deviation of density inside a block of glass
-NEAR, GREY = 0.015, 0.006  # density by which glass differs from the fit; between channels
+GLASS_NEAR = 0.015  # density by which glass may differ from the fit
+GLASS_GREY = 0.006  # and its channels from each other
 ROUNDS = 5
 SEEN = 6  # ninths of a slide in which there must be glass
 
@@ -51,11 +52,11 @@ def colour(picture: Array) -> Array:
     step = max(1, picture.shape[0] * picture.shape[1] // SAMPLE)
     pixels = picture.reshape(-1, 3)[::step]
     may = pixels[_may_be_glass(pixels)]
-    bins = (may >> (8 - BITS)).astype(np.int64)
-    side = 1 << BITS
+    bins = (may >> (8 - COLOUR_BITS)).astype(np.int64)
+    side = 1 << COLOUR_BITS
     counts = np.bincount(bins @ (side * side, side, 1), minlength=side**3).reshape((side,) * 3)
     around = ndimage.uniform_filter(counts.astype(np.float32), 3, mode="constant") * 27
-    if around.max() < LEAST * len(pixels):
+    if around.max() < LEAST_GLASS * len(pixels):
         return np.ones(3, np.float32)
     level = np.arange(side)
     bright = level[:, None, None] + level[:, None] + level
@@ -71,12 +72,12 @@ def _may_be_glass(pixels: Array) -> Array:
     light = (red + green + blue) / 3
     tinted = most - least > TINT * most
     pink = (red + blue) / 2 - green > PINK * light
-    return np.asarray((light > BRIGHT * 255) & ~tinted & ~pink & (least < FULL))
+    return np.asarray((light > BRIGHT * 255) & ~tinted & ~pink & (least < FILLED))
 
 
 def _uneven(found: Array) -> Array | None:
     """How glass's density (6, 3) differs by place, in `_terms`; None where too little is seen."""
-    small = found[:, :: BLOCK // 2, :: BLOCK // 2]
+    small = found[:, :: GLASS_BLOCK // 2, :: GLASS_BLOCK // 2]
     height, width = (n // 2 for n in small.shape[1:])
     blocks = small[:, : 2 * height, : 2 * width].reshape(3, height, 2, width, 2)
     means, flat = blocks.mean((2, 4)), (blocks.std((2, 4)) < FLAT).all(0)
@@ -85,7 +86,7 @@ def _uneven(found: Array) -> Array | None:
     fit = np.zeros((6, 3))
     for _ in range(ROUNDS):
         rest = means - (terms @ fit).transpose(2, 0, 1)
-        near = (np.abs(rest.mean(0)) < NEAR) & (np.ptp(rest, 0) < GREY) & flat
+        near = (np.abs(rest.mean(0)) < GLASS_NEAR) & (np.ptp(rest, 0) < GLASS_GREY) & flat
         if not _all_over(near):
             return None
         at = terms[near]

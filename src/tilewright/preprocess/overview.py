@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tilewright.contract.colours import RGB
 from tilewright.images.image import Image
 
 from .colour import own_span
 
 Array = np.ndarray
-BAND_BYTES = 2**26  # of pixels that are read at once, where a block's row isn't more
-SIDE = 2500  # px of the picture's longer side at most, where the pixel size isn't known
-RGB = 3
+OVERVIEW_BYTES = 2**26  # of pixels that are read at once, where a block's row isn't more
+OVERVIEW_SIDE = 2500  # px of the picture's longer side at most, where the pixel size isn't known
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def overview(
     ----------
     mpp
         µm per pixel that are wanted; of an image without a pixel size, its longer side is
-        `SIDE` px at most.
+        `OVERVIEW_SIDE` px at most.
     t, z
         Which timepoint and slice; the middle slice where none is given.
     size
@@ -86,7 +86,7 @@ def overview(
 def _wanted(image: Image, mpp: float, own: tuple[float, float] | None) -> tuple[float, float]:
     """Level-0 pixels of a pixel of the picture that is wanted, (y, x)."""
     if own is None:
-        factor = max(1.0, max(image.size("Y"), image.size("X")) / SIDE)
+        factor = max(1.0, max(image.size("Y"), image.size("X")) / OVERVIEW_SIDE)
         return factor, factor
     return max(1.0, mpp / own[0]), max(1.0, mpp / own[1])
 
@@ -118,14 +118,14 @@ def _bands(image: Image, level: int, index: dict[str, int], block: int) -> Itera
     chunks = image.chunks[level]
     chunk = chunks[image.axes.index("Y")] if chunks else 1
     row = width * image.size("C") * image.dtype.itemsize
-    each = math.lcm(block, chunk) if math.lcm(block, chunk) * row <= BAND_BYTES else block
-    high = max(1, BAND_BYTES // (row * each)) * each
+    each = math.lcm(block, chunk) if math.lcm(block, chunk) * row <= OVERVIEW_BYTES else block
+    high = max(1, OVERVIEW_BYTES // (row * each)) * each
     left = [a for a in image.axes if a not in index]
     order = [left.index(a) for a in "YXC" if a in left]
     for top in range(0, height, high):
         at: dict[str, int | slice] = {**index, "Y": slice(top, min(top + high, height))}
         pixels = image.read(level, at).transpose(order)
-        yield pixels if pixels.ndim == RGB else pixels[..., None]
+        yield pixels if pixels.ndim == len(RGB) else pixels[..., None]
 
 
 def _averaged(pixels: Array, block: list[int]) -> Array:
@@ -149,7 +149,7 @@ def _shown(pixels: Array, image: Image) -> Array:
     """Averaged (y, x, c) as uint8 from black to white."""
     low, high = _span(pixels, image)
     shown = np.clip((pixels - low) * (255 / (high - low)), 0, 255).round().astype(np.uint8)
-    return shown if shown.shape[-1] == RGB else shown.max(-1)
+    return shown if shown.shape[-1] == len(RGB) else shown.max(-1)
 
 
 def _span(pixels: Array, image: Image) -> tuple[float, float]:

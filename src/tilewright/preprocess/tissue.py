@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
+from tilewright.contract.colours import RGB
+
 from .glass import density
 from .ink import AROUND_UM, inked, roughness
 
 Array = np.ndarray
-RGB = 3
-BINS = 256
+GREYS = 256
 VOID = 1.1  # density over which in all channels nothing was scanned
 
 
@@ -92,7 +93,8 @@ def find_tissue(
     """
     rule = rule or TissueRule()
     size = mpp or (rule.mpp, rule.mpp)
-    found = _coloured(picture, size, rule) if picture.ndim == RGB else _dark(picture, size, rule)
+    look = _coloured if picture.ndim == len(RGB) else _dark
+    found = look(picture, size, rule)
     found = _closed(found, _px(rule.close_um, size))
     found = _opened(found, _px(rule.open_um, size))
     area = size[0] * size[1] / 1e6
@@ -126,8 +128,8 @@ def _coloured(picture: Array, size: tuple[float, float], rule: TissueRule) -> Ar
 def _dark(picture: Array, size: tuple[float, float], rule: TissueRule) -> Array:
     """What is darker than glass; brighter, where most of the image is dark, as fluorescence."""
     light = ndimage.uniform_filter(picture.astype(np.float32), _px(rule.smooth_um, size)) / 255
-    counts = np.bincount(picture.ravel(), minlength=BINS)
-    glass = float(counts.argmax()) / (BINS - 1)
+    counts = np.bincount(picture.ravel(), minlength=GREYS)
+    glass = float(counts.argmax()) / (GREYS - 1)
     if glass < 0.5:
         return np.asarray(light > glass + rule.darkness)
     return np.asarray(-np.log10(np.maximum(light, 1e-3) / glass) > rule.darkness)
