@@ -73,7 +73,7 @@ def overview(
     own = size or image.mpp
     wanted = _wanted(image, mpp, own)
     level = _level(image, wanted)
-    step = _steps(image, level)
+    step = image.steps[level]
     block = [max(1, round(w / s)) for w, s in zip(wanted, step, strict=True)]
     at = {"T": t, "Z": image.size("Z") // 2 if z is None else z}
     index = {a: n for a, n in at.items() if a in image.axes}
@@ -93,19 +93,12 @@ def _wanted(image: Image, mpp: float, own: tuple[float, float] | None) -> tuple[
 
 def _level(image: Image, wanted: tuple[float, float]) -> int:
     """The coarsest level whose pixels aren't larger than wanted, but for what rounding makes."""
-    steps = [_steps(image, number) for number in range(len(image.levels))]
-    fits = [n for n, step in enumerate(steps) if _is_fine(step, wanted)]
-    return max(fits, key=steps.__getitem__, default=0)
+    fits = [n for n, step in enumerate(image.steps) if _is_fine(step, wanted)]
+    return max(fits, key=image.steps.__getitem__, default=0)
 
 
 def _is_fine(step: tuple[float, float], wanted: tuple[float, float]) -> bool:
     return all(s <= w * 1.01 for s, w in zip(step, wanted, strict=True))
-
-
-def _steps(image: Image, level: int) -> tuple[float, float]:
-    """Level-0 pixels of a level's pixel, (y, x)."""
-    y, x = (image.size(a) / _size(image, level, a) for a in "YX")
-    return y, x
 
 
 def _size(image: Image, level: int, axis: str) -> int:
