@@ -182,7 +182,7 @@ def write_bif(path: Path, levels: Sequence[Array], tile: int, overlap: int) -> A
 
     Returns
     -------
-        (Y, X, 3) uint8: of tiles that overlap, the one more to the right and below is hidden.
+        (Y, X, 3) uint8: of tiles that overlap, the one more to the right and below is seen.
     """
     down, across = (n // tile for n in levels[0].shape[:2])
     joints = "".join(_joint(row, c, "RIGHT", overlap, down, across)
@@ -205,7 +205,7 @@ def write_bif(path: Path, levels: Sequence[Array], tile: int, overlap: int) -> A
             tiff.write(level, tile=(tile, tile), description=said, extratags=more, **options)
     step = tile - overlap
     meant = np.full((step * (down - 1) + tile, step * (across - 1) + tile, 3), 255, np.uint8)
-    for row in range(down):  # from the last on what is drawn first stays
+    for row in range(down):
         for column in range(across):
             part = levels[0][row * tile : (row + 1) * tile, column * tile : (column + 1) * tile]
             meant[row * step :, column * step :][:tile, :tile] = part

@@ -100,6 +100,12 @@ def test_tiles_that_are_not_there_are_glass(tmp_path: Path) -> None:
     np.testing.assert_array_equal(expected, as_openslide(tmp_path / "a.dcm"))
 
 
+def test_a_level_of_one_tile_needs_no_place(tmp_path: Path) -> None:
+    held = write_dicom(tmp_path / "a.dcm", coloured(40, 50), DimensionOrganizationType=None)
+    with open_image(tmp_path / "a.dcm") as image:
+        np.testing.assert_array_equal(image.read(0, {}), held)
+
+
 def parts_of(folder: Path, count: int) -> np.ndarray:
     """A level of 3 tiles in as many files (a concatenation) as there are to be; all its pixels."""
     pixels = coloured(64, 192)
@@ -205,6 +211,14 @@ def test_a_finest_level_that_was_made_of_a_finer_one_is_said(tmp_path: Path) -> 
         (said,) = image.remarks
         assert image.mpp == pytest.approx((0.5, 0.5))
     assert said.startswith("Its finest level was made from a finer one (RESAMPLED), whose file")
+
+
+@pytest.mark.parametrize("mpp", [0.25, 0.5, None])
+def test_files_that_are_no_levels_of_one_image_are_refused(tmp_path: Path, mpp: object) -> None:
+    write_dicom(tmp_path / "a.dcm", coloured(256, 384), mpp=mpp and 0.25)
+    write_dicom(tmp_path / "b.dcm", coloured(128, 64), mpp=mpp)
+    with pytest.raises(TilewrightError, match="256 x 384 px and 128 x 64 px aren't levels of one"):
+        open_image(tmp_path)
 
 
 def test_a_copy_of_a_file_is_no_image_of_its_own(slide: Path) -> None:

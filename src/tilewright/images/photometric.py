@@ -28,6 +28,7 @@ BLACK_WHITE = (0, 255, 128, 255, 128, 255)  # ReferenceBlackWhite of YCbCr by de
 
 NO_ALPHA = "Its alpha (transparency) isn't read."
 MULTIPLIED = "Its values are stored multiplied by their alpha (transparency): they are read so."
+GLASS = "What is transparent in it is read as white: it wasn't scanned."
 TURNED = "Its values say how dark a pixel is (WhiteIsZero): they are turned round, 0 is black."
 COLOURED = "Its values are indices of a palette (ColorMap): it is read as {}."
 INKS = "Its inks (CMYK) are read as RGB, without a colour profile."
@@ -125,8 +126,15 @@ class _Reader:
         return pixels[..., 0] if meaning.channels == 1 else np.moveaxis(pixels, -1, place)
 
 
-def meaning(path: Path, file: TiffFile, series: TiffPageSeries) -> Meaning:
+def meaning(
+    path: Path, file: TiffFile, series: TiffPageSeries, *, on_glass: bool = False
+) -> Meaning:
     """What a series' samples mean, by its first page's tags.
+
+    Parameters
+    ----------
+    on_glass
+        Whether what is transparent is white: of a slide it wasn't scanned.
 
     Raises
     ------
@@ -142,8 +150,26 @@ def meaning(path: Path, file: TiffFile, series: TiffPageSeries) -> Meaning:
     found = MEANINGS[kind](path, file, series, kept)
     if len(kept) == stored:
         return found
+    if on_glass and found.change is None and (found.channels, stored) == (3, 4):
+        over = _over_white(found.dtype, multiplied=ASSOCIATED in page.extrasamples)
+        return replace(found, kept=(0, 1, 2, 3), change=over, remarks=(*found.remarks, GLASS))
     said = MULTIPLIED if ASSOCIATED in page.extrasamples else NO_ALPHA
     return replace(found, remarks=(*found.remarks, said))
+
+
+def _over_white(dtype: np.dtype, *, multiplied: bool) -> Change:
+    """Makes RGB of RGBA, whose colours may be multiplied by their alpha already."""
+    white = np.iinfo(dtype).max
+
+    def change(samples: Array) -> Array:
+        colours, alpha = samples[..., :3], samples[..., 3:]
+        if (alpha == white).all():
+            return colours
+        clear = white - alpha.astype(np.uint32)
+        own = colours if multiplied else (colours * (white - clear) + white // 2) // white
+        return np.asarray(np.minimum(own + clear, white).astype(dtype))
+
+    return change
 
 
 def seen(stored: Source, axes: str, meanings: Sequence[Meaning]) -> Source:

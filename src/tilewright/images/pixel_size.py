@@ -6,6 +6,8 @@ Sizes are µm per level-0 pixel, ``(y, x)``.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 
 FINEST, COARSEST = 1e-3, 20.0
 """µm per pixel of what microscopes give: finer is below electrons', coarser is a printer's dpi."""
@@ -15,6 +17,8 @@ DIFFERENCE = 0.02
 """Share from which on two sizes are said to differ."""
 TUBE = 10.0
 """µm per pixel times an objective's power, about: what scanners agree on, 0.5 at 20x."""
+
+UNUSABLE = re.compile(r"Its pixel size of (.+) can't be a slide's and isn't used\.", re.DOTALL)
 
 Size = tuple[float, float]
 
@@ -47,3 +51,22 @@ def in_words(mpp: Size) -> str:
     """A size without its unit, for a sentence: ``0.499``; ``0.25 x 0.5``, y x x, of oblong ones."""
     y, x = (f"{m:.4g}" for m in mpp)
     return y if y == x else f"{y} x {x}"
+
+
+def unusable(said: str, by: str) -> str:
+    """The remark on a slide whose field says what isn't `plausible`; its size isn't known then.
+
+    Parameters
+    ----------
+    said
+        What the field says.
+    by
+        Which field: ``Aperio's MPP``.
+    """
+    return f"Its pixel size of {said} ({by}) can't be a slide's and isn't used."
+
+
+def unusable_size(remarks: Iterable[str]) -> str:
+    """What a field says in place of a size, as such a remark tells; nothing where there is none."""
+    found = next(filter(None, map(UNUSABLE.fullmatch, remarks)), None)
+    return found[1] if found else ""

@@ -14,13 +14,20 @@ from tilewright.contract.cache import Cache
 from tilewright.images import white
 from tilewright.images.pixel_size import Size, differ, in_words, plausible
 from tilewright.images.scenes import chosen
-from tilewright.images.source import Array, Level, Source, Window, few, unreadable
+from tilewright.images.source import (
+    WHOLE_BYTES,
+    Array,
+    Level,
+    Source,
+    Window,
+    few,
+    unreadable,
+)
 
-from .dicom_files import Instance, number, read_header, series_of
-from .dicom_frames import PIXELS, Frames
+from .dicom_files import Instance, number, series_of
+from .dicom_frames import Frames
 from .parts import SLIDE_SCENES
 
-FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
 BY_SPACING, BY_VOLUME = "DICOM's PixelSpacing", "DICOM's ImagedVolumeWidth and -Height"
 
 
@@ -69,7 +76,22 @@ def _levels(path: Path, shown: Sequence[Instance]) -> list[list[Instance]]:
     for files in levels:
         _check_concatenation(path, files)
         files.sort(key=lambda one: number(one.header, "ConcatenationFrameOffsetNumber", 0))
+        _check_level(path, files[0], levels[0][0])
     return levels
+
+
+def _check_level(path: Path, one: Instance, first: Instance) -> None:
+    """Raise where a file's pixels can't be a smaller form of the largest one's."""
+    y, x = (a / b for a, b in zip(first.size, one.size, strict=True))
+    steps = _steps_by_spacing(one, first) or ((y + x) / 2, (y + x) / 2)
+    expected = [n / step for n, step in zip(first.size, steps, strict=True)]
+    if any(abs(e - n) > max(2, 0.02 * n) for e, n in zip(expected, one.size, strict=True)):
+        sizes = " and ".join("{} x {} px".format(*o.size) for o in (first, one))
+        raise unreadable(
+            path,
+            f"its files of {sizes} aren't levels of one image by their size and spacing",
+            "Give each image's files a folder of their own.",
+        )
 
 
 def _check_concatenation(path: Path, files: Sequence[Instance]) -> None:
@@ -127,13 +149,16 @@ class _DicomLevel:
         self._samples = number(header, "SamplesPerPixel", 1)
         self.dtype = _dtype(path, header)
         _check_plain(path, header)
+        if math.prod((*self._grid.tile, *self._inner)) * self.dtype.itemsize > WHOLE_BYTES:
+            raise unreadable(path, "over 1 GiB of pixels are one tile", "Export it in small tiles.")
         self.shape = (*self.size, *self._inner)
         self.chunks = (*(min(t, n) for t, n in zip(self._grid.tile, self.size, strict=True)),
                        *self._inner)  # fmt: skip
         frame = (*self._grid.tile, *self._inner)
         self._files = [Frames(one, self.dtype, frame) for one in files]
-        self._is_full = str(header.get("DimensionOrganizationType", "")) == "TILED_FULL"
         count = sum(f.count for f in self._files)
+        organised = str(header.get("DimensionOrganizationType", ""))
+        self._is_full = organised == "TILED_FULL" or count == self._grid.count == 1
         if self._is_full and count != self._grid.count:
             raise ValueError(f"{count} frames for its {self._grid.count} tiles")
         self._missing = 255 if self._samples > 1 else 0  # glass, or no light
@@ -156,19 +181,12 @@ class _DicomLevel:
 
     def _places(self, file: Frames) -> list[int]:
         """Which tile each frame is, by the positions that stand for each frame."""
-        header, _ = read_header(file.path, PIXELS, [FRAME_GROUPS])
-        try:
-            groups = header[FRAME_GROUPS].value
-            places = [group.PlanePositionSlideSequence[0] for group in groups]
-            rows = [int(p.RowPositionInTotalImagePixelMatrix) - 1 for p in places]
-            columns = [int(p.ColumnPositionInTotalImagePixelMatrix) - 1 for p in places]
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError("it doesn't say where its tiles lie") from error
+        rows, columns = (place - 1 for place in file.places())
         height, width = self._grid.tile
-        if any(row % height for row in rows) or any(column % width for column in columns):
+        if (rows % height).any() or (columns % width).any():
             raise ValueError("its tiles don't lie on a grid")
-        pairs = zip(rows, columns, strict=True)
-        return [row // height * self._grid.across + column // width for row, column in pairs]
+        found: list[int] = (rows // height * self._grid.across + columns // width).tolist()
+        return found
 
     def _tile(self, number: int) -> Array | None:
         """A tile's pixels, None where it isn't there."""
@@ -241,13 +259,11 @@ def _source(levels: Sequence[Sequence[Instance]], opened: list[_DicomLevel], kep
         for level in opened:
             level.close()
 
+    steps = [_steps_by_spacing(files[0], levels[0][0]) for files in levels]
     return Source(
         axes="YXC"[: len(first.shape)],
         dtype=first.dtype,
-        levels=tuple(
-            Level(o.shape, o.chunks, o.read, kept, step=_step(levels[i][0], levels[0][0]))
-            for i, o in alike
-        ),
+        levels=tuple(Level(o.shape, o.chunks, o.read, kept, steps[i]) for i, o in alike),
         close=close,
         mpp=mpp,
         mpp_from=source if mpp else None,
@@ -303,15 +319,10 @@ def _mpp(
     return mpp, source, ()
 
 
-def _step(one: Instance, first: Instance) -> tuple[float, float] | None:
+def _steps_by_spacing(one: Instance, first: Instance) -> tuple[float, float] | None:
     """Level-0 pixels per pixel along y and x, by what both say of their pixels' size."""
     own, finest = _spacing(one.header), _spacing(first.header)
-    if own is None or finest is None:
-        return None
-    steps = own[0] / finest[0], own[1] / finest[1]
-    ratios = (a / b for a, b in zip(first.size, one.size, strict=True))
-    fits = all(abs(s / r - 1) < 0.02 for s, r in zip(steps, ratios, strict=True))
-    return steps if fits else None  # else one of them is wrong
+    return (own[0] / finest[0], own[1] / finest[1]) if own and finest else None
 
 
 def _magnification(header: Mapping[str, Any]) -> float | None:

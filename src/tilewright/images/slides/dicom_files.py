@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,9 +72,10 @@ class Instance:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file has DICOM's magic."""
-    with path.open("rb") as file:
+    """Whether a file has DICOM's magic; not, where it may not be read."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
         return file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
+    return False
 
 
 def dicom_files(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import mmap
 import os
+import re
 import struct
 from collections.abc import Callable
 from functools import cached_property
@@ -28,6 +29,10 @@ ITEM_HEAD = 8
 """Bytes of an item's tag and length."""
 JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 RAW = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+POSITION = rb"(?:SL\x04\x00|\x04\x00\x00\x00)(.{4})"
+COLUMN = re.compile(rb"\x48\x00\x1e\x02" + POSITION, re.DOTALL)
+ROW = re.compile(rb"\x48\x00\x1f\x02" + POSITION, re.DOTALL)
+"""Column- and RowPositionInTotalImagePixelMatrix, with or without their kind, and their value."""
 Decoder = Callable[[bytes], Any]
 DECODERS: dict[str, Decoder] = {
     "1.2.840.10008.1.2.4.57": imagecodecs.ljpeg_decode,
@@ -211,6 +216,23 @@ class Frames:
         """Close the file."""
         if "_file" in self.__dict__:
             self._file.close()
+
+    def places(self) -> tuple[Array, Array]:
+        """Row and column of each frame's first pixel, from 1, both (frames,) int64.
+
+        Raises
+        ------
+        ValueError
+            When they aren't given for each frame.
+        """
+        # To have pydicom read an item for each of 100,000 frames takes ten seconds.
+        said = self._bytes(self._one.end, self._at - self._one.end)
+        found = [[int.from_bytes(v, "little", signed=True) for v in tag.findall(said)]
+                 for tag in (ROW, COLUMN)]  # fmt: skip
+        if any(len(values) != self.count for values in found):
+            raise ValueError("it doesn't say where each of its tiles lies")
+        rows, columns = found
+        return np.array(rows, np.int64), np.array(columns, np.int64)
 
     def pixels(self, frame: int) -> Array:
         """A frame's pixels, (Y, X) or (Y, X, C).

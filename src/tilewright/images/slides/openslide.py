@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.images.pixel_size import Size, differ, in_words, plausible
+from tilewright.images.damage import in_words
+from tilewright.images.pixel_size import Size, differ, plausible
+from tilewright.images.pixel_size import in_words as size_in_words
 from tilewright.images.scenes import chosen
-from tilewright.images.source import Array, Level, Source, Window
+from tilewright.images.source import Array, Level, Source, Window, unreadable
 
 from .parts import SLIDE_SCENES, check_parts
 
@@ -58,9 +60,7 @@ def open_slide(path: Path, scene: int | str, kept: int) -> Source:
     Raises
     ------
     TilewrightError
-        When a file that belongs to it isn't there.
-    ValueError
-        When OpenSlide can't read it.
+        When a file that belongs to it isn't there, or OpenSlide can't read it.
     """
     chosen(path, scene, SLIDE_SCENES)
     files = check_parts(path)
@@ -77,7 +77,7 @@ class _OpenedSlide:
 
     def __init__(self, path: Path, kept: int) -> None:
         self.path, self._kept = path, kept
-        self._handle = self._opened()
+        self._handle, self._is_closed = self._opened(), False
         said, self.properties = self._handle.properties, dict[str, str]()
         for name in said:
             with contextlib.suppress(KeyError):  # a name that is damaged finds nothing
@@ -88,10 +88,12 @@ class _OpenedSlide:
 
         try:
             handle = openslide.OpenSlide(self.path)
-        except openslide.OpenSlideUnsupportedFormatError as error:
-            raise ValueError("OpenSlide doesn't know it") from error
-        except openslide.OpenSlideError as error:
-            raise ValueError(f"OpenSlide says: {error}") from error
+        except openslide.OpenSlideError as error:  # what it doesn't know, and what is damaged
+            raise unreadable(
+                self.path,
+                f"OpenSlide can't read it ({in_words(error)})",
+                "Copy it again, or export it as OME-TIFF or OME-Zarr.",
+            ) from error
         handle.set_cache(openslide.OpenSlideCache(self._kept))
         return handle
 
@@ -116,12 +118,15 @@ class _OpenedSlide:
             return np.asarray(self._handle.read_region((x, y), level, (width, height)))
         except openslide.OpenSlideError as error:
             self._handle.close()
-            self._handle = self._opened()
+            self._is_closed = True  # until it is open again, which may fail
+            self._handle, self._is_closed = self._opened(), False
             raise ValueError(f"OpenSlide says: {error}") from error
 
     def close(self) -> None:
-        """Close it."""
-        self._handle.close()
+        """Close it, once."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._handle.close()
 
 
 class _SlideLevel:
@@ -208,7 +213,14 @@ def _source(slide: _OpenedSlide, files: tuple[Path, ...], kept: int) -> Source:
         Level(shape, _chunks(said, n, shape), level.read, kept * 3 // 4, level.step)
         for n, (level, shape) in enumerate(found)
     )
-    vendor = OF_OPENSLIDE.get(said["openslide.vendor"], SlideVendor("slide", "OpenSlide's mpp"))
+    vendor = OF_OPENSLIDE.get(said["openslide.vendor"])
+    if vendor is None:  # as which it might show a label
+        raise unreadable(
+            slide.path,
+            "its header is half a scanner's, and OpenSlide takes it for "
+            f"{said['openslide.vendor']}",
+            "Export it as OME-TIFF or OME-Zarr.",
+        )
     mpp, doubts = _mpp(said, vendor)
     return Source(
         axes="YXC",
@@ -276,7 +288,7 @@ def _mpp(said: Mapping[str, str], vendor: SlideVendor) -> tuple[Size | None, tup
         return None, ()
     mpp = (y, x)
     if not plausible(mpp, slide=True):
-        said_of_it = f"{in_words(mpp)} µm ({vendor.mpp_from})"
+        said_of_it = f"{size_in_words(mpp)} µm ({vendor.mpp_from})"
         return None, (f"Its pixel size of {said_of_it} can't be a slide's and isn't used.",)
     return mpp, _levels_that_differ(said, mpp)
 
@@ -291,8 +303,8 @@ def _levels_that_differ(said: Mapping[str, str], mpp: Size) -> tuple[str, ...]:
             size = (float(other[0] or 0) / factor, float(other[1] or 0) / factor)
             if differ(size, mpp):
                 return (
-                    f"Its level {level} would make a pixel {in_words(size)} µm and its level 0 "
-                    f"says {in_words(mpp)} µm (MICROMETER_PER_PIXEL), which is taken.",
+                    f"Its level {level} would make a pixel {size_in_words(size)} µm and its level "
+                    f"0 says {size_in_words(mpp)} µm (MICROMETER_PER_PIXEL), which is taken.",
                 )
         level += 1
     return ()

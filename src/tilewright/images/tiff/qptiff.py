@@ -24,7 +24,13 @@ def is_qptiff(page: Any) -> bool:
 
 
 def qptiff(path: Path, file: tifffile.TiffFile) -> Slide:
-    """A QPTIFF, by tifffile's series."""
+    """A QPTIFF, by tifffile's series.
+
+    Raises
+    ------
+    TilewrightError
+        When its pages are others.
+    """
     series = file.series[0] if file.series else None
     if series is None or series.kind != "qpi":
         raise unreadable(path, "its pages aren't those of a QPTIFF", "Export it again.")

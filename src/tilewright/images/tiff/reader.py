@@ -54,9 +54,9 @@ def open_tiff(path: Path, scene: int | str, kept: int) -> Source:
             return open_slide(path, scene, kept)
         try:
             stored, series = _stored(path, opened, kept)
-            found = seen(
-                stored, stored_axes(series[0]), [meaning(path, opened.file, s) for s in series]
-            )
+            glass = stored.is_slide
+            meanings = [meaning(path, opened.file, s, on_glass=glass) for s in series]
+            found = seen(stored, stored_axes(series[0]), meanings)
         except BaseException:
             opened.file.close()
             raise

@@ -14,7 +14,7 @@ from typing import Any
 
 import tifffile
 
-from tilewright.images.pixel_size import Size, differ, in_words, plausible
+from tilewright.images.pixel_size import Size, differ, in_words, plausible, unusable
 from tilewright.images.source import microns, unreadable
 
 OBLIQUE = 0.05
@@ -242,8 +242,7 @@ def pixel_size(
     if first.good is None:
         shown = " ".join(first.words.split())
         shown = shown[:QUOTED] + "…" * (len(shown) > QUOTED)
-        return None, None, (f"Its pixel size is {shown} by {first.who}, which no slide's can be: "
-                            "it counts as one whose pixel size isn't known.",)  # fmt: skip
+        return None, None, (unusable(shown, first.who),)
     remarks = tuple(
         f"Its pixel size is {in_words(first.good)} µm by {first.who}, which is taken, and "
         f"{in_words(other.good)} by {other.who}."

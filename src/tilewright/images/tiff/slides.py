@@ -155,6 +155,13 @@ def with_reduced(
     """A series with the levels that its file marks as reduced, where those are more.
 
     tifffile takes only those that each are the one before by the same number.
+
+    Parameters
+    ----------
+    path, file
+        The image.
+    series
+        One of tifffile's.
     """
     first = file.pages.first
     alone = len(series) == 1 and series.keyframe.index == first.index
