@@ -22,10 +22,11 @@ from tilewright.errors import TilewrightError
 
 from . import formats
 from . import source as sources
-from .damage import in_words, is_damage, is_the_files
+from .damage import DamagedPixelsError, in_words, is_damage, is_the_files
+from .pieces import cut, met, repeats
 from .scenes import Scene
 from .slides.dicom_files import dicom_files
-from .source import Array, Level, Source, unreadable
+from .source import Array, Level, Source, Window, unreadable
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
 END_LEAST, SET_BYTES = 2**12, 2**26  # of each of many files of a set, and of all together
@@ -142,7 +143,7 @@ def open_image(
     scene
         Number or name of the scene in a file that holds several.
     kept
-        Bytes of decoded pixels of each level that are kept for what is read next; None is
+        Bytes of decoded pixels of all levels that are kept for what is read next; None is
         `sources.CACHE_BYTES`.
     labels
         Whether a TIFF's values are labels: no palette is applied, and none is turned round.
@@ -385,25 +386,66 @@ class Image(Closing):
 
         Raises
         ------
-        TilewrightError
+        DamagedPixelsError
             When the file is damaged there.
         """
-        found = self._source.levels[level]
-        window = tuple(
-            _span(index.get(a, slice(None)), n) for a, n in zip(self.axes, found.shape, strict=True)
-        )
+        return self._squeezed(self._window(level, self._spans(level, index)), index)
+
+    def read_around(
+        self, level: int, index: Mapping[str, int | slice], fill: float = 0
+    ) -> tuple[Array, int]:
+        """A region of a level as `read` gives it, with a value in place of what can't be read.
+
+        Parameters
+        ----------
+        level, index
+            As of `read`.
+        fill
+            The value of pixels whose strip, tile or chunk is damaged.
+
+        Returns
+        -------
+            The region, and how many of its values are `fill` because they can't be read.
+        """
+        window = self._spans(level, index)
+        try:
+            return self._squeezed(self._window(level, window), index), 0
+        except DamagedPixelsError:
+            pixels, lost = np.full([s.stop - s.start for s in window], fill, self.dtype), 0
+        for part in cut(window, self.chunks[level]):
+            into = tuple(
+                slice(p.start - s.start, p.stop - s.start)
+                for p, s in zip(part, window, strict=True)
+            )
+            try:
+                pixels[into] = self._window(level, part)
+            except DamagedPixelsError:
+                lost += pixels[into].size
+        return self._squeezed(pixels, index), lost
+
+    def _spans(self, level: int, index: Mapping[str, int | slice]) -> Window:
+        """What `index` says, as a slice each of a level's axes."""
+        sides = zip(self.axes, self.levels[level], strict=True)
+        return tuple([_span(index.get(a), n) for a, n in sides])  # a list is made faster
+
+    def _window(self, level: int, window: Window) -> Array:
+        """A window's pixels, all axes, in native byte order."""
         try:
             with self._lock:
-                pixels = np.asarray(found.read(window), self.dtype, order="C")
+                return np.asarray(self._source.levels[level].read(window), self.dtype, order="C")
         except Exception as error:
             if not is_damage(error, self.path):
                 raise
             at = ", ".join(
                 f"{a} {s.start} to {s.stop}" for a, s in zip(self.axes, window, strict=True)
             )
-            raise failed(self.path, f"its pixels at {at} can't be read", error) from error
-        dropped = tuple(i for i, a in enumerate(self.axes) if isinstance(index.get(a), int))
-        return pixels.squeeze(dropped)
+            told = failed(self.path, f"its pixels at {at} can't be read", error)
+            raise DamagedPixelsError(told, self.path) from error
+
+    def _squeezed(self, pixels: Array, index: Mapping[str, int | slice]) -> Array:
+        """Less the axes that `index` gives a number."""
+        dropped = [i for i, a in enumerate(self.axes) if isinstance(index.get(a), int)]
+        return pixels.squeeze(tuple(dropped)) if dropped else pixels
 
     def decode_factor(self, tile: tuple[int, ...]) -> float:
         """How many times each byte of level 0 is decoded when it is read tile by tile.
@@ -424,34 +466,23 @@ class Image(Closing):
             (axis, n, chunk, steps.get(axis, 1))
             for axis, n, chunk in zip(self.axes, level.shape, level.chunks, strict=True)
         ]
-        row = [n if axis == "X" else _met(n, chunk, step) for axis, n, chunk, step in axes]
+        row = [n if axis == "X" else met(n, chunk, step) for axis, n, chunk, step in axes]
         kept = math.prod(row) * self.dtype.itemsize <= level.kept
         again = "TZ" if kept else "TZYX"  # channels are read together
-        repeats = [_repeats(n, chunk, step) for axis, n, chunk, step in axes if axis in again]
-        return math.prod(repeats, start=1.0)
+        times = [repeats(n, chunk, step) for axis, n, chunk, step in axes if axis in again]
+        return math.prod(times, start=1.0)
 
     def close(self) -> None:
         """Close the file."""
         self._source.close()
 
 
-def _span(index: int | slice, n: int) -> slice:
+def _span(index: int | slice | None, n: int) -> slice:
+    if index is None:
+        return slice(0, n)
     if isinstance(index, slice):
         start, stop, _ = index.indices(n)
         return slice(start, max(start, stop))
     if not 0 <= index < n:
         raise IndexError(f"{index} of {n}")
     return slice(index, index + 1)
-
-
-def _met(n: int, chunk: int, step: int) -> int:
-    """How many of `n` pixels the chunks hold that a read of `step` pixels can meet."""
-    return min(n, (math.ceil((step - 1) / chunk) + 1) * chunk)
-
-
-def _repeats(n: int, chunk: int, step: int) -> float:
-    """How often chunks along one axis of `n` pixels are met by reads of `step` pixels."""
-    starts = np.arange(0, n, step)
-    last = (np.minimum(starts + step, n) - 1) // chunk
-    decoded = np.minimum((last + 1) * chunk, n) - starts // chunk * chunk
-    return float(decoded.sum() / n)

@@ -19,7 +19,7 @@ Array = np.ndarray
 Window = tuple[slice, ...]
 """One slice per axis of a level, start and stop given, step 1."""
 
-CACHE_BYTES = 2**28  # decoded strips, tiles and chunks kept for the next window of a level
+CACHE_BYTES = 2**28  # decoded strips, tiles and chunks of an image, kept for the next window
 WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole
 MICRONS = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
            "micrometre": 1.0, "nm": 1e-3, "nanometer": 1e-3, "å": 1e-4, "angstrom": 1e-4,

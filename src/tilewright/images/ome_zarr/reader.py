@@ -13,12 +13,13 @@ import numpy as np
 import tifffile
 import zarr
 
+from tilewright.contract.cache import Cache
 from tilewright.images import white
 from tilewright.images.scenes import LISTED, OF_BIOFORMATS, Scene, chosen
 from tilewright.images.source import Level, Source, Where, microns, named, pair, unreadable
 
 from . import ngff
-from .chunks import Chunks
+from .chunks import Chunks, Position
 from .ngff import Axis, Geometry, MetadataError
 from .store import ZarrFiles, checked_array, open_files
 
@@ -281,15 +282,18 @@ def _source(
     """Arrays as an image's levels, with where they lie."""
     letters = "".join(axis.letter for axis in axes)
     lengths = dict(zip(letters, _lengths(axes, geometry), strict=True))
+    held: Cache[Position, np.ndarray] = Cache(kept, asked=True)
     mpp, z_um = pair(lengths.get("Y"), lengths.get("X")), lengths.get("Z")
     return Source(
         axes=letters,
         dtype=np.dtype(arrays[0].dtype),
         levels=tuple(
-            Level(tuple(a.shape), tuple(a.chunks), Chunks(a, kept).read, kept) for a in arrays
+            Level(tuple(a.shape), tuple(a.chunks), Chunks(a, held, letters).read, kept)
+            for a in arrays
         ),
         close=files.close,
         mpp=mpp,
+        mpp_from="OME-Zarr's scale" if mpp else None,
         z_um=z_um,
         where=_where(axes, geometry, {"Z": z_um, "Y": mpp, "X": mpp}) if geometry.scale else None,
     )

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import tifffile
 
+from tilewright.contract.cache import Cache
 from tilewright.images import white
 from tilewright.images.orientation import ORIENTATION, stored_turned
 from tilewright.images.photometric import APERIO_YCBCR, meaning, seen, stored_axes
@@ -23,7 +25,7 @@ from tilewright.images.source import Level, Source, microns, pair, unreadable
 from . import notes as noted
 from .checks import PageChecks, check_stack, count_slices
 from .intervals import IntervalLevel
-from .level import TiffLevel
+from .level import Segment, TiffLevel
 from .ome_set import OmeImage, OmeSet, described
 from .slide import UNITS, Slide
 from .slides import (
@@ -72,8 +74,9 @@ def _stored(path: Path, opened: _Opened, kept: int) -> tuple[Source, list[tifffi
     alike = [s for s in series.levels if s.axes == series.axes]
     background = _background(opened.slide, series.keyframe)
     levels: list[TiffLevel] = []
+    cache: Cache[Segment, np.ndarray] = Cache(kept, asked=True)
     for number, one in enumerate(alike):
-        level = _kind(opened.slide, one, number)(path, one, kept, several, checks, background)
+        level = _kind(opened.slide, one, number)(path, one, cache, several, checks, background)
         level.check()
         if isinstance(level, SparseLevel) and opened.slide:
             level.over(levels[-1], opened.slide.to_finer(number))

@@ -24,6 +24,8 @@ NEAR = 192  # px: side of a seam's picture
 TALLEST = 8  # picture rows per slice, however far apart they are
 OUTLINE = (255, 214, 10)
 CORE_BORDER = (90, 200, 250)
+UNREAD = (230, 40, 160)
+HATCH = 16  # px from one line to the next, over what couldn't be read
 
 
 class PixelSource(Protocol):
@@ -33,6 +35,9 @@ class PixelSource(Protocol):
 
     def raw(self, plane: int, window: Box, /) -> Array:
         """Its pixels, (C, (z,) y, x)."""
+
+    def lost(self, plane: int, box: Box, /) -> Array:
+        """Which of them are of tiles that couldn't be read, ((z,) y, x) bool."""
 
 
 class Pictured(Protocol):
@@ -210,6 +215,21 @@ def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) ->
     return np.ascontiguousarray(np.moveaxis(picture, 0, -1).astype(np.uint8))
 
 
+def hatch(picture: Array, lost: Array) -> None:
+    """Draw slanted lines where there is no result because the file couldn't be read, in place.
+
+    Parameters
+    ----------
+    picture
+        ``(y, x, 3)`` uint8.
+    lost
+        ``(y, x)`` bool.
+    """
+    y, x = np.nonzero(lost)
+    lines = (y + x) % HATCH < HATCH // 4
+    picture[y[lines], x[lines]] = UNREAD
+
+
 def _write(merged: Pictured, section: Section, labels: Labels, path: Path, zoom: int = 1) -> Path:
     box, grid = section.box, merged.grid
     cores = ([], [])  # type: tuple[list[int], list[int]]
@@ -219,6 +239,7 @@ def _write(merged: Pictured, section: Section, labels: Labels, path: Path, zoom:
         found += [(b - start) * each for b in begins if start <= b < stop]
     raw = merged.image.raw(section.plane, box)
     picture = overlay(section.flat(raw), section.flat(labels(section.plane, box)), cores)
+    hatch(picture, section.flat(merged.image.lost(section.plane, box)))
     picture = np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1)
     path.write_bytes(imagecodecs.png_encode(picture, level=6))
     return path

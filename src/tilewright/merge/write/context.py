@@ -65,8 +65,20 @@ class MergeContext(Closing):
         self._pieces: Cache[tuple[int, int], Array] = Cache(ROOM)
 
     def raw(self, plane: int, window: Box) -> Array:
-        """The image's own pixels in a window, (C, (z,) y, x), at the model's resolution."""
+        """The image's own pixels in a window, (C, (z,) y, x), at the model's resolution.
+
+        What can't be read of a damaged file is 0, and counted in `unread`.
+        """
         return self._reader.raw(plane, window)
+
+    @property
+    def unread(self) -> int:
+        """Values that `raw` gave as 0 since they can't be read, so far."""
+        return self._reader.lost
+
+    def lost(self, plane: int, box: Box) -> Array:
+        """Which pixels of a box are of tiles that couldn't be read: ((z,) y, x) bool."""
+        return self.banked.lost(plane, box)
 
     def read(self, plane: int) -> Callable[[int], Strips]:
         """What gives a plane's tiles: labels on the valid region, or classes on the core."""

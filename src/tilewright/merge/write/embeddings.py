@@ -36,6 +36,7 @@ def write_embeddings(
     recipe: Recipe,
     place: Placement,
     said: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> EmbeddingFacts:
     """Write ``tables/<name>``: a row per predicted tile; what it came to comes back.
 
@@ -56,6 +57,8 @@ def write_embeddings(
         Where model pixels lie on the image: positions are in level-0 pixels and, if known, in µm.
     said
         What a sheet says of the image besides, by the names of its columns.
+    notes
+        Texts for ``uns``, besides the recipe's.
     """
     numbers, spec = banked.numbers, recipe.spec
     shape = banked.vector_shape or (spec.embedding_dim or 0,)
@@ -70,7 +73,11 @@ def write_embeddings(
         var=columns_of(spec, shape[-1]),
         spatial=place.level0(centres)[:, ::-1].copy(),
         columns={**{c: TILE_COLUMNS[c] for c in (*obs, "obsm/spatial")}, **about},
-        notes={"recipe": canonical(recipe.to_dict()), "recipe_digest": recipe.digest},
+        notes={
+            "recipe": canonical(recipe.to_dict()),
+            "recipe_digest": recipe.digest,
+            **(notes or {}),
+        },
         tokens=tokens,
         said=said or {},
     )
