@@ -9,7 +9,7 @@ bytes, another cut agrees to about 1e-12.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from .runs import Runs
 Array = np.ndarray[Any, Any]
 Plane = tuple[int, int]
 """Time point and slice, both from 0."""
+SPOTS = 1 << 20  # ids that are looked at at once
 Figure = Callable[[Array], Array]
 """What is said of some ids, in their order."""
 
@@ -160,6 +161,46 @@ class Measure:
                 "obsm/spatial": f"centroid (x, y) in {PX}; of a volume (x, y, slice)",
             },
         )
+
+    def per_slice(self, times: int, slices: int) -> Array:
+        """How many objects each slice of each time point has, (times, slices) int64.
+
+        Parameters
+        ----------
+        times, slices
+            How many there are of each.
+        """
+        found = np.zeros((times, slices + 1), np.int64)
+        for (t, z), number in self._planes.items():
+            here = self._plane == number
+            if self._volumes:
+                for held, sign in ((self._first, 1), (self._stop, -1)):
+                    found[t] += sign * np.bincount(held[here, 0], minlength=slices + 1)
+            else:
+                found[t, z] = np.count_nonzero(here)
+        return found[:, :-1].cumsum(axis=1) if self._volumes else found[:, :-1]
+
+    def spots(self, plane: Plane, most: int = SPOTS) -> Iterator[tuple[Array, Array]]:
+        """Where a plane's objects are or, of volumes, a time point's: some at a time.
+
+        Parameters
+        ----------
+        plane
+            Its time point and slice.
+        most
+            Ids that are looked at at once.
+
+        Yields
+        ------
+            Centres (n, 2) (y, x) in pixels of the label array, and of volumes the first slice and
+            the one after the last, (n, 2); else (n, 0).
+        """
+        number = self._planes.get((plane[0], 0) if self._volumes else plane, -2)
+        for at in range(0, len(self._area), most):
+            ids = at + np.flatnonzero(self._plane[at : at + most] == number)
+            centre = self._sums[ids, -2:] / self._area[ids, None]
+            deep = np.stack([held[ids, :-2] for held in (self._first, self._stop)], axis=1)
+            yield centre, deep.reshape(len(ids), -1)
 
     def _place(self, present: Array, plane: Plane) -> None:
         """Note the plane of labels; refuse one that is elsewhere already."""

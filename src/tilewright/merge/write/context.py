@@ -17,6 +17,7 @@ from tilewright.contract.jobs import ImageRef, MergeOptions
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.components import pieces
 from tilewright.preprocess.reader import TileReader
+from tilewright.preprocess.thumbnail import thumbnail
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.strips import Strips
 
@@ -67,6 +68,30 @@ class MergeContext(Closing):
     def raw(self, plane: int, window: Box) -> Array:
         """The image's own pixels in a window, (C, (z,) y, x), at the model's resolution."""
         return self._reader.raw(plane, window)
+
+    def small(self, plane: int, z: int, sides: tuple[int, int]) -> Array:
+        """All of a plane, or of a volume's slice, made small; see `thumbnail`.
+
+        Parameters
+        ----------
+        plane, z
+            Their numbers; z counts where the model takes slices.
+        sides
+            Of the small picture, (y, x), at most the file's own pixels.
+
+        Returns
+        -------
+            (C, y, x) float64.
+        """
+        image, read = self._reader.image, self.layout.read
+        at = {"T": 0, "Z": z, **self.layout.planes[plane]}
+        level = image.levels[self.source.ref.level]
+        sizes = dict(zip(image.axes, level, strict=True))
+        window = tuple(
+            (a * image.size(k) // sizes[k], -(-b * image.size(k) // sizes[k]))
+            for k, (a, b) in zip("YX", read, strict=True)
+        )
+        return thumbnail(image, at, (window[0], window[1]), sides)
 
     def read(self, plane: int) -> Callable[[int], Strips]:
         """What gives a plane's tiles: labels on the valid region, or classes on the core."""

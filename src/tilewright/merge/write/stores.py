@@ -20,7 +20,13 @@ from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.contract.layout import Layout
 from tilewright.contract.names import bank_name
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
-from tilewright.merge.measure.picture import overview, seam_picture, seam_section, shown_seam
+from tilewright.merge.measure.picture import (
+    is_big,
+    overview,
+    seam_picture,
+    seam_section,
+    shown_seam,
+)
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.figures import seen_of
@@ -31,6 +37,7 @@ from .facts import MergedImage
 from .merged import Merged
 from .pool import ProcessPool, cpus
 from .seen import summed, tile_picture
+from .whole import place_of, show_whole, view_of
 from .writers import WRITERS, MergeInput, Written, write_image, write_visited
 
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
@@ -209,7 +216,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
             write_image(store, scene)
         written = WRITERS[recipe.spec.result](store, scene)
         write_visited(store, layout, context.banked)
-        picture = overview(written.drawn, path.with_suffix(".png"))
+        made = pictures(written, scene, path.with_suffix(".png"), pack.shown)
         pool.close()
         shutil.rmtree(store.scratch, ignore_errors=True)
         store.finish(
@@ -227,7 +234,6 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
             rgb=_is_rgb(ref, layout),
         )
         result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
-        made = pictures(written, scene, picture, pack.shown)
         if found is None:
             return replace(result, **made)
         tile = tile_picture(found, pack.shown / f"{ref.key}-tile.png").name
@@ -287,23 +293,40 @@ def visited(layout: Layout, banked: BankReader) -> dict[str, object]:
 
 
 def pictures(written: Written, scene: MergeInput, picture: Path, shown: Path) -> dict[str, Any]:
-    """Put the report's pictures into `shown`; their names by role, and where the seam's is.
+    """Make the report's pictures; their names by role, and where those are that show a part.
 
     Parameters
     ----------
     written, scene
         What is drawn, and over which image.
     picture
-        The overview, written already; it is copied.
+        Where the overview goes; the report has a copy.
     shown
         An existing folder.
     """
-    drawn, key = written.drawn, scene.ref.key
-    made: dict[str, Any] = {"overview": shutil.copyfile(picture, shown / f"{key}.png").name}
+    made: dict[str, Any]
+    if is_big(scene.layout.shape):
+        made = {"whole": show_whole(written, scene, picture, shown)}
+    else:
+        made = _small_pictures(written, scene, picture, shown)
+    drawn = written.drawn
     if isinstance(drawn, Merged) and drawn.measure is not None:
         made |= _seam_pictures(drawn, scene, shown)
+    return made
+
+
+def _small_pictures(
+    written: Written, scene: MergeInput, picture: Path, shown: Path
+) -> dict[str, Any]:
+    """All of a plane, and of its map."""
+    key, usual = scene.ref.key, view_of(scene.context, None, first=True)
+    view = view_of(scene.context, written.measure, first=True)
+    overview(written.drawn, picture, view.plane, view.z)
+    made: dict[str, Any] = {"overview": shutil.copyfile(picture, shown / f"{key}.png").name}
+    if view != usual:
+        made["shown_at"] = place_of(view, scene.layout)
     if written.mapped:
-        made["mapped"] = overview(written.mapped, shown / f"{key}-map.png").name
+        made["mapped"] = overview(written.mapped, shown / f"{key}-map.png", view.plane, view.z).name
     return made
 
 
