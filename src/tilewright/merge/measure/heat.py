@@ -15,7 +15,7 @@ COLOURS = ("#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#3
 BLANK = 245  # grey of what wasn't looked at
 SQUARES = 128  # along the longer side, at most
 FEWEST = 8  # of them
-WANTED = 8  # objects in a square, in the mean
+WANTED = 12  # objects in a square, in the mean
 SEEN = 0.1  # share of a square that must have been looked at
 SURE = 0.5  # share from which on a square may be the densest
 

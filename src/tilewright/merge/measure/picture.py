@@ -187,7 +187,9 @@ def seam_section(merged: Pictured, seam: Seam, steep: float = 1.0) -> Section:
     return Section(_around(middle, sides, shape), (1, 2) if seam.axis else (0, 2), tall, plane)
 
 
-def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path) -> Path:
+def seam_picture(
+    merged: Pictured, section: Section, labels: Labels, path: Path, white: float | None = None
+) -> Path:
     """Write a seam's surroundings as a PNG, three times enlarged, with the outlines of some labels.
 
     Parameters
@@ -200,8 +202,10 @@ def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path)
         Whose outlines are drawn: the merged ones, or each tile's own.
     path
         The file, which comes back.
+    white
+        As of `shown`.
     """
-    return _write(merged, section, labels, path, zoom=3)
+    return _write(merged, section, labels, path, zoom=3, white=white)
 
 
 def _seen(labels: Array, axis: int) -> Array:
@@ -273,6 +277,7 @@ def overlay(
 
 def write(path: Path, picture: Array) -> Path:
     """Write a picture, (y, x, 3) uint8, by its ending as a JPEG or PNG; the file comes back."""
+    picture = np.ascontiguousarray(picture)
     if path.suffix == ".jpg":
         data = imagecodecs.jpeg8_encode(picture, level=JPEG_LEVEL, subsampling="444")
     else:

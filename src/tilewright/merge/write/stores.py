@@ -305,13 +305,14 @@ def pictures(written: Written, scene: MergeInput, picture: Path, shown: Path) ->
         An existing folder.
     """
     made: dict[str, Any]
+    white = None
     if is_big(scene.layout.shape):
-        made = {"whole": show_whole(written, scene, picture, shown)}
+        made, white = show_whole(written, scene, picture, shown)
     else:
         made = _small_pictures(written, scene, picture, shown)
     drawn = written.drawn
     if isinstance(drawn, Merged) and drawn.measure is not None:
-        made |= _seam_pictures(drawn, scene, shown)
+        made |= _seam_pictures(drawn, scene, shown, white)
     return made
 
 
@@ -330,7 +331,9 @@ def _small_pictures(
     return made
 
 
-def _seam_pictures(drawn: Merged, scene: MergeInput, shown: Path) -> dict[str, Any]:
+def _seam_pictures(
+    drawn: Merged, scene: MergeInput, shown: Path, white: float | None
+) -> dict[str, Any]:
     """A seam before and after the merge, and where it is; none where no object is at any."""
     seam = shown_seam(drawn.meter.worst())
     if seam is None:
@@ -340,7 +343,7 @@ def _seam_pictures(drawn: Merged, scene: MergeInput, shown: Path) -> dict[str, A
     made: dict[str, Any] = {"seam_at": plane | section.where | {"meet": seam.transitions}}
     for role, labels in (("seam", drawn.labels), ("seam_before", drawn.by_tile)):
         file = shown / f"{scene.ref.key}-{role}.png"
-        made[role] = seam_picture(drawn, section, labels, file).name
+        made[role] = seam_picture(drawn, section, labels, file, white).name
     return made
 
 

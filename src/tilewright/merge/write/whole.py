@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,8 +74,10 @@ def place_of(view: View, layout: Layout) -> dict[str, int]:
     return {a.lower(): n for a, n in layout.planes[view.plane].items()} | deep
 
 
-def show_whole(written: Written, scene: MergeInput, path: Path, shown: Path) -> WholeFacts:
-    """Make all pictures of a big image.
+def show_whole(
+    written: Written, scene: MergeInput, path: Path, shown: Path
+) -> tuple[dict[str, Any], float | None]:
+    """Make all pictures of a big image; what the report says of them, and the value of white.
 
     Parameters
     ----------
@@ -85,7 +88,8 @@ def show_whole(written: Written, scene: MergeInput, path: Path, shown: Path) -> 
     shown
         The folder of the report's pictures.
     """
-    return Shower(written, scene, shown).show(path)
+    facts, white = Shower(written, scene, shown).show(path)
+    return {"whole": facts}, white
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,8 @@ class Shower:
     scene: MergeInput
     shown: Path
 
-    def show(self, path: Path) -> WholeFacts:
-        """All pictures, of which the whole also goes to `path`, a PNG."""
+    def show(self, path: Path) -> tuple[WholeFacts, float | None]:
+        """All pictures, of which the whole also goes to `path`, a PNG; the value of white."""
         pixels = self.context.small(self.view.plane, self.view.z, self.canvas.sides)
         white = whole.white_of(pixels, self.context.layout.dtype)
         ground = picture.shown(pixels, white)
@@ -126,7 +130,7 @@ class Shower:
         picture.write(path, drawn)
         found = self._found()
         mask = self.scene.ref.mask
-        return WholeFacts(
+        facts = WholeFacts(
             file=picture.write(self._file("", "jpg"), drawn).name,
             sides=list(self.canvas.sides),
             extent=list(self.canvas.extent),
@@ -137,6 +141,7 @@ class Shower:
             heat=found.heat,
             components=self._components(whole.faded(ground)),
         )
+        return facts, white
 
     @property
     def context(self) -> MergeContext:
