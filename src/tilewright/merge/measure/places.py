@@ -15,7 +15,7 @@ import numpy as np
 from tilewright.contract.grid import Interval
 from tilewright.preprocess.thumbnail import edges, means
 
-from .picture import CROP
+from . import picture
 
 Array = np.ndarray[Any, Any]
 Rank = Literal["dense", "median", "sparse", "empty"]
@@ -66,7 +66,8 @@ class Windows:
             The picture's.
         """
         y, x = (
-            edges((0, n), min(math.ceil(n / CROP), m)) for n, m in zip(extent, sides, strict=True)
+            edges((0, n), min(math.ceil(n / picture.CROP), m))
+            for n, m in zip(extent, sides, strict=True)
         )
         return cls(y, x, extent)
 
@@ -89,13 +90,13 @@ class Windows:
         found = np.bincount(rows * self.shape[1] + columns, minlength=math.prod(self.shape))
         return np.asarray(found.reshape(self.shape))
 
-    def means(self, picture: Array) -> Array:
-        """The mean in each window of a picture of the plane, (y, x): (rows, columns) float64."""
+    def means(self, small: Array) -> Array:
+        """The mean in each window of a small picture of the plane, (rows, columns) float64."""
         y, x = (
             np.round(e * m / n).astype(np.int64)
-            for e, n, m in zip((self.y, self.x), self.extent, picture.shape, strict=True)
+            for e, n, m in zip((self.y, self.x), self.extent, small.shape, strict=True)
         )
-        return means(picture, y, x)
+        return means(small, y, x)
 
     def box(self, row: int, column: int) -> tuple[Interval, Interval]:
         """A window's rows and columns, its middle where it is larger than is shown."""
@@ -104,8 +105,8 @@ class Windows:
 
 def _middle(interval: Array) -> Interval:
     start, stop = interval.tolist()
-    start += max(0, stop - start - CROP) // 2
-    return start, min(stop, start + CROP)
+    start += max(0, stop - start - picture.CROP) // 2
+    return start, min(stop, start + picture.CROP)
 
 
 def chosen(windows: Windows, value: Array, looked: Array, there: Array) -> list[Place]:

@@ -200,7 +200,7 @@ class Measure:
             ids = at + np.flatnonzero(self._plane[at : at + most] == number)
             centre = self._sums[ids, -2:] / self._area[ids, None]
             deep = np.stack([held[ids, :-2] for held in (self._first, self._stop)], axis=1)
-            yield centre, deep.reshape(len(ids), -1)
+            yield centre, deep.reshape(len(ids), 2 * deep.shape[-1])
 
     def _place(self, present: Array, plane: Plane) -> None:
         """Note the plane of labels; refuse one that is elsewhere already."""
