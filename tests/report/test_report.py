@@ -31,7 +31,7 @@ from tilewright.plan.params import Params
 from tilewright.report import cards as shown_cards
 from tilewright.report import report, trace
 from tilewright.report.cards import PICTURES, SEAM_ZOOM, scale_bar, um_per_model_px
-from tilewright.report.page import command
+from tilewright.report.page import channels_said, command
 from tilewright.report.run_file import RunParam
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
@@ -630,6 +630,94 @@ def test_pictures_in_the_page_are_those_that_merge_made(run: Run) -> None:
     run.result("a")
     shown = [base64.b64decode(src.split(",")[1]) for src in Page(run.write()[1]).every("src")]
     assert [imagecodecs.png_decode(p).shape for p in shown] == [(96, 128, 3), (288, 384, 3)]
+
+
+def whole_of(run: Run, **more: Any) -> dict[str, Any]:
+    """What MERGE says of a big image, and its pictures: the whole as a JPEG, a heat map, places."""
+    folder = run.here / "merged" / "merged-g"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("w.jpg", "dense.jpg", "sparse.jpg"):
+        (folder / name).write_bytes(imagecodecs.jpeg8_encode(np.zeros((100, 120, 3), np.uint8)))
+    for name in ("heat.png", "components.png"):
+        grey(folder / name, 100, 120)
+    places = [
+        {"rank": rank, "file": f"{rank}.jpg", "sides": [100, 120], "box": box, "value": value}
+        for rank, box, value in (
+            ("dense", [2000, 3000, 100, 120], 81),
+            ("sparse", [0, 0, 100, 120], 1),
+        )
+    ]
+    heat = {"file": "heat.png", "low": 0.0, "high": 612.4, "unit": "objects per mm²"}
+    heat |= {"side": [40.0, 40.0], "side_um": [20.0, 20.0]}
+    whole = {"file": "w.jpg", "sides": [960, 1200], "extent": [8000, 10000], "at": {}}
+    return whole | {"places": places, "mask": "tissue.geojson", "heat": heat} | more
+
+
+BIG = {"shape": [8000, 10000], "model_shape": [8000, 10000], "mpp": [0.5, 0.5], "overview": None}
+
+
+def test_a_big_image_is_shown_whole_by_its_density_and_by_places(run: Run) -> None:
+    run.result("a", whole=whole_of(run), **BIG)
+    page = Page(run.write()[1])
+    text = " ".join(page.text.split())
+    kinds = [src.partition(";")[0] for src in page.every("src")]
+    assert kinds == [
+        "data:image/jpeg",
+        "data:image/png",
+        "data:image/png",
+        *["data:image/jpeg"] * 2,
+    ]
+    assert "The whole image, 8000 \u00d7 10000 px, shrunk 8.33-fold." in text
+    assert "outline of the tissue" in text
+    assert "Objects per mm² of what was looked at, in squares of 20 \u00d7 20 µm" in text
+    assert (
+        "Dense: 81 objects, most of all windows. From y 2,000, x 3,000, 100 \u00d7 120 px" in text
+    )
+    assert "Sparse: 1 object, least of all windows that have any. From y 0, x 0" in text
+    assert "612 objects per mm²" in text
+    assert "1 mm" in text
+
+
+def test_a_mask_that_was_given_is_called_by_its_file(run: Run) -> None:
+    run.result("a", whole=whole_of(run, mask=f"{EVIL}.tif"), **BIG)
+    text = run.write()[1]
+    assert f"outline of the mask {html.escape(EVIL)}.tif" in text
+    assert EVIL not in text
+
+
+def test_components_say_how_much_they_explain(run: Run) -> None:
+    run.spec = {"output_kind": "embedding", "output_type": "cls", "embedding_dim": 4}
+    made = {"file": "components.png", "explained": [0.41, 0.123, 0.05], "rows": 500}
+    facts = {"dim": 4, "rows": 1000, "tokens": None, "type": "cls"}
+    whole = whole_of(run, components=made, heat=None)
+    run.result("a", whole=whole, embeddings=facts, **BIG)
+    text = " ".join(Page(run.write()[1]).text.split())
+    assert "They explain 41 %, 12 % and 5 % of the variance of 500 tiles, evenly spaced." in text
+    assert "Dense: mean of the first component 81, the highest of all windows" in text
+
+
+def test_a_slice_that_is_shown_in_place_of_an_empty_one_is_named(run: Run) -> None:
+    run.spec = {"tile_spec": VOLUMES}
+    run.result("a", shown_at={"z": 6}, axes="ZYX", shape=[9, 96, 128], model_shape=[9, 96, 128])
+    text = " ".join(Page(run.write()[1]).text.split())
+    assert (
+        "The whole image, 96 \u00d7 128 px, slice 6, counted from 0: the middle one has no" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("axes", "channels", "said"),
+    [
+        ("YX", ["red, green, blue = 0"], "its only channel, as red, green and blue alike"),
+        ("CYX", ["red, green, blue = 0"], "channel 0, as red, green and blue alike"),
+        ("CYX", ["nucleus = DAPI (1)", "segment = none"], "nucleus = DAPI (1), segment = none"),
+        ("YXC", ["red = 0", "green = 1"], "red = channel 0, green = channel 1"),
+    ],
+)
+def test_channels_are_said_in_words(axes: str, channels: list[str], said: str) -> None:
+    shape = [{"C": 3, "Y": 9, "X": 9}[a] for a in axes]
+    image: Any = SimpleNamespace(axes=axes, shape=shape, channels=channels)
+    assert channels_said(image) == said
 
 
 def test_an_image_without_pictures_is_still_told_of(run: Run) -> None:
