@@ -80,3 +80,22 @@ def test_a_part_of_a_later_slice_and_time_is_what_is_shown(tmp_path: Path) -> No
         found = thumbnail(image, {"T": 1, "Z": 2}, ((10, 40), (20, 50)), (10, 10))
     whole = pixels[1, 2, 10:, 20:].reshape(10, 3, 10, 3)
     np.testing.assert_allclose(found[0], whole.mean(axis=(1, 3)))
+
+
+def test_what_is_damaged_is_left_out_and_the_rest_is_there(tmp_path: Path) -> None:
+    pixels = speckles((256, 320), "uint8")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="zlib")
+    with tifffile.TiffFile(path) as file:
+        page: Any = file.pages[0]
+        start, count = page.dataoffsets[7], page.databytecounts[7]  # row 1, column 2
+    data = bytearray(path.read_bytes())
+    data[start : start + count] = b"\xff" * count
+    path.write_bytes(data)
+    with open_image(path) as image:
+        found = thumbnail(image, {}, ((0, 256), (0, 320)), (128, 160))[0]
+    lost = np.isnan(found)
+    assert lost[32:64, 64:96].all()
+    assert lost.sum() <= (32 + 2 * 16) ** 2
+    wanted = pixels.reshape(128, 2, 160, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(found[~lost], wanted[~lost])

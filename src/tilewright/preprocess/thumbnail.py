@@ -7,16 +7,18 @@ image's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from tilewright.contract.grid import Interval
+from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.images.image import Image
 
 Array = np.ndarray
 BAND_BYTES = 1 << 25  # of pixels that are read at once
 CHANNELS = 3  # at most: red, green and blue
+LEAST = 16  # blocks along a side that are given up together where a file is damaged
 
 
 def thumbnail(
@@ -37,13 +39,8 @@ def thumbnail(
 
     Returns
     -------
-        (C, y, x) float64, NaN where a block has no number: the first three channels or, where
-        there are fewer, the first.
-
-    Raises
-    ------
-    TilewrightError
-        When the file is damaged.
+        (C, y, x) float64: the first three channels or, where there are fewer, the first. NaN where
+        a block has no number, or the file is damaged, there and up to `LEAST` blocks around.
     """
     level = _level(image, window, sides)
     here = dict(zip(image.axes, image.levels[level], strict=True))
@@ -58,14 +55,35 @@ def thumbnail(
         for k, (a, b), n in zip("YX", window, sides, strict=True)
     )
     order = [a for a in image.axes if not isinstance(index.get(a, slice(0)), int)]
-    found = np.empty((channels, *sides))
-    for rows, columns in _bands(y, x, channels * image.dtype.itemsize):
+
+    def read(rows: slice, columns: slice) -> Array:
         inner = [e[part.start : part.stop + 1] for e, part in ((y, rows), (x, columns))]
         some = {k: slice(int(e[0]), int(e[-1])) for k, e in zip("YX", inner, strict=True)}
         pixels = image.read(level, {**index, **some})
-        pixels = pixels.transpose([order.index(a) for a in "CYX" if a in order])
-        found[:, rows, columns] = means(pixels, *inner)
+        return means(pixels.transpose([order.index(a) for a in "CYX" if a in order]), *inner)
+
+    found = np.full((channels, *sides), np.nan)
+    for rows, columns in _bands(y, x, channels * image.dtype.itemsize):
+        _fill(found, read, rows, columns)
     return found
+
+
+def _fill(found: Array, read: Callable[[slice, slice], Array], rows: slice, columns: slice) -> None:
+    """Fill in some blocks; of what is damaged, as many as can be read."""
+    try:
+        found[:, rows, columns] = read(rows, columns)
+    except TilewrightError as error:
+        if error.code != BAD_DATA:
+            raise
+        (top, bottom), (left, right) = ((s.start, s.stop) for s in (rows, columns))
+        if bottom - top > max(LEAST, right - left):
+            middle = (top + bottom) // 2
+            for part in (slice(top, middle), slice(middle, bottom)):
+                _fill(found, read, part, columns)
+        elif right - left > LEAST:
+            middle = (left + right) // 2
+            for part in (slice(left, middle), slice(middle, right)):
+                _fill(found, read, rows, part)
 
 
 def edges(interval: Interval, count: int) -> Array:
