@@ -693,7 +693,7 @@ def test_components_say_how_much_they_explain(run: Run) -> None:
     run.result("a", whole=whole, embeddings=facts, **BIG)
     text = " ".join(Page(run.write()[1]).text.split())
     assert "They explain 41 %, 12 % and 5 % of the variance of 500 tiles, evenly spaced." in text
-    assert "Dense: mean of the first component 81, the highest of all windows" in text
+    assert "Highest: mean of the first component 81, the highest of all windows" in text
 
 
 def test_a_slice_that_is_shown_in_place_of_an_empty_one_is_named(run: Run) -> None:

@@ -190,11 +190,12 @@ RANKS = {
     "sparse": ("Sparse", "least of all windows that have any"),
 }
 """What places are called, and why they are shown."""
-WHERE_MOST = {
-    "dense": "the highest of all windows",
-    "median": "the median of all windows",
-    "sparse": "the lowest of all windows",
+BY_MEAN = {
+    "dense": ("Highest", "the highest of all windows"),
+    "median": ("Median", "the median of all windows"),
+    "sparse": ("Lowest", "the lowest of all windows"),
 }
+"""The same where windows are ranked by a mean."""
 
 
 def place_said(place: PlaceFacts, result: str) -> tuple[str, str]:
@@ -214,8 +215,9 @@ def place_said(place: PlaceFacts, result: str) -> tuple[str, str]:
         return title, f"{place.value:,.0f} object{'' if place.value == 1 else 's'}, {why}"
     if result == "classes":
         return title, f"{100 * place.value:.3g} % of its pixels have a class, {why}"
+    title, why = BY_MEAN[place.rank]
     what = "first component" if result == "table" else "map"
-    return title, f"mean of the {what} {place.value:.3g}, {WHERE_MOST[place.rank]}"
+    return title, f"mean of the {what} {place.value:.3g}, {why}"
 
 
 def percents(shares: Sequence[float]) -> str:
