@@ -170,15 +170,16 @@ class Measure:
         times, slices
             How many there are of each.
         """
-        found = np.zeros((times, slices + 1), np.int64)
-        for (t, z), number in self._planes.items():
-            here = self._plane == number
-            if self._volumes:
-                for held, sign in ((self._first, 1), (self._stop, -1)):
-                    found[t] += sign * np.bincount(held[here, 0], minlength=slices + 1)
-            else:
-                found[t, z] = np.count_nonzero(here)
-        return found[:, :-1].cumsum(axis=1) if self._volumes else found[:, :-1]
+        here = self._plane >= 0
+        t, z = np.array(list(self._planes), np.int64).reshape(-1, 2)[self._plane[here]].T
+        if not self._volumes:
+            found = np.bincount(t * slices + z, minlength=times * slices)
+            return found.reshape(times, slices)
+        row, size = t * (slices + 1), times * (slices + 1)
+        begin, end = (
+            np.bincount(row + held[here, 0], minlength=size) for held in (self._first, self._stop)
+        )
+        return np.asarray((begin - end).reshape(times, -1)[:, :-1].cumsum(axis=1))
 
     def spots(self, plane: Plane, most: int = SPOTS) -> Iterator[tuple[Array, Array]]:
         """Where a plane's objects are or, of volumes, a time point's: some at a time.
