@@ -99,7 +99,8 @@ def why(run) {
     if (run.failed) {
         return "${run.failed.size()} image(s) have no result: ${run.failed.join('; ')}"
     }
-    params.strict && run.doubts ? "--strict: what the model saw can't be right: ${run.doubts.join('; ')}" : null
+    def doubtful = run.unread + run.doubts
+    params.strict && doubtful ? "--strict: ${doubtful.join('; ')}" : null
 }
 
 // Says where the results are, and which stores that run.json promises aren't there: links across file

@@ -325,7 +325,7 @@ def resolution_needs_a_pixel_size(folder: Path) -> None:
     fine = replace(HALF.tile_spec, resolution=Resolution(mpp=0.25))
     refused(replace(RGB, tile_spec=fine), "0.5 µm per pixel, coarser than the 0.25")(folder)
     Pillow.fromarray(PICTURE.transpose(1, 2, 0)).save(folder / "a.png")
-    with pytest.raises(TilewrightError, match=r"gives no pixel size.*--mpp 1 "):
+    with pytest.raises(TilewrightError, match=r"gives no pixel size.*--mpp NUMBER"):
         tiles(folder / "a.png", HALF)
     said = tiles(folder / "a.png", HALF, mpp=0.5)[0].pixels
     np.testing.assert_allclose(said, resized(PICTURE, 32, 48), rtol=1e-5, atol=1e-3)

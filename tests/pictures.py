@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 import zarr
 
 from tilewright.contract.jobs import ImageRef
@@ -116,3 +117,14 @@ def flat_balls(shape: tuple[int, ...], seed: int = 0) -> Array:
         there = image[tuple(slice(c, c + n) for c, n in zip(corner, ball.shape, strict=True))]
         there[ball[tuple(map(slice, there.shape))]] = rng.integers(1, 101)
     return image
+
+
+def write_over(path: Path, *numbers: int) -> None:
+    """Zeros in place of some of a TIFF's strips or tiles, all but their first two bytes."""
+    with tifffile.TiffFile(path) as file:
+        page: Any = file.pages.first
+        places = [(page.dataoffsets[n], page.databytecounts[n]) for n in numbers]
+    with path.open("r+b") as raw:
+        for offset, count in places:
+            raw.seek(offset + 2)
+            raw.write(bytes(count - 2))

@@ -1,15 +1,18 @@
-"""Write docs/formats.md from the matrix of files that the tests read.
+"""Write docs/formats.md from the files that the tests read.
 
-    "$(./tilewright environments prefix test)/bin/python" tools/formats.py [--check]
+    "$(./tilewright environments prefix test)/bin/python" tools/formats.py [--check | --judge]
 
 Every file of `tests/matrix` is written and read: what stands in the tables happened. ``--check``
-only says whether the page is stale (exit 1).
+only says whether the page is stale (exit 1). What openslide, tiffslide and wsidicom make of slides
+is in `tests/judging/judged.json`; ``--judge`` asks them anew, in an environment of their own.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +22,18 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-from matrix.families import EVERY, FAMILIES, Family  # noqa: E402 - the package isn't installed
+from judging.compare import KEPT, all_told, judge_all  # noqa: E402 - the package isn't installed
+from judging.made import Judge  # noqa: E402
+from judging.table import ROWS  # noqa: E402
+from matrix.families import EVERY, FAMILIES, Family  # noqa: E402
 from matrix.judges import DISAGREEMENTS  # noqa: E402
 from matrix.refusals import REFUSALS  # noqa: E402
 from matrix.specimen import Specimen  # noqa: E402
+from plugin import environment  # noqa: E402
 
 from tilewright.errors import TilewrightError  # noqa: E402
 from tilewright.images.image import open_image  # noqa: E402
+from tilewright.images.slides.openslide import OF_OPENSLIDE  # noqa: E402
 
 PAGE = ROOT / "docs" / "formats.md"
 INTRO = """\
@@ -49,6 +57,7 @@ they can't: {pairs} pairs. What a file is, its content says, not its name.
 - [PNG](#png)
 - [JPEG](#jpeg)
 - [OME-Zarr](#ome-zarr)
+- [Whole slides](#whole-slides)
 - [What is refused](#what-is-refused)
 - [Where other readers differ](#where-other-readers-differ)
 """
@@ -58,6 +67,26 @@ ABOUT = {
     "JPEG": "Decoded whole, up to 1 GiB of pixels.",
     "OME-Zarr": "Chunks are decoded as they are needed.",
 }
+SLIDES = """\
+## Whole slides
+
+`tools/make_slide.py` makes slides as scanners write them, and three other readers are asked what
+they see: [openslide](https://openslide.org), tiffslide and wsidicom. Every pixel of every level
+that both have is compared. Labels, macro images and thumbnails are never read.
+
+Real files were tried of two formats, one each: an Aperio SVS and a DICOM, both of 16 x 16 px and
+equal to openslide. All other formats were never tried on a real file: they are read as their
+descriptions and other readers' sources say. Look at the report's pictures before you trust a slide
+of such a format.
+"""
+OTHERS = (
+    "{names} are read by OpenSlide itself, so there is no other judge; small ones of some of them, "
+    "written as OpenSlide's sources say, are tests. PerkinElmer's QPTIFF is read as TIFF is. None "
+    "of these was ever tried on a real file."
+)
+LINE = 100
+"""Letters of a line of prose."""
+JUDGES = ("openslide", "tiffslide", "wsidicom")
 FACTORS = {
     "container": "kind of TIFF", "order": "byte order", "dtype": "numbers", "layout": "pieces",
     "pages": "planes", "planar": "samples of a pixel", "photometric": "meaning of samples",
@@ -156,6 +185,7 @@ def page(told: Told) -> str:
     pairs = sum(len(f.pairs.wanted) for f in FAMILIES.values())
     parts = [INTRO.format(files=len(EVERY), pairs=pairs)]
     parts += [section(family, told) for family in FAMILIES.values()]
+    parts.append(slides())
     rows = [(r.what, sentence(r)) for r in REFUSALS]
     parts.append(
         "## What is refused\n\nEach with a sentence that says what was found and what to do; the "
@@ -207,6 +237,35 @@ def sentence(refusal: object) -> str:
     raise SystemExit(f"{refusal} is read.")
 
 
+def slides() -> str:
+    """Of each kind of slide, what judges make of it."""
+    judged = json.loads(KEPT.read_text())
+    rows = []
+    for row in (row for row in ROWS if row.judges):
+        said = [_verdict(judged[row.name].get(judge), row.judges.get(judge)) for judge in JUDGES]
+        rows.append((row.name, row.reader, *said))
+    made = table(("a made slide", "read by", *JUDGES), rows)
+    *others, last = sorted(vendor.name for vendor in OF_OPENSLIDE.values())
+    about = OTHERS.format(names=f"{', '.join(others)} and {last}")
+    return "\n".join([SLIDES, made, textwrap.fill(about, LINE) + "\n"])
+
+
+def _verdict(found: dict[str, float] | None, judge: Judge | None) -> str:
+    """A judge's cell: whether it reads the same, and if not, how far off it is, and why."""
+    if found is None or judge is None:
+        return ""
+    if not found["most"]:
+        return f"equal, level 0 alone: {judge.because}" if judge.levels else "equal"
+    return f"{found['share']:.1%} of pixels differ: {judge.because}"
+
+
+def judge() -> None:
+    """Ask the judges, and keep what they say."""
+    with tempfile.TemporaryDirectory() as name:
+        told = all_told(judge_all(environment("slides"), Path(name)))
+    KEPT.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
@@ -214,7 +273,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Write the page, or check it."""
+    """Write the page, or check it; before, ask the judges, if it is asked for."""
+    if sys.argv[1:] == ["--judge"]:
+        judge()
     with tempfile.TemporaryDirectory() as name:
         text = page(read_all(Path(name)))
     if sys.argv[1:] == ["--check"]:

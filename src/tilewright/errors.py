@@ -25,7 +25,7 @@ class TilewrightError(Exception):
     """
 
     def __init__(self, what: str, *, fix: str, code: int = BAD_DATA) -> None:
-        super().__init__(f"{what} {fix}")
+        super().__init__(f"{what} {fix}".rstrip())
         self.what = what
         self.fix = fix
         self.code = code

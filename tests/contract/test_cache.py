@@ -59,3 +59,12 @@ def test_that_there_is_nothing_is_held_too() -> None:
     for _ in range(2):
         assert cache.get(1, lambda: asked.append(1)) is None
     assert asked == [1]
+
+
+def test_those_who_share_a_cache_hold_what_they_ask_for_and_no_more_than_its_limit() -> None:
+    cache: Cache[tuple[str, int], Array] = Cache(70, asked=True)
+    for whose, asks, holds in (("a", 20, 20), ("a", 10, 20), ("b", 30, 50), ("c", 90, 70)):
+        cache.grow(asks, whose)
+        for number in range(20):
+            cache.get((whose, number), lambda: np.zeros(10, np.uint8))
+        assert cache.nbytes == holds

@@ -36,13 +36,23 @@ def test_a_2d_model_loops_over_time_and_slices_and_a_3d_model_over_time() -> Non
     assert (flat.channels, flat.dtype.name) == (2, "uint16")
 
 
-def test_a_region_of_a_coarser_level_is_where_its_first_whole_pixel_is() -> None:
-    """Rows 11 to 40 of level 0 are in rows 5 to 20 of one half as fine, read at 1.5 px a pixel."""
+def test_a_region_is_those_of_the_whole_images_pixels_that_it_meets() -> None:
+    """Rows 11 to 40 of level 0 are, of one half as fine read at 1.5 px a pixel, rows 8 to 30."""
     made = Layout.of(ref(region=(11, 20, 30, 41), factor=(1.5, 1.5)), FLAT, level(2))
-    assert made.read == ((5, 21), (10, 31))
-    assert made.shape == (24, 32)  # 31.5 columns, rounded up
-    assert made.origin == (10, 20)
+    assert made.start == (8, 15)
+    assert made.shape == (23, 31)  # to 30.75 and 45.75, rounded up
+    assert made.origin == pytest.approx((8 / 0.75, 20))
     assert made.scale == (0.75, 0.75)
+    there = Layout.of(ref(factor=(1.5, 1.5)), FLAT, level(2))
+    assert (there.start, there.shape) == ((0, 0), (75, 60))
+
+
+def test_a_level_may_show_less_than_its_size_and_a_region_past_it_has_its_last_pixel() -> None:
+    """Level 0 has 100 rows, and one of 24 shows 4 of them a row: the last 4 are on none."""
+    sizes = {**level(), "Y": 24, "X": 20}
+    made = Layout.of(ref(region=(97, 0, 3, 80)), FLAT, sizes, (4.0, 4.0))
+    assert (made.start, made.shape) == ((23, 0), (1, 20))
+    assert (made.origin, made.scale) == ((92, 0), (0.25, 0.25))
 
 
 def test_a_region_outside_of_the_image_is_refused() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
+from tilewright.contract.cache import Cache
 from tilewright.images.ome_zarr.chunks import Chunks
 
 SHAPE, SIDES = (3, 130, 170), (1, 32, 48)
@@ -37,7 +38,7 @@ def array(tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("most", [0, 10_000, 2**20])
 def test_windows_are_those_of_the_array(array: Any, most: int) -> None:
-    chunks, pixels = Chunks(array, most), array[:]
+    chunks, pixels = Chunks(array, Cache(most, asked=True), "CYX"), array[:]
     rng = np.random.default_rng(1)
     for _ in range(200):
         ends = [sorted(rng.integers(0, n + 1, 2)) for n in SHAPE]
@@ -51,7 +52,7 @@ def test_windows_are_those_of_the_array(array: Any, most: int) -> None:
 
 def test_rows_of_tiles_decode_each_chunk_once(array: Any) -> None:
     counted = Counted(array)
-    chunks = Chunks(counted, 2**20)
+    chunks = Chunks(counted, Cache(2**20, asked=True), "CYX")
     for y in range(0, 130, 20):
         for x in range(0, 170, 20):
             chunks.read((slice(0, 3), slice(y, min(y + 20, 130)), slice(x, min(x + 20, 170))))
@@ -62,7 +63,7 @@ def test_rows_of_tiles_decode_each_chunk_once(array: Any) -> None:
 def test_no_more_is_kept_than_was_said(array: Any) -> None:
     chunk = 32 * 48 * 2
     counted = Counted(array)
-    chunks = Chunks(counted, 4 * chunk)
+    chunks = Chunks(counted, Cache(4 * chunk, asked=True), "CYX")
 
     def decoded(*corners: tuple[int, int]) -> list[int]:
         """Chunks that are decoded for a window in each of some others."""
@@ -83,7 +84,7 @@ def test_no_more_is_kept_than_was_said(array: Any) -> None:
 
 def test_whole_chunks_are_read_as_they_are(array: Any) -> None:
     counted = Counted(array)
-    chunks = Chunks(counted, 2**20)
+    chunks = Chunks(counted, Cache(2**20, asked=True), "CYX")
     chunks.read((slice(0, 3), slice(32, 130), slice(0, 96)))
     assert counted.decoded == 3 * 4 * 2
     chunks.read((slice(0, 1), slice(32, 40), slice(0, 8)))

@@ -326,3 +326,30 @@ def test_a_page_of_another_colour_is_refused(tmp_path: Path) -> None:
         pytest.raises(TilewrightError, match="plane 5 has another size, colour or type"),
     ):
         image.read(0, {"Z": 5})
+
+
+def test_a_jpeg_of_which_a_part_was_written_over_is_refused_as_libjpeg_does_not() -> None:
+    """By zeros, as a copy that failed leaves them, or by noise, anywhere in its pixels."""
+    pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3)).astype(np.uint8)
+    pixels[128:] = 240
+    rng = np.random.default_rng(1)
+    for more in ({}, {"optimize": True}, {"subsampling": "444"}):
+        whole = imagecodecs.jpeg8_encode(pixels, level=85, **more)
+        check_jpeg(whole)
+        first = whole.index(b"\xff\xda") + 14
+        for start in range(first, len(whole) - 3000, 5000):
+            for fill in (bytes(2000), rng.integers(0, 256, 2000).astype(np.uint8).tobytes()):
+                with pytest.raises(ValueError, match="its JPEG data is"):
+                    check_jpeg(whole[:start] + fill + whole[start + 2000 :])
+
+
+def test_a_jpeg_of_one_colour_is_no_damaged_one_however_many_zeros_it_has() -> None:
+    for value in (0, 127, 128, 255):
+        flat = np.full((2048, 2048, 3), value, np.uint8)
+        for more in (
+            {},
+            {"optimize": True},
+            {"subsampling": "444"},
+            {"optimize": True, "level": 100},
+        ):
+            check_jpeg(imagecodecs.jpeg8_encode(flat, **more))

@@ -178,7 +178,7 @@ def test_a_machine_that_fails_is_no_bad_file(
 ) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, speckles((64, 64)), tile=(16, 16), compression="zlib")
-    found = blamed(path, error, monkeypatch, "tifffile.FileHandle.read")
+    found = blamed(path, error, monkeypatch, "os.pread")
     assert found is error
     assert found.__notes__ == [f"It came up in {path}."]
     monkeypatch.setattr(tifffile.FileHandle, "read", blamed_reader(error))
@@ -203,8 +203,7 @@ def test_an_error_in_our_own_lines_is_a_bug(
 ) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, speckles((64, 64)), tile=(16, 16), compression="zlib")
-    # numpy's own Python lines are called with what we make of a file
-    assert blamed(path, error, monkeypatch, "numpy.ravel_multi_index") is error
+    assert blamed(path, error, monkeypatch, "tilewright.images.tiff.level.numbered") is error
 
 
 def test_a_fingerprint_of_a_failing_disk_is_no_bad_file(

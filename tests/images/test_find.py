@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pictures import numbered, write_ome_zarr
+from vendor_slides import coloured, write_dicom, write_mrxs
 
 from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.images.find import find_images
@@ -98,12 +99,12 @@ def test_a_pattern_below_a_folder_with_brackets_is_a_pattern(tmp_path: Path) -> 
 
 
 def test_files_that_are_passed_over_are_named_one_of_each_ending_first(folder: Path) -> None:
-    for name in [f"n{k}.txt" for k in range(9)] + ["z.czi"]:
+    for name in [f"n{k}.txt" for k in range(9)] + ["z.doc"]:
         (folder / name).write_bytes(b"x")
     files, below = find_images(str(folder)).remarks
     assert files == (
-        f"Passed over in {folder}, which by their endings are no TIFF, OME-Zarr, PNG or JPEG: "
-        "n0.txt, z.czi, n1.txt, n2.txt, n3.txt and 6 more."
+        f"Passed over in {folder}, which by their endings are no TIFF, OME-Zarr, PNG, JPEG or "
+        "slide: n0.txt, z.doc, n1.txt, n2.txt, n3.txt and 6 more."
     )
     assert below.endswith("though there are images in them: below; --recursive looks there, too.")
 
@@ -117,8 +118,8 @@ def test_nothing_is_said_of_a_folder_of_images_alone(tmp_path: Path) -> None:
 
 
 def test_where_no_image_is_found_what_was_passed_over_is_named(tmp_path: Path) -> None:
-    (tmp_path / "slide.czi").write_bytes(b"x")
-    with pytest.raises(TilewrightError, match=r"no image found there\. Passed over .*slide\.czi"):
+    (tmp_path / "slide.doc").write_bytes(b"x")
+    with pytest.raises(TilewrightError, match=r"no image found there\. Passed over .*slide\.doc"):
         find_images(str(tmp_path))
 
 
@@ -150,3 +151,81 @@ def test_work_of_nextflows_tasks_is_no_image(tmp_path: Path) -> None:
     for source in (tmp_path, tmp_path / "**"):
         found = find_images(str(source), recursive=True)
         assert [p.name for p in found.images] == ["a.tif"]
+
+
+# Slides
+
+
+def test_a_mirax_slides_folder_is_a_part_of_it(tmp_path: Path) -> None:
+    write_mrxs(tmp_path / "a.mrxs", [coloured(64, 64)])
+    (tmp_path / "a" / "preview.jpg").write_bytes(b"x")
+    for source in (tmp_path, tmp_path / "a.mrxs", tmp_path / "a", tmp_path / "*"):
+        for recursive in (False, True):
+            found = find_images(str(source), recursive=recursive)
+            assert found.images == [tmp_path / "a.mrxs"]
+            assert found.remarks == ()
+
+
+def test_a_vms_slides_jpegs_are_parts_of_it(tmp_path: Path) -> None:
+    named = "ImageFile=a.jpg\nImageFile(1,0)=a-1.jpg\nMacroImage=m.jpg\n"
+    (tmp_path / "a.vms").write_text(f"[Virtual Microscope Specimen]\n{named}")
+    for name in ("a.jpg", "a-1.jpg", "m.jpg", "photo.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [p.name for p in find_images(str(tmp_path)).images] == ["a.vms", "photo.jpg"]
+
+
+def dicom_slide(folder: Path, series: str) -> Path:
+    """A folder with a slide's level and its label."""
+    folder.mkdir(parents=True)
+    write_dicom(folder / "level0.dcm", coloured(64, 64), series=series)
+    write_dicom(folder / "label.dcm", coloured(64, 64), series=series, kind="LABEL")
+    return folder
+
+
+def test_a_folder_with_one_slides_dicom_is_one_image(tmp_path: Path) -> None:
+    folders = [dicom_slide(tmp_path / name, f"1.{n}") for n, name in enumerate("ab")]
+    assert find_images(str(tmp_path)).images == folders
+    assert find_images(str(folders[0])).images == folders[:1]
+    assert find_images(str(tmp_path), recursive=True).images == folders
+    assert find_images(str(tmp_path)).remarks == ()
+
+
+def test_of_several_slides_dicom_in_one_folder_each_is_an_image(tmp_path: Path) -> None:
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    for n, name in enumerate("ab"):
+        for side in (64, 128):
+            write_dicom(folder / f"{name}{side}.dcm", coloured(side, side), series=f"1.{n}")
+        write_dicom(folder / f"{name}.dcm", coloured(64, 64), series=f"1.{n}", kind="LABEL")
+    (folder / "photo.png").write_bytes(b"x")
+    expected = ["a128.dcm", "b128.dcm", "photo.png"]
+    assert [p.name for p in find_images(str(folder)).images] == expected
+    assert [p.name for p in find_images(str(tmp_path), recursive=True).images] == expected
+
+
+def test_dicom_without_endings_is_found_by_what_it_contains(tmp_path: Path) -> None:
+    folder = dicom_slide(tmp_path / "a", "1.2")
+    for path in list(folder.iterdir()):
+        path.rename(path.with_suffix(""))
+    (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    assert find_images(str(tmp_path)).images == [folder]
+
+
+def test_a_folder_of_dicom_and_other_images_is_searched(tmp_path: Path) -> None:
+    folder = dicom_slide(tmp_path / "a", "1.2")
+    (folder / "photo.png").write_bytes(b"x")
+    assert [p.name for p in find_images(str(folder)).images] == ["level0.dcm", "photo.png"]
+
+
+def test_formats_that_are_not_read_are_named_by_what_they_are(tmp_path: Path) -> None:
+    for name in ("a.tif", "b.vsi", "c.nd2", "d.ND2", "e.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "_b_" / "stack1").mkdir(parents=True)
+    (tmp_path / "_b_" / "stack1" / "frame_t.ets").write_bytes(b"x")
+    found = find_images(str(tmp_path), recursive=True)
+    assert [p.name for p in found.images] == ["a.tif"]
+    assert found.remarks[0] == (
+        f"Passed over in {tmp_path}, as their formats aren't read here: b.vsi (Olympus VSI), "
+        "c.nd2 (Nikon ND2), d.ND2 (Nikon ND2); export them as OME-TIFF or OME-Zarr."
+    )
+    assert "e.txt" in found.remarks[1]

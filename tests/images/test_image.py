@@ -794,3 +794,37 @@ def test_whatever_is_damaged_ends_in_pixels_or_one_sentence(
     with contextlib.suppress(TilewrightError), open_image(path) as image:
         if math.prod(image.shape) < 10**6:  # a damaged header may claim any size
             image.read(0, {})
+
+
+def test_a_row_of_windows_decodes_each_tile_once_and_holds_no_more_than_the_row_meets(
+    tmp_path: Path,
+) -> None:
+    """Whatever the windows, in rows: as many as meet it, of all levels together."""
+    path, side, piece = tmp_path / "a.tif", 512, 32
+    pixels = speckles((side, side), "uint8")
+    with tifffile.TiffWriter(path) as file:
+        for level in (pixels, pixels[::2, ::2]):
+            file.write(level, tile=(piece, piece), compression="zlib", metadata=None)
+    for step, rows in ((piece, 0), (24, 2), (50, 3)):
+        with open_image(path, axes="YX") as image:
+            level: Any = vars(image)["_source"].levels[0].read.__self__
+            decoded = count_calls(level, "_segment")
+            for y in range(0, side, step):
+                for x in range(0, side, step):
+                    box = slice(y, min(y + step, side)), slice(x, min(x + step, side))
+                    found = image.read(0, {"Y": box[0], "X": box[1]})
+                    np.testing.assert_array_equal(found, pixels[box])
+                    assert level._cache.nbytes <= rows * piece * side
+            assert len(decoded) == (side // piece) ** 2
+
+
+def count_calls(thing: Any, name: str) -> list[Any]:
+    """What a method of one object is called with from now on."""
+    calls, own = [], getattr(thing, name)
+
+    def counted(*given: Any) -> Any:
+        calls.append(given)
+        return own(*given)
+
+    vars(thing)[name] = counted
+    return calls

@@ -190,3 +190,24 @@ def test_a_folder_of_images_of_another_form_ends_in_pixels_or_one_sentence(
                     read(path, scene)
             with contextlib.suppress(TilewrightError):
                 list_scenes(path)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("told", ["by the XML", "by itself"])
+def test_a_converted_slides_label_and_macro_are_no_scenes(
+    tmp_path: Path, version: str, told: str
+) -> None:
+    names = ["slide.svs", "label image", "Macro image"]
+    by_xml = told == "by the XML"
+    path = tmp_path / "a.zarr"
+    bioformats2raw(path, ["0", "1", "2"], names=names if by_xml else [], version=version)
+    if not by_xml:
+        for number, name in enumerate(names):
+            group = zarr.open_group(path / str(number), mode="r+")
+            about = group.attrs.asdict()
+            about.get("ome", about)["multiscales"][0]["name"] = name
+            group.attrs.put(about)
+    assert [s.path for s in list_scenes(path)] == ["0"]
+    for asked in (1, "1", "label image"):
+        with pytest.raises(TilewrightError, match="never read: they can name a patient"):
+            open_image(path, scene=asked)

@@ -74,7 +74,7 @@ HINTS: list[tuple[Callable[[Path], None], dict[str, Any], str]] = [
     (flat, {"tile_size": 1001}, "--tile_size 1000"),
     (flat, {"tile_size": 100}, "--tile_size 448"),
     (flat, {"tile_size": 64}, "--tile_size 448"),
-    (flat, {"model": "h0mini"}, "--mpp 0.5"),
+    (flat, {"model": "h0mini"}, "--mpp NUMBER"),
     (flat, {"model": "cellpose", "slurm_array": 9, "predict_memory": 9}, "--gpus 1"),
     (flat, {"model": "cellpose", "slurm_array": 9, "predict_memory": 9}, "--gpus 0"),
     (flat, {"model": "sam", "slurm_array": 9, "gpus": 1}, "--predict_memory 12"),
@@ -93,7 +93,7 @@ def test_what_a_refusal_says_to_say_is_not_refused(
     with pytest.raises(TilewrightError, match=re.escape(hint) + r"(?![\w=])"):
         planned(tmp_path, **given)
     name, _, value = hint.removeprefix("--").partition(" ")
-    made = planned(tmp_path, **given | {name: value or "true"})
+    made = planned(tmp_path, **given | {name: value.replace("NUMBER", "0.5") or "true"})
     assert made.images
     assert not made.bad
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image as Pillow
 from planning import grey, planned
 
@@ -382,3 +385,17 @@ def test_an_image_on_a_disk_that_fails_ends_the_plan_and_isnt_called_bad(tmp_pat
         planned(tmp_path)
     assert caught.value.code == 70  # so that it is tried again
     assert "Look at the disk" in caught.value.fix
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 60)), min_size=1, max_size=3),
+    margin=st.integers(0, 3),
+)
+def test_what_tiles_read_together_is_the_sum_of_their_windows(
+    sizes: list[tuple[int, int]], margin: int
+) -> None:
+    axes = tuple(TileAxis(size + 2 * margin, margin) for size, _ in sizes)
+    shape = tuple(n for _, n in sizes)
+    image = replace(small(1), grid=Grid(axes, shape), planes=2)
+    windows = [math.prod(b - a for a, b in tile.window) for tile in image.grid]
+    assert image.read_pixels == 2 * sum(windows)

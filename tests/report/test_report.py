@@ -40,6 +40,7 @@ PLANNED = (
     "shape",
     "model_shape",
     "mpp",
+    "mpp_from",
     "z_um",
     "grid",
     "range",
@@ -70,7 +71,13 @@ class Run:
         self.images.append(
             {"id": name, "path": f"/data/{name}.tif", "group": group, "axes": "YX"}
             | {"fingerprint": "f" * 64, "z_um": None}
-            | {"shape": [96, 128], "dtype": "uint8", "mpp": None, "model_shape": [96, 128]}
+            | {
+                "shape": [96, 128],
+                "dtype": "uint8",
+                "mpp": None,
+                "mpp_from": None,
+                "model_shape": [96, 128],
+            }
             | {
                 "planes": 1,
                 "tiles": 6,
@@ -162,6 +169,7 @@ class Run:
             "previews": None,
             "images": self.images,
             "bad": [{"columns": {}} | each for each in self.bad],
+            "unsized": [],
         }
 
     def context(self) -> dict[str, Any]:
@@ -837,7 +845,10 @@ def test_seams_are_enlarged_as_much_as_the_report_believes(tmp_path: Path) -> No
     cells = grid(TILE, (96, 128))
     merged: Any = SimpleNamespace(
         grid=cells,
-        image=SimpleNamespace(raw=lambda _, box: np.zeros((1, *(b - a for a, b in box)))),
+        image=SimpleNamespace(
+            raw=lambda _, box: np.zeros((1, *(b - a for a, b in box))),
+            lost=lambda _, box: np.zeros([b - a for a, b in box], bool),
+        ),
         labels=lambda _, box: np.zeros([b - a for a, b in box], np.uint32),
     )
     seam = Seam(axis=0, box=((55, 57), (0, 56)), transitions=1, expected=0.0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -140,7 +140,7 @@ def tiles(
     spec: ModelSpec | TileSpec | str,
     *,
     channels: str | None = None,
-    mpp: float | None = None,
+    mpp: float | Literal["magnification"] | None = None,
     region: tuple[int, int, int, int] | None = None,
     axes: str | None = None,
     scene: int | str | None = None,
@@ -181,6 +181,7 @@ def tiles(
         id=image_id(path),
         scene=scene,
         mpp=mpp,
+        mpp_from="mpp",
         axes=axes,
         channels=channels,
         mask=Path(mask) if mask else None,

@@ -190,10 +190,14 @@ def nextflow_schema() -> Schema:
 
 
 def parameter(field: Schema) -> Schema:
-    """A field of Params as Nextflow gives it: one type, a box as its text."""
+    """A field of Params as Nextflow gives it: one type, a number or a word; a box as its text."""
     kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
     field["description"] = plain(field["description"])
     one: Schema = {**(kinds[0] if kinds else {}), **field}
+    if several := one.pop("oneOf", None):
+        one.pop("discriminator", None)
+        number, word = several
+        return {**number, "type": ["number", "string"], "pattern": f"^{word['const']}$", **one}
     if one["type"] == "array":
         count = one["minItems"]
         pattern = rf"^\d+(,\d+){{{count - 1}}}$"

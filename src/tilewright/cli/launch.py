@@ -247,7 +247,7 @@ def why_failed(result: dict[str, Any]) -> list[str]:
     result
         Its run.json.
     """
-    doubts = [f"--strict: {line}" for line in result["doubts"]]
+    doubts = [f"--strict: {line}" for line in result["unread"] + result["doubts"]]
     if doubts:
         doubts.append("To take such results as they are, leave --strict out.")
     return result["failed"] or doubts

@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -21,6 +21,7 @@ from tilewright.contract.faults import lacking, of_machine, said
 from tilewright.contract.spelling import near
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
+from tilewright.images.pixel_size import in_words
 from tilewright.plan.params import Params, plain
 from tilewright.plan.plan_file import ImagePlan
 from tilewright.plan.remarks import grouped
@@ -132,15 +133,7 @@ def plan(as_json: bool, **given: Any) -> None:
         click.echo(json.dumps(made.file.to_dict(), indent=2))
         return
     console = _console()
-    table = Table(
-        "image", "size (px)", "planes", "tiles", "read factor", title=made.choice.model_name
-    )
-    for image in made.images:
-        size = " x ".join(str(n) for n in image.grid.shape)
-        table.add_row(
-            image.ref.id, size, str(image.planes), str(image.tiles), f"{image.read_factor:.2f}"
-        )
-    console.print(table)
+    console.print(_planned_images(made))
     gigabytes = sum(i.read_pixels for i in made.images) * made.recipe.spec.num_channels * 4 / 1e9
     counts = {
         "image": len(made.images),
@@ -158,10 +151,40 @@ def plan(as_json: bool, **given: Any) -> None:
         console.print(Text.assemble(("channels", "dim"), f" {line}"), soft_wrap=True)
     for line in made.file.remarks + _ahead(made):
         console.print(Text.assemble(("note", "yellow"), f" {line}"), soft_wrap=True)
-    for row, why in made.bad:
-        console.print(Text.assemble(("left out", "red"), f" {row.id}: {why}"), soft_wrap=True)
+    for text in _left_out(made):
+        console.print(text, soft_wrap=True)
     if made.bad:
         sys.exit(max([BAD_DATA, *(why.code for _, why in made.bad)]))
+
+
+def _planned_images(made: Plan) -> Table:
+    """A line for each image that is read; who says its pixel size, where one has any."""
+    sized = any(image.ref.mpp for image in made.images)
+    pixel = ["pixel size"] if sized else []
+    head = ["image", "size (px)", *pixel, "planes", "tiles", "read factor"]
+    table = Table(*head, title=made.choice.model_name)
+    for image in made.images:
+        size, ref = " x ".join(str(n) for n in image.grid.shape), image.ref
+        by = [f"{in_words(ref.mpp)} µm ({ref.mpp_from})" if ref.mpp else "-"] if sized else []
+        counts = str(image.planes), str(image.tiles), f"{image.read_factor:.2f}"
+        table.add_row(ref.id, size, *by, *counts)
+    return table
+
+
+def _left_out(made: Plan) -> Iterator[Text]:
+    """Why images are left out: those without a pixel size in one table, others by a line each."""
+    from tilewright.plan.pixel_size import UnsizedError, needs_size
+    from tilewright.plan.unsized import BY_SENTENCE, told, unsized
+
+    tabled = unsized(made.bad)
+    as_table = len(tabled) > BY_SENTENCE
+    for row, why in made.bad:
+        if not as_table or not isinstance(why, UnsizedError):
+            yield Text.assemble(("left out", "red"), f" {row.id}: {why}")
+    if as_table:
+        first, *rest = told(tabled, needs_size(made.recipe.spec))
+        yield Text.assemble(("left out", "red"), f" {first}")
+        yield from map(Text, rest)
 
 
 def channels_said(images: Sequence[ImagePlan]) -> list[str]:

@@ -272,7 +272,9 @@ def summary(result: dict[str, Any], outdir: Path) -> list[str]:
         "map": f"{len(good)} maps",
         "classes": "each pixel's class",
     }
-    lines = [f"{len(good)} of {len(result['images'])} images, {what[result['result']]}"]
+    lost = sum((i["unread"] or {}).get("tiles", 0) for i in good)
+    lacking = f", without {lost} tiles that couldn't be read" if lost else ""
+    lines = [f"{len(good)} of {len(result['images'])} images, {what[result['result']]}{lacking}"]
     for image in good[:5]:
         store = outdir / image["store"]
         lines += [f"  Zarr     {store}", f"  picture  {store.with_suffix('.png')}"]

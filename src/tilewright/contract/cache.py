@@ -19,10 +19,13 @@ class Cache(Generic[Key, Value]):
     ----------
     most
         Bytes that are held; what came last is held whatever its size.
+    asked
+        Hold no more than `grow` asks for.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, *, asked: bool = False) -> None:
+        self.limit = most
+        self._asked: dict[Hashable, int] | None = {} if asked else None
         self._held: OrderedDict[Key, Value] = OrderedDict()
         self.nbytes = 0
 
@@ -31,6 +34,15 @@ class Cache(Generic[Key, Value]):
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def grow(self, nbytes: int, whose: Hashable = None) -> None:
+        """From now on hold so many bytes for one of those who share it, or as many as before."""
+        if self._asked is not None:
+            self._asked[whose] = max(self._asked.get(whose, 0), nbytes)
+
+    @property
+    def _most(self) -> int:
+        return self.limit if self._asked is None else min(self.limit, sum(self._asked.values()))
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
         """What is held, or made and held from now on; not to be changed. None is held, too."""

@@ -44,3 +44,14 @@ STAINED = ("RGB", "BGR")
 def is_coloured(space: str) -> bool:
     """Whether pixels of a colour space have three channels, however many they are made from."""
     return space in COLOUR_SPACES and COLOUR_SPACES[space].gives == 3
+
+
+def is_rgb(axes: str, channels: int, dtype: object) -> bool:
+    """Whether an image is a colour picture of 8 bits, whose channels are looked at together.
+
+    Parameters
+    ----------
+    axes, channels, dtype
+        In the file's own order, how many there are, and of its pixels.
+    """
+    return axes.endswith("C") and channels == len(RGB) and str(dtype) == "uint8"

@@ -20,6 +20,10 @@ LAST_TRY = "TILEWRIGHT_LAST_TRY"
 OURS = "That is a fault of ours: please report it."
 
 
+UNREAD_SHARE = 0.05
+"""Of an image's tiles: as many may be unreadable, and it still has a result without them."""
+
+
 class MachineError(TilewrightError):
     """Memory, a disk or a network: never one image's fault."""
 
@@ -57,6 +61,33 @@ def mark(error: Exception, *, forgive: bool) -> TilewrightError:
     if not known:
         traceback.print_exception(error)
     return TilewrightError(said(error), fix=OURS, code=INTERNAL)
+
+
+def bears(unread: int, tiles: int, on_failure: str) -> bool:
+    """Whether an image has a result without the tiles that can't be read of its file.
+
+    Parameters
+    ----------
+    unread, tiles
+        How many they are, and of how many that were to be predicted.
+    on_failure
+        The spec's: ``skip`` bears all but the last; any other bears `UNREAD_SHARE` of them.
+    """
+    return unread < tiles if on_failure == "skip" else unread <= UNREAD_SHARE * tiles
+
+
+def too_many(unread: int, tiles: int) -> str:
+    """The beginning of the sentence for an image that doesn't bear so many unreadable tiles.
+
+    Parameters
+    ----------
+    unread, tiles
+        How many they are, at least, and of how many that were to be predicted.
+    """
+    if unread == tiles:
+        return f"None of its {tiles:,} tiles can be read."
+    share = f"{100 * UNREAD_SHARE:g} %"
+    return f"{unread:,} or more of its {tiles:,} tiles can't be read, and {share} at most may be."
 
 
 def lacking(error: Exception) -> Literal["memory", "disk"] | None:

@@ -21,8 +21,15 @@ EMPTY = -1
 
 
 def canonical(value: object) -> str:
-    """JSON text that depends on the value alone: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """JSON text that depends on the value alone, dataclasses in it: sorted keys, no spaces."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_by_field
+    )
+
+
+def _by_field(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it; all that is in it isn't copied, as `asdict` would."""
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def digest(value: object) -> str:
@@ -57,6 +64,8 @@ class ImageRef:
         Names of the source's channels, where it gives them; "" for one that has none.
     mpp
         µm per level-0 pixel ``(y, x)``, or None.
+    mpp_from
+        Who says `mpp`, in words: ``--mpp``, ``Aperio's MPP``; None without one.
     z_um
         µm per slice, or None.
     position
@@ -96,6 +105,7 @@ class ImageRef:
     combined: tuple[tuple[str, int], ...] | None = None
     channel_names: tuple[str, ...] | None = None
     mpp: tuple[float, float] | None = None
+    mpp_from: str | None = None
     z_um: float | None = None
     position: tuple[float, ...] | None = None
     steps: tuple[float, ...] | None = None
@@ -416,6 +426,4 @@ def _parts(values: Sequence[Sequence[Any]]) -> tuple[TileRange, ...]:
 
 def save(path: Path, value: object) -> None:
     """Write a recipe, group, scan or job (or any JSON value) in canonical form."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
     path.write_text(canonical(value) + "\n", encoding="utf-8")

@@ -16,6 +16,9 @@ from .grid import Grid, Interval, grid
 from .jobs import ImageRef
 from .spec import ModelSpec
 
+ROUNDING = 1e-6
+"""Of a pixel: 15162.0000001 of them are 15162."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -32,10 +35,10 @@ class Layout:
         ``{"T": 5, "Z": 12}``.
     channels, dtype
         Of the source.
-    read
-        Rows and columns of the level that are read.
+    start
+        Row and column of the whole image's grid of such pixels that the first one is.
     origin
-        Where, in level-0 pixels ``(y, x)``, the first pixel of the level that is read begins.
+        Where, in level-0 pixels ``(y, x)``, that begins.
     scale
         Model pixels per level-0 pixel, ``(y, x)``.
     """
@@ -45,18 +48,26 @@ class Layout:
     iterated: Mapping[str, int]
     channels: int
     dtype: np.dtype
-    read: tuple[Interval, Interval]
+    start: tuple[int, int]
     origin: tuple[float, float]
     scale: tuple[float, float]
 
     @classmethod
-    def of(cls, ref: ImageRef, spec: ModelSpec, level: Mapping[str, int]) -> Layout:
+    def of(
+        cls,
+        ref: ImageRef,
+        spec: ModelSpec,
+        level: Mapping[str, int],
+        step: tuple[float, float] | None = None,
+    ) -> Layout:
         """What a spec makes of an image.
 
         Parameters
         ----------
         level
             Pixels along each axis of the level that is read.
+        step
+            Level-0 pixels per pixel of it, ``(y, x)``; None is as their sizes are.
 
         Raises
         ------
@@ -64,10 +75,11 @@ class Layout:
             The region has nothing of the image.
         """
         whole = dict(zip(ref.axes, ref.shape, strict=True))
-        y, x = (level[a] / whole[a] for a in "YX")
-        read = _region(ref, level, (y, x))
+        y, x = step or tuple(whole[a] / level[a] for a in "YX")
+        scale = ref.factor[0] / y, ref.factor[1] / x
+        rows, columns = _region(ref, level, scale)
         deep = "z" in spec.tile_spec.axes
-        plane = (extent(hi - lo, f) for (lo, hi), f in zip(read, ref.factor, strict=True))
+        plane = (stop - start for start, stop in (rows, columns))
         shape = (*([level.get("Z", 1)] if deep else []), *plane)
         return cls(
             shape=shape,
@@ -75,9 +87,9 @@ class Layout:
             iterated={a: level[a] for a in "TZ" if a in ref.axes and not (a == "Z" and deep)},
             channels=whole.get("C", 1),
             dtype=np.dtype(ref.dtype),
-            read=read,
-            origin=(read[0][0] / y, read[1][0] / x),
-            scale=(y * ref.factor[0], x * ref.factor[1]),
+            start=(rows[0], columns[0]),
+            origin=(rows[0] * y / ref.factor[0], columns[0] * x / ref.factor[1]),
+            scale=scale,
         )
 
     @cached_property
@@ -99,25 +111,31 @@ class Layout:
 
 def extent(n: int, factor: float) -> int:
     """Pixels at the model's resolution that `n` pixels make: rounded up, and at least one."""
-    return max(1, math.ceil(n * factor - 1e-6))  # 15162.0000001 is 15162
+    return max(1, math.ceil(n * factor - ROUNDING))
 
 
 def _region(
     ref: ImageRef, level: Mapping[str, int], scale: tuple[float, float]
 ) -> tuple[Interval, Interval]:
-    """Rows and columns of the level that are read."""
+    """Rows and columns of the model's pixels that are read: those that the region meets.
+
+    They are the whole image's, so that a region has the pixels that all of it has there.
+    """
     whole = dict(zip(ref.axes, ref.shape, strict=True))
-    y, x, height, width = ref.region or (0, 0, whole["Y"], whole["X"])
+    ends = [extent(level[a], f) for a, f in zip("YX", ref.factor, strict=True)]
+    if ref.region is None:
+        return (0, ends[0]), (0, ends[1])
     found = []
-    for axis, start, length, s in zip("YX", (y, x), (height, width), scale, strict=True):
-        lo = max(0, math.floor(start * s))
-        hi = min(level[axis], math.ceil((start + length) * s))
-        if lo >= hi:
+    starts, lengths = ref.region[:2], ref.region[2:]
+    for axis, start, length, end, s in zip("YX", starts, lengths, ends, scale, strict=True):
+        if start >= whole[axis]:
             raise TilewrightError(
                 f"{ref.path}: the region {ref.region} (y, x, height, width in level-0 pixels) "
                 f"has nothing of its {whole['Y']} x {whole['X']} pixels.",
                 fix="Choose a --region inside the image.",
                 code=USAGE,
             )
-        found.append((lo, hi))
+        lo = min(end - 1, math.floor(start * s + ROUNDING))  # a coarse level may end before
+        hi = min(end, math.ceil((start + length) * s - ROUNDING))
+        found.append((lo, max(lo + 1, hi)))
     return found[0], found[1]

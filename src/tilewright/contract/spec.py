@@ -174,6 +174,7 @@ class ModelSpec:
         RGB, BGR, HED, GRAY or MULTI.
     stain_normalization, stain_target, on_failure
         Method, its target, and what becomes of an image without tissue: passthrough, skip or error.
+        With skip all but one of an image's tiles may be unreadable, else `faults.UNREAD_SHARE`.
     resize, crop
         What is done to a tile before the model sees it.
     supported_mpp

@@ -62,6 +62,22 @@ NOT_THE_DISK = frozenset(
 for; of any other, as EIO, ESTALE, ENOSPC or EMFILE, trying again may be the remedy."""
 
 
+class DamagedPixelsError(TilewrightError):
+    """A region of an image can't be read; others may.
+
+    Parameters
+    ----------
+    told
+        What is said of it.
+    path
+        The image's file.
+    """
+
+    def __init__(self, told: TilewrightError, path: Path) -> None:
+        super().__init__(told.what, fix=told.fix, code=told.code)
+        self.path = path
+
+
 def is_damage(error: Exception, path: Path) -> bool:
     """Whether an error tells that a file is bad, and is neither told already nor a bug of ours.
 

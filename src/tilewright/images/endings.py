@@ -10,31 +10,98 @@ import imagecodecs
 # A marker, and no byte of pixels (FF00), restart (D0 to D7) or filling (FFFF).
 JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])", re.DOTALL)
 JPEG_ALONE = frozenset((0x01, 0xD8))  # markers without a length
-JPEG_START, JPEG_LAST, JPEG_END = b"\xff\xd8", b"\xff\xd9", 0xD9
+JPEG_START, JPEG_LAST = b"\xff\xd8", b"\xff\xd9"
+JPEG_END, JPEG_SCAN, JPEG_LS = 0xD9, 0xDA, 0xF7  # the last one's pixels are stuffed otherwise
+JPEG_HEADS = frozenset((*range(0xC0, 0xD0), *range(0xD8, 0xFF)))
+JPEG_BASELINE = frozenset((0xC0, 0xC1))  # frames whose blocks are coded one after the other
+# After coded pixels: tables, another scan, a number of lines, what programs add, the end.
+JPEG_AFTER = frozenset((0xC4, 0xCC, *range(0xD9, 0xDE), *range(0xE0, 0xF0), 0xFE))
+JPEG_RESTARTS = frozenset(range(0xD0, 0xD8))
+HOLE = bytes(64)  # what a copy that failed may have in place of a file's bytes
 LZW_END, LZW_MORE = 257, (b"\0\0\0", b"\xff\xff\xff")
 JXR_COUNTS = {0xBCC1: 0xBCC0, 0xBCC3: 0xBCC2}  # bytes of the picture and of its alpha: their place
 
 
 def check_jpeg(data: bytes) -> None:
-    """Raise where a JPEG stream ends before its end marker, as libjpeg doesn't.
+    """Raise where a JPEG stream is cut off or written over, as libjpeg doesn't.
 
-    T.81, B.1.1.3: the last marker of an image is EOI. What comes after it isn't looked at.
+    T.81, B.1.1.3 and B.1.1.5: the last marker of an image is EOI, and among coded pixels there is
+    no other than those of restarts. What comes after the end isn't looked at.
 
     Raises
     ------
     ValueError
-        When it is cut off.
+        When it has no end, or what it has in its pixels' place can't be theirs.
     """
-    if data.endswith(JPEG_LAST):  # no pixels look so, and a preview alone can't be decoded
-        return
-    at = 0
-    while found := JPEG_MARKER.search(data, at):
-        mark, at = found[1][0], found.end()
-        if mark == JPEG_END:
+    at, scan, frame = 0, 0, b""
+    while (at := _next_marker(data, at, scan)) >= 0:
+        mark, at = data[at + 1], at + 2
+        if scan:
+            _check_scan(mark, data, scan, at - 2, frame)
+        if mark == JPEG_END or (mark == JPEG_LS and data.endswith(JPEG_LAST)):
             return
-        if mark not in JPEG_ALONE:  # an embedded preview has ends of its own: skipped
-            at += int.from_bytes(data[at : at + 2], "big")
+        if mark in JPEG_ALONE:
+            continue
+        stop = at + int.from_bytes(data[at : at + 2], "big")
+        if mark in JPEG_BASELINE:
+            frame = data[at + 2 : stop]
+        scan = stop if mark == JPEG_SCAN else 0
+        at = stop  # an embedded preview has ends of its own: skipped
     raise ValueError("its JPEG data is cut off: it has no end")
+
+
+def _next_marker(data: bytes, at: int, scan: int) -> int:
+    """Where the next marker is, -1 if nowhere: outside a scan it is mostly right there."""
+    if not scan and at + 1 < len(data) and data[at] == 0xFF and data[at + 1] in JPEG_HEADS:
+        return at
+    found = JPEG_MARKER.search(data, at)
+    return found.start() if found else -1
+
+
+def _check_scan(mark: int, data: bytes, start: int, stop: int, frame: bytes) -> None:
+    """Refuse coded pixels that are followed by what can't follow them, or are long runs of zeros.
+
+    Parameters
+    ----------
+    mark
+        The marker after them.
+    data, start, stop
+        The stream, and where in it they are.
+    frame
+        Its baseline frame's header; of another kind's none.
+    """
+    if mark not in JPEG_AFTER:
+        raise ValueError(f"its JPEG data is damaged: it has a marker FF{mark:02X} in its pixels")
+    if not frame or data.find(HOLE, start, stop) < 0:
+        return
+    # A block of one colour takes two bits or more: only as many can be zeros in a row.
+    height, width = struct.unpack_from(">HH", frame, 1)
+    sampled = [(f >> 4) * (f & 15) for f in frame[7::3]]
+    each = 64 * max(max(sampled, default=1), 1)  # pixels of the finest component's blocks together
+    blocks = (height + 32) * (width + 32) * sum(sampled) // each
+    if data.find(bytes(max(len(HOLE), blocks // 4)), start, stop) >= 0:
+        raise ValueError("its JPEG data is damaged: there are only zeros in a part of it")
+
+
+def check_interval(data: bytes, before: bytes) -> None:
+    """Raise where what is between two restart markers of a JPEG stream isn't its pixels.
+
+    Parameters
+    ----------
+    data
+        The pixels, and the marker behind them.
+    before
+        The two bytes before them: another marker, or the end of the header.
+
+    Raises
+    ------
+    ValueError
+        When a marker is missing or another is in between.
+    """
+    ends = data[-2:-1] == b"\xff" and data[-1] in JPEG_RESTARTS | {JPEG_END}
+    begins = not before or (before[:1] == b"\xff" and before[1] in JPEG_RESTARTS)
+    if not (ends and begins) or JPEG_MARKER.search(data, 0, len(data) - 2):
+        raise ValueError("its JPEG data is damaged between two restart markers")
 
 
 def check_jxr(data: bytes) -> None:

@@ -15,18 +15,21 @@ from typing import Literal
 from tilewright.contract.made import BESIDE_STORES, is_zarr, store_recipe
 from tilewright.errors import TilewrightError
 
-from .formats import ENDINGS, endings, names
+from .formats import ENDINGS, endings, names, unread
 from .image import failed
+from .slides import dicom_files
+from .slides.parts import parts, whole_of
 from .source import few
 
 LISTED = 5
 """Entries that a line names; the others are counted."""
 LOOKED_AT = 1000
 """Entries of a folder that is passed over, at most, in which an image is looked for."""
-UNSAID = ("readme", "license", "thumbs.db", "desktop.ini")
+UNSAID = ("readme", "license", "thumbs.db", "desktop.ini", "dicomdir")
 """Beginnings of names that nobody takes for an image's, and nothing is said of."""
-Kind = Literal["image", "ours", "folder", "task", "other"]
-"""``ours`` is a result of Tilewright, ``task`` the folder of a task of Nextflow."""
+Kind = Literal["image", "ours", "folder", "task", "part", "other"]
+"""``ours`` is a result of Tilewright, ``task`` the folder of a task of Nextflow, ``part`` belongs
+to an image beside it."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,10 @@ def find_images(
 ) -> FoundImages:
     """The images `source` names: one image, those in a folder, or those a pattern matches.
 
-    An OME-Zarr folder is one image. In a pattern, ``**`` is any depth. A path that exists is
-    itself, whatever it is called. Passed over are hidden files and folders, the work of Nextflow's
-    tasks, and Tilewright's own results.
+    An OME-Zarr folder is one image, and so is one with the DICOM files of one slide; where files
+    of several lie in a folder, the largest of each stands for it. In a pattern, ``**`` is any
+    depth. A path that exists is itself, whatever it is called. Passed over are hidden files and
+    folders, the work of Nextflow's tasks, and Tilewright's own results.
 
     Parameters
     ----------
@@ -70,11 +74,11 @@ def find_images(
     path = Path(source)
     try:
         if path.exists() and not (path.is_dir() and _kind(path) in ("folder", "task")):
-            return FoundImages([path])
+            return FoundImages([whole_of(path) or path])
         base, entries = _entries(path, recursive)
         if results and resolved(base) in results.parents:
             entries = (p for p in entries if not _is_in(results, p))
-        kinds = {p: _kind(p) for p in sorted(entries)}
+        kinds = _without_parts({p: _kind(p) for p in sorted(entries)})
         remarks = tuple(_remarks(base, kinds))
     except OSError as error:
         raise failed(path, "it can't be searched", error) from error
@@ -122,11 +126,35 @@ def _kind(path: Path) -> Kind:
     if path.is_dir():
         if is_zarr(path) or path.suffix == ".zarr":
             return "image" if store_recipe(path) is None else "ours"
-        return "task" if (path / ".command.run").is_file() else "folder"
+        if whole_of(path):
+            return "part"
+        if (path / ".command.run").is_file():
+            return "task"
+        return "image" if _is_dicom_slide(path) else "folder"
     if not name.endswith(ENDINGS):
-        return "ours" if name in BESIDE_STORES else "other"
+        if name in BESIDE_STORES:
+            return "ours"
+        return "image" if dicom_files.is_unnamed_dicom(path) else "other"
     beside = path.with_suffix(".zarr")  # a store's picture
     return "ours" if name.endswith(".png") and store_recipe(beside) else "image"
+
+
+def _is_dicom_slide(folder: Path) -> bool:
+    """Whether a folder holds the DICOM files of one slide, and no other image."""
+    files = dicom_files.dicom_files(folder)
+    if not files or len(dicom_files.slides_among(files)) > 1:
+        return False
+    entries = (p for p in folder.iterdir() if p not in files and not p.name.startswith("."))
+    return not any(p.name.lower().endswith(ENDINGS) for p in islice(entries, LOOKED_AT))
+
+
+def _without_parts(kinds: dict[Path, Kind]) -> dict[Path, Kind]:
+    """The same, where what belongs to another image that is there is a part of it."""
+    images = [p for p, kind in kinds.items() if kind == "image"]
+    dicom = [p for p in images if dicom_files.is_called_dicom(p) and not p.is_dir()]
+    belong = [part for each in dicom_files.slides_among(dicom).values() for part in each]
+    belong += [part for image in images for part in parts(image)]
+    return {**kinds, **{p: "part" for p in belong if p in kinds}}
 
 
 def _inside(folder: Path, recursive: bool, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -158,12 +186,19 @@ def resolved(folder: Path) -> Path:
 
 def _remarks(base: Path, kinds: dict[Path, Kind]) -> Iterator[str]:
     """A sentence for each reason that something is passed over."""
-    others = [p for p, kind in kinds.items() if kind == "other"]
-    others = [p for p in others if not p.name.lower().startswith(UNSAID)]
-    if others:
+    rest = [p for p, kind in kinds.items() if kind == "other"]
+    rest = [p for p in rest if not p.name.lower().startswith(UNSAID)]
+    known = {p: found.name for p in rest if (found := unread(p))}
+    if known:
+        said = [f"{p.relative_to(base)} ({name})" for p, name in known.items()]
         yield (
-            f"Passed over in {base}, which by their endings are no {names()}: "
-            f"{_named(others, base)}."
+            f"Passed over in {base}, as their formats aren't read here: {few(said, LISTED)}; "
+            "export them as OME-TIFF or OME-Zarr."
+        )
+    rest = [p for p in rest if p not in known]
+    if rest:
+        yield (
+            f"Passed over in {base}, which by their endings are no {names()}: {_named(rest, base)}."
         )
     folders = [p for p, kind in kinds.items() if kind == "folder" and _holds_images(p)]
     if folders:

@@ -22,9 +22,11 @@ from tilewright.errors import TilewrightError
 
 from . import formats
 from . import source as sources
-from .damage import in_words, is_damage, is_the_files
+from .damage import DamagedPixelsError, in_words, is_damage, is_the_files
+from .pieces import cut, met, repeats
 from .scenes import Scene
-from .source import Array, Source, unreadable
+from .slides.dicom_files import dicom_files
+from .source import Array, Level, Source, Window, unreadable
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
 END_LEAST, SET_BYTES = 2**12, 2**26  # of each of many files of a set, and of all together
@@ -42,7 +44,7 @@ def fingerprint(path: Path) -> str:
     """SHA-256 (64 hex digits) that changes when the image does, without reading it all.
 
     Of a file its size, time and first and last MiB; of a folder its metadata files' content and
-    the names, sizes and times of all its files.
+    the names, sizes and times of all its files, or of those of DICOM in it.
 
     Raises
     ------
@@ -65,7 +67,8 @@ def fingerprinted(path: Path) -> tuple[str, int]:
     found, changed = hashlib.sha256(), 0
     try:
         if path.is_dir():
-            for entry in sorted(p for p in path.rglob("*") if p.is_file()):
+            dicom = [] if is_zarr(path) else dicom_files(path)
+            for entry in dicom or sorted(p for p in path.rglob("*") if p.is_file()):
                 about = entry.stat()
                 found.update(_stamp(about, str(entry.relative_to(path))))
                 changed = max(changed, about.st_ctime_ns)
@@ -140,7 +143,7 @@ def open_image(
     scene
         Number or name of the scene in a file that holds several.
     kept
-        Bytes of decoded pixels of each level that are kept for what is read next; None is
+        Bytes of decoded pixels of all levels that are kept for what is read next; None is
         `sources.CACHE_BYTES`.
     labels
         Whether a TIFF's values are labels: no palette is applied, and none is turned round.
@@ -195,9 +198,11 @@ def _format(path: Path) -> formats.Format:
         if path.is_dir():
             if is_zarr(path):
                 return formats.ZARR
+            if dicom_files(path):
+                return formats.DICOM
             raise unreadable(
                 path,
-                "this folder isn't OME-Zarr (it has no zarr.json or .zattrs)",
+                "this folder isn't OME-Zarr (it has no zarr.json or .zattrs), nor of DICOM files",
                 "Give an image, or a folder of images as --input.",
             )
         with path.open("rb") as file:
@@ -208,9 +213,12 @@ def _format(path: Path) -> formats.Format:
         raise failed(path, "it can't be opened", error) from error
     if not start:
         raise unreadable(path, "the file is empty (0 bytes)", "Copy it again.")
-    for known in formats.FORMATS:
-        if known.knows(start):
-            return known
+    found = next((f for f in formats.FORMATS if f.knows(path, start)), None)
+    unread = formats.unread(path, start)
+    if unread and (found is None or unread.is_tiff):
+        raise unreadable(path, f"it is {unread.name}, which isn't read here", unread.fix)
+    if found:
+        return found
     if start.startswith((b"<?xml", b"<OME")):
         raise unreadable(
             path, "it is XML, as an OME-TIFF's companion, and has no pixels", "Give the OME-TIFF."
@@ -218,7 +226,7 @@ def _format(path: Path) -> formats.Format:
     raise unreadable(
         path,
         "its content is no image format that is known here",
-        "Export it as OME-TIFF or OME-Zarr; TIFF, PNG and JPEG are read, too.",
+        "Export it as OME-TIFF or OME-Zarr; TIFF, PNG, JPEG and scanners' slides are read, too.",
     )
 
 
@@ -301,6 +309,8 @@ class Image(Closing):
         µm per slice.
     levels : list of tuple of int
         Shape of each pyramid level, the finest first.
+    steps : list of tuple of float
+        Level-0 pixels per pixel of each level, along y and x.
     chunks : list of tuple of int or None
         Of each level what is decoded together; None where nothing is, or all of it once.
     where : Where or None
@@ -333,6 +343,7 @@ class Image(Closing):
         self.levels = [level.shape for level in source.levels]
         self.chunks = [level.chunks for level in source.levels]
         self.shape = self.levels[0]
+        self.steps = [self._step(level) for level in source.levels]
         self.dtype = source.dtype.newbyteorder("=")
         self.mpp = source.mpp
         self.z_um = source.z_um
@@ -348,6 +359,11 @@ class Image(Closing):
         names = source.channel_names
         fits = names is not None and len(names) == self.size("C")
         self.channel_names = names if fits else None
+
+    def _step(self, level: Level) -> tuple[float, float]:
+        y, x = (self.axes.index(a) for a in "YX")
+        ratios = (self.shape[y] / level.shape[y], self.shape[x] / level.shape[x])
+        return level.step or ratios
 
     def size(self, axis: str) -> int:
         """Pixels along an axis at level 0; 1 where the image hasn't it."""
@@ -370,25 +386,66 @@ class Image(Closing):
 
         Raises
         ------
-        TilewrightError
+        DamagedPixelsError
             When the file is damaged there.
         """
-        found = self._source.levels[level]
-        window = tuple(
-            _span(index.get(a, slice(None)), n) for a, n in zip(self.axes, found.shape, strict=True)
-        )
+        return self._squeezed(self._window(level, self._spans(level, index)), index)
+
+    def read_around(
+        self, level: int, index: Mapping[str, int | slice], fill: float = 0
+    ) -> tuple[Array, int]:
+        """A region of a level as `read` gives it, with a value in place of what can't be read.
+
+        Parameters
+        ----------
+        level, index
+            As of `read`.
+        fill
+            The value of pixels whose strip, tile or chunk is damaged.
+
+        Returns
+        -------
+            The region, and how many of its values are `fill` because they can't be read.
+        """
+        window = self._spans(level, index)
+        try:
+            return self._squeezed(self._window(level, window), index), 0
+        except DamagedPixelsError:
+            pixels, lost = np.full([s.stop - s.start for s in window], fill, self.dtype), 0
+        for part in cut(window, self.chunks[level]):
+            into = tuple(
+                slice(p.start - s.start, p.stop - s.start)
+                for p, s in zip(part, window, strict=True)
+            )
+            try:
+                pixels[into] = self._window(level, part)
+            except DamagedPixelsError:
+                lost += pixels[into].size
+        return self._squeezed(pixels, index), lost
+
+    def _spans(self, level: int, index: Mapping[str, int | slice]) -> Window:
+        """What `index` says, as a slice each of a level's axes."""
+        sides = zip(self.axes, self.levels[level], strict=True)
+        return tuple([_span(index.get(a), n) for a, n in sides])  # a list is made faster
+
+    def _window(self, level: int, window: Window) -> Array:
+        """A window's pixels, all axes, in native byte order."""
         try:
             with self._lock:
-                pixels = np.asarray(found.read(window), self.dtype, order="C")
+                return np.asarray(self._source.levels[level].read(window), self.dtype, order="C")
         except Exception as error:
             if not is_damage(error, self.path):
                 raise
             at = ", ".join(
                 f"{a} {s.start} to {s.stop}" for a, s in zip(self.axes, window, strict=True)
             )
-            raise failed(self.path, f"its pixels at {at} can't be read", error) from error
-        dropped = tuple(i for i, a in enumerate(self.axes) if isinstance(index.get(a), int))
-        return pixels.squeeze(dropped)
+            told = failed(self.path, f"its pixels at {at} can't be read", error)
+            raise DamagedPixelsError(told, self.path) from error
+
+    def _squeezed(self, pixels: Array, index: Mapping[str, int | slice]) -> Array:
+        """Less the axes that `index` gives a number."""
+        dropped = [i for i, a in enumerate(self.axes) if isinstance(index.get(a), int)]
+        return pixels.squeeze(tuple(dropped)) if dropped else pixels
 
     def decode_factor(self, tile: tuple[int, ...]) -> float:
         """How many times each byte of level 0 is decoded when it is read tile by tile.
@@ -409,34 +466,23 @@ class Image(Closing):
             (axis, n, chunk, steps.get(axis, 1))
             for axis, n, chunk in zip(self.axes, level.shape, level.chunks, strict=True)
         ]
-        row = [n if axis == "X" else _met(n, chunk, step) for axis, n, chunk, step in axes]
+        row = [n if axis == "X" else met(n, chunk, step) for axis, n, chunk, step in axes]
         kept = math.prod(row) * self.dtype.itemsize <= level.kept
         again = "TZ" if kept else "TZYX"  # channels are read together
-        repeats = [_repeats(n, chunk, step) for axis, n, chunk, step in axes if axis in again]
-        return math.prod(repeats, start=1.0)
+        times = [repeats(n, chunk, step) for axis, n, chunk, step in axes if axis in again]
+        return math.prod(times, start=1.0)
 
     def close(self) -> None:
         """Close the file."""
         self._source.close()
 
 
-def _span(index: int | slice, n: int) -> slice:
+def _span(index: int | slice | None, n: int) -> slice:
+    if index is None:
+        return slice(0, n)
     if isinstance(index, slice):
         start, stop, _ = index.indices(n)
         return slice(start, max(start, stop))
     if not 0 <= index < n:
         raise IndexError(f"{index} of {n}")
     return slice(index, index + 1)
-
-
-def _met(n: int, chunk: int, step: int) -> int:
-    """How many of `n` pixels the chunks hold that a read of `step` pixels can meet."""
-    return min(n, (math.ceil((step - 1) / chunk) + 1) * chunk)
-
-
-def _repeats(n: int, chunk: int, step: int) -> float:
-    """How often chunks along one axis of `n` pixels are met by reads of `step` pixels."""
-    starts = np.arange(0, n, step)
-    last = (np.minimum(starts + step, n) - 1) // chunk
-    decoded = np.minimum((last + 1) * chunk, n) - starts // chunk * chunk
-    return float(decoded.sum() / n)

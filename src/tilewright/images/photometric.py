@@ -28,6 +28,7 @@ BLACK_WHITE = (0, 255, 128, 255, 128, 255)  # ReferenceBlackWhite of YCbCr by de
 
 NO_ALPHA = "Its alpha (transparency) isn't read."
 MULTIPLIED = "Its values are stored multiplied by their alpha (transparency): they are read so."
+GLASS = "What is transparent in it is read as white: it wasn't scanned."
 TURNED = "Its values say how dark a pixel is (WhiteIsZero): they are turned round, 0 is black."
 COLOURED = "Its values are indices of a palette (ColorMap): it is read as {}."
 INKS = "Its inks (CMYK) are read as RGB, without a colour profile."
@@ -90,7 +91,11 @@ class Meaning:
             alone = self.change is None and place < len(chunk)  # a channel is its own sample
             chunk = sized(chunk, min(chunk[place], self.channels) if alone else self.channels)
         return Level(
-            sized(level.shape, self.channels), chunk, _Reader(self, stored, level).read, level.kept
+            sized(level.shape, self.channels),
+            chunk,
+            _Reader(self, stored, level).read,
+            level.kept,
+            level.step,
         )
 
 
@@ -121,8 +126,15 @@ class _Reader:
         return pixels[..., 0] if meaning.channels == 1 else np.moveaxis(pixels, -1, place)
 
 
-def meaning(path: Path, file: TiffFile, series: TiffPageSeries) -> Meaning:
+def meaning(
+    path: Path, file: TiffFile, series: TiffPageSeries, *, on_glass: bool = False
+) -> Meaning:
     """What a series' samples mean, by its first page's tags.
+
+    Parameters
+    ----------
+    on_glass
+        Whether what is transparent is white: of a slide it wasn't scanned.
 
     Raises
     ------
@@ -138,8 +150,26 @@ def meaning(path: Path, file: TiffFile, series: TiffPageSeries) -> Meaning:
     found = MEANINGS[kind](path, file, series, kept)
     if len(kept) == stored:
         return found
+    if on_glass and found.change is None and (found.channels, stored) == (3, 4):
+        over = _over_white(found.dtype, multiplied=ASSOCIATED in page.extrasamples)
+        return replace(found, kept=(0, 1, 2, 3), change=over, remarks=(*found.remarks, GLASS))
     said = MULTIPLIED if ASSOCIATED in page.extrasamples else NO_ALPHA
     return replace(found, remarks=(*found.remarks, said))
+
+
+def _over_white(dtype: np.dtype, *, multiplied: bool) -> Change:
+    """Makes RGB of RGBA, whose colours may be multiplied by their alpha already."""
+    white = np.iinfo(dtype).max
+
+    def change(samples: Array) -> Array:
+        colours, alpha = samples[..., :3], samples[..., 3:]
+        if (alpha == white).all():
+            return colours
+        clear = white - alpha.astype(np.uint32)
+        own = colours if multiplied else (colours * (white - clear) + white // 2) // white
+        return np.asarray(np.minimum(own + clear, white).astype(dtype))
+
+    return change
 
 
 def seen(stored: Source, axes: str, meanings: Sequence[Meaning]) -> Source:
@@ -362,6 +392,8 @@ def _luma(path: Path, file: TiffFile, series: TiffPageSeries, kept: Sequence[int
         raise _unread(path, f"{kind} with YCbCrSubSampling {page.subsampling} and without JPEG")
     if len(kept) != 3 or series.dtype != np.uint8:
         raise _unread(path, f"{kind} of {len(kept)} {series.dtype} samples")
+    if aperio:
+        return _meaning(series, kept, change=rgb_of_jpegs)
     change = rgb_of_luma(_floats(page, 529, LUMA), _floats(page, 532, BLACK_WHITE))
     return _meaning(series, kept, change=change)
 
@@ -414,6 +446,34 @@ def rgb_of_luma(luma: Array, black_white: Array) -> Change:
         return np.asarray(np.clip(np.rint(colours), 0, 255).astype(np.uint8))
 
     return change
+
+
+CODES = np.arange(256) - 128
+RED_BY_RED, BLUE_BY_BLUE = (np.rint(by * CODES).astype(np.int32) for by in (1.402, 1.772))
+GREEN_BY_BLUE = np.rint(2**16 * (0.5 - 0.34414 * CODES)).astype(np.int32)
+GREEN_BY_RED = np.rint(2**16 * (-0.71414 * CODES)).astype(np.int32)
+"""By each code of Cb and Cr what is added to Y; greens in 65536ths."""
+
+
+def rgb_of_jpegs(samples: Array) -> Array:
+    """RGB of YCbCr in whole numbers, as libjpeg, and OpenSlide of Aperio's, round it.
+
+    Parameters
+    ----------
+    samples
+        ``(…, 3)`` uint8.
+
+    Returns
+    -------
+        The same of RGB.
+    """
+    luma, blue, red = np.moveaxis(samples, -1, 0)
+    more = (
+        RED_BY_RED[red],
+        (GREEN_BY_BLUE[blue] + GREEN_BY_RED[red]) >> 16,
+        BLUE_BY_BLUE[blue],
+    )
+    return np.stack([np.clip(luma + part, 0, 255) for part in more], -1).astype(np.uint8)
 
 
 MEANINGS: dict[int, Callable[[Path, TiffFile, TiffPageSeries, tuple[int, ...]], Meaning]] = {

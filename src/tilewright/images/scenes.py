@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,13 @@ ALL = "all"
 SLIDE_PICTURES = {"label", "label image", "macro", "macro image", "map", "thumbnail",
                   "thumbnail image"}  # fmt: skip
 """What slide scanners, Bio-Formats and tifffile call the pictures that come with a slide."""
+OF_BIOFORMATS = frozenset(("label image", "macro image", "thumbnail image"))
+"""What Bio-Formats, and nobody else, calls the pictures of a slide that it converts."""
+LABEL_WORDS = frozenset(("label", "macro", "thumbnail", "overview", "barcode", "map"))
+"""Words in the names of pictures of a slide that may show its label, or show nothing more."""
+HIDDEN = ("A slide's label, macro picture and thumbnail are never read: they can name a patient. "
+          "It is read without --scene.")  # fmt: skip
+MOST_WORDS = 3  # of such a picture's name; longer ones are a slide's, which may be called anything
 LISTED = 10  # scenes that a sentence names
 
 
@@ -30,12 +38,15 @@ class Scene:
         Its level-0 pixels (y, x), where that is known without looking further.
     reduced
         The file says that it is a smaller form of another image, or a mask.
+    of_slide
+        It is of a slide's file, whose label, macro picture and thumbnail are no scenes at all.
     """
 
     name: str = ""
     path: str = ""
     size: tuple[int, int] | None = None
     reduced: bool = False
+    of_slide: bool = False
 
     @property
     def beside(self) -> bool:
@@ -87,10 +98,19 @@ def chosen(path: Path, scene: int | str, scenes: Sequence[Scene]) -> int:
             fix=f"Give the number of one: {', '.join(map(str, found))}.",
         )
     named = said if said.isdecimal() else repr(said)
+    fix = f"Give a number or name: {_listed(scenes)}."
+    if any(s.of_slide for s in scenes):
+        fix = HIDDEN if count == 1 else f"{HIDDEN.partition(' It is')[0]} {fix}"
     raise TilewrightError(
         f"{path}: scene {named} was asked for and it has {count}.",
-        fix=f"Give a number or name: {_listed(scenes)}.",
+        fix=fix,
     )
+
+
+def shows_label(scene: Scene) -> bool:
+    """Whether, of a slide, it may be a picture of the label, or is one that only comes with it."""
+    words = re.findall("[a-z]+", scene.name.lower())
+    return scene.beside or (len(words) <= MOST_WORDS and not LABEL_WORDS.isdisjoint(words))
 
 
 def _called(name: str, scenes: Sequence[Scene]) -> list[int]:

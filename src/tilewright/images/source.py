@@ -19,7 +19,7 @@ Array = np.ndarray
 Window = tuple[slice, ...]
 """One slice per axis of a level, start and stop given, step 1."""
 
-CACHE_BYTES = 2**28  # decoded strips, tiles and chunks kept for the next window of a level
+CACHE_BYTES = 2**28  # decoded strips, tiles and chunks of an image, kept for the next window
 WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole
 MICRONS = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
            "micrometre": 1.0, "nm": 1e-3, "nanometer": 1e-3, "å": 1e-4, "angstrom": 1e-4,
@@ -46,12 +46,16 @@ class Level:
         A window's pixels, in a new array that nothing else holds.
     kept
         Bytes of decoded chunks that are kept for the next windows.
+    step
+        Level-0 pixels per pixel along y and x by what it shows, where its reader knows them; None
+        where only the ratio of their sizes tells.
     """
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...] | None
     read: Callable[[Window], Array]
     kept: int = 0
+    step: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from tilewright.preprocess.enhance import opened
 from .channels import choose, read_as
 from .inputs import Row
 from .params import Params
+from .pixel_size import PixelSize, pixel_size
+from .resolution import resolution
 from .value_range import ValueRange, value_range
 
 
@@ -60,11 +62,11 @@ class Planned:
     @property
     def read_pixels(self) -> int:
         """Pixels all tiles read together, overlaps counted."""
-        windows = [
-            sum(stop - start for start, stop in (a.window(i, n) for i in range(a.count(n))))
+        along = [
+            (a.count(n) - 1) * (a.size - a.stride) + n  # the last alone is cut at the image's end
             for a, n in zip(self.grid.axes, self.grid.shape, strict=True)
         ]
-        return self.planes * math.prod(windows)
+        return self.planes * math.prod(along)
 
     @property
     def read_factor(self) -> float:
@@ -95,8 +97,9 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
         chosen = choose(image, row.channels, spec)
         taken, told = value_range(image, row.range, spec)
         stamp = set_fingerprint(stamp or fingerprint(row.path), row.path, image.files)
+        size = pixel_size(image, row, spec)
         ref = replace(
-            _ref(image, row, params, spec),
+            _ref(image, row, params, spec, size),
             fingerprint=stamp,
             channels=chosen.read,
             combined=chosen.combined,
@@ -118,18 +121,20 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             decode_factor=1.0 if ref.level or ref.region else _decode_factor(image, layout.grid),
             counted=math.prod(image.shape),
             channels=read_as(ref, spec),
-            remarks=row.remarks + image.remarks + _of_scenes(row, image) + chosen.remarks + told,
+            remarks=(
+                *(row.remarks + image.remarks + _of_scenes(row, image)),
+                *(size.remarks + chosen.remarks + told),
+            ),
             is_of_set=bool(image.files),
             one_of=_one_of(image),
             range=taken,
         )
 
 
-def _ref(image: Image, row: Row, params: Params, spec: ModelSpec) -> ImageRef:
+def _ref(image: Image, row: Row, params: Params, spec: ModelSpec, size: PixelSize) -> ImageRef:
     """An image as its header and the user describe it, but for its channels and values."""
-    mpp = (row.mpp, row.mpp) if row.mpp else image.mpp
-    level, factor = resolution(image, mpp, spec)
-    position, steps, t_unit = placed(image, mpp)
+    level, factor = resolution(image, size, spec)
+    position, steps, t_unit = placed(image, size.mpp)
     return ImageRef(
         key="",
         id=row.id,
@@ -142,7 +147,8 @@ def _ref(image: Image, row: Row, params: Params, spec: ModelSpec) -> ImageRef:
         level=level,
         channels=(),
         channel_names=image.channel_names,
-        mpp=mpp,
+        mpp=size.mpp,
+        mpp_from=size.by,
         z_um=image.z_um,
         position=position,
         steps=steps,
@@ -210,115 +216,6 @@ def _deep(image: Image) -> str:
 def _decode_factor(image: Image, cells: Grid) -> float:
     """How many times the file is decoded when all its tiles are read one by one."""
     return image.decode_factor(tuple(a.size for a in cells.axes)) if len(cells) > 1 else 1.0
-
-
-def resolution(
-    image: Image, mpp: tuple[float, float] | None, spec: ModelSpec
-) -> tuple[int, tuple[float, float]]:
-    """Which level is read, and model pixels per pixel of it along y and x.
-
-    Parameters
-    ----------
-    mpp
-        µm per level-0 pixel ``(y, x)``, or None where nobody says.
-    spec
-        Says the resolution it reads at, if any.
-
-    Raises
-    ------
-    TilewrightError
-        65, when there is no such level, it has fewer slices, or the pixel size is unknown, coarser
-        than the model's or none that it takes.
-    """
-    wanted = spec.tile_spec.resolution
-    if wanted is None or wanted.level is not None:
-        level = 0 if wanted is None else wanted.level or 0
-        if level >= len(image.levels):
-            raise TilewrightError(
-                f"{image.path}: has {len(image.levels)} resolution levels, and {spec.model_name} "
-                f"reads level {level}.",
-                fix="Choose another model or image.",
-            )
-        if not _all_slices(image, level):
-            raise TilewrightError(
-                f"{image.path}: its level {level}, which {spec.model_name} reads, has fewer slices "
-                "than level 0, and slices aren't resampled.",
-                fix="Give the model's manifest another resolution.",
-            )
-        check_supported(image, mpp, level, spec)
-        return level, (1.0, 1.0)
-    target = wanted.target_mpp or 0.0
-    if mpp is None:
-        raise _no_mpp(image, f"{spec.model_name} reads at {target:g} µm per pixel", target)
-    coarsest = target * (1 + wanted.tolerance)
-    if max(mpp) > coarsest:
-        raise TilewrightError(
-            f"{image.path}: has {max(mpp):g} µm per pixel, coarser than the {target:g} that "
-            f"{spec.model_name} reads at.",
-            fix="Choose another model or a finer image; --mpp corrects a wrong pixel size.",
-        )
-    steps = _steps(image)
-    level = max(
-        i
-        for i, step in enumerate(steps)
-        if _all_slices(image, i) and max(m * s for m, s in zip(mpp, step, strict=True)) <= coarsest
-    )
-    ratios = [m * s / target for m, s in zip(mpp, steps[level], strict=True)]
-    within = all(abs(r - 1) <= wanted.tolerance for r in ratios)
-    return level, (1.0, 1.0) if within else (ratios[0], ratios[1])
-
-
-def check_supported(
-    image: Image, mpp: tuple[float, float] | None, level: int, spec: ModelSpec
-) -> None:
-    """Refuse an image read as it is whose pixels aren't of a size the model was made for.
-
-    Parameters
-    ----------
-    mpp
-        µm per level-0 pixel ``(y, x)``, or None where nobody says.
-    level
-        Which level is read.
-    spec
-        Its `supported_mpp` are the sizes; none given, all are.
-
-    Raises
-    ------
-    TilewrightError
-        65, naming the size and those that it can be.
-    """
-    if not spec.supported_mpp:
-        return
-    listed = " or ".join(f"{m:g}" for m in spec.supported_mpp)
-    if mpp is None:
-        first = spec.supported_mpp[0]
-        raise _no_mpp(image, f"{spec.model_name} takes {listed} µm per pixel", first)
-    read = [m * s for m, s in zip(mpp, _steps(image)[level], strict=True)]
-    if not spec.supports(*read):
-        raise TilewrightError(
-            f"{image.path}: is read at {max(read):g} µm per pixel, and {spec.model_name} takes "
-            f"{listed}.",
-            fix="Give its manifest a resolution that it takes; --mpp corrects a wrong pixel size.",
-        )
-
-
-def _steps(image: Image) -> list[tuple[float, float]]:
-    """Level-0 pixels per pixel of each level, along y and x."""
-    y, x = (image.axes.index(a) for a in "YX")
-    return [(image.shape[y] / s[y], image.shape[x] / s[x]) for s in image.levels]
-
-
-def _all_slices(image: Image, level: int) -> bool:
-    """Whether a level has the slices of level 0: z isn't resampled."""
-    at = image.axes.find("Z")
-    return at < 0 or image.levels[level][at] == image.shape[at]
-
-
-def _no_mpp(image: Image, wanted: str, like: float) -> TilewrightError:
-    return TilewrightError(
-        f"{image.path}: gives no pixel size, and {wanted}.",
-        fix=f"Say what it is, for example --mpp {like:g} (µm per level-0 pixel).",
-    )
 
 
 def region(image: Image, box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:

@@ -18,17 +18,21 @@ from tilewright.images.find import find_images, resolved
 from tilewright.images.image import image_id
 
 from .folders import check_zarr
-from .params import Micrometres, Params, Range, misfit
+from .params import Mpp, Params, PixelSizeSaid, Range, misfit
 from .sheet import Line, is_sheet, read_sheet
 
 INPUT_COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask", "range")
 UNSAFE = set("/\\\0\n\r\t")
 LONGEST = 200  # bytes of an id: file systems allow 255
 NUMBERS: dict[str, tuple[TypeAdapter[Any], str]] = {
-    "mpp": (TypeAdapter(Micrometres), "Write µm per pixel, as 0.25, or leave the cell empty."),
+    "mpp": (
+        TypeAdapter(PixelSizeSaid),
+        "Write µm per pixel, as 0.25, or `magnification`, or leave the cell empty.",
+    ),
     "range": (TypeAdapter(Range), 'Write LOW,HIGH, as "0,4095", or leave the cell empty.'),
 }
 """Columns of numbers, what each is, and how it is written."""
+THE_SHEET = "the sheet"
 
 
 @dataclass(frozen=True)
@@ -36,13 +40,13 @@ class Row:
     """One image and what was said of it.
 
     `scene` is a number, or a name or `all`, which `plan.scenes` looks up in the file; None is the
-    first. `named` is an id that the user gave.
+    first. `named` is an id that the user gave, `mpp_from` who says `mpp`, in words.
     """
 
     path: Path
     id: str
     scene: int | str | None = None
-    mpp: float | None = None
+    mpp: Mpp | None = None
     axes: str | None = None
     channels: str | None = None
     mask: Path | None = None
@@ -50,6 +54,7 @@ class Row:
     named: bool = False
     remarks: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
+    mpp_from: str = "--mpp"
     columns: tuple[tuple[str, str], ...] = ()
     """What a sheet says besides: names and cells, which go into tables and run.json."""
 
@@ -108,6 +113,7 @@ def _row(path: Path, said: dict[str, str], params: Params) -> Row:
         mask=Path(said["mask"]) if said.get("mask") else None,
         named=bool(said.get("id")),
         range=_fit("range", said["range"]) if said.get("range") else params.range,
+        mpp_from=THE_SHEET if said.get("mpp") else "--mpp",
     )
 
 

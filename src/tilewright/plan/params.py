@@ -10,7 +10,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
 )
 
@@ -66,6 +68,13 @@ SceneName = Annotated[Text, Field(pattern=r"\S")]
 PositiveInt = Annotated[int, Field(gt=0), NO_FLAG]
 RegionStart = Annotated[int, Field(ge=0), NO_FLAG]
 Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False), NO_FLAG]
+Mpp = float | Literal["magnification"]
+"""µm per level-0 pixel, or what they are taken from."""
+PixelSizeSaid = Annotated[
+    Annotated[Micrometres, Tag("number")]
+    | Annotated[Literal["magnification"], BeforeValidator(str.lower), Tag("word")],
+    Discriminator(lambda v: "word" if str(v).lower() == "magnification" else "number"),
+]
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False), NO_FLAG]
 Region = Annotated[tuple[RegionStart, RegionStart, PositiveInt, PositiveInt], BeforeValidator(_box)]
 
@@ -90,8 +99,9 @@ class Params(BaseModel):
     """Which image channel is which, e.g. `nucleus=DAPI,segment=1`: [channels](#channels)."""
     axes: Text | None = None
     """The axes of images that don't say, e.g. `CYX`: [axes](#axes)."""
-    mpp: Micrometres | None = None
-    """µm per level-0 pixel, for images that don't say or say it wrong."""
+    mpp: PixelSizeSaid | None = None
+    """µm per level-0 pixel, for images that don't say or say it wrong, or `magnification`: about
+    10 over the objective's power ([pixel sizes](#pixel-sizes))."""
     range: Range | None = None
     """`LOW,HIGH`: the pixel values that are black and white, e.g. `0,4095` of 12 bits:
     [range](#range)."""
@@ -131,7 +141,8 @@ class Params(BaseModel):
     """Put the image beside its labels; if left out, images up to 2^28 pixels."""
     strict: bool = False
     """Stop before any work when one image is bad, in place of leaving it out; and fail at the end
-    where [what the model saw](output.md#what-the-model-saw) of one can't be right."""
+    where [what the model saw](output.md#what-the-model-saw) of one can't be right, or a part of one
+    [couldn't be read](output.md#what-couldnt-be-read)."""
 
     pack: Annotated[int, Field(ge=1, le=1024), NO_FLAG] = 64
     """At most this many small images share a task."""

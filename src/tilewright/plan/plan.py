@@ -34,10 +34,13 @@ from .fit import Planned
 from .header_cache import Headers
 from .inputs import Inputs, Row, check_results, find_inputs, left_out
 from .params import Params, check_params
+from .pixel_size import needs_size
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
 from .remarks import read_again
 from .resources import Needs, contradictions, needs
 from .scenes import Unread, with_scenes
+from .unsized import problems as problems_of
+from .unsized import unsized
 
 PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 """What tells tasks of a parameter that is no part of their hash."""
@@ -127,6 +130,7 @@ class Plan:
                 BadImage(row.id, str(row.path), str(e), dict(row.columns), e.code)
                 for row, e in self.bad
             ],
+            unsized=unsized(self.bad),
         )
 
 
@@ -141,6 +145,7 @@ def _described(image: Planned, group: str) -> ImagePlan:
         shape=ref.shape,
         dtype=ref.dtype,
         mpp=ref.mpp,
+        mpp_from=ref.mpp_from,
         z_um=ref.z_um,
         model_shape=grid.shape,
         planes=image.planes,
@@ -198,7 +203,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     images, bad = plan_images(found.rows, params, spec, earlier_plan(here / params.outdir))
     bad = sorted([*bad, *unread], key=lambda each: each[0].id)
     if bad and (params.strict or not images):
-        raise ProblemsError([error for _, error in bad])
+        raise ProblemsError(problems_of(bad, needs_size(spec)))
     groups, jobs, scans = cut(images, params, choice, spec)
     return Plan(
         params=params,

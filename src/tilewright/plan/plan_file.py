@@ -81,6 +81,8 @@ class ImagePlan:
         Of the whole scene at level 0, in the file's own order.
     mpp
         µm per level-0 pixel (y, x), or null.
+    mpp_from
+        Who says so: ``--mpp``, ``the sheet`` or the file's own words, ``Aperio's MPP``; or null.
     z_um
         µm per slice, or null.
     model_shape
@@ -115,6 +117,7 @@ class ImagePlan:
     shape: tuple[int, ...]
     dtype: str
     mpp: tuple[float, float] | None
+    mpp_from: str | None
     z_um: float | None
     model_shape: tuple[int, ...]
     planes: int
@@ -148,6 +151,29 @@ class BadImage:
     why: str
     columns: dict[str, str]
     code: int = BAD_DATA
+
+
+@dataclass(frozen=True)
+class Unsized:
+    """An image that is left out since its pixel size isn't known, or can't be.
+
+    Parameters
+    ----------
+    id, path
+        Its name and where it is.
+    says
+        What its file says in place of one.
+    magnification
+        The objective's power, from which `--mpp magnification` would take it; else null.
+    line
+        What to write into a sheet's columns `image` and `mpp`.
+    """
+
+    id: str
+    path: str
+    says: str
+    magnification: float | None
+    line: str
 
 
 @dataclass(frozen=True)
@@ -188,6 +214,8 @@ class PlanFile:
         Where a watcher's previews are, or null.
     images, bad
         The images that are read, and those left out.
+    unsized
+        Those left out whose pixel size isn't known, and what to say of them.
     """
 
     model: ModelId
@@ -207,6 +235,7 @@ class PlanFile:
     previews: PreviewPlan | None
     images: list[ImagePlan]
     bad: list[BadImage]
+    unsized: list[Unsized]
 
     @classmethod
     def load(cls, path: Path) -> PlanFile:

@@ -2,8 +2,8 @@
 
 Runs in the base environment; the model's own interpreter is at the other end of `pipe`. An image
 that can't be read, or whose results don't fit, is marked in the bank and the job's other images go
-on. So is, on the last try, one over which we or the model fail; before, that ends the job, and what
-is the machine's fault always does.
+on; so do an image's other tiles where few can't be read. So is, on the last try, one over which we
+or the model fail; before, that ends the job, and what is the machine's fault always does.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tilewright.contract.faults import mark
+from tilewright.contract.faults import bears, mark, too_many
 from tilewright.contract.files import atomic
 from tilewright.contract.jobs import ImageRef, Job, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import INTERNAL, TilewrightError
+from tilewright.images.damage import DamagedPixelsError
 from tilewright.images.mask import Mask
 from tilewright.preprocess.reader import TileReader
 from tilewright.tile_results.bank import BankWriter, Header
@@ -54,6 +55,8 @@ class Notes:
         Per image why its spec leaves it out, which is no failure.
     skipped
         Per image the tiles outside its mask, or left out.
+    unread
+        Per image its tiles, by their numbers, that a damaged file has no pixels of, and why.
     faults
         Images whose failure is a fault of ours, or of the model's.
     forgive
@@ -63,8 +66,14 @@ class Notes:
     failures: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, list[int]] = field(default_factory=dict)
+    unread: dict[str, dict[int, str]] = field(default_factory=dict)
     faults: set[str] = field(default_factory=set)
     forgive: bool = False
+
+    @property
+    def passed_over(self) -> int:
+        """How many tiles weren't predicted."""
+        return sum(map(len, (*self.skipped.values(), *self.unread.values())))
 
     @contextmanager
     def over(self, image: str) -> Iterator[None]:
@@ -150,7 +159,7 @@ def run_job(
             check_some_work(notes, banker, batch[1])
             timing.tiles += len(batch[0])
             if progress:
-                progress(timing.tiles + sum(map(len, notes.skipped.values())))
+                progress(timing.tiles + notes.passed_over)
         banker.close()
         seen.bank(bank)
         timing.batch = model.batch_limit or recipe.spec.batch_size
@@ -267,6 +276,7 @@ def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> Header:
         "faults": sorted(notes.faults),
         "left_out": notes.left_out,
         "skipped": notes.skipped,
+        "unread": {key: {str(n): why for n, why in of.items()} for key, of in notes.unread.items()},
     }
 
 
@@ -315,7 +325,12 @@ def image_tiles(
         for number in numbers:
             if image.key in notes.failures:  # by what the model made of an earlier tile
                 break
-            work = work_of(reader, mask, image.key, number, spec)
+            try:
+                work = work_of(reader, mask, image.key, number, spec)
+            except DamagedPixelsError as error:
+                total = len(reader.planes) * len(reader.grid)
+                pass_over(image, number, error, spec, notes, total)
+                continue
             if work is not None:
                 if seen:
                     seen.include(image.key, number, work.pixels, reader.within(work.tile.window))
@@ -324,6 +339,46 @@ def image_tiles(
             notes.skipped.setdefault(image.key, []).append(number)
             if reader.leaves_out(number // len(reader.grid)):
                 notes.left_out[image.key] = NO_TISSUE.format(spec.stain_normalization)
+
+
+def pass_over(
+    image: ImageRef,
+    number: int,
+    error: DamagedPixelsError,
+    spec: ModelSpec,
+    notes: Notes,
+    total: int,
+) -> None:
+    """Mark one tile that can't be read, if its image may have a result without it.
+
+    Parameters
+    ----------
+    image, number
+        Whose, and which.
+    error
+        Why.
+    spec
+        Says what is borne.
+    notes
+        Where it is marked.
+    total
+        How many tiles the image has.
+
+    Raises
+    ------
+    TilewrightError
+        When too many tiles of the image can't be read, or what can't is its mask or made of it.
+    """
+    if error.path != Path(image.path) or image.prep:
+        raise error
+    unread = notes.unread.setdefault(image.key, {})
+    unread[number] = error.what
+    if bears(len(unread), total, spec.on_failure):
+        return
+    if len(unread) == 1:
+        raise error
+    what = f"{too_many(len(unread), total)} The last: {error.what}"
+    raise TilewrightError(what, fix=error.fix) from error
 
 
 def work_of(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tilewright.contract.colours import COLOUR_SPACES, is_coloured
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ARRAY_AXES, ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.image import Image
+
+from .colour import span_of
 
 
 def layout_of(image: Image, ref: ImageRef, spec: ModelSpec) -> Layout:
@@ -19,7 +23,7 @@ def layout_of(image: Image, ref: ImageRef, spec: ModelSpec) -> Layout:
         When the spec asks for what it hasn't or what isn't known.
     """
     check_image(image, ref, spec)
-    return Layout.of(ref, spec, level_sizes(image, ref))
+    return Layout.of(ref, spec, level_sizes(image, ref), image.steps[ref.level])
 
 
 def level_sizes(image: Image, ref: ImageRef) -> dict[str, int]:
@@ -86,3 +90,21 @@ def _channel_problem(ref: ImageRef, there: int, spec: ModelSpec) -> str | None:
     if gives not in (1, spec.num_channels):
         return f"{chosen}, and the model takes {spec.num_channels}"
     return None
+
+
+def no_tissue(image: Image, ref: ImageRef, spec: ModelSpec) -> TilewrightError:
+    """The sentence for an image that a stain_normalization can't be fitted to."""
+    return TilewrightError(
+        f"{image.path}: has no tissue that stain_normalization {spec.stain_normalization} could be "
+        "fitted to.",
+        fix=f"{_say_range(ref, image.dtype)}"
+        "Leave it out, or write on_failure: passthrough or skip in the manifest.",
+    )
+
+
+def _say_range(ref: ImageRef, dtype: np.dtype) -> str:
+    """What to do first where nobody says which values are black and white; nothing of 8 bits."""
+    if ref.range is not None or dtype.itemsize == 1:
+        return ""
+    low, high = span_of(None, dtype)
+    return f"If its values don't go from {low:g} to {high:.10g}, say it by --range LOW,HIGH. "

@@ -149,12 +149,14 @@ class Prepared(Image):
         self.dtype = self._dtype(image)
         self.white = image.white if self.dtype == image.dtype else None
         self.shape = tuple(self._sized(a, n) for a, n in zip(image.axes, image.shape, strict=True))
-        self.levels, self.chunks = [self.shape], [None]
+        self.levels, self.chunks, self.steps = [self.shape], [None], [(1.0, 1.0)]
         z, *yx = factor = self._factor()
         self.mpp = (image.mpp[0] * yx[0], image.mpp[1] * yx[1]) if image.mpp else None
         self.z_um = image.z_um * z if image.z_um else None
         self.where = image.where.of_blocks((1, *factor)) if image.where else None
-        self.bounds = image.bounds if set(yx) == {1} else None
+        as_scanned = set(yx) == {1}
+        self.bounds = image.bounds if as_scanned else None
+        self.magnification = image.magnification if as_scanned else None
 
     def read(self, level: int, index: Mapping[str, int | slice]) -> Array:
         """A region, of this image's axes and dtype; see `Image.read`."""
@@ -175,6 +177,13 @@ class Prepared(Image):
             out[where] = (made if "Z" in kept else made[0]).transpose(order)
         dropped = tuple(i for i, a in enumerate(self.axes) if isinstance(index.get(a), int))
         return out.squeeze(dropped)
+
+    def read_around(
+        self, level: int, index: Mapping[str, int | slice], fill: float = 0
+    ) -> tuple[Array, int]:
+        """All of a region as `read` gives it: a step sees pixels around its own."""
+        del fill
+        return self.read(level, index), 0
 
     def decode_factor(self, tile: tuple[int, ...]) -> float:
         """As of the image below, for the tile's pixels there."""

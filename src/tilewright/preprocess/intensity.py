@@ -43,7 +43,7 @@ def summary(
     like
         An array with their dtype and C.
     size
-        How many pixels of a channel there are in all the blocks.
+        How many pixels of a channel there are in all the blocks, at most.
     """
     if like.dtype.kind in "biu" and like.dtype.itemsize <= 2:
         least = int(np.iinfo(like.dtype).min) if like.dtype.kind == "i" else 0
@@ -64,7 +64,7 @@ def _gather(blocks: Iterator[Array], channel: int, like: Array, size: int) -> Ar
         part = block[channel].ravel()
         sample[start : start + part.size] = part
         start += part.size
-    return sample
+    return sample[:start]
 
 
 def _of_counts(normalization: Normalization, counts: Array, least: int) -> list[float]:

@@ -28,13 +28,16 @@ from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, open_image
 
 from . import intensity, resample
-from .checks import layout_of, level_sizes
+from .checks import layout_of, level_sizes, no_tissue
 from .colour import Colour, colour_of, combined, real, same, span_of
 from .enhance import opened, reflected
+from .sample import Sample
 from .stain import Fit, Stain
 
 Array = np.ndarray
 Index = dict[str, int | slice]
+Read = Callable[[int, Index], Array]
+"""Gives a region of a level, as `Image.read` does."""
 FILLS = ("zero", "white")  # ways to fill a tile up with a colour
 
 
@@ -54,7 +57,8 @@ def statistics(ref: ImageRef, spec: ModelSpec) -> dict[str, Any] | None:
     -------
         The normalisation's own keys, and ``values``: per timepoint, per channel (after colour and
         stain), ``[low, high]`` percentiles or ``[mean, std]``, on the scale of the file's pixels.
-        ``stain``: per timepoint the stains' figures, or None where there is no tissue.
+        ``stain``: per timepoint the stains' figures, or None where there is no tissue. ``unread``:
+        how many of the squares, and of how many, don't count since the file is damaged there.
 
     Raises
     ------
@@ -62,7 +66,11 @@ def statistics(ref: ImageRef, spec: ModelSpec) -> dict[str, Any] | None:
         When the image can't be read or the spec asks for what isn't there.
     """
     with TileReader(ref, spec) as reader:
-        return reader.statistics
+        reader.sample.bears = not ref.copy  # a copy of ours is whole
+        found, sample = reader.statistics, reader.sample
+        if found is None or not sample.unread:
+            return found
+        return {**found, "unread": [len(sample.unread), sample.squares]}
 
 
 class TileReader(Closing):
@@ -81,6 +89,8 @@ class TileReader(Closing):
         Its geometry.
     shape, grid, planes
         The layout's.
+    lost : int
+        Values of all that `raw` gave that are 0 because the file is damaged there.
 
     Raises
     ------
@@ -105,6 +115,7 @@ class TileReader(Closing):
         self._sizes = level_sizes(self._image, ref)
         self.shape, self.grid = self.layout.shape, self.layout.grid
         self.planes = self.layout.planes
+        self.lost = 0
 
     def read(self, plane: int, window: Box, counts: Callable[[Box], Array] | None = None) -> Array:
         """What the model sees in a window of the plane, filled up where the image ends.
@@ -125,8 +136,10 @@ class TileReader(Closing):
 
         Raises
         ------
+        DamagedPixelsError
+            When the file is damaged there.
         TilewrightError
-            When the file is damaged there, or has no tissue and the spec's `on_failure` is error.
+            When it has no tissue and the spec's `on_failure` is error.
         """
         self._check_tissue(plane)
         wanted = [self._positions(axis, interval) for axis, interval in enumerate(window)]
@@ -173,13 +186,15 @@ class TileReader(Closing):
     def raw(self, plane: int, window: Box) -> Array:
         """All of the source's channels in a window, at the model's resolution.
 
+        What can't be read of a damaged file is 0, and counted in `lost`.
+
         Returns
         -------
             The source's dtype, (C, (z,) y, x); resampled whole numbers are rounded.
         """
         channels = tuple(range(self._image.size("C")))
         dtype = self._image.dtype
-        pixels = self._resampled(plane, window, channels, same)
+        pixels = self._resampled(plane, window, channels, same, read=self._around)
         if pixels.dtype == dtype or dtype.kind == "f":
             return np.asarray(pixels, dtype)
         limits = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo(np.uint8)
@@ -241,19 +256,14 @@ class TileReader(Closing):
         if self._ref.statistics is not None:
             return list(self._ref.statistics["stain"])
         times = range(self._image.size("T") if self._stain else 0)
-        return [self._stain.fit(self._sample(t), self._sample_size) for t in times if self._stain]
+        return [self._stain.fit(self.sample.of(t), self.sample.size) for t in times if self._stain]
 
     def _stainless(self, plane: int) -> bool:
         return self._stain is not None and self._fits[self._time(plane)] is None
 
     def _check_tissue(self, plane: int) -> None:
         if self._spec.on_failure == "error" and self._stainless(plane):
-            raise TilewrightError(
-                f"{self._image.path}: has no tissue that stain_normalization "
-                f"{self._spec.stain_normalization} could be fitted to.",
-                fix=f"{_say_range(self._ref, self._image.dtype)}"
-                "Leave it out, or write on_failure: passthrough or skip in the manifest.",
-            )
+            raise no_tissue(self._image, self._ref, self._spec)
 
     def _resampled(
         self,
@@ -262,31 +272,31 @@ class TileReader(Closing):
         channels: tuple[int, ...],
         colour: Colour,
         kind: np.dtype | None = None,
+        read: Read | None = None,
     ) -> Array:
         """Coloured pixels of a box that lies in the image, (C, (z,) y, x).
 
         Of the dtype `kind`, in which they are resampled; None leaves them as they are, or resamples
-        in one that holds them.
+        in one that holds them. `read` reads the image; None is its own `read`.
         """
         factor, level = self._ref.factor, self._ref.level
         index: Index = {"T": 0, "Z": 0, **self.planes[plane]}
         if len(box) == 3:
             index["Z"] = slice(*box[0])
         taps = []
-        sides = zip("YX", factor, self.layout.read, box[-2:], strict=True)
-        for axis, f, (origin, _), part in sides:
+        sides = zip("YX", factor, self.layout.start, box[-2:], strict=True)
+        for axis, f, first, (lo, hi) in sides:
             source, weights = resample.taps(
-                part,
+                (first + lo, first + hi),
                 factor=f,
-                origin=origin,
                 n=self._sizes[axis],
                 interpolation=self._spec.interpolation,
                 antialias=self._spec.antialias,
             )
-            first = int(source.min())
-            index[axis] = slice(first, int(source.max()) + 1)
-            taps.append((source - first, weights))
-        pixels = colour(self._pixels(level, index, channels))
+            least = int(source.min())
+            index[axis] = slice(least, int(source.max()) + 1)
+            taps.append((source - least, weights))
+        pixels = colour(self._pixels(level, index, channels, read))
         if kind is not None:
             pixels = pixels.astype(kind, order="C")  # a new array: values are changed in place
         for dimension, f, some in zip((-2, -1), factor, taps, strict=True):
@@ -295,20 +305,34 @@ class TileReader(Closing):
                 pixels = resample.weigh(whole, some, dimension)
         return pixels
 
-    def _pixels(self, level: int, index: Index, channels: tuple[int, ...]) -> Array:
+    def _around(self, level: int, index: Index) -> Array:
+        """The image's pixels, 0 in place of what can't be read; a copy of ours is whole."""
+        if self._ref.copy:
+            return self._image.read(level, index)
+        pixels, lost = self._image.read_around(level, index)
+        self.lost += lost
+        return pixels
+
+    def _pixels(
+        self,
+        level: int,
+        index: Index,
+        channels: tuple[int, ...],
+        read: Read | None = None,
+    ) -> Array:
         """The file's pixels in the order (C, z, y, x), less the axes `index` gives a number."""
         run = range(channels[0], channels[-1] + 1)
         if EMPTY not in channels and tuple(run) == channels:
-            return self._ordered(level, {**index, "C": slice(run.start, run.stop)})
+            return self._ordered(level, {**index, "C": slice(run.start, run.stop)}, read)
         there = {
-            c: self._ordered(level, {**index, "C": slice(c, c + 1)})
+            c: self._ordered(level, {**index, "C": slice(c, c + 1)}, read)
             for c in set(channels) - {EMPTY}
         }
         empty = np.full_like(next(iter(there.values())), self._stored(self._span[0]))
         return np.concatenate([there.get(c, empty) for c in channels])
 
-    def _ordered(self, level: int, index: Index) -> Array:
-        pixels = self._image.read(level, index)
+    def _ordered(self, level: int, index: Index, read: Read | None) -> Array:
+        pixels = (read or self._image.read)(level, index)
         axes = [a for a in self._image.axes if not isinstance(index[a], int)]
         for axis in "CZ":
             if axis not in axes and not isinstance(index[axis], int):  # the file hasn't it
@@ -441,25 +465,16 @@ class TileReader(Closing):
         colour = self._colour(time)
 
         def blocks() -> Iterator[Array]:
-            return map(colour, self._sample(time))
+            return map(colour, self.sample.of(time))
 
-        return intensity.summary(normalization, blocks, self._pixel(0, time), self._sample_size)
+        return intensity.summary(normalization, blocks, self._pixel(0, time), self.sample.size)
 
     @cached_property
-    def _boxes(self) -> list[tuple[slice, ...]]:
-        """The boxes (z, y, x) of level 0 that count."""
-        depth, height, width = (self._image.size(a) for a in "ZYX")
-        return intensity.sampled((depth, height, width))
-
-    @property
-    def _sample_size(self) -> int:
-        return sum(math.prod(s.stop - s.start for s in box) for box in self._boxes)
-
-    def _sample(self, time: int) -> Iterator[Array]:
-        """A timepoint's pixels that count, before colour, (C, z, y, x) a box."""
-        for box in self._boxes:
-            index: Index = {"T": time, **dict(zip("ZYX", box, strict=True))}
-            yield self._pixels(0, index, self._ref.channels)
+    def sample(self) -> Sample:
+        """The pixels that its figures are of."""
+        sides = {axis: self._image.size(axis) for axis in "TZYX"}
+        channels = self._ref.channels
+        return Sample(lambda index: self._pixels(0, index, channels), sides, self._spec.on_failure)
 
     def _pixel(self, value: float, time: int) -> Array:
         """A pixel of one colour, as the model's channels are made of it, (C, 1, 1)."""
@@ -472,14 +487,6 @@ class TileReader(Closing):
         if dtype.kind not in "iu":
             return value
         return min(max(value, np.iinfo(dtype).min), np.iinfo(dtype).max)
-
-
-def _say_range(ref: ImageRef, dtype: np.dtype) -> str:
-    """What to do first where nobody says which values are black and white; nothing of 8 bits."""
-    if ref.range is not None or dtype.itemsize == 1:
-        return ""
-    low, high = span_of(None, dtype)
-    return f"If its values don't go from {low:g} to {high:.10g}, say it by --range LOW,HIGH. "
 
 
 def _clipped(at: Array, n: int) -> Array:

@@ -56,7 +56,6 @@ def taps(
     interval: Interval,
     *,
     factor: float,
-    origin: int,
     n: int,
     interpolation: str,
     antialias: bool,
@@ -65,10 +64,10 @@ def taps(
 
     Parameters
     ----------
+    interval
+        Of the whole output, whose grid begins where the source does.
     factor
         Output pixels per source pixel.
-    origin
-        Where the output's grid begins, in source pixels.
     n
         Source pixels there are; at the image's edge the kernel is cut and still sums to 1.
     antialias
@@ -80,8 +79,8 @@ def taps(
     """
     output = np.arange(*interval)
     if factor == 1:
-        return (origin + output)[:, None], np.ones((len(output), 1))
-    centre = origin + (output + 0.5) / factor
+        return output[:, None], np.ones((len(output), 1))
+    centre = (output + 0.5) / factor
     # rounding up the size puts the last centre up to half a pixel past the last pixel
     nearest = np.minimum(centre.astype(int), n - 1)[:, None]
     if interpolation == "nearest":
@@ -110,7 +109,6 @@ def scaled(n: int, to: int, spec: ModelSpec) -> Taps:
     return taps(
         (0, to),
         factor=to / n,
-        origin=0,
         n=n,
         interpolation=spec.interpolation,
         antialias=spec.antialias,

@@ -8,14 +8,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
+from tilewright.contract.colours import is_rgb
 from tilewright.contract.jobs import ImageRef, Job, Scan, save
 from tilewright.contract.names import job_name
+from tilewright.images.damage import DamagedPixelsError
 from tilewright.images.image import Image
 from tilewright.stores.ome_zarr import Pyramid, Slices, StoreWriter
 
@@ -40,8 +43,9 @@ def scan(asked: Path, jobs: Path, copy: Path) -> None:
     wanted = Scan.load(asked)
     ref = wanted.image
     if wanted.copy:
-        copy_tiled(ref, copy)
-        ref = replace(ref, copy=os.path.abspath(copy))  # noqa: PTH100  # keep a link's own path
+        with suppress(DamagedPixelsError):  # which tiles meet it, only the file itself tells
+            copy_tiled(ref, copy)
+            ref = replace(ref, copy=os.path.abspath(copy))  # noqa: PTH100  # keep a link's own path
     ref = replace(ref, statistics=statistics(ref, wanted.spec))
     jobs.mkdir(exist_ok=True)
     for number, parts in enumerate(wanted.parts):
@@ -63,6 +67,7 @@ def copy_tiled(ref: ImageRef, path: Path) -> None:
             image.dtype,
             axes=axes.lower(),
             method="mean",
+            together=is_rgb(image.axes, image.size("C"), image.dtype),
             levels=1,
         )
         chunks = image.chunks[ref.level]

@@ -50,10 +50,7 @@ def thumbnail(
     channels = CHANNELS if here.get("C", 1) >= CHANNELS else 1
     if "C" in here:
         index["C"] = slice(0, channels)
-    y, x = (
-        edges((a * here[k] // image.size(k), -(-b * here[k] // image.size(k))), n)
-        for k, (a, b), n in zip("YX", window, sides, strict=True)
-    )
+    y, x = (edges(part, n) for part, n in zip(_part(image, level, window), sides, strict=True))
     order = [a for a in image.axes if not isinstance(index.get(a, slice(0)), int)]
 
     def read(rows: slice, columns: slice) -> Array:
@@ -117,12 +114,22 @@ def _sums(pixels: Array, y: Array, x: Array) -> Array:
     return np.add.reduceat(sums, x[:-1] - x[0], axis=-1, dtype=np.float64)
 
 
+def _part(image: Image, level: int, window: tuple[Interval, Interval]) -> tuple[Interval, Interval]:
+    """Rows and columns of a level that show those of level 0."""
+    here = dict(zip(image.axes, image.levels[level], strict=True))
+    y, x = (
+        (math.floor(a / step), min(here[k], math.ceil(b / step)))
+        for k, (a, b), step in zip("YX", window, image.steps[level], strict=True)
+    )
+    return y, x
+
+
 def _level(image: Image, window: tuple[Interval, Interval], sides: tuple[int, int]) -> int:
     """The number of the coarsest level that has so many pixels of the window."""
     fits = {0: image.size("Y")}
     for number, shape in enumerate(image.levels):
         here = dict(zip(image.axes, shape, strict=True))
-        there = [(b - a) * here[k] // image.size(k) for k, (a, b) in zip("YX", window, strict=True)]
+        there = [b - a for a, b in _part(image, number, window)]
         same = all(here[a] == image.size(a) for a in "TC" if a in here)
         if same and all(n >= m for n, m in zip(there, sides, strict=True)):
             fits[number] = here["Y"]

@@ -201,7 +201,16 @@ def headline(run: RunFile) -> str:
         "map": "maps of ",
         "classes": "classes of ",
     }
-    return what[run.result] + _count(good, "image")
+    lost = sum(i.unread.tiles for i in run.images if i.unread)
+    told = f", without {_count(lost, 'tile')} that couldn't be read" if lost else ""
+    return what[run.result] + _count(good, "image") + told
+
+
+def lacking(image: RunImage) -> str:
+    """What a count of an image lacks, to go behind it; nothing where all was read."""
+    if not image.unread or not image.unread.tiles:
+        return ""
+    return f" (without {number(image.unread.tiles)} of {number(image.unread.of)} tiles)"
 
 
 def _count(value: int, word: str) -> str:
@@ -244,6 +253,7 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[P
         "sizes": sizes,
         "seam_sentence": seam_sentence,
         "extent": extent,
+        "lacking": lacking,
         "shell_path": shell_path,
         "found": found,
         "channels_said": channels_said,

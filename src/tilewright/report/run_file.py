@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from tilewright.contract.jobs import EnvironmentId, ModelId
-from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, SeenFacts
+from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, SeenFacts, UnreadFacts
 
 from .tasks import StepTimes
 from .timings import Measured
@@ -98,6 +98,8 @@ class RunImage:
         Of the whole scene at level 0, in the file's own order.
     mpp
         µm per level-0 pixel (y, x), or null.
+    mpp_from
+        Who says so: ``--mpp``, ``the sheet`` or the file's own words, ``Aperio's MPP``; or null.
     z_um
         µm per slice, or null.
     model_shape
@@ -120,6 +122,8 @@ class RunImage:
         What reached the model, in its own values, or null where nothing did.
     doubts
         Why that can't be what the model was made for, a sentence each; they are among the remarks.
+    unread
+        What couldn't be read of its file and is lacking in its result, or null where all could.
     columns
         What the sheet says of it besides, by the names of its columns.
     stale
@@ -145,6 +149,7 @@ class RunImage:
     shape: tuple[int, ...] | None
     dtype: str | None
     mpp: tuple[float, float] | None
+    mpp_from: str | None
     z_um: float | None
     model_shape: tuple[int, ...] | None
     planes: int | None
@@ -156,6 +161,7 @@ class RunImage:
     range_from: str | None
     seen: SeenFacts | None
     doubts: list[str]
+    unread: UnreadFacts | None
     columns: dict[str, str]
     stale: str | None
 
@@ -209,6 +215,8 @@ class RunFile:
         What a user should know of the run and its images, a line each.
     doubts
         Those of them that `--strict` fails a run for: what the model saw can't be right.
+    unread
+        Those, too: which parts of an image's file are damaged, so that its result lacks them.
     images
         Every image of the run.
     times
@@ -238,6 +246,7 @@ class RunFile:
     failed: list[str]
     remarks: list[str]
     doubts: list[str]
+    unread: list[str]
     images: list[RunImage]
     times: dict[str, StepTimes]
     measured: Measured | None

@@ -107,6 +107,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     doubtful = doubts_of(plan, results.images, recipe.spec)
     images = describe_images(plan, results.images, doubtful, tasks, here / context["work_dir"])
     doubted = lines(doubtful.items())
+    unread = [f"{i.id}: {i.unread.sentence}" for i in images if i.unread]
     stores = {i.id: Path(plan.launch_dir, plan.params.outdir, i.id, plan.store) for i in images}
     left = {i.id: [] if i.store else stale(stores[i.id], recipe.digest) for i in images}
     images = [replace(i, stale=f"{i.id}/{plan.store}" if left[i.id] else None) for i in images]
@@ -133,8 +134,9 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         result=result,
         counts=Counts(len(images), len(failed), objects, plan.tiles),
         failed=failed,
-        remarks=plan.remarks + doubted + grouped(list(left.items())),
+        remarks=plan.remarks + unread + doubted + grouped(list(left.items())),
         doubts=doubted,
+        unread=unread,
         images=images,
         times=times(tasks),
         measured=collect(tasks),
@@ -248,18 +250,20 @@ def _image(
     from_merge = ("code", "step", "note", "store", "objects", "sbe", "map", "embeddings", "seen")
     from_plan = ("fingerprint", "axes", "shape", "dtype", "mpp", "z_um", "model_shape", "planes")
     values: dict[str, Any] = {name: getattr(merged, name) for name in from_merge}
-    for name in (*from_plan, "tiles", "grid", "channels", "range", "range_from"):
+    for name in (*from_plan, "tiles", "grid", "channels", "range", "range_from", "mpp_from"):
         values[name] = getattr(planned, name, None)
+    lacking = [merged.unread.sentence] if merged.unread else []
     return RunImage(
         id=merged.id,
         path=planned.path,
         why=None if merged.why is None else _line(merged.why),
         area_px=merged.area_px or None,
         volume_px=merged.volume_px or None,
-        remarks=[*getattr(planned, "remarks", ()), *doubted],
+        remarks=[*getattr(planned, "remarks", ()), *lacking, *doubted],
         columns=planned.columns,
         stale=None,
         doubts=list(doubted),
+        unread=merged.unread,
         **values,
     )
 

@@ -84,6 +84,8 @@ class Table:
         What each column and its unit is; goes into ``uns["columns"]``.
     said
         Columns with one text for all rows, "" where nobody said it; they follow the others.
+    notes
+        Texts that go into ``uns`` under their names.
     """
 
     obs: Mapping[str, Rows]
@@ -92,6 +94,7 @@ class Table:
     spatial: Rows
     columns: Mapping[str, str] = field(default_factory=dict)
     said: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.obs["id"].shape[0]
@@ -178,6 +181,8 @@ def _write_table(root: zarr.Group, name: str, table: Table) -> None:
     convention = _group(uns, "spatialdata_attrs", "dict", "0.1.0")
     for key, value in attributes.items():
         _put(convention, key, np.array(value))
+    for key, text in table.notes.items():
+        _put(uns, key, np.array(text))
 
 
 def write_vectors(root: zarr.Group, name: str, vectors: Vectors) -> None:

@@ -108,6 +108,7 @@ class StoreWriter:
         method: Method,
         placement: Placement | None = None,
         deep: bool = False,
+        together: bool = False,
         levels: int | None = None,
         name: str | None = None,
     ) -> Pyramid:
@@ -128,6 +129,8 @@ class StoreWriter:
         deep
             It is tiled in z: z is cut and halved like y and x, as `plan_levels` says. Otherwise a
             shard is of one plane.
+        together
+            All channels of a pixel are in one chunk: of colours, which are read together.
         levels
             Labels and their image must have the same number; None is as many as `plan_levels` says.
         name
@@ -144,7 +147,8 @@ class StoreWriter:
             raise ValueError(f"axes {axes!r} aren't a subset of tczyx in that order, ending in yx")
         placement = placement or Placement()
         dtype = np.dtype(dtype).newbyteorder("=")
-        cut = plan_levels(axes, shape, dtype.itemsize, placement=placement, deep=deep, count=levels)
+        kinds = {"deep": deep, "together": together}
+        cut = plan_levels(axes, shape, dtype.itemsize, placement=placement, count=levels, **kinds)
         metadata = {
             "name": name or where.rpartition("/")[2] or self.path.stem,
             "axes": _axes(axes, placement),

@@ -150,6 +150,7 @@ def plan_levels(
     *,
     placement: Placement,
     deep: bool = False,
+    together: bool = False,
     count: int | None = None,
 ) -> tuple[LevelCut, ...]:
     """How a pyramid is cut.
@@ -160,6 +161,8 @@ def plan_levels(
         Of level 0; bytes per pixel.
     deep
         Cut z like y and x, and halve it at a level whose slices aren't coarser than its pixels.
+    together
+        Put all channels into one chunk, as who reads colours wants them.
     count
         Levels; None is `levels_for` the shape or, of a deep one, until a level of one channel and
         time point holds at most 256³ pixels.
@@ -170,7 +173,8 @@ def plan_levels(
         count = levels_for(shape)
     levels: list[LevelCut] = []
     while True:
-        levels.append(_level(sizes, shrunk, itemsize, deep=deep, above=bool(levels)))
+        level = _level(sizes, shrunk, itemsize, deep=deep, together=together, above=bool(levels))
+        levels.append(level)
         volume = sizes.get("z", 1) * sizes["y"] * sizes["x"]
         if volume <= DEEP_COARSEST if count is None else len(levels) == count:
             return tuple(levels)
@@ -186,16 +190,23 @@ def _halved(sizes: Mapping[str, int], sides: Mapping[str, float], deep: bool) ->
 
 
 def _level(
-    sizes: Mapping[str, int], shrunk: Mapping[str, int], itemsize: int, *, deep: bool, above: bool
+    sizes: Mapping[str, int],
+    shrunk: Mapping[str, int],
+    itemsize: int,
+    *,
+    deep: bool,
+    together: bool,
+    above: bool,
 ) -> LevelCut:
-    """One level: a chunk is a piece of one channel, a shard holds all channels."""
+    """One level: a chunk is a piece of one channel or, `together`, of all; a shard holds all."""
     nominal = _nominal(sizes.get("c", 1) * itemsize, deep, above)
     chunk, shard = dict.fromkeys(sizes, 1), dict.fromkeys(sizes, 1)
     for a, side in nominal.items():
         chunk[a] = min(DEEP_CHUNK[a] if deep else CHUNK, side, sizes[a])
         shard[a] = -(-min(side, sizes[a]) // chunk[a]) * chunk[a]
     shard["c"] = sizes.get("c", 1)
-    cut = (sizes, chunk, {a: shard[a] for a in sizes}, shrunk)
+    chunk["c"] = shard["c"] if together else 1
+    cut = (sizes, *({a: sides[a] for a in sizes} for sides in (chunk, shard)), shrunk)
     return LevelCut(*(tuple(d.values()) for d in cut))
 
 

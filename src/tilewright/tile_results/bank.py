@@ -52,6 +52,7 @@ class Header(TypedDict, total=False):
     faults: list[str]
     left_out: dict[str, str]
     skipped: dict[str, list[int]]
+    unread: dict[str, dict[str, str]]
     precision: str | None
     map: MapHeader | None
     classes: dict[str, int]

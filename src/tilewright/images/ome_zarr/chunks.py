@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.cache import Cache
+from tilewright.images.pieces import row_pixels
 from tilewright.images.source import Array, Window
 
 Position = tuple[int, ...]
@@ -27,15 +28,16 @@ class Chunks:
     ----------
     array
         A Zarr array.
-    most
-        Bytes of decoded chunks that may be kept.
+    kept
+        Decoded chunks, of all levels.
+    axes
+        The array's, a letter each: which chunks a row of windows meets.
     """
 
-    def __init__(self, array: Any, most: int) -> None:
-        self._array, self._most = array, most
+    def __init__(self, array: Any, kept: Cache[Position, Array], axes: str) -> None:
+        self._array, self._kept, self._axes = array, kept, axes
         self._sides = tuple(array.chunks)
         self._dtype = np.dtype(array.dtype)
-        self._kept: Cache[Position, Array] = Cache(most)
 
     def read(self, window: Window) -> Array:
         """A window's pixels: the array's axes and dtype, in a new array that nothing else holds."""
@@ -43,13 +45,15 @@ class Chunks:
             range(s.start // n, -(-s.stop // n)) for s, n in zip(window, self._sides, strict=True)
         ]
         pixels = math.prod(len(r) * n for r, n in zip(met, self._sides, strict=True))
-        if pixels * self._dtype.itemsize > self._most or self._is_whole(window, met):
+        if pixels * self._dtype.itemsize > self._kept.limit or self._is_whole(window, met):
             return np.asarray(self._array[window])
+        row = row_pixels(self._axes, self._array.shape, self._sides, window)
+        self._kept.grow(row * self._dtype.itemsize, id(self))
         positions = list(itertools.product(*met))
-        fresh = self._decode([p for p in positions if p not in self._kept])
+        fresh = self._decode([p for p in positions if (id(self), *p) not in self._kept])
         out = np.empty([s.stop - s.start for s in window], self._dtype)
         for position in sorted(positions, key=fresh.__contains__):  # what is kept, before it goes
-            chunk = self._kept.get(position, partial(fresh.__getitem__, position))
+            chunk = self._kept.get((id(self), *position), partial(fresh.__getitem__, position))
             self._put(out, window, position, chunk)
         return out
 

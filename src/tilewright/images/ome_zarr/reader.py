@@ -13,12 +13,13 @@ import numpy as np
 import tifffile
 import zarr
 
+from tilewright.contract.cache import Cache
 from tilewright.images import white
-from tilewright.images.scenes import LISTED, Scene, chosen
+from tilewright.images.scenes import LISTED, OF_BIOFORMATS, Scene, chosen
 from tilewright.images.source import Level, Source, Where, microns, named, pair, unreadable
 
 from . import ngff
-from .chunks import Chunks
+from .chunks import Chunks, Position
 from .ngff import Axis, Geometry, MetadataError
 from .store import ZarrFiles, checked_array, open_files
 
@@ -83,9 +84,10 @@ def _scenes(path: Path, files: ZarrFiles) -> Found:
     about = ngff.about(attributes)
     multiscales = ngff.blocks(about, "multiscales")
     if multiscales:
-        return [(Scene(str(m.get("name") or "")), "", i) for i, m in enumerate(multiscales)]
+        found = [(Scene(str(m.get("name") or "")), "", i) for i, m in enumerate(multiscales)]
+        return _without_pictures(found, files)
     if LAYOUT in {**about, **attributes} and not set(HCS) & set(about):
-        return _series(files)
+        return _without_pictures(_series(files), files)
     raise _no_image(path, root, about)
 
 
@@ -109,6 +111,31 @@ def _series(files: ZarrFiles) -> Found:
     looked = paths if 1 < len(paths) <= LISTED else []
     sizes = [_size(root, p) for p in looked] or [None] * len(paths)
     return [(Scene(name, p, size), p, 0) for name, p, size in zip(names, paths, sizes, strict=True)]
+
+
+def _without_pictures(found: Found, files: ZarrFiles) -> Found:
+    """The images of a converted slide: none is its label, or a picture that may show it."""
+    if len(found) < 2:
+        return found
+    looked = len(found) <= LISTED  # into each
+    names = [s.name or (_own_name(files.root, where) if looked else "") for s, where, _ in found]
+    kept = [
+        one
+        for one, name in zip(found, names, strict=True)
+        if name.strip().lower() not in OF_BIOFORMATS
+    ]
+    if len(kept) in (0, len(found)):
+        return found
+    return [(replace(scene, of_slide=True), where, entry) for scene, where, entry in kept]
+
+
+def _own_name(root: Any, where: str) -> str:
+    """What an image's own metadata calls it, or nothing."""
+    try:
+        about = ngff.about(root[where].attrs.asdict())
+        return str(ngff.blocks(about, "multiscales")[0].get("name") or "")
+    except (LookupError, ValueError, AttributeError, TypeError):
+        return ""
 
 
 def _size(root: Any, where: str) -> tuple[int, int] | None:
@@ -255,15 +282,18 @@ def _source(
     """Arrays as an image's levels, with where they lie."""
     letters = "".join(axis.letter for axis in axes)
     lengths = dict(zip(letters, _lengths(axes, geometry), strict=True))
+    held: Cache[Position, np.ndarray] = Cache(kept, asked=True)
     mpp, z_um = pair(lengths.get("Y"), lengths.get("X")), lengths.get("Z")
     return Source(
         axes=letters,
         dtype=np.dtype(arrays[0].dtype),
         levels=tuple(
-            Level(tuple(a.shape), tuple(a.chunks), Chunks(a, kept).read, kept) for a in arrays
+            Level(tuple(a.shape), tuple(a.chunks), Chunks(a, held, letters).read, kept)
+            for a in arrays
         ),
         close=files.close,
         mpp=mpp,
+        mpp_from="OME-Zarr's scale" if mpp else None,
         z_um=z_um,
         where=_where(axes, geometry, {"Z": z_um, "Y": mpp, "X": mpp}) if geometry.scale else None,
     )

@@ -16,6 +16,7 @@ from tilewright.images.source import unreadable
 
 FIRST_PLACE = 8  # bytes of a TIFF's header: no pixels are before them
 
+NOWHERE = "its strips or tiles are nowhere"
 A_NAME = re.compile(r"<(\w+)\.(\w+): (\d+)>")  # as Python writes one of tifffile's
 ALONG = ("channels", "slices", "frames")  # what ImageJ counts
 ALIKE = ("shape", "dtype", "axes", "photometric", "extrasamples")  # of all pages of a series
@@ -122,8 +123,7 @@ class PageChecks:
         return None
 
     def _check_many(self, number: int, page: Any, layout: _Layout) -> None:
-        places = np.asarray(_whole(page.dataoffsets), np.int64)
-        counts = np.asarray(_whole(page.databytecounts), np.int64)
+        places, counts = _many(page.dataoffsets), _many(page.databytecounts)
         empty = counts == 0
         if ((places < FIRST_PLACE) & ~empty).any():
             raise ValueError(f"a strip or tile of plane {number} lies in the file's header")
@@ -147,8 +147,13 @@ class PageChecks:
             self._layouts[id(own)] = _Layout(own, segments(own), own.is_tiled, least)
         return self._layouts[id(own)]
 
-    def remarks(self, background: float) -> tuple[str, ...]:
+    def remarks(self, background: str) -> tuple[str, ...]:
         """What a user should know of strips or tiles that were never written.
+
+        Parameters
+        ----------
+        background
+            As what they are read, for a sentence.
 
         Raises
         ------
@@ -164,7 +169,7 @@ class PageChecks:
         were, they_are = ("was", "it is") if self.unwritten == 1 else ("were", "they are")
         return (
             f"{self.unwritten} of its {self.strips} strips or tiles {were} never written: "
-            f"{they_are} read as {background:g}.",
+            f"{they_are} read as {background}.",
         )
 
 
@@ -296,5 +301,13 @@ def _whole(values: Any) -> Sequence[int]:
     """
     found = values.tolist() if isinstance(values, np.ndarray) else values
     if not isinstance(found, tuple | list) or not all(type(n) is int and n < 2**62 for n in found):
-        raise ValueError("its strips or tiles are nowhere")
+        raise ValueError(NOWHERE)
     return found
+
+
+def _many(values: Any) -> np.ndarray:
+    """The same of many: int64, where a Python loop would take longer than all the rest."""
+    found = np.asarray(values)
+    if found.ndim != 1 or found.dtype.kind not in "iu" or (found >= 2**62).any():
+        raise ValueError(NOWHERE)
+    return found.astype(np.int64, copy=False)

@@ -50,6 +50,7 @@ SENTENCES = {
     "cannot handle discontiguous storage": "Its OME-XML doesn't fit its pages: they are read as "
     "the TIFF's own tags say.",
 }
+BEYOND = re.compile(r"invalid page offset (\d+)")
 RAISED = re.compile(r" raised \w+\(.*", re.DOTALL)
 OBJECT = re.compile(r"^<tifffile\.[^>]*>:? ?|<tifffile\.\w+ '[^']*'> ?")
 
@@ -95,6 +96,13 @@ def remarks(path: Path, notes: Notes) -> tuple[str, ...]:
         tag = A_TAG.search(words)
         if tag and int(tag[1]) not in OF_PIXELS:
             continue
+        beyond, size = BEYOND.search(words), path.stat().st_size
+        if beyond and int(beyond[1]) >= size:
+            raise unreadable(
+                path,
+                f"it is cut off: {size} bytes where a page's header is to begin at {beyond[1]}",
+                "Copy it again from where it came from.",
+            )
         if tag or level >= logging.ERROR or DAMAGE.search(words):
             raise unreadable(
                 path,

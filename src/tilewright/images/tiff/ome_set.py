@@ -59,6 +59,18 @@ class OmeImage:
         return (y, x) if y and x else None
 
     @property
+    def said_sizes(self) -> tuple[str | None, str | None]:
+        """PhysicalSize along y and x, as the XML has it, with its unit."""
+        pixels = next(_children(self.element, "Pixels"), None)
+        y, x = (
+            f"{pixels.get(name)} {pixels.get(f'{name}Unit', 'µm')}"
+            if pixels is not None and pixels.get(name) is not None
+            else None
+            for name in ("PhysicalSizeY", "PhysicalSizeX")
+        )
+        return y, x
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """What holds its planes, each once."""
         return tuple(dict.fromkeys(self.places))
@@ -89,6 +101,13 @@ class OmeSet:
     uuid_kept: bool
     alone: bool
     plain: bool
+
+    def magnification(self, image: OmeImage) -> str | None:
+        """The NominalMagnification of the objective that an image's settings name."""
+        named = {settings.get("ID") for settings in _children(image.element, "ObjectiveSettings")}
+        powers = {o.get("ID"): o.get("NominalMagnification") for o in self.root.iter()
+                  if _is(o, "Objective")}  # fmt: skip
+        return next((powers[name] for name in named if name in powers), None)
 
     def xml(self, image: OmeImage) -> str:
         """An OME-XML of one image, whose files' paths are whole and whose first is the root."""

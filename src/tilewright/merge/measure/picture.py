@@ -25,6 +25,8 @@ NEAR = 192  # px: side of a seam's picture
 TALLEST = 8  # picture rows per slice, however far apart they are
 OUTLINE = (255, 214, 10)
 CORE_BORDER = (90, 200, 250)
+UNREAD = (230, 40, 160)
+HATCH = 16  # px from one line to the next, over what couldn't be read
 
 
 class PixelSource(Protocol):
@@ -34,6 +36,9 @@ class PixelSource(Protocol):
 
     def raw(self, plane: int, window: Box, /) -> Array:
         """Its pixels, (C, (z,) y, x)."""
+
+    def lost(self, plane: int, box: Box, /) -> Array:
+        """Which of them are of tiles that couldn't be read, ((z,) y, x) bool."""
 
 
 class Pictured(Protocol):
@@ -275,6 +280,21 @@ def overlay(
     return np.ascontiguousarray(np.moveaxis(picture, 0, -1).astype(np.uint8))
 
 
+def hatch(picture: Array, lost: Array) -> None:
+    """Draw slanted lines where there is no result because the file couldn't be read, in place.
+
+    Parameters
+    ----------
+    picture
+        ``(y, x, 3)`` uint8.
+    lost
+        ``(y, x)`` bool.
+    """
+    y, x = np.nonzero(lost)
+    lines = (y + x) % HATCH < HATCH // 4
+    picture[y[lines], x[lines]] = UNREAD
+
+
 def write(path: Path, picture: Array) -> Path:
     """Write a picture, (y, x, 3) uint8, by its ending as a JPEG or PNG; the file comes back."""
     picture = np.ascontiguousarray(picture)
@@ -302,6 +322,7 @@ def _write(
         found += [(b - start) * each for b in begins if start <= b < stop]
     raw = merged.image.raw(section.plane, box)
     picture = overlay(section.flat(raw), section.flat(labels(section.plane, box)), cores, white)
+    hatch(picture, section.flat(merged.image.lost(section.plane, box)))
     return write(path, np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1))
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tilewright.contract.grid import Box, Grid, shape_of
+from tilewright.contract.grid import Box, Grid, shape_of, shared
 from tilewright.contract.layout import Layout
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.stores.ome_zarr import Slices
@@ -20,7 +20,7 @@ from tilewright.tile_results.bank import (
     strip_name,
     tile_name,
 )
-from tilewright.tile_results.objects import empty_table
+from tilewright.tile_results.objects import crop, empty_table
 from tilewright.tile_results.strips import strip_shape
 
 Array = np.ndarray
@@ -37,6 +37,11 @@ class BankReader:
         The tiles of each of its planes.
     banks
         All of the group's.
+
+    Attributes
+    ----------
+    unread : dict
+        By their numbers over all planes the tiles that couldn't be read, and why.
     """
 
     def __init__(self, key: str, grid: Grid, banks: Sequence[Bank]) -> None:
@@ -44,11 +49,14 @@ class BankReader:
         self._banks = banks
         parts = [(a, b, bank) for bank in banks for k, a, b in bank.header["parts"] if k == key]
         self._parts = sorted(parts, key=lambda part: part[:2])  # of tiles a to b
-        self._skipped = {n for b in banks for n in b.header["skipped"].get(key, [])}
+        own = [b.header.get("unread", {}).get(key, {}) for b in banks]
+        self.unread = {int(n): why for some in own for n, why in some.items()}
+        skipped = {n for b in banks for n in b.header["skipped"].get(key, [])}
+        self._skipped = skipped | set(self.unread)
 
     @property
     def skipped(self) -> int:
-        """Tiles outside the mask."""
+        """Tiles that weren't predicted."""
         return len(self._skipped)
 
     @property
@@ -82,6 +90,15 @@ class BankReader:
                 if name.endswith("/vectors"):
                     return tuple(bank.get(name).shape[1:])
         return None
+
+    def lost(self, plane: int, box: Box) -> Array:
+        """Which pixels of a box of a plane are of tiles that couldn't be read: ((z,) y, x) bool."""
+        found = np.zeros(shape_of(box), bool)
+        for index in self._grid.intersecting(box) if self.unread else ():
+            part = shared(self._grid.tile(index).core, box)
+            if part is not None and plane * len(self._grid) + index in self.unread:
+                crop(found, box, part)[...] = True
+        return found
 
     def labels(self, plane: int, tile: int, strip: int) -> Array:
         """A strip of a tile's labels on its valid region, ((z,) y, x); zeros outside the mask.

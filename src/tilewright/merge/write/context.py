@@ -12,8 +12,9 @@ import numpy as np
 
 from tilewright.contract.cache import Cache
 from tilewright.contract.closing import Closing
-from tilewright.contract.grid import Box, shape_of
+from tilewright.contract.grid import Box, Interval, shape_of
 from tilewright.contract.jobs import ImageRef, MergeOptions
+from tilewright.contract.layout import ROUNDING
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.components import pieces
 from tilewright.preprocess.reader import TileReader
@@ -66,7 +67,10 @@ class MergeContext(Closing):
         self._pieces: Cache[tuple[int, int], Array] = Cache(ROOM)
 
     def raw(self, plane: int, window: Box) -> Array:
-        """The image's own pixels in a window, (C, (z,) y, x), at the model's resolution."""
+        """The image's own pixels in a window, (C, (z,) y, x), at the model's resolution.
+
+        What can't be read of a damaged file is 0, and counted in `unread`.
+        """
         return self._reader.raw(plane, window)
 
     def small(self, plane: int, z: int, sides: tuple[int, int]) -> Array:
@@ -83,15 +87,27 @@ class MergeContext(Closing):
         -------
             (C, y, x) float64.
         """
-        image, read = self._reader.image, self.layout.read
         at = {"T": 0, "Z": z, **self.layout.planes[plane]}
-        level = image.levels[self.source.ref.level]
-        sizes = dict(zip(image.axes, level, strict=True))
-        window = tuple(
-            (a * image.size(k) // sizes[k], -(-b * image.size(k) // sizes[k]))
-            for k, (a, b) in zip("YX", read, strict=True)
+        return thumbnail(self._reader.image, at, self.window, sides)
+
+    @property
+    def window(self) -> tuple[Interval, Interval]:
+        """Rows and columns of level 0 that are read."""
+        image, layout = self._reader.image, self.layout
+        y, x = (
+            (math.floor(o + ROUNDING), min(image.size(k), math.ceil(o + n / s - ROUNDING)))
+            for k, o, n, s in zip("YX", layout.origin, layout.shape[-2:], layout.scale, strict=True)
         )
-        return thumbnail(image, at, (window[0], window[1]), sides)
+        return y, x
+
+    @property
+    def unread(self) -> int:
+        """Values that `raw` gave as 0 since they can't be read, so far."""
+        return self._reader.lost
+
+    def lost(self, plane: int, box: Box) -> Array:
+        """Which pixels of a box are of tiles that couldn't be read: ((z,) y, x) bool."""
+        return self.banked.lost(plane, box)
 
     def read(self, plane: int) -> Callable[[int], Strips]:
         """What gives a plane's tiles: labels on the valid region, or classes on the core."""

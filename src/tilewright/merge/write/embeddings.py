@@ -66,6 +66,7 @@ def write_embeddings(
     recipe: Recipe,
     place: Placement,
     said: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> WrittenEmbeddings:
     """Write ``tables/<name>``: a row per predicted tile; what it came to comes back.
 
@@ -86,6 +87,8 @@ def write_embeddings(
         Where model pixels lie on the image: positions are in level-0 pixels and, if known, in µm.
     said
         What a sheet says of the image besides, by the names of its columns.
+    notes
+        Texts for ``uns``, besides the recipe's.
     """
     numbers, spec = banked.numbers, recipe.spec
     shape = banked.vector_shape or (spec.embedding_dim or 0,)
@@ -107,7 +110,11 @@ def write_embeddings(
             **about,
             **{f"uns/{c}": MEANS[c] for c in _mean_names(layout)},
         },
-        notes={"recipe": canonical(recipe.to_dict()), "recipe_digest": recipe.digest},
+        notes={
+            "recipe": canonical(recipe.to_dict()),
+            "recipe_digest": recipe.digest,
+            **(notes or {}),
+        },
         tokens=tokens,
         said=said or {},
         figures=lambda: dict(zip(_mean_names(layout), means.figures(), strict=False)),

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+NAMED = 3
+"""Tiles that a sentence names; the others are counted."""
+
 
 @dataclass(frozen=True)
 class MapFacts:
@@ -210,6 +213,59 @@ class WholeFacts:
 
 
 @dataclass(frozen=True)
+class UnreadFacts:
+    """What couldn't be read of an image's file, which is damaged there.
+
+    Parameters
+    ----------
+    tiles, of
+        How many tiles have no result, and of how many that were to be predicted.
+    numbers
+        Theirs, over all planes, from 0.
+    boxes
+        Of each ``[y, x, height, width]``, in level-0 pixels.
+    why
+        What was said of the first.
+    squares
+        How many of the pieces that intensities were measured on, and of how many; null: none.
+    saved
+        Values of the image that was saved into the store which are 0 in place of what is damaged.
+    """
+
+    tiles: int
+    of: int
+    numbers: list[int]
+    boxes: list[list[int]]
+    why: str | None = None
+    squares: list[int] | None = None
+    saved: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What a user must know before they count on the results."""
+        parts = []
+        if self.tiles:
+            named = [f"y {y} x {x} ({h} x {w})" for y, x, h, w in self.boxes[:NAMED]]
+            more = f" and {self.tiles - NAMED:,} more" if self.tiles > NAMED else ""
+            parts.append(
+                f"{self.tiles:,} of its {self.of:,} tiles couldn't be read and have no result, at "
+                f"{', '.join(named)}{more} level-0 px: whatever is counted lacks what lies there."
+            )
+        if self.squares:
+            lost, of = self.squares
+            parts.append(
+                f"{lost:,} of the {of:,} pieces that its intensities are measured on couldn't be "
+                "read, and don't count."
+            )
+        if self.saved:
+            parts.append(
+                f"{self.saved:,} values of the image in its store are 0, since the file is damaged "
+                "there."
+            )
+        return " ".join(parts)
+
+
+@dataclass(frozen=True)
 class MergedImage:
     """An image, its store and the pictures of it.
 
@@ -231,6 +287,8 @@ class MergedImage:
         What there is in place of objects.
     seen
         What the model saw of it.
+    unread
+        What couldn't be read of it.
     overview, seam, seam_before, mapped, tile
         Names of pictures.
     seam_at
@@ -256,6 +314,7 @@ class MergedImage:
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None
     seen: SeenFacts | None = None
+    unread: UnreadFacts | None = None
     overview: str | None = None
     seam: str | None = None
     seam_before: str | None = None
@@ -268,7 +327,7 @@ class MergedImage:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MergedImage:
         """The inverse of `to_dict`, from JSON."""
-        kinds = {"map": MapFacts, "embeddings": EmbeddingFacts}
+        kinds = {"map": MapFacts, "embeddings": EmbeddingFacts, "unread": UnreadFacts}
         parts: dict[str, Any] = {n: kind(**data[n]) for n, kind in kinds.items() if data.get(n)}
         if data.get("seen"):
             parts["seen"] = SeenFacts.from_dict(data["seen"])

@@ -75,6 +75,10 @@ class MergedMap:
             pixels = pixels.repeat(stride, axis)[(slice(None),) * axis + (inside,)]
         return np.asarray(pixels)
 
+    def lost(self, plane: int, box: Box) -> Array:
+        """Which model pixels of a box are of tiles that couldn't be read: ((z,) y, x) bool."""
+        return self._banked.lost(plane, box)
+
     def compose(self, plane: int, box: Box) -> Array:
         """A box of a plane, (C, (z,) y, x), in map pixels; 0 where no tile was predicted."""
         if self._weights is not None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tilewright import __version__
-from tilewright.contract.colours import RGB
+from tilewright.contract.colours import RGB, is_rgb
 from tilewright.contract.faults import mark
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.contract.layout import Layout
@@ -37,6 +37,7 @@ from .facts import MergedImage
 from .merged import Merged
 from .pool import ProcessPool, cpus
 from .seen import summed, tile_picture
+from .unread import unread_of, why_none
 from .whole import place_of, show_whole, view_of
 from .writers import WRITERS, MergeInput, Written, write_image, write_visited
 
@@ -139,6 +140,9 @@ def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
     if ref.key in why:
         code = INTERNAL if ref.key in faults else BAD_DATA
         return MergedImage(ref.id, ref.path, why=why[ref.key], code=code, step="PREDICT")
+    lacks = why_none(ref, pack.recipe.spec, pack.banks)
+    if lacks:
+        return MergedImage(ref.id, ref.path, why=lacks, code=BAD_DATA, step="PREDICT")
     try:
         return replace(merge_image(pack, ref), note=notes.get(ref.key))
     except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
@@ -211,9 +215,11 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
         ProcessPool(context, pack.processes or suited(context), another, source) as pool,
     ):
         layout = context.layout
-        scene = MergeInput(ref, group, recipe, context, pool, placement(ref, layout))
-        if group.save_image or (group.save_image is None and layout.pixels <= SAVE_PIXELS):
-            write_image(store, scene)
+        place = placement(ref, layout)
+        scene = MergeInput(ref, group, recipe, context, pool, place)
+        saves = group.save_image or (group.save_image is None and layout.pixels <= SAVE_PIXELS)
+        lost = write_image(store, scene) if saves else 0
+        scene = replace(scene, unread=unread_of(ref, layout, context.banked, place, lost))
         written = WRITERS[recipe.spec.result](store, scene)
         write_visited(store, layout, context.banked)
         made = pictures(written, scene, path.with_suffix(".png"), pack.shown)
@@ -228,12 +234,14 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
                 "image": provenance(ref, scene.said),
                 "merge": group.merge.to_dict(),
                 "tiles": visited(layout, context.banked),
+                **({"unread": asdict(scene.unread)} if scene.unread else {}),
                 **written.attributes(),
             },
             channels=_channel_names(ref, layout),
-            rgb=_is_rgb(ref, layout),
+            rgb=is_rgb(ref.axes, layout.channels, ref.dtype),
         )
         result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
+        result = replace(result, unread=scene.unread)
         if found is None:
             return replace(result, **made)
         tile = tile_picture(found, pack.shown / f"{ref.key}-tile.png").name
@@ -274,10 +282,15 @@ def suited(context: MergeContext) -> int:
 
 
 def provenance(ref: ImageRef, said: Mapping[str, str]) -> dict[str, Any]:
-    """Which image a store is of; its scene where it isn't the first, and a sheet's words."""
+    """Which image a store is of; its scene where it isn't the first, and a sheet's words.
+
+    Where its pixel size is known, that, and who says so.
+    """
     scene = {"scene": ref.scene} if ref.scene else {}
     columns = {"columns": dict(said)} if said else {}
-    return {"id": ref.id, "file": Path(ref.path).name, "region": ref.region, **scene, **columns}
+    size = {"mpp": ref.mpp, "mpp_from": ref.mpp_from} if ref.mpp else {}
+    about = {"id": ref.id, "file": Path(ref.path).name, "region": ref.region}
+    return {**about, **scene, **size, **columns}
 
 
 def placement(ref: ImageRef, layout: Layout) -> Placement:
@@ -289,7 +302,9 @@ def placement(ref: ImageRef, layout: Layout) -> Placement:
 def visited(layout: Layout, banked: BankReader) -> dict[str, object]:
     """How many tiles there are along each axis, in all, and how many were predicted."""
     total = len(layout.planes) * len(layout.grid)
-    return {"grid": layout.grid.counts, "total": total, "visited": total - banked.skipped}
+    unread = {"unread": len(banked.unread)} if banked.unread else {}
+    seen = total - banked.skipped
+    return {"grid": layout.grid.counts, "total": total, "visited": seen, **unread}
 
 
 def pictures(written: Written, scene: MergeInput, picture: Path, shown: Path) -> dict[str, Any]:
@@ -353,14 +368,10 @@ def _steep(place: Placement) -> float:
     return sides["z"] / sides["x"]
 
 
-def _is_rgb(ref: ImageRef, layout: Layout) -> bool:
-    return layout.channels == len(RGB) and ref.dtype == "uint8" and ref.axes.endswith("C")
-
-
 def _channel_names(ref: ImageRef, layout: Layout) -> list[str]:
     names = list(ref.channel_names or ())
     if len(names) == layout.channels:
         return [name or f"channel {i}" for i, name in enumerate(names)]
-    if _is_rgb(ref, layout):
+    if is_rgb(ref.axes, layout.channels, ref.dtype):
         return list(RGB)
     return [f"channel {i}" for i in range(layout.channels)]

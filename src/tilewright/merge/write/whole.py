@@ -127,6 +127,7 @@ class Shower:
         outlined = self.written.objects is not None and max(self.canvas.step) <= OUTLINED
         labels = self._spread(self.written.pyramid) if outlined else None
         drawn = whole.drawn(ground, self.tiles, self.inside, labels)
+        picture.hatch(drawn, self._tiles(np.array(sorted(self.context.banked.unread), int)) >= 0)
         picture.write(path, drawn)
         found = self._found()
         mask = self.scene.ref.mask
@@ -157,7 +158,7 @@ class Shower:
     def canvas(self) -> whole.Canvas:
         """The picture's pixels."""
         layout = self.context.layout
-        rows, columns = (stop - start for start, stop in layout.read)
+        rows, columns = (stop - start for start, stop in self.context.window)
         return whole.Canvas.of((layout.shape[-2], layout.shape[-1]), (rows, columns))
 
     @cached_property
@@ -168,7 +169,11 @@ class Shower:
     @cached_property
     def tiles(self) -> Array:
         """The number of each pixel's predicted tile, row by row, or -1."""
-        grid, numbers = self.context.grid, self.context.banked.numbers
+        return self._tiles(self.context.banked.numbers)
+
+    def _tiles(self, numbers: Array) -> Array:
+        """Those of some tiles, over all planes and, of a volume, slices."""
+        grid = self.context.grid
         plane, tile = np.divmod(numbers, len(grid))
         predicted = np.zeros(grid.counts[-2:], bool)
         predicted.flat[tile[plane == self.view.plane] % predicted.size] = True

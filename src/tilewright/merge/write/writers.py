@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from tilewright.contract.colours import is_rgb
 from tilewright.contract.jobs import Group, ImageRef, Recipe
 from tilewright.contract.layout import Layout
 from tilewright.merge.measure.picture import Pictured, Plain
@@ -21,7 +22,7 @@ from tilewright.stores.pyramid import Handle, Pyramid
 from .bank_reader import BankReader, plane_box, stack_axes, stacked
 from .context import MergeContext
 from .embeddings import write_embeddings
-from .facts import EmbeddingFacts, MapFacts
+from .facts import EmbeddingFacts, MapFacts, UnreadFacts
 from .merged import Merged
 from .pool import ProcessPool
 
@@ -39,6 +40,7 @@ class MergeInput:
     context: MergeContext
     pool: ProcessPool[MergeContext]
     place: Placement
+    unread: UnreadFacts | None = None
 
     @property
     def layout(self) -> Layout:
@@ -49,6 +51,11 @@ class MergeInput:
     def said(self) -> dict[str, str]:
         """What a sheet says of it besides, by the names of its columns."""
         return {pair[0]: pair[1] for pair in self.group.columns.get(self.ref.id, ())}
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What its table must say of itself: what couldn't be read isn't in it."""
+        return {"unread": self.unread.sentence} if self.unread else {}
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,8 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         facts = MapFacts(axes, merged.dtype.name, shape, stride=1)
         return Written(merged, map=facts, pyramid=merged.pyramid)
     scene.pool.close()  # what its processes hold is room for the table
-    table = replace(merged.measure.table(scene.place, scene.ref.channel_names), said=scene.said)
+    table = merged.measure.table(scene.place, scene.ref.channel_names)
+    table = replace(table, said=scene.said, notes=scene.notes)
     store.table(scene.group.task, table)
     sizes = {name: _quantiles(table.obs[name][:]) for name in SIZES if name in table.obs}
     return Written(
@@ -134,7 +142,7 @@ def write_table(store: StoreWriter, scene: MergeInput) -> Written:
     """A table of embeddings, one row per tile."""
     task, banked = scene.group.task, scene.context.banked
     made = write_embeddings(
-        store, task, scene.layout, banked, scene.recipe, scene.place, scene.said
+        store, task, scene.layout, banked, scene.recipe, scene.place, scene.said, scene.notes
     )
     drawn = Plain(scene.context)
     return Written(drawn, embeddings=made.facts, axes=made.axes, scores=made.scores)
@@ -143,8 +151,11 @@ def write_table(store: StoreWriter, scene: MergeInput) -> Written:
 WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
 
 
-def write_image(store: StoreWriter, scene: MergeInput) -> None:
-    """Write the image's own pyramid at the store's root, at the resolution of its labels."""
+def write_image(store: StoreWriter, scene: MergeInput) -> int:
+    """Write the image's own pyramid at the store's root, at the resolution of its labels.
+
+    How many of its values are 0 since the file is damaged there comes back.
+    """
     axes, shape = stack_axes(scene.layout, channels=True)
     pyramid = store.pyramid(
         "",
@@ -155,8 +166,9 @@ def write_image(store: StoreWriter, scene: MergeInput) -> None:
         placement=scene.place,
         name=scene.ref.id,
         deep=scene.layout.deep,
+        together=is_rgb(scene.ref.axes, scene.layout.channels, scene.ref.dtype),
     )
-    write_blocks(pyramid, scene, axes, of_map=False)
+    return write_blocks(pyramid, scene, axes, of_map=False)
 
 
 @dataclass(frozen=True)
@@ -169,8 +181,8 @@ class PixelBlock:
     of_map: bool
 
 
-def write_blocks(pyramid: Pyramid, scene: MergeInput, axes: str, *, of_map: bool) -> None:
-    """Write a pyramid of the map, or of the image.
+def write_blocks(pyramid: Pyramid, scene: MergeInput, axes: str, *, of_map: bool) -> int:
+    """Write a pyramid of the map, or of the image; how many values couldn't be read comes back.
 
     Parameters
     ----------
@@ -184,16 +196,18 @@ def write_blocks(pyramid: Pyramid, scene: MergeInput, axes: str, *, of_map: bool
         The map; else the image's own pixels.
     """
     blocks = (PixelBlock(pyramid.handle(), axes, s, of_map) for s in pyramid.blocks())
-    for _ in scene.pool.map(write_block, blocks):
-        pass
+    unread = sum(scene.pool.map(write_block, blocks))
     pyramid.build(scene.pool.each)
+    return unread
 
 
-def write_block(context: MergeContext, block: PixelBlock) -> None:
-    """Write one block's pixels."""
+def write_block(context: MergeContext, block: PixelBlock) -> int:
+    """Write one block's pixels; how many of their values couldn't be read comes back."""
+    before = context.unread
     plane, _, box = plane_box(context.layout, block.axes, block.slices)
     pixels = context.map.compose(plane, box) if block.of_map else context.raw(plane, box)
     block.handle.write(block.slices, pixels.reshape([s.stop - s.start for s in block.slices]))
+    return context.unread - before
 
 
 def write_visited(store: StoreWriter, layout: Layout, banked: BankReader) -> None:

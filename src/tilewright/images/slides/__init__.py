@@ -1,0 +1,1 @@
+"""Slides that aren't plain TIFF: DICOM, and what OpenSlide reads of other vendors."""
