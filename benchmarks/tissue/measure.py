@@ -25,8 +25,8 @@ TUNED = range(100, 102)
 JUDGED = range(910, 912)
 """Seeds that are judged: no number was changed after a look at these.
 
-Who changes the rule after that takes new ones. 900 and 901 were: they showed tissue where inks of two
-colours lay over each other, which was then mended on other seeds."""
+Who changes the rule after that takes new ones. 900 and 901 were looked at: where inks of two
+colours lay over each other there was tissue, which was then mended on other seeds."""
 OURS = "Tilewright"
 RULES: dict[str, Callable[[Array], Array]] = {
     OURS: lambda picture: find_tissue(picture, (MPP, MPP)),
