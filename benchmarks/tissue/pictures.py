@@ -21,7 +21,7 @@ SHOWN = (
     "needle biopsies", "all at once",
 )  # fmt: skip
 """What the docs show."""
-SHADES = 96  # of their picture's palette: keeps the file small
+SHADES = 256  # of their picture's palette: keeps the file small
 
 
 def sheet(data: Path, kinds: Sequence[str], seed: int, columns: int = 3) -> Image.Image:

@@ -8,6 +8,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 Array = np.ndarray
 FAINT = 0.02  # density under which a colour can't be told
 DENSE = 0.25  # of the strongest channel, where ink is looked for
+FAINT_RED = 0.15  # of green, where red ink is looked for
 PURE = 0.7  # of it, where ink needs no smoothness to be told from blue and green stains
 BLACK = 0.5  # of all channels' mean
 OPAQUE = 0.85  # of it, of two inks one over the other
@@ -38,9 +39,9 @@ def inked(density: Array, rough: Array, rim: list[int]) -> Array:
     smooth, pure = rough < SMOOTH, most > PURE
     cold = _cold(red, green, blue)
     core = cold & (most > DENSE) & (smooth | (pure & (red > 1.3 * green)))
-    warm = (green > DENSE) & (red < 0.12 * green)
+    warm = (green > FAINT_RED) & (red < 0.12 * green)
     core |= warm & (blue > 0.65 * green) & smooth & pure
-    even = warm & (blue > 0.65 * green) & (rough < VERY_SMOOTH)
+    even = warm & (blue > 0.65 * green) & ((rough < VERY_SMOOTH) | (red < 0.105 * green))
     even |= warm & (blue > 0.5 * green) & (rough < VERY_SMOOTH / 2)
     core |= even & (ndimage.uniform_filter(even.astype(np.float32), rim) > 0.5)
     dark = density.mean(0)
@@ -48,9 +49,20 @@ def inked(density: Array, rough: Array, rim: list[int]) -> Array:
     core |= (dark > OPAQUE) & smooth
     if not core.any():
         return np.asarray(core)
+    core = _overlapping(core, (most > DENSE) & (rough < VERY_SMOOTH))
     like = cold | ((blue > 0.5 * green) & (red < 0.2 * green)) | (least > 0.7 * most) | smooth
     near = ndimage.maximum_filter(core.astype(np.uint8), [2 * r + 1 for r in rim]) > 0
     return np.asarray(core | (near & like & (most > FAINT)))
+
+
+def _overlapping(core: Array, smooth: Array) -> Array:
+    """Ink with the smooth parts of its own strokes, where two colours lie over each other."""
+    strokes, count = ndimage.label(core | smooth)
+    sizes = np.bincount(strokes.ravel(), minlength=count + 1)
+    inks = np.bincount(strokes[core], minlength=count + 1)
+    whole = inks > 0.5 * sizes
+    whole[0] = False
+    return np.asarray(core | whole[strokes])
 
 
 def _cold(red: Array, green: Array, blue: Array) -> Array:
