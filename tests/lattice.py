@@ -20,8 +20,9 @@ from pictures import reference
 from tilewright.contract.grid import Grid, Tile
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.images import source
-from tilewright.merge.measure import picture
+from tilewright.merge.measure import picture, whole
 from tilewright.merge.write import context, maps
+from tilewright.preprocess import thumbnail
 from tilewright.stores import pyramid
 
 Array = np.ndarray[Any, Any]
@@ -38,9 +39,9 @@ def discs(_: str, __: int, ___: Grid, tile: Tile) -> Array:
 def hold_little() -> None:
     """Shards, pieces, pictures, tiles and decoded chunks: each at most about a megabyte."""
     pyramid.CHUNK, pyramid.SHARD, pyramid.BLOCK_BYTES = 128, 256, 1 << 18
-    picture.WHOLE = picture.CROP = 256
+    picture.WHOLE = picture.CROP = whole.SIDE = 256
     source.CACHE_BYTES, context.PIECE = 1 << 20, 1 << 16
-    context.ROOM = maps.ROOM = 1 << 20
+    context.ROOM = maps.ROOM = thumbnail.BAND_BYTES = 1 << 20
 
 
 def main(folder: Path, side: int) -> None:

@@ -153,7 +153,8 @@ def test_obs_says_where_each_tile_is_in_pixels_and_um(tmp_path: Path, ref: Image
     np.testing.assert_array_equal(table.obsm["spatial"][11], [102.5, 69])  # centres of pixels
     np.testing.assert_array_equal(table.obsm["spatial"][0], [15.5, 15.5])
     told = {line.partition(": ")[0] for line in table.uns["columns"]}
-    assert told == {*expected, "X", "obsm/spatial"}
+    means = {"uns/mean_embedding", "uns/mean_embedding_tiles"}
+    assert told == {*expected, *means, "X", "obsm/spatial"}
     assert json.loads(table.uns["recipe"])["spec"]["output_type"] == "cls"
 
 

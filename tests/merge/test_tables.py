@@ -328,3 +328,24 @@ def test_a_long_table_is_written_some_rows_at_a_time(
     found = anndata.read_zarr(tmp_path / "a.zarr" / "tables" / "cells")
     assert found.obs_names.tolist() == [str(i) for i in ids]
     assert found.obs["id"].tolist() == ids.tolist()
+
+
+def test_objects_are_counted_slice_by_slice() -> None:
+    """Of planes each object is in one; of volumes in each slice from its first to its last."""
+    labels = np.zeros((2, 3, 8, 8), np.uint8)  # t, z, y, x
+    labels[0, 1, 1:3, 1:3], labels[0, 1, 5:7, 5:7], labels[1, 2, 1:3, 1:3] = 1, 2, 3
+    flat = Measure(3)
+    for t, z in np.ndindex(2, 3):
+        flat.include(flat.part(labels[t, z], None, (0, 0), (t, z)))
+    assert flat.per_slice(2, 3).tolist() == [[0, 2, 0], [0, 0, 1]]
+    spots = [centre.tolist() for centre, _ in flat.spots((0, 1), most=2)]
+    assert [one for some in spots for one in some] == [[1.5, 1.5], [5.5, 5.5]]
+    assert not sum(len(centre) for centre, _ in flat.spots((1, 0)))
+    labels[0, 2, 1:3, 1:3] = 1
+    deep = Measure(3, volumes=True)
+    for t in range(2):
+        deep.include(deep.part(labels[t], None, (0, 0, 0), (t, 0)))
+    assert deep.per_slice(2, 3).tolist() == [[0, 2, 1], [0, 0, 1]]
+    ((_, depth),) = deep.spots((0, 0))
+    assert depth.tolist() == [[1, 3], [1, 2]]
+    assert Measure(0).per_slice(1, 2).tolist() == [[0, 0]]

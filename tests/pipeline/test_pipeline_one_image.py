@@ -124,8 +124,8 @@ TileReader.read = read_badly
 """,
     "merge/measure/picture.py": """
 overview_good = overview
-def overview(merged, path):
-    overview_good(merged, path)
+def overview(merged, path, *at):
+    overview_good(merged, path, *at)
     if path.parent.name + "@MERGE" in os.environ.get("FAULTY", ""):
         raise ZeroDivisionError("in MERGE")
     return path

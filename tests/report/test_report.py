@@ -28,9 +28,10 @@ from tilewright.contract.steps import STEPS
 from tilewright.merge.measure import picture
 from tilewright.merge.measure.seam import Seam
 from tilewright.plan.params import Params
-from tilewright.report import page as html_page
+from tilewright.report import cards as shown_cards
 from tilewright.report import report, trace
-from tilewright.report.page import PICTURES, SEAM_ZOOM, command, scale_bar, um_per_model_px
+from tilewright.report.cards import PICTURES, SEAM_ZOOM, scale_bar, um_per_model_px
+from tilewright.report.page import channels_said, command
 from tilewright.report.run_file import RunParam
 
 STORE = "nuclei-dsb-1.0.0-nuclei.zarr"
@@ -255,7 +256,7 @@ def test_the_page_says_the_same_counts(run: Run) -> None:
     assert "nuclei-dsb" in text
     assert "The seams can't be seen." in text
     assert "a and b: It is small." in text
-    assert text.count("red, green, blue = DAPI (0)") == 2
+    assert text.count("DAPI (0), as red, green and blue alike") == 2
 
 
 def test_no_key_that_is_unknown_or_missing_fits_the_schema(run: Run) -> None:
@@ -643,6 +644,94 @@ def test_pictures_in_the_page_are_those_that_merge_made(run: Run) -> None:
     assert [imagecodecs.png_decode(p).shape for p in shown] == [(96, 128, 3), (288, 384, 3)]
 
 
+def whole_of(run: Run, **more: Any) -> dict[str, Any]:
+    """What MERGE says of a big image, and its pictures: the whole as a JPEG, a heat map, places."""
+    folder = run.here / "merged" / "merged-g"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("w.jpg", "dense.jpg", "sparse.jpg"):
+        (folder / name).write_bytes(imagecodecs.jpeg8_encode(np.zeros((100, 120, 3), np.uint8)))
+    for name in ("heat.png", "components.png"):
+        grey(folder / name, 100, 120)
+    places = [
+        {"rank": rank, "file": f"{rank}.jpg", "sides": [100, 120], "box": box, "value": value}
+        for rank, box, value in (
+            ("dense", [2000, 3000, 100, 120], 81),
+            ("sparse", [0, 0, 100, 120], 1),
+        )
+    ]
+    heat = {"file": "heat.png", "low": 0.0, "high": 612.4, "unit": "objects per mm²"}
+    heat |= {"side": [40.0, 40.0], "side_um": [20.0, 20.0]}
+    whole = {"file": "w.jpg", "sides": [960, 1200], "extent": [8000, 10000], "at": {}}
+    return whole | {"places": places, "mask": "tissue.geojson", "heat": heat} | more
+
+
+BIG = {"shape": [8000, 10000], "model_shape": [8000, 10000], "mpp": [0.5, 0.5], "overview": None}
+
+
+def test_a_big_image_is_shown_whole_by_its_density_and_by_places(run: Run) -> None:
+    run.result("a", whole=whole_of(run), **BIG)
+    page = Page(run.write()[1])
+    text = " ".join(page.text.split())
+    kinds = [src.partition(";")[0] for src in page.every("src")]
+    assert kinds == [
+        "data:image/jpeg",
+        "data:image/png",
+        "data:image/png",
+        *["data:image/jpeg"] * 2,
+    ]
+    assert "The whole image, 8000 \u00d7 10000 px, shrunk 8.33-fold." in text
+    assert "outline of the tissue" in text
+    assert "Objects per mm² of what was looked at, in squares of 20 \u00d7 20 µm" in text
+    assert (
+        "Dense: 81 objects, most of all windows. From y 2,000, x 3,000, 100 \u00d7 120 px" in text
+    )
+    assert "Sparse: 1 object, least of all windows that have any. From y 0, x 0" in text
+    assert "612 objects per mm²" in text
+    assert "1 mm" in text
+
+
+def test_a_mask_that_was_given_is_called_by_its_file(run: Run) -> None:
+    run.result("a", whole=whole_of(run, mask=f"{EVIL}.tif"), **BIG)
+    text = run.write()[1]
+    assert f"outline of the mask {html.escape(EVIL)}.tif" in text
+    assert EVIL not in text
+
+
+def test_components_say_how_much_they_explain(run: Run) -> None:
+    run.spec = {"output_kind": "embedding", "output_type": "cls", "embedding_dim": 4}
+    made = {"file": "components.png", "explained": [0.41, 0.123, 0.05], "rows": 500}
+    facts = {"dim": 4, "rows": 1000, "tokens": None, "type": "cls"}
+    whole = whole_of(run, components=made, heat=None)
+    run.result("a", whole=whole, embeddings=facts, **BIG)
+    text = " ".join(Page(run.write()[1]).text.split())
+    assert "They explain 41 %, 12 % and 5 % of the variance of 500 tiles, evenly spaced." in text
+    assert "Highest: mean of the first component 81, the highest of all windows" in text
+
+
+def test_a_slice_that_is_shown_in_place_of_an_empty_one_is_named(run: Run) -> None:
+    run.spec = {"tile_spec": VOLUMES}
+    run.result("a", shown_at={"z": 6}, axes="ZYX", shape=[9, 96, 128], model_shape=[9, 96, 128])
+    text = " ".join(Page(run.write()[1]).text.split())
+    assert (
+        "The whole image, 96 \u00d7 128 px, slice 6, counted from 0: the middle one has no" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("axes", "channels", "said"),
+    [
+        ("YX", ["red, green, blue = 0"], "its only channel, as red, green and blue alike"),
+        ("CYX", ["red, green, blue = 0"], "channel 0, as red, green and blue alike"),
+        ("CYX", ["nucleus = DAPI (1)", "segment = none"], "nucleus = DAPI (1), segment = none"),
+        ("YXC", ["red = 0", "green = 1"], "red = channel 0, green = channel 1"),
+    ],
+)
+def test_channels_are_said_in_words(axes: str, channels: list[str], said: str) -> None:
+    shape = [{"C": 3, "Y": 9, "X": 9}[a] for a in axes]
+    image: Any = SimpleNamespace(axes=axes, shape=shape, channels=channels)
+    assert channels_said(image) == said
+
+
 def test_an_image_without_pictures_is_still_told_of(run: Run) -> None:
     run.result("a", overview=None, seam="gone.png", area_px=[], objects=0)
     page = Page(run.write()[1])
@@ -665,7 +754,7 @@ def test_only_the_first_images_have_pictures_and_all_are_in_the_table(run: Run) 
 def test_pictures_stop_at_a_size_but_the_first_is_shown(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(html_page, "PICTURE_BYTES", 1)
+    monkeypatch.setattr(shown_cards, "PICTURE_BYTES", 1)
     for n in range(3):
         run.result(f"image-{n}")
     page = Page(run.write()[1])
@@ -741,8 +830,9 @@ def test_the_lines_to_open_a_store_survive_odd_names(run: Run) -> None:
 def test_a_scale_bar_is_as_long_as_it_says(width: int, um: float | None) -> None:
     bar = scale_bar(width, um)
     length, unit = bar.text.split()
-    assert unit == ("px" if um is None else "µm")
-    assert float(length) == pytest.approx(bar.percent / 100 * width * (um or 1), rel=1e-2)
+    there = bar.percent / 100 * width * (um or 1)
+    assert unit == ("px" if um is None else "mm" if there > 999 else "µm")
+    assert float(length) == pytest.approx(there / (1000 if unit == "mm" else 1), rel=1e-2)
     assert 10 - 0.01 <= bar.percent <= 25
     assert f"{float(length):.0e}"[0] in "125"
 

@@ -25,7 +25,7 @@ from tilewright.contract.grid import Box, Interval, slices
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
-from tilewright.images.image import open_image
+from tilewright.images.image import Image, open_image
 
 from . import intensity, resample
 from .checks import layout_of, level_sizes, no_tissue
@@ -215,6 +215,11 @@ class TileReader(Closing):
             return found
         values = [self._summary(normalization, t) for t in times]
         return {**asdict(normalization), "values": values, **found}
+
+    @property
+    def image(self) -> Image:
+        """The open file."""
+        return self._image
 
     def close(self) -> None:
         """Close the file."""

@@ -1,14 +1,12 @@
 """report.html: what a run came to, for people, in one file by itself.
 
-How the page looks is in `report.html.j2`; the pictures are MERGE's.
+How the page looks is in `report.html.j2`; the pictures are MERGE's, and `cards.py` takes them in.
 """
 
 from __future__ import annotations
 
-import base64
 import math
 import shlex
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,53 +17,14 @@ from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.contract.steps import STEPS
 from tilewright.errors import TilewrightError
+from tilewright.merge.measure import heat
 from tilewright.merge.measure.seam import SBE_TARGET
 from tilewright.plan.plan_file import PlanFile
 from tilewright.registry.manifest import TASK_NAMES, Publication
 from tilewright.registry.registry import Registry
 
+from .cards import Card, percents, place_said
 from .run_file import RunFile, RunImage, RunParam
-from .run_json import MergeResult
-
-PICTURES = 24  # images shown by a picture; the others are in the table
-PICTURE_BYTES = 48 << 20  # of all pictures together, so that a browser opens the page at once
-SEAM_ZOOM = 3  # picture pixels per model pixel in MERGE's pictures of seams
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A scale bar: how much of a picture's width, and how long that is."""
-
-    percent: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A picture by itself, its (height, width) in model pixels and its scale bar, if it has one."""
-
-    uri: str
-    shape: tuple[int, int]
-    bar: Bar | None
-
-
-@dataclass(frozen=True)
-class Card:
-    """What is shown of an image: its pictures, and where its seam is."""
-
-    image: RunImage
-    overview: Shot | None
-    seam: Shot | None
-    seam_before: Shot | None
-    seam_at: Mapping[str, int | str]
-    mapped: Shot | None
-    tile: Shot | None
-
-    @property
-    def size(self) -> int:
-        """Characters of all its pictures."""
-        shots = (self.overview, self.seam, self.seam_before, self.mapped, self.tile)
-        return sum(len(shot.uri) for shot in shots if shot)
 
 
 @dataclass(frozen=True)
@@ -76,71 +35,6 @@ class Sizes:
     unit: str
     um: list[str] | None
     um_unit: str
-
-
-def cards(run: RunFile, results: Mapping[str, MergeResult]) -> list[Card]:
-    """What is shown of the first images that have a result: their pictures with scale bars."""
-    shown: list[Card] = []
-    size = 0
-    for image in [i for i in run.images if i.why is None][:PICTURES]:
-        shown.append(_card(image, results[image.id], run.params["region"].value))
-        size += shown[-1].size
-        if len(shown) > 1 and size > PICTURE_BYTES:
-            return shown[:-1]
-    return shown
-
-
-def _card(image: RunImage, result: MergeResult, region: object) -> Card:
-    um = um_per_model_px(image, region if isinstance(region, list) else None)
-    facts = result.facts
-    return Card(
-        image=image,
-        overview=_shot(result, facts.overview, um, 1),
-        seam=_shot(result, facts.seam, um, SEAM_ZOOM),
-        seam_before=_shot(result, facts.seam_before, um, SEAM_ZOOM),
-        seam_at=facts.seam_at or {},
-        mapped=_shot(result, facts.mapped, um, 1),
-        tile=_shot(result, facts.tile, None, None),
-    )
-
-
-def _shot(result: MergeResult, name: str | None, um: float | None, zoom: int | None) -> Shot | None:
-    """A picture; without a `zoom` nobody knows how large its pixels are."""
-    if not name or not (result.folder / name).is_file():
-        return None
-    data = (result.folder / name).read_bytes()
-    width, height = (
-        n // (zoom or 1) for n in struct.unpack(">II", data[16:24])
-    )  # PNG: the IHDR chunk
-    uri = "data:image/png;base64," + base64.b64encode(data).decode()
-    return Shot(uri, (height, width), scale_bar(width, um) if zoom else None)
-
-
-def um_per_model_px(image: RunImage, region: Sequence[int] | None) -> float | None:
-    """µm along x of one pixel of the model's resolution, or None where the image doesn't say."""
-    if not (image.mpp and image.axes and image.shape and image.model_shape):
-        return None
-    read = image.shape[image.axes.index("X")]
-    if region:
-        read = min(region[3], read - region[1])  # the region, cut to the image
-    return float(image.mpp[1] * read / image.model_shape[-1])
-
-
-def scale_bar(width: int, um: float | None) -> Bar:
-    """A bar of 1, 2 or 5 times a power of ten, at most a quarter of a picture's width.
-
-    Parameters
-    ----------
-    width
-        Of the picture, in pixels.
-    um
-        µm per pixel; None gives a bar in pixels.
-    """
-    whole = width * (um or 1)
-    power = 10.0 ** math.floor(math.log10(whole / 4))
-    length = max(n * power for n in (1, 2, 5) if n * power <= whole / 4)
-    unit = "µm" if um else "px"
-    return Bar(round(100 * length / whole, 2), f"{length:g} {unit}")
 
 
 def seam_sentence(image: RunImage) -> str:
@@ -178,6 +72,23 @@ def range_said(image: RunImage) -> str:
     """Which pixel values were black and white, and who says so."""
     low, high = image.range or (0, 0)
     return f"{low:.10g} to {high:.10g}, by {image.range_from}"
+
+
+def channels_said(image: RunImage) -> str:
+    """What was read for each of the model's channels, for people."""
+    told = []
+    sizes = dict(zip(image.axes or "", image.shape or (), strict=False))
+    only = "its only channel" if sizes.get("C", 1) == 1 else "channel 0"
+    for line in image.channels or ():
+        role, _, what = line.partition(" = ")
+        what = f"channel {what}" if what.isdecimal() else what
+        *most, last = role.split(", ")
+        if not most:
+            told.append(f"{role} = {what}")
+            continue
+        what = only if what == "channel 0" else what
+        told.append(f"{what}, as {', '.join(most)} and {last} alike")
+    return ", ".join(told)
 
 
 def publications(plan: PlanFile) -> list[Publication]:
@@ -354,6 +265,9 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[P
         "lacking": lacking,
         "shell_path": shell_path,
         "found": found,
+        "channels_said": channels_said,
+        "percents": percents,
+        "place_said": place_said,
         "intensity": intensity,
         "seen_figures": seen_figures,
         "range_said": range_said,
@@ -370,6 +284,7 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[P
         task=TASK_NAMES.get(recipe.model.task, recipe.model.task),
         steps={name: step.does for name, step in STEPS.items()},
         sbe_target=SBE_TARGET,
+        heat_colours=heat.COLOURS,
         headline=headline(run),
         policy=recipe.spec.policy,
         command=command(run.params),

@@ -9,7 +9,8 @@ from tilewright.contract.jobs import Recipe
 from tilewright.errors import INTERNAL
 from tilewright.plan.plan_file import PlanFile
 
-from .page import cards, publications, render
+from .cards import cards
+from .page import publications, render
 from .run_json import Context, describe, read_merged
 from .tasks import forget
 from .trace import read_trace

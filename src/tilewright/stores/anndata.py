@@ -124,6 +124,8 @@ class Vectors:
         Blocks of ``obsm["tokens"]`` and the length of its other axes (T, D), or None.
     said
         Columns with one text for all rows, "" where nobody said it; they follow the others.
+    figures
+        Gives arrays that go into ``uns`` under their names; asked when X is written.
     """
 
     obs: Mapping[str, Array]
@@ -135,6 +137,7 @@ class Vectors:
     notes: Mapping[str, str]
     tokens: tuple[Blocks, tuple[int, int]] | None = None
     said: Mapping[str, str] = field(default_factory=dict)
+    figures: Callable[[], Mapping[str, Array]] = dict
 
 
 def write_table(root: zarr.Group, name: str, table: Table) -> None:
@@ -208,6 +211,24 @@ def write_vectors(root: zarr.Group, name: str, vectors: Vectors) -> None:
     _put(uns, "columns", _lines(vectors.columns, vectors.said))
     for key, text in vectors.notes.items():
         _put(uns, key, np.array(text))
+    for key, values in vectors.figures().items():
+        _put(uns, key, values)
+
+
+def read_rows(root: zarr.Group, name: str) -> Iterator[Array]:
+    """X of a written table of tiles, some rows at a time, (some, v) float32.
+
+    Parameters
+    ----------
+    root
+        The store's.
+    name
+        Of ``tables/<name>``.
+    """
+    x = root[f"tables/{name}/X"]
+    if isinstance(x, zarr.Array):
+        for at in range(0, x.shape[0], x.chunks[0]):
+            yield np.asarray(x[at : at + x.chunks[0]])
 
 
 def _lines(columns: Mapping[str, str], said: Mapping[str, str]) -> Array:
@@ -246,7 +267,7 @@ def _codec(group: zarr.Group) -> Any:
 def _put(group: zarr.Group, name: str, values: Rows, *, text: bool = False) -> None:
     """An AnnData array of numbers or strings, or one string; `text` writes numbers as strings."""
     text = text or values.dtype.kind == "U"
-    kind = ("string-array" if values.shape else "string") if text else "array"
+    kinds = ("string-array", "string") if text else ("array", "numeric-scalar")
     rows = [max(1, min(n, TABLE_ROWS)) for n in values.shape]
     array = group.create_array(
         name,
@@ -254,7 +275,10 @@ def _put(group: zarr.Group, name: str, values: Rows, *, text: bool = False) -> N
         dtype="str" if text else values.dtype,
         chunks=tuple(rows),
         compressors=_codec(group),
-        attributes={"encoding-type": kind, "encoding-version": "0.2.0"},
+        attributes={
+            "encoding-type": kinds[0 if values.shape else 1],
+            "encoding-version": "0.2.0",
+        },
     )
     if not values.shape:
         array[...] = np.asarray(values)

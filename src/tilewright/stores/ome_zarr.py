@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from tilewright.contract.jobs import canonical
 
-from .anndata import Table, Vectors, write_table, write_vectors
+from .anndata import Table, Vectors, read_rows, write_table, write_vectors
 from .pyramid import (
     Array,
     Handle,
@@ -172,6 +172,10 @@ class StoreWriter:
         """Write a table of tiles as an AnnData group, ``tables/<name>``."""
         with writing(self.path):
             write_vectors(self._root, name, vectors)
+
+    def rows(self, name: str) -> Iterator[Array]:
+        """X of a written table of tiles, some rows at a time, (some, v) float32."""
+        return read_rows(self._root, name)
 
     def visited(self, axes: str, tiles: Array, starts: Mapping[str, Sequence[int]]) -> None:
         """Write which tiles were predicted, as the array ``visited``.

@@ -19,7 +19,8 @@ Array = np.ndarray[Any, Any]
 Labels = Callable[[int, Box], Array]
 """Labels of a box of a plane."""
 WHOLE = 1536  # px: an image up to this side is shown whole
-CROP = 1024  # px: side of what is shown of a bigger one
+CROP = 1024  # px: side, at most, of the places that are shown of a bigger one
+JPEG_LEVEL = 90  # colours of all pixels are kept: outlines are a pixel wide
 NEAR = 192  # px: side of a seam's picture
 TALLEST = 8  # picture rows per slice, however far apart they are
 OUTLINE = (255, 214, 10)
@@ -100,20 +101,57 @@ class Section:
         return array.squeeze(tuple(hidden)).repeat(self.tall, -2)
 
 
-def overview(merged: Pictured, path: Path) -> Path:
-    """Write the first plane's, or a volume's middle slice's overlay.
+def is_big(shape: Sequence[int]) -> bool:
+    """Whether a plane or volume, ((z,) y, x), is too big to be shown whole, pixel by pixel."""
+    return max(shape[-2:]) > WHOLE
 
-    It is whole if small, else a crop from its middle.
 
-    Returns
-    -------
-    The file.
+def overview(merged: Pictured, path: Path, plane: int = 0, z: int = 0) -> Path:
+    """Write all of a plane's, or a volume's slice's, overlay.
+
+    Parameters
+    ----------
+    merged
+        A small image.
+    path
+        The file, which comes back.
+    plane, z
+        Their numbers; z counts in a volume.
     """
     shape = merged.grid.shape
-    side = WHOLE if max(shape[-2:]) <= WHOLE else CROP
-    sides = (*[1] * (len(shape) - 2), side, side)
-    box = _around([n // 2 for n in shape], sides, shape)
-    return _write(merged, Section(box, (len(box) - 2, len(box) - 1)), merged.labels, path)
+    whole = tuple((0, n) for n in shape[-2:])
+    return _write(merged, section_of(shape, whole, plane, z), merged.labels, path)
+
+
+def section_of(shape: Sequence[int], part: Box, plane: int, z: int) -> Section:
+    """A part of a plane, or of a volume's slice, from above.
+
+    Parameters
+    ----------
+    shape
+        The plane's or volume's, ((z,) y, x).
+    part
+        Rows and columns.
+    plane, z
+        Their numbers; z counts in a volume.
+    """
+    box = (*([(z, z + 1)] if len(shape) > 2 else []), *part)
+    return Section(box, (len(box) - 2, len(box) - 1), plane=plane)
+
+
+def place_picture(merged: Pictured, section: Section, white: float | None, path: Path) -> Path:
+    """Write a part of a big image, with outlines and the borders of its tiles, as a JPEG.
+
+    Parameters
+    ----------
+    merged, section
+        What of which.
+    white
+        The value of white of a picture of transmitted light; None stretches each channel.
+    path
+        The file, which comes back.
+    """
+    return _write(merged, section, merged.labels, path, white=white)
 
 
 def shown_seam(seams: Sequence[Seam]) -> Seam | None:
@@ -154,7 +192,9 @@ def seam_section(merged: Pictured, seam: Seam, steep: float = 1.0) -> Section:
     return Section(_around(middle, sides, shape), (1, 2) if seam.axis else (0, 2), tall, plane)
 
 
-def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path) -> Path:
+def seam_picture(
+    merged: Pictured, section: Section, labels: Labels, path: Path, white: float | None = None
+) -> Path:
     """Write a seam's surroundings as a PNG, three times enlarged, with the outlines of some labels.
 
     Parameters
@@ -167,8 +207,10 @@ def seam_picture(merged: Pictured, section: Section, labels: Labels, path: Path)
         Whose outlines are drawn: the merged ones, or each tile's own.
     path
         The file, which comes back.
+    white
+        As of `shown`.
     """
-    return _write(merged, section, labels, path, zoom=3)
+    return _write(merged, section, labels, path, zoom=3, white=white)
 
 
 def _seen(labels: Array, axis: int) -> Array:
@@ -189,7 +231,30 @@ def _densest(counts: Array, side: int) -> int:
     return start + round(np.average(np.arange(side), weights=part))
 
 
-def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) -> Array:
+def shown(pixels: Array, white: float | None) -> Array:
+    """(3, y, x) float32 from 0 to 255: as it is where white is known, else each channel stretched.
+
+    Parameters
+    ----------
+    pixels
+        ``(C, y, x)``, any dtype; three channels are colour, otherwise the first is shown.
+    white
+        The value of white, or None.
+    """
+    pixels = pixels[:3] if len(pixels) >= 3 else pixels[:1]
+    if white is not None:
+        found = np.clip(np.nan_to_num(pixels.astype(np.float32)) * np.float32(255 / white), 0, 255)
+    else:
+        found = np.stack([_stretched(c) for c in pixels])
+    return found if len(found) == 3 else np.repeat(found, 3, axis=0)
+
+
+def overlay(
+    pixels: Array,
+    labels: Array,
+    cores: tuple[list[int], list[int]],
+    white: float | None = None,
+) -> Array:
     """An RGB picture: the image stretched to grey or colour, outlines, and faint core borders.
 
     Parameters
@@ -200,10 +265,10 @@ def overlay(pixels: Array, labels: Array, cores: tuple[list[int], list[int]]) ->
         ``(y, x)`` integers.
     cores
         Rows and columns at which a core begins.
+    white
+        The value of white, where nothing is stretched.
     """
-    picture = np.stack([_stretched(c) for c in (pixels[:3] if len(pixels) >= 3 else pixels[:1])])
-    if len(picture) == 1:
-        picture = np.repeat(picture, 3, axis=0)
+    picture = shown(pixels, white)
     for axis, lines in enumerate(cores):
         index = [slice(None)] * 3
         index[axis + 1] = lines  # type: ignore[call-overload]
@@ -230,7 +295,25 @@ def hatch(picture: Array, lost: Array) -> None:
     picture[y[lines], x[lines]] = UNREAD
 
 
-def _write(merged: Pictured, section: Section, labels: Labels, path: Path, zoom: int = 1) -> Path:
+def write(path: Path, picture: Array) -> Path:
+    """Write a picture, (y, x, 3) uint8, by its ending as a JPEG or PNG; the file comes back."""
+    picture = np.ascontiguousarray(picture)
+    if path.suffix == ".jpg":
+        data = imagecodecs.jpeg8_encode(picture, level=JPEG_LEVEL, subsampling="444")
+    else:
+        data = imagecodecs.png_encode(picture, level=6)
+    path.write_bytes(data)
+    return path
+
+
+def _write(
+    merged: Pictured,
+    section: Section,
+    labels: Labels,
+    path: Path,
+    zoom: int = 1,
+    white: float | None = None,
+) -> Path:
     box, grid = section.box, merged.grid
     cores = ([], [])  # type: tuple[list[int], list[int]]
     for found, axis, each in zip(cores, section.axes, (section.tall, 1), strict=True):
@@ -238,11 +321,9 @@ def _write(merged: Pictured, section: Section, labels: Labels, path: Path, zoom:
         begins = [side.core(i, extent)[0] for i in range(1, side.count(extent))]
         found += [(b - start) * each for b in begins if start <= b < stop]
     raw = merged.image.raw(section.plane, box)
-    picture = overlay(section.flat(raw), section.flat(labels(section.plane, box)), cores)
+    picture = overlay(section.flat(raw), section.flat(labels(section.plane, box)), cores, white)
     hatch(picture, section.flat(merged.image.lost(section.plane, box)))
-    picture = np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1)
-    path.write_bytes(imagecodecs.png_encode(picture, level=6))
-    return path
+    return write(path, np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1))
 
 
 def _around(middle: Sequence[int], sides: Sequence[int], shape: Sequence[int]) -> Box:

@@ -9,7 +9,7 @@ bytes, another cut agrees to about 1e-12.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from .runs import Runs
 Array = np.ndarray[Any, Any]
 Plane = tuple[int, int]
 """Time point and slice, both from 0."""
+SPOTS = 1 << 20  # ids that are looked at at once
 Figure = Callable[[Array], Array]
 """What is said of some ids, in their order."""
 
@@ -160,6 +161,47 @@ class Measure:
                 "obsm/spatial": f"centroid (x, y) in {PX}; of a volume (x, y, slice)",
             },
         )
+
+    def per_slice(self, times: int, slices: int) -> Array:
+        """How many objects each slice of each time point has, (times, slices) int64.
+
+        Parameters
+        ----------
+        times, slices
+            How many there are of each.
+        """
+        here = self._plane >= 0
+        t, z = np.array(list(self._planes), np.int64).reshape(-1, 2)[self._plane[here]].T
+        if not self._volumes:
+            found = np.bincount(t * slices + z, minlength=times * slices)
+            return found.reshape(times, slices)
+        row, size = t * (slices + 1), times * (slices + 1)
+        begin, end = (
+            np.bincount(row + held[here, 0], minlength=size) for held in (self._first, self._stop)
+        )
+        return np.asarray((begin - end).reshape(times, -1)[:, :-1].cumsum(axis=1))
+
+    def spots(self, plane: Plane, most: int = SPOTS) -> Iterator[tuple[Array, Array]]:
+        """Where a plane's objects are or, of volumes, a time point's: some at a time.
+
+        Parameters
+        ----------
+        plane
+            Its time point and slice.
+        most
+            Ids that are looked at at once.
+
+        Yields
+        ------
+            Centres (n, 2) (y, x) in pixels of the label array, and of volumes the first slice and
+            the one after the last, (n, 2); else (n, 0).
+        """
+        number = self._planes.get((plane[0], 0) if self._volumes else plane, -2)
+        for at in range(0, len(self._area), most):
+            ids = at + np.flatnonzero(self._plane[at : at + most] == number)
+            centre = self._sums[ids, -2:] / self._area[ids, None]
+            deep = np.stack([held[ids, :-2] for held in (self._first, self._stop)], axis=1)
+            yield centre, deep.reshape(len(ids), 2 * deep.shape[-1])
 
     def _place(self, present: Array, plane: Plane) -> None:
         """Note the plane of labels; refuse one that is elsewhere already."""

@@ -12,11 +12,13 @@ import numpy as np
 
 from tilewright.contract.cache import Cache
 from tilewright.contract.closing import Closing
-from tilewright.contract.grid import Box, shape_of
+from tilewright.contract.grid import Box, Interval, shape_of
 from tilewright.contract.jobs import ImageRef, MergeOptions
+from tilewright.contract.layout import ROUNDING
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.match.components import pieces
 from tilewright.preprocess.reader import TileReader
+from tilewright.preprocess.thumbnail import thumbnail
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.strips import Strips
 
@@ -70,6 +72,33 @@ class MergeContext(Closing):
         What can't be read of a damaged file is 0, and counted in `unread`.
         """
         return self._reader.raw(plane, window)
+
+    def small(self, plane: int, z: int, sides: tuple[int, int]) -> Array:
+        """All of a plane, or of a volume's slice, made small; see `thumbnail`.
+
+        Parameters
+        ----------
+        plane, z
+            Their numbers; z counts where the model takes slices.
+        sides
+            Of the small picture, (y, x), at most the file's own pixels.
+
+        Returns
+        -------
+            (C, y, x) float64.
+        """
+        at = {"T": 0, "Z": z, **self.layout.planes[plane]}
+        return thumbnail(self._reader.image, at, self.window, sides)
+
+    @property
+    def window(self) -> tuple[Interval, Interval]:
+        """Rows and columns of level 0 that are read."""
+        image, layout = self._reader.image, self.layout
+        y, x = (
+            (math.floor(o + ROUNDING), min(image.size(k), math.ceil(o + n / s - ROUNDING)))
+            for k, o, n, s in zip("YX", layout.origin, layout.shape[-2:], layout.scale, strict=True)
+        )
+        return y, x
 
     @property
     def unread(self) -> int:

@@ -7,6 +7,8 @@ is some dozens of bytes per tile.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -15,6 +17,8 @@ from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import Recipe, canonical
 from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
+from tilewright.merge.measure.picture import is_big
+from tilewright.merge.measure.principal import Axes, Means
 from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.stores.anndata import Blocks, Vectors
 from tilewright.stores.columns import TILE_COLUMNS
@@ -26,6 +30,32 @@ from .facts import EmbeddingFacts
 Array = np.ndarray
 Tokens = tuple[Blocks, tuple[int, int]] | None
 """Blocks of whole token sequences, and the length of their axes (T, D)."""
+MEANS = {
+    "mean_embedding": "mean of X's rows: one embedding for the whole image; NaN of no tile",
+    "mean_embedding_tiles": "how many tiles it is the mean of",
+    "plane_mean_embeddings": "the same of each plane, T and then Z, (planes, D)",
+    "plane_mean_embedding_tiles": "how many tiles each of these is the mean of",
+}
+"""What ``uns`` says of an image's, and of its planes' embeddings."""
+
+
+@dataclass(frozen=True)
+class WrittenEmbeddings:
+    """A table of embeddings, written.
+
+    Parameters
+    ----------
+    facts
+        What it came to.
+    axes
+        Of a big image, the axes on which its rows differ most.
+    scores
+        Where each row lies along them, (n, 3) float32.
+    """
+
+    facts: EmbeddingFacts
+    axes: Axes | None = None
+    scores: Array | None = None
 
 
 def write_embeddings(
@@ -37,11 +67,11 @@ def write_embeddings(
     place: Placement,
     said: Mapping[str, str] | None = None,
     notes: Mapping[str, str] | None = None,
-) -> EmbeddingFacts:
+) -> WrittenEmbeddings:
     """Write ``tables/<name>``: a row per predicted tile; what it came to comes back.
 
     X is float32. Of token sequences it is the mean over the patches' tokens, and
-    ``obsm["tokens"]`` has them all, ``(tiles, T, D)``.
+    ``obsm["tokens"]`` has them all, ``(tiles, T, D)``. ``uns`` has the mean of X's rows.
 
     Parameters
     ----------
@@ -66,13 +96,20 @@ def write_embeddings(
     x, tokens, about = (
         _whole_tokens(banked, spec, shape) if len(shape) == 2 else _plain(banked, spec)
     )
+    means = Means(
+        numbers // len(layout.grid), shape[-1], len(layout.planes), sampled=is_big(layout.shape)
+    )
     table = Vectors(
         obs=obs,
         names=numbers.astype(str),
-        x=x,
+        x=partial(_watched, x, means),
         var=columns_of(spec, shape[-1]),
         spatial=place.level0(centres)[:, ::-1].copy(),
-        columns={**{c: TILE_COLUMNS[c] for c in (*obs, "obsm/spatial")}, **about},
+        columns={
+            **{c: TILE_COLUMNS[c] for c in (*obs, "obsm/spatial")},
+            **about,
+            **{f"uns/{c}": MEANS[c] for c in _mean_names(layout)},
+        },
         notes={
             "recipe": canonical(recipe.to_dict()),
             "recipe_digest": recipe.digest,
@@ -80,14 +117,33 @@ def write_embeddings(
         },
         tokens=tokens,
         said=said or {},
+        figures=lambda: dict(zip(_mean_names(layout), means.figures(), strict=False)),
     )
     store.vectors(name, table)
-    return EmbeddingFacts(
+    facts = EmbeddingFacts(
         dim=shape[-1],
         rows=len(numbers),
         tokens=shape[0] if len(shape) == 2 else None,
         type=spec.form,
     )
+    axes = means.axes()
+    if axes is None:
+        return WrittenEmbeddings(facts)
+    scores = np.concatenate([axes.places(rows) for rows in store.rows(name)])
+    return WrittenEmbeddings(facts, axes, scores)
+
+
+def _watched(x: Blocks, means: Means) -> Iterator[Array]:
+    """The same blocks as they are written; each is added to the means."""
+    for block in x():
+        rows = block.astype(np.float32, copy=False)
+        means.include(rows)
+        yield rows
+
+
+def _mean_names(layout: Layout) -> list[str]:
+    """What of the means a table has."""
+    return list(MEANS)[: None if len(layout.planes) > 1 else 2]
 
 
 def _plain(banked: BankReader, spec: ModelSpec) -> tuple[Blocks, Tokens, dict[str, str]]:

@@ -99,6 +99,122 @@ class SeenFacts:
 
 
 @dataclass(frozen=True)
+class PlaceFacts:
+    """A part of a big image that is shown by itself.
+
+    Parameters
+    ----------
+    rank
+        ``dense``, ``median`` or ``sparse``, by `value`; ``empty`` where no part has anything.
+    file, sides
+        The picture's name; its rows and columns, which are model pixels.
+    box
+        Where it is: y, x, height and width in level-0 pixels.
+    value
+        Objects in it, their centre of mass; the share of a class's pixels; of a map its mean, and
+        of embeddings that of their first component, over the part.
+    z
+        The slice that is shown of a volume, else null.
+    mapped
+        Name of the picture of its map.
+    """
+
+    rank: str
+    file: str
+    sides: list[int]
+    box: list[int]
+    value: float
+    z: int | None = None
+    mapped: str | None = None
+
+
+@dataclass(frozen=True)
+class HeatFacts:
+    """A heat map of a big image.
+
+    Parameters
+    ----------
+    file
+        The picture's name.
+    low, high
+        What its darkest and brightest colours stand for; null where it is in colours of its own.
+    unit
+        Of these.
+    side
+        Of a square that has one colour, (y, x) in level-0 pixels; null where it has none.
+    side_um
+        The same in µm, where they are known.
+    """
+
+    file: str
+    low: float | None
+    high: float | None
+    unit: str
+    side: list[float] | None = None
+    side_um: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class ComponentFacts:
+    """A picture of embeddings, in the colours of their first three principal components.
+
+    Parameters
+    ----------
+    file
+        The picture's name.
+    explained
+        Share of the variance along each.
+    rows
+        Tiles that they are of: an even sample, where there are many.
+    """
+
+    file: str
+    explained: list[float]
+    rows: int
+
+
+@dataclass(frozen=True)
+class WholeFacts:
+    """What is shown of a big image.
+
+    Parameters
+    ----------
+    file, sides
+        The picture of the whole, and its rows and columns; the heat map and the picture of
+        components have as many.
+    extent
+        Its rows and columns in model pixels.
+    at
+        Which time point and slice is shown, where there are several.
+    places
+        Parts of it.
+    mask
+        Name of the mask's file whose outline is drawn, or null.
+    outlined
+        Whether objects' outlines are drawn.
+    heat, components
+        Further pictures.
+    """
+
+    file: str
+    sides: list[int]
+    extent: list[int]
+    at: dict[str, int]
+    places: list[PlaceFacts]
+    mask: str | None = None
+    outlined: bool = False
+    heat: HeatFacts | None = None
+    components: ComponentFacts | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> WholeFacts:
+        """The inverse of ``dataclasses.asdict``, from JSON."""
+        kinds = {"heat": HeatFacts, "components": ComponentFacts}
+        parts: dict[str, Any] = {n: kind(**data[n]) for n, kind in kinds.items() if data.get(n)}
+        return cls(**{**data, **parts, "places": [PlaceFacts(**p) for p in data["places"]]})
+
+
+@dataclass(frozen=True)
 class UnreadFacts:
     """What couldn't be read of an image's file, which is damaged there.
 
@@ -181,6 +297,10 @@ class MergedImage:
         Names of pictures.
     seam_at
         Where the seam is that is shown.
+    shown_at
+        Which time point and slice `overview` shows, where that isn't the first or the middle one.
+    whole
+        What is shown of a big image, in place of `overview` and `mapped`.
     """
 
     id: str
@@ -207,6 +327,8 @@ class MergedImage:
     mapped: str | None = None
     tile: str | None = None
     seam_at: dict[str, int | str] | None = None
+    shown_at: dict[str, int] | None = None
+    whole: WholeFacts | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MergedImage:
@@ -220,6 +342,8 @@ class MergedImage:
         parts: dict[str, Any] = {n: kind(**data[n]) for n, kind in kinds.items() if data.get(n)}
         if data.get("seen"):
             parts["seen"] = SeenFacts.from_dict(data["seen"])
+        if data.get("whole"):
+            parts["whole"] = WholeFacts.from_dict(data["whole"])
         return cls(**{**data, **parts})
 
     def to_dict(self) -> dict[str, object]:

@@ -22,7 +22,7 @@ from tilewright.merge.match.slices import StackCounts, batches, count_stack, joi
 from tilewright.merge.measure.seam import SeamCounts, SeamMeter, grown
 from tilewright.merge.measure.tables import BoxMeasures, Measure
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
-from tilewright.stores.pyramid import Handle
+from tilewright.stores.pyramid import Handle, Pyramid
 from tilewright.tile_results.objects import BOX, crop, paint_cores, row, rows
 
 from .assignment import LabelAssignment, Stored, opened
@@ -58,6 +58,7 @@ class Merged:
         self.meter = SeamMeter(context.grid)
         keeps = context.merge.policy == "keep"
         self.measure = None if keeps else measure_of(context, self.count)
+        self.pyramid: Pyramid | None = None
 
     def _linked(self) -> LabelAssignment:
         context = self._context
@@ -169,6 +170,7 @@ class Merged:
                 if self.measure is not None:
                     self.measure.include(part)
         pyramid.build(self._pool.each)
+        self.pyramid = pyramid
         return axes, shape
 
     def sbe(self) -> float | None:

@@ -20,7 +20,13 @@ from tilewright.contract.jobs import Group, ImageRef, Recipe, save
 from tilewright.contract.layout import Layout
 from tilewright.contract.names import bank_name
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
-from tilewright.merge.measure.picture import overview, seam_picture, seam_section, shown_seam
+from tilewright.merge.measure.picture import (
+    is_big,
+    overview,
+    seam_picture,
+    seam_section,
+    shown_seam,
+)
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.figures import seen_of
@@ -32,6 +38,7 @@ from .merged import Merged
 from .pool import ProcessPool, cpus
 from .seen import summed, tile_picture
 from .unread import unread_of, why_none
+from .whole import place_of, show_whole, view_of
 from .writers import WRITERS, MergeInput, Written, write_image, write_visited
 
 SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
@@ -218,7 +225,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
         scene = replace(scene, unread=unread_of(ref, layout, context.banked, place, lost))
         written = WRITERS[recipe.spec.result](store, scene)
         write_visited(store, layout, context.banked)
-        picture = overview(written.drawn, path.with_suffix(".png"))
+        made = pictures(written, scene, path.with_suffix(".png"), pack.shown)
         pool.close()
         shutil.rmtree(store.scratch, ignore_errors=True)
         store.finish(
@@ -239,7 +246,6 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
         result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
         result = replace(result, unread=scene.unread)
         result = replace(result, mask=ref.masked, predicted=context.banked.predicted)
-        made = pictures(written, scene, picture, pack.shown)
         if found is None:
             return replace(result, **made)
         tile = tile_picture(found, pack.shown / f"{ref.key}-tile.png").name
@@ -307,27 +313,47 @@ def visited(layout: Layout, banked: BankReader) -> dict[str, object]:
 
 
 def pictures(written: Written, scene: MergeInput, picture: Path, shown: Path) -> dict[str, Any]:
-    """Put the report's pictures into `shown`; their names by role, and where the seam's is.
+    """Make the report's pictures; their names by role, and where those are that show a part.
 
     Parameters
     ----------
     written, scene
         What is drawn, and over which image.
     picture
-        The overview, written already; it is copied.
+        Where the overview goes; the report has a copy.
     shown
         An existing folder.
     """
-    drawn, key = written.drawn, scene.ref.key
-    made: dict[str, Any] = {"overview": shutil.copyfile(picture, shown / f"{key}.png").name}
+    made: dict[str, Any]
+    white = None
+    if is_big(scene.layout.shape):
+        made, white = show_whole(written, scene, picture, shown)
+    else:
+        made = _small_pictures(written, scene, picture, shown)
+    drawn = written.drawn
     if isinstance(drawn, Merged) and drawn.measure is not None:
-        made |= _seam_pictures(drawn, scene, shown)
-    if written.mapped:
-        made["mapped"] = overview(written.mapped, shown / f"{key}-map.png").name
+        made |= _seam_pictures(drawn, scene, shown, white)
     return made
 
 
-def _seam_pictures(drawn: Merged, scene: MergeInput, shown: Path) -> dict[str, Any]:
+def _small_pictures(
+    written: Written, scene: MergeInput, picture: Path, shown: Path
+) -> dict[str, Any]:
+    """All of a plane, and of its map."""
+    key, usual = scene.ref.key, view_of(scene.context, None, first=True)
+    view = view_of(scene.context, written.measure, first=True)
+    overview(written.drawn, picture, view.plane, view.z)
+    made: dict[str, Any] = {"overview": shutil.copyfile(picture, shown / f"{key}.png").name}
+    if view != usual:
+        made["shown_at"] = place_of(view, scene.layout)
+    if written.mapped:
+        made["mapped"] = overview(written.mapped, shown / f"{key}-map.png", view.plane, view.z).name
+    return made
+
+
+def _seam_pictures(
+    drawn: Merged, scene: MergeInput, shown: Path, white: float | None
+) -> dict[str, Any]:
     """A seam before and after the merge, and where it is; none where no object is at any."""
     seam = shown_seam(drawn.meter.worst())
     if seam is None:
@@ -337,7 +363,7 @@ def _seam_pictures(drawn: Merged, scene: MergeInput, shown: Path) -> dict[str, A
     made: dict[str, Any] = {"seam_at": plane | section.where | {"meet": seam.transitions}}
     for role, labels in (("seam", drawn.labels), ("seam_before", drawn.by_tile)):
         file = shown / f"{scene.ref.key}-{role}.png"
-        made[role] = seam_picture(drawn, section, labels, file).name
+        made[role] = seam_picture(drawn, section, labels, file, white).name
     return made
 
 

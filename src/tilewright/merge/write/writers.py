@@ -14,6 +14,8 @@ from tilewright.contract.colours import is_rgb
 from tilewright.contract.jobs import Group, ImageRef, Recipe
 from tilewright.contract.layout import Layout
 from tilewright.merge.measure.picture import Pictured, Plain
+from tilewright.merge.measure.principal import Axes
+from tilewright.merge.measure.tables import Measure
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
 
@@ -58,7 +60,21 @@ class MergeInput:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: what is drawn, a map to be shown, and facts for store and report."""
+    """What was written: what is drawn, a map to be shown, and facts for store and report.
+
+    Parameters
+    ----------
+    drawn, mapped
+        What pictures are of.
+    objects, sbe, sizes, map, embeddings
+        The facts.
+    measure
+        The objects.
+    pyramid
+        Of labels, or of a map.
+    axes, scores
+        Of a big image's embeddings the principal axes, and where each row lies along them, (n, 3).
+    """
 
     drawn: Pictured
     mapped: Pictured | None = None
@@ -67,6 +83,10 @@ class Written:
     sizes: dict[str, list[float]] = field(default_factory=dict)
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None
+    measure: Measure | None = None
+    pyramid: Pyramid | None = None
+    axes: Axes | None = None
+    scores: Array | None = None
 
     def attributes(self) -> dict[str, object]:
         """What the store says of itself."""
@@ -81,13 +101,21 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
     merged = Merged(scene.context, scene.pool, store.scratch)
     axes, shape = merged.write(store, f"labels/{scene.group.task}", scene.place)
     if merged.measure is None:
-        return Written(merged, map=MapFacts(axes, merged.dtype.name, shape, stride=1))
+        facts = MapFacts(axes, merged.dtype.name, shape, stride=1)
+        return Written(merged, map=facts, pyramid=merged.pyramid)
     scene.pool.close()  # what its processes hold is room for the table
     table = merged.measure.table(scene.place, scene.ref.channel_names)
     table = replace(table, said=scene.said, notes=scene.notes)
     store.table(scene.group.task, table)
     sizes = {name: _quantiles(table.obs[name][:]) for name in SIZES if name in table.obs}
-    return Written(merged, objects=len(table), sbe=merged.sbe(), sizes=sizes)
+    return Written(
+        merged,
+        objects=len(table),
+        sbe=merged.sbe(),
+        sizes=sizes,
+        measure=merged.measure,
+        pyramid=merged.pyramid,
+    )
 
 
 def write_map(store: StoreWriter, scene: MergeInput) -> Written:
@@ -107,16 +135,17 @@ def write_map(store: StoreWriter, scene: MergeInput) -> Written:
     pyramid.channels = scene.recipe.spec.classes or ()
     write_blocks(pyramid, scene, axes, of_map=True)
     facts = MapFacts(axes, merged.dtype.name, shape, merged.stride)
-    return Written(Plain(scene.context), mapped=Plain(merged), map=facts)
+    return Written(Plain(scene.context), mapped=Plain(merged), map=facts, pyramid=pyramid)
 
 
 def write_table(store: StoreWriter, scene: MergeInput) -> Written:
     """A table of embeddings, one row per tile."""
     task, banked = scene.group.task, scene.context.banked
-    facts = write_embeddings(
+    made = write_embeddings(
         store, task, scene.layout, banked, scene.recipe, scene.place, scene.said, scene.notes
     )
-    return Written(Plain(scene.context), embeddings=facts)
+    drawn = Plain(scene.context)
+    return Written(drawn, embeddings=made.facts, axes=made.axes, scores=made.scores)
 
 
 WRITERS = {"labels": write_labels, "map": write_map, "table": write_table}
