@@ -289,3 +289,23 @@ def test_which_tiles_are_predicted_is_nearly_known_ahead(tmp_path: Path) -> None
     found = np.zeros(len(wanted), bool)
     found[predicted(ref, spec)] = True
     assert (found != wanted).mean() < 0.02
+
+
+def test_where_a_file_is_damaged_is_looked_at_and_the_rest_is_found(tmp_path: Path) -> None:
+    """The tile at the upper right, of glass, can't be decoded: PREDICT says so of its tiles."""
+    planned(tmp_path, slide())
+    path = tmp_path / "in" / "a.tif"
+    tifffile.imwrite(path, slide(), tile=(128, 128), compression="zlib", photometric="minisblack")
+    with tifffile.TiffFile(path) as file:
+        at, size = file.pages.first.dataoffsets[4], file.pages.first.databytecounts[4]
+    data = bytearray(path.read_bytes())
+    data[at : at + size] = b"\xff" * size
+    path.write_bytes(data)
+    given = {"input": "in", "manifests": "site", "model": "pieces", "mpp": 1, "mask": "tissue"}
+    write_plan(make_plan(given, tmp_path), tmp_path / "again")
+    (tmp_path / "plan").rename(tmp_path / "sound")
+    (tmp_path / "again").rename(tmp_path / "plan")
+    inside = tissue_mask(scanned(tmp_path)[0].images[0])
+    assert inside[:128, 512:].all()
+    assert inside[TISSUE].mean() > 0.9
+    assert not inside[:128, :500].any()

@@ -34,11 +34,14 @@ class Overview:
         Level-0 pixels of its pixel, ``(y, x)``; the last row and column may be of fewer.
     mpp
         µm of its pixel ``(y, x)``, or None.
+    unread
+        ``(y, x)`` bool: pixels that are white in whole or part since the file is damaged there.
     """
 
     pixels: Array
     scale: tuple[float, float]
     mpp: tuple[float, float] | None
+    unread: Array
 
 
 def overview(
@@ -68,7 +71,7 @@ def overview(
     Raises
     ------
     TilewrightError
-        When the file is damaged.
+        When the file can't be read at all.
     """
     own = size or image.mpp
     wanted = _wanted(image, mpp, own)
@@ -77,10 +80,14 @@ def overview(
     block = [max(1, round(w / s)) for w, s in zip(wanted, step, strict=True)]
     at = {"T": t, "Z": image.size("Z") // 2 if z is None else z}
     index = {a: n for a, n in at.items() if a in image.axes}
-    rows = [_averaged(p, block) for p in _bands(image, level, index, block[0])]
+    rows, unread = [], []
+    for pixels, lost in _bands(image, level, index, block[0]):
+        rows.append(_averaged(pixels, block))
+        none = np.zeros(rows[-1].shape[:2], bool)
+        unread.append(none if lost is None else _averaged(lost, block)[..., 0] > 0)
     scale = (block[0] * step[0], block[1] * step[1])
     found = None if own is None else (own[0] * scale[0], own[1] * scale[1])
-    return Overview(_shown(np.concatenate(rows), image), scale, found)
+    return Overview(_shown(np.concatenate(rows), image), scale, found, np.concatenate(unread))
 
 
 def _wanted(image: Image, mpp: float, own: tuple[float, float] | None) -> tuple[float, float]:
@@ -105,8 +112,13 @@ def _size(image: Image, level: int, axis: str) -> int:
     return image.levels[level][image.axes.index(axis)]
 
 
-def _bands(image: Image, level: int, index: dict[str, int], block: int) -> Iterator[Array]:
-    """Whole rows of a level from above to below, (y, x, c), each of whole blocks and chunks."""
+def _bands(
+    image: Image, level: int, index: dict[str, int], block: int
+) -> Iterator[tuple[Array, Array | None]]:
+    """Whole rows of a level from above to below, (y, x, c), each of whole blocks and chunks.
+
+    With each which of its pixels are damaged, (y, x, 1) uint8, if any are: these are white.
+    """
     height, width = (_size(image, level, a) for a in "YX")
     chunks = image.chunks[level]
     chunk = chunks[image.axes.index("Y")] if chunks else 1
@@ -117,8 +129,17 @@ def _bands(image: Image, level: int, index: dict[str, int], block: int) -> Itera
     order = [left.index(a) for a in "YXC" if a in left]
     for top in range(0, height, high):
         at: dict[str, int | slice] = {**index, "Y": slice(top, min(top + high, height))}
-        pixels = image.read(level, at).transpose(order)
-        yield pixels if pixels.ndim == len(RGB) else pixels[..., None]
+        white = own_span(image.dtype)[1] if image.white is None else image.white.value
+        pixels, lost = image.read_around(level, at, white)
+        unread = _by_row(pixels != image.read_around(level, at)[0], order) if lost else None
+        damaged = None if unread is None else np.asarray(unread.any(-1, keepdims=True), np.uint8)
+        yield _by_row(pixels, order), damaged
+
+
+def _by_row(pixels: Array, order: list[int]) -> Array:
+    """Pixels as (y, x, c)."""
+    ordered = pixels.transpose(order)
+    return ordered if ordered.ndim == len(RGB) else ordered[..., None]
 
 
 def _averaged(pixels: Array, block: list[int]) -> Array:

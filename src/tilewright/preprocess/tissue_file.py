@@ -68,7 +68,7 @@ def write_tissue(ref: ImageRef, path: Path, code: str) -> None:
     with opened(ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep) as image:
         extent = image.size("Y"), image.size("X")
         seen = overview(image, rule.mpp, size=ref.mpp)
-    mask = find_tissue(seen.pixels, seen.mpp, rule)
+    mask = find_tissue(seen.pixels, seen.mpp, rule) | seen.unread  # what isn't seen is looked at
     path.parent.mkdir(parents=True, exist_ok=True)
     features = to_geojson(mask, seen.scale, properties=PROPERTIES, extent=extent)
     path.write_text(sealed(features, found_by(ref, code)), encoding="utf-8")
