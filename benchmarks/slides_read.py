@@ -187,11 +187,12 @@ def by_cucim(path: Path) -> Region:
 
 
 def by_hs2p(path: Path) -> Region:
-    """Its wrapper of a slide, with the backend that it takes by itself."""
-    from hs2p.wsi import WSI
+    """With the backend that it takes by itself."""
+    from hs2p.wsi.reader import open_slide
 
-    slide: Any = WSI(path)
-    return lambda y, x, n: slide.get_tile(x, y, n, n, MPP)
+    slide = open_slide(path)
+    print(f"hs2p reads by {slide.backend_name}", file=sys.stderr)
+    return lambda y, x, n: slide.read_region((x, y), 0, (n, n))
 
 
 PEERS = ("openslide", "tiffslide", "cucim", "hs2p")

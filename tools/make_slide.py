@@ -66,9 +66,9 @@ def make(kind: str, path: Path, slide: Slide, options: Options) -> dict[str, Any
 
 def tissue(slide: Slide) -> np.ndarray[Any, Any]:
     """Which pixels are tissue, at 1/STEP, (Y, X) uint8 0 or 255."""
+    first, left = (min(STEP, n) // 2 for n in (slide.height, slide.width))
     rows = [
-        slide.mask(y, 0, 1, slide.width)[0, STEP // 2 :: STEP]
-        for y in range(STEP // 2, slide.height, STEP)
+        slide.mask(y, 0, 1, slide.width)[0, left::STEP] for y in range(first, slide.height, STEP)
     ]
     return np.array(rows, np.uint8) * 255
 

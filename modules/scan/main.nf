@@ -1,7 +1,9 @@
-// [scan.json] of a big image in; its jobs out, with statistics and the place of a tiled copy.
+// [scan.json] of an image in; its jobs out, with statistics and the places of its tissue and a tiled copy.
+// Tissue is copied, never linked: users edit it, and what PREDICT reads must stay.
 process SCAN {
     tag "${scan.baseName}"
     cache 'deep'
+    publishDir { params.outdir }, mode: 'copy', overwrite: 'deep', pattern: 'found/*/*', saveAs: { name -> name - 'found/' }
 
     input:
     path scan
@@ -9,6 +11,7 @@ process SCAN {
     output:
     path 'jobs/*.json', emit: jobs
     path 'copy.zarr', emit: copy, optional: true
+    path 'found/*/*', emit: found, optional: true
 
     script:
     """

@@ -326,6 +326,14 @@ def asked(tmp_path: Path, *images: Path, **params: Any) -> dict[str, Any]:
     } | params  # fmt: skip
 
 
+def test_a_slide_is_looked_at_everywhere_as_the_plugin_expects_all_previews(
+    tmp_path: Path,
+) -> None:
+    plugin = recognised(asked(tmp_path, picture(tmp_path / "a.tif")))
+    assert plugin is not None
+    assert [row.mask for row in plugin.rows()] == ["none"]
+
+
 def planned(tmp_path: Path, *images: Path, **params: Any) -> Plan:
     return plan_run(asked(tmp_path, *images, **params), Path("/"))
 

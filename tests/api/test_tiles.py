@@ -153,6 +153,29 @@ def test_the_statistics_travel_along(tmp_path: Path) -> None:
     assert found.ref.statistics is not None
 
 
+def test_tiles_of_tissue_are_those_of_a_run_and_found_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILEWRIGHT_HOME", str(tmp_path / "home"))
+    pixels = np.zeros((320, 320), np.uint8)
+    pixels[100:220, 20:160] = 200
+    path = picture(tmp_path, pixels, "YX")
+    spec = TileSpec({"y": 40, "x": 40})
+    found = tilewright.tiles(path, spec, mask="tissue", mpp=3)
+    whole = tilewright.tiles(path, spec, mask="none", mpp=3)
+    assert len(whole) == 64
+    there = {(int(t.origin[0]), int(t.origin[1])) for t in found}
+    assert there >= {(y, x) for y in range(80, 220, 40) for x in range(0, 160, 40)}
+    assert there <= {(y, x) for y in range(40, 260, 40) for x in range(0, 200, 40)}
+    assert all(t.inside is not None and t.inside.any() for t in found)
+    (kept,) = (tmp_path / "home" / "cache" / "tissue").iterdir()
+    before = kept.stat().st_mtime_ns
+    some = tilewright.tiles(path, spec, mask="tissue", mpp=3, min_tissue=1)
+    assert 0 < len(some) < len(found)
+    assert kept.stat().st_mtime_ns == before
+    assert len(pickle.loads(pickle.dumps(found))) == len(found)  # noqa: S301
+
+
 def test_it_is_a_sequence(tmp_path: Path) -> None:
     found = tilewright.tiles(picture(tmp_path, numbered("YX"), "YX"), TileSpec({"y": 20, "x": 20}))
     assert [t.number for t in found[1:5:2]] == [1, 3]

@@ -74,6 +74,33 @@ def test_what_a_sheet_says_otherwise_now_is_listed(tmp_path: Path) -> None:
         repeated(file, {})
 
 
+def test_another_mask_is_listed(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    ring = [[2, 2], [10, 2], [10, 10], [2, 10], [2, 2]]
+    roi = tmp_path / "roi.geojson"
+    roi.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    file = ran(tmp_path, mask=str(roi))
+    given, _, _ = repeated(file, {})
+    assert given["mask"] == str(roi)
+    ring[1:3] = [[12, 2], [12, 10]]
+    roi.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    with pytest.raises(ProblemsError, match=r"The mask of the image a is another one now\."):
+        repeated(file, {})
+
+
+def test_tissue_that_is_found_again_is_no_other_mask(tmp_path: Path) -> None:
+    file = ran(tmp_path, mask="tissue")
+    run = json.loads(file.read_text())
+    for image in run["images"]:
+        image["mask"]["digest"] = "c0ffee"  # as it was found
+    file.write_text(json.dumps(run))
+    assert repeated(file, {})[0]["mask"] == "tissue"
+    run["images"][0]["mask"]["rule"]["speck_mm2"] = 9.0
+    file.write_text(json.dumps(run))
+    with pytest.raises(ProblemsError, match=r"^The mask of the image a is another one now\.\s*$"):
+        repeated(file, {})
+
+
 def test_nothing_else_is_said_beside_again(tmp_path: Path) -> None:
     with pytest.raises(TilewrightError, match=r"takes --input, --model from .*may be --outdir"):
         repeated(tmp_path / "run.json", {"model": "nuclei", "input": "x", "outdir": "y"})

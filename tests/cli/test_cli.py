@@ -160,6 +160,31 @@ def test_plan_counts_in_words(here: Path, images: list[str], words: list[str], s
     assert call("plan", "--input", "in", *words).stdout.splitlines()[-1].startswith(says)
 
 
+def test_plan_says_the_most_tiles_where_a_mask_decides(here: Path) -> None:
+    written(here / "in", "a", "b")
+    lines = call("plan", "--input", "in", "--mask", "tissue").stdout.splitlines()
+    assert "2 images, at most 2 tiles, at most 2 jobs, 2 merges; the" in " ".join(lines)
+    assert "Tissue decides which tiles are predicted." in lines
+    assert sum("at most 1 " in line for line in lines) == 2
+    assert "decide" not in call("plan", "--input", "in", "--mask", "none").stdout
+
+
+def test_a_mask_is_a_word_or_a_path_to_plan_and_to_run(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(here / "in", "a")
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]]}
+    (here / "tissue").write_text("no mask")
+    (here / "a.geojson").write_text(json.dumps(square))
+    given = {"tissue": "tissue", "none": "none", "~/a.geojson": f"{here}/a.geojson"}
+    for said, taken in given.items():
+        words = ("--input", "in", "--mask", said)
+        assert plan(*words)["params"]["mask"] == taken
+        assert run_params(monkeypatch, Path("out"), *words)["mask"] == taken
+    words = ("--input", "in", "--mask", "./tissue")
+    assert run_params(monkeypatch, Path("out"), *words)["mask"] == f"{here}/tissue"
+
+
 def test_a_folder_of_manifests_that_is_missing_is_named(here: Path) -> None:
     done = call("models", "--manifests", "~/nowhere")
     assert isinstance(done.exception, TilewrightError)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tilewright import ROOT
-from tilewright.cli.progress import STEPS, Watch, explain, failures, run_nextflow, step_now
+from tilewright.cli.progress import STEPS, Watch, explain, failures, run_nextflow, step_now, summary
 from tilewright.errors import TilewrightError
 from tilewright.report import trace
 from tilewright.report.trace import TracedTask, read_trace
@@ -184,6 +184,25 @@ def test_tiles_are_counted_from_ended_jobs_and_notes_of_the_others(run: Run) -> 
     assert run.watch.tiles_done(plan(), run.watch.tasks()) == (14, 10)
 
 
+def test_tiles_are_counted_where_scan_cut_fewer_jobs_than_were_planned(run: Run) -> None:
+    """Of a group with a mask: one job has all of its twenty tiles, those outside counted, too."""
+    run.task("PREDICT (pack_1_00000)")
+    (run.watch.notes / "big_00000").write_text("7")
+    assert run.watch.tiles_done(plan(), run.watch.tasks()) == (12, 0)
+    run.task("PREDICT (big_1_00000)")
+    assert run.watch.tiles_done(plan(), run.watch.tasks()) == (25, 0)
+
+
+def test_a_run_with_masks_ends_with_how_many_tiles_were_predicted(tmp_path: Path) -> None:
+    image = {"store": "a/x.zarr", "embeddings": {"rows": 3}, "mask": None, "unread": None}
+    counts = {"objects": None, "tiles": 12, "predicted": 3}
+    run = {"images": [image], "result": "table", "counts": counts}
+    assert summary(run, tmp_path)[0] == "1 of 1 images, 3 tiles embedded"
+    image["mask"] = {"by": "tissue"}
+    said = "1 of 1 images, 3 tiles embedded; 3 of 12 tiles were predicted"
+    assert summary(run, tmp_path)[0] == said
+
+
 def tasks(*names: str) -> list[TracedTask]:
     """Tasks that were completed, e.g. `SCAN big`, and those that failed, e.g. `!ENV toy`."""
     words = [name.lstrip("!").partition(" ") for name in names]
@@ -237,7 +256,7 @@ sys.exit(3)
     command = [sys.executable, "-c", script]
     assert run_nextflow(command, here=tmp_path, watch=watch, log=log) == 3
     assert capsys.readouterr().err.splitlines()[-2:] == [
-        "scanning big images",
+        "scanning images",
         "predicting: 40 % (10 of 25 tiles)",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 import tifffile
 from pictures import boxes, speckles, write_ome_zarr
 from PIL import Image as Pillow
-from skimage.draw import polygon
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
+from tilewright.images.fill import filled
 from tilewright.images.image import Image
 from tilewright.images.mask import Mask, polygons, stamped
 
@@ -167,9 +168,9 @@ def test_only_polygons_that_a_window_meets_are_drawn(
 
     def counting(*given: Any) -> Any:
         drawn.append(given)
-        return polygon(*given)
+        return filled(*given)
 
-    monkeypatch.setattr("skimage.draw.polygon", counting)
+    monkeypatch.setattr("tilewright.images.mask.filled", counting)
     mask = Mask(masked(geojson(tmp_path, SQUARES)), (1, 1))
     for y, x in boxes((20, 40), 3):
         assert np.array_equal(mask.inside(((y.start, y.stop), (x.start, x.stop))), wanted[y, x])
@@ -209,9 +210,14 @@ def test_a_polygon_is_found_wherever_geojson_may_hold_it(tmp_path: Path, data: o
     assert np.array_equal(found[0][:, ::-1], SQUARE["coordinates"][0])
 
 
+def test_a_byte_order_mark_is_no_part_of_geojson(tmp_path: Path) -> None:
+    path = geojson(tmp_path, SQUARE)
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+    assert len(polygons(path)) == 1
+
+
 BAD = [
     pytest.param("no json", "can't be read as GeoJSON", id="garbage"),
-    pytest.param('{"type": "FeatureCollection", "features": []}', "has no polygon", id="empty"),
     pytest.param('{"type": "Point", "coordinates": [1, 2]}', "has no polygon", id="point"),
     pytest.param('{"type": "Feature", "geometry": null}', "has no polygon", id="nowhere"),
     pytest.param('{"type": "Feature"}', "can't be read as GeoJSON", id="no-geometry"),
@@ -240,6 +246,69 @@ def test_a_bad_mask_is_refused_with_its_name(tmp_path: Path, text: str, says: st
     path.write_text(text)
     with pytest.raises(TilewrightError, match=f"roi.geojson: .*{says}"):
         Mask(masked(path), (1, 1))
+
+
+def fit(folder: Path, *boxes: tuple[float, float, float, float]) -> tuple[str, ...]:
+    """What is said of boxes (y, x, height, width) on an image of 20 x 40 px."""
+    squares = [[[[x, y], [x + w, y], [x + w, y + h], [x, y + h], [x, y]]] for y, x, h, w in boxes]
+    path = geojson(folder, {"type": "MultiPolygon", "coordinates": squares})
+    with Mask(masked(path), (1, 1)) as mask:
+        return mask.check()
+
+
+ANOTHERS = [
+    pytest.param((50, 3, 5, 5), "y 50 to 55 and x 3 to 8.*20 x 40 px.*all of its area", id="below"),
+    pytest.param((-9, -9, 5, 5), "all of its area is outside", id="before"),
+    pytest.param((10, 10, 90, 120), "97 % of its area is outside", id="coarser"),
+    pytest.param((0, 0, 38, 18), "x 0 to 18.*would fit with x and y exchanged", id="exchanged"),
+]
+
+
+@pytest.mark.parametrize(("box", "says"), ANOTHERS)
+def test_polygons_of_another_image_are_refused_with_numbers(
+    tmp_path: Path, box: tuple[float, float, float, float], says: str
+) -> None:
+    with pytest.raises(TilewrightError, match=f"(?s)roi.geojson: .*({says})"):
+        fit(tmp_path, box)
+
+
+def test_polygons_that_go_over_the_edge_are_taken_and_said(tmp_path: Path) -> None:
+    assert fit(tmp_path, (2, 3, 10, 10)) == ()
+    assert fit(tmp_path, (0, 0, 20, 40)) == ()
+    assert fit(tmp_path, (-0.5, -0.5, 21, 41)) == ()
+    (said,) = fit(tmp_path, (2, 3, 10, 10), (5, 36, 10, 8))
+    assert said == "22 % of its mask's area lies outside it, which isn't looked at."
+
+
+@pytest.mark.parametrize("data", [{"type": "FeatureCollection", "features": []}, []])
+def test_a_collection_without_features_says_that_there_is_nothing(
+    tmp_path: Path, data: object
+) -> None:
+    with Mask(masked(geojson(tmp_path, data)), (1, 1)) as mask:
+        assert not mask.inside(((0, 20), (0, 40))).any()
+        assert mask.check() == ("Its mask has no polygon: nothing of it is looked at.",)
+
+
+def test_a_tile_suffices_by_the_share_of_it_that_lies_inside(tmp_path: Path) -> None:
+    path = geojson(tmp_path, SQUARE)  # 32 px
+    for least, wanted in ((0, True), (0.04, True), (0.05, False)):
+        with Mask(masked(path, min_tissue=least), (1, 1)) as mask:
+            assert mask.suffices(mask.inside(((0, 20), (0, 40)))) is wanted
+            assert not mask.suffices(mask.inside(((10, 20), (0, 40))))
+
+
+def test_a_mask_that_was_edited_since_the_plan_is_refused(tmp_path: Path) -> None:
+    ref = masked(geojson(tmp_path, SQUARE))
+    geojson(tmp_path, SQUARES)
+    with pytest.raises(TilewrightError, match=r"roi.geojson: was changed since.*Run again"):
+        Mask(ref, (1, 1))
+
+
+def test_geojson_that_was_only_touched_is_the_same_mask(tmp_path: Path) -> None:
+    path = geojson(tmp_path, SQUARE)
+    before = stamped(path)
+    os.utime(path, (1, 1))
+    assert stamped(path) == before
 
 
 def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:

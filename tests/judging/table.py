@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .made import Judge, Row
 
-REDRAWN = "a tile over a missing one it draws anew, out of finer ones; we read it"
+REDRAWN = "tiles over missing ones are made of finer ones, by it with another filter"
 BLACK = "it shows what was never scanned as black, we as white"
 AS_STORED = "it takes YCbCr for RGB"
 BOTH = {"openslide": Judge(), "tiffslide": Judge()}

@@ -185,9 +185,22 @@ def shown(stored: Array, case: dict[str, str]) -> Array:
         return np.rint(ink[..., :3] * ink[..., 3:] * most).astype(stored.dtype)
     if kind in YCBCR and case["compression"] != "jpeg":
         return _as_rgb(stored)
+    if kind == "rgba" and _is_slide(case):
+        return _on_white(stored)
     if kind in ("rgba", "grey alpha"):
         return stored[..., :-1]
     return stored
+
+
+def _is_slide(case: dict[str, str]) -> bool:
+    """Whether it is as a scanner's file: what is transparent in it wasn't scanned."""
+    return (case["layout"], case["pages"], case["dtype"]) == ("tiles", "pyramid", "uint8")
+
+
+def _on_white(stored: Array) -> Array:
+    """RGB of RGBA, over white."""
+    alpha = stored[..., 3:] / 255
+    return np.rint(stored[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
 
 
 def _page(pixels: Array, case: dict[str, str], level: int) -> Page:

@@ -10,6 +10,7 @@ from typing import Any
 
 import anndata
 import numpy as np
+import pytest
 import tifffile
 import zarr
 from pictures import reference, write_over
@@ -46,9 +47,12 @@ def written(folder: Path, hurt: tuple[int, ...] = (), pixels: Array | None = Non
 
 
 def merged(
-    ref: ImageRef, folder: Path, spec: ModelSpec = SPEC, cuts: tuple[int, ...] = ()
+    ref: ImageRef, folder: Path, spec: ModelSpec = SPEC, cuts: tuple[int, ...] = (), **more: Any
 ) -> dict[str, Any]:
-    """What MERGE says of an image; its tiles are predicted by jobs that begin at `cuts`."""
+    """What MERGE says of an image whose tiles are predicted by jobs that begin at `cuts`.
+
+    `more` is said of its group.
+    """
     folder.mkdir(exist_ok=True)
     recipe = Recipe.trial(spec)
     with TileReader(ref, spec) as reader:
@@ -62,6 +66,7 @@ def merged(
             script, gives = "scripts/run_patches.py", "total"
         run_job(part, recipe, banks[-1], start=start_with(spec, script, gives=gives), weights="w")
     group = replace(GROUP, jobs=len(banks), merge=MergeOptions.of(spec, 0.25), save_image=True)
+    group = replace(group, **more)
     merge_group(group, recipe, banks, folder / "out", folder / "shown", 1)
     (image,) = json.loads((folder / "shown" / "merged.json").read_text())["images"]
     return dict(image)
@@ -178,3 +183,19 @@ def test_figures_of_a_big_image_pass_over_what_is_damaged_and_say_so(tmp_path: P
     found = statistics(written(tmp_path / "a", (0,), pixels), spec)
     assert found is not None
     assert (found["unread"], found["values"]) == ([1, 21], [[[0.0, 199.0]]])
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_a_colour_picture_beside_its_labels_has_all_channels_in_one_chunk(
+    tmp_path: Path, version: Any
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 100, (130, 140, 3)).astype(np.uint8)
+    for dtype, chunk in ((np.uint8, (3, 130, 140)), (np.uint16, (1, 130, 140))):
+        path = tmp_path / "i000.tif"
+        tifffile.imwrite(path, pixels.astype(dtype), photometric="rgb")
+        ref = replace(reference(path, pixels.astype(dtype), "YXC"), key="i000", id="i000")
+        out = tmp_path / np.dtype(dtype).name
+        merged(replace(ref, channels=(0,)), out, ome_zarr=version)
+        array = zarr.open_array(out / "out/i000/toy.zarr/0", mode="r")
+        assert array.chunks == chunk
+        assert np.array_equal(np.asarray(array[...]), pixels.transpose(2, 0, 1))

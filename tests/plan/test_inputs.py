@@ -78,7 +78,7 @@ def test_a_path_of_elsewhere_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("column", "cell", "says"),
     [
-        ("mpp", "NA", "number. Write µm per pixel, as 0.25, or leave the cell empty"),
+        ("mpp", "NA", "number. Write µm per pixel, as 0.25, or `magnification`, or leave the cell"),
         ("mpp", "0.5 µm", "input should be a valid number"),
         ("mpp", "1.234,5", "input should be a valid number"),
         ("mpp", "0", "input should be greater than 0"),

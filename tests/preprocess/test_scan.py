@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from pictures import reference, speckles
+from pictures import reference, speckles, write_over
 from running import (
     Checkout,
     are_the_same_objects,
@@ -19,8 +19,8 @@ from running import (
     tasks,
 )
 
-from tilewright.contract.jobs import Job
-from tilewright.contract.spec import ModelSpec
+from tilewright.contract.jobs import Job, Scan, save
+from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.images.image import Image, open_image
 from tilewright.plan.plan import Plan, make_plan, write_plan
 from tilewright.preprocess.reader import TileReader
@@ -58,7 +58,7 @@ def scanned(folder: Path, name: str) -> tuple[list[Job], Path]:
     (asked,) = (folder / "plan" / "scans").glob(f"{name}-*.json")
     here = folder / name
     here.mkdir()
-    scan(asked, here / "jobs", here / "copy.zarr")
+    scan(asked, here / "jobs", here / "copy.zarr", here / "found")
     return [Job.load(p) for p in sorted((here / "jobs").iterdir())], here / "copy.zarr"
 
 
@@ -138,6 +138,32 @@ def test_a_copy_is_read_in_pieces_unless_strips_would_be_decoded_again(
     assert [piece.shape for piece in found] == [(300, width, 3) for width in widths]
     with open_image(tmp_path / "copy.zarr") as image:
         assert np.array_equal(read(image, 0, {}), pixels.transpose(2, 0, 1))
+
+
+def test_a_damaged_file_is_not_copied_but_read_tile_by_tile(tmp_path: Path) -> None:
+    pixels = speckles((300, 200), "uint8")
+    for name, numbers in (("hurt", (4,)), ("whole", ())):
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, pixels, rowsperstrip=20, compression="zlib")
+        write_over(path, *numbers)
+        spec = ModelSpec("a", "1", TileSpec({"y": 64, "x": 64}))
+        asked = Scan(reference(path, pixels, "YX"), ((("i000", 0, 20),),), spec, copy=True, code="")
+        save(tmp_path / f"{name}.json", asked)
+        scan(tmp_path / f"{name}.json", tmp_path / name, tmp_path / f"{name}.zarr")
+        (job,) = (Job.load(found) for found in (tmp_path / name).iterdir())
+        made = tmp_path / f"{name}.zarr"
+        assert job.images[0].copy == (str(made) if name == "whole" else None)
+        assert made.exists() == (name == "whole")
+
+
+def test_a_copy_of_a_colour_picture_has_all_its_channels_in_one_chunk(tmp_path: Path) -> None:
+    for dtype, chunk in (("uint8", (3, 300, 512)), ("uint16", (1, 300, 512))):
+        pixels = speckles((300, 700, 3), dtype)
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+        copy_tiled(reference(tmp_path / "a.tif", pixels, "YXC"), tmp_path / "copy.zarr")
+        with open_image(tmp_path / "copy.zarr") as image:
+            assert image.chunks == [chunk]
+            assert np.array_equal(image.read(0, {}), pixels.transpose(2, 0, 1))
 
 
 @pytest.mark.nextflow

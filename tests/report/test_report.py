@@ -81,6 +81,7 @@ class Run:
             | {
                 "planes": 1,
                 "tiles": 6,
+                "mask": None,
                 "grid": [2, 3],
                 "read_factor": 1.5,
                 "channels": ["red, green, blue = DAPI (0)"],
@@ -102,7 +103,8 @@ class Run:
         grey(folder / facts["overview"], 96, 128)
         grey(folder / facts["seam"], 288, 384)
         facts |= {"id": name, "path": "x", "store": f"{name}/{STORE}", "objects": objects}
-        facts |= {"sbe": 1.02, "area_px": [10.0, 20.5, 1234.0], "weights": LOADED} | more
+        facts |= {"sbe": 1.02, "area_px": [10.0, 20.5, 1234.0], "weights": LOADED}
+        facts |= {"predicted": 6} | more
         self.merged.setdefault(group, []).append(facts)
 
     def refused(self, name: str, why: str, group: str = "g") -> None:
@@ -231,7 +233,9 @@ def test_run_json_counts_what_the_images_came_to(run: Run) -> None:
     run.result("b", objects=4)
     run.refused("c", "c.tif: tile 2 can't be read. Copy it again.")
     facts, _ = run.write()
-    assert facts["counts"] == {"images": 3, "failed": 1, "objects": 7, "tiles": 18}
+    assert facts["counts"] == {
+        "images": 3, "failed": 1, "objects": 7, "tiles": 18, "predicted": 12
+    }  # fmt: skip
     a, _, c = facts["images"]
     assert (a["store"], a["objects"], a["sbe"], a["why"]) == (f"a/{STORE}", 3, 1.02, None)
     assert (c["store"], c["objects"], c["sbe"]) == (None, None, None)
@@ -865,6 +869,46 @@ def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
 
 
 # What the model saw ----------------------------------------------------------------------------
+
+
+TISSUE = {"by": "tissue", "file": None, "digest": "d" * 64, "rule": {"mpp": 8.0}}
+
+
+def test_how_many_tiles_were_predicted_and_by_which_mask_is_told(run: Run) -> None:
+    found = {**TISSUE, "min_tissue": 0.1}
+    given = {**TISSUE, "by": "file", "file": "b <roi>.geojson", "rule": None, "min_tissue": 0.0}
+    run.result("a", mask=found, predicted=2)
+    run.result("b", "h", mask=given, predicted=1)
+    run.result("c", "k")
+    told, page = run.write()
+    assert told["counts"]["tiles"] == 18
+    assert told["counts"]["predicted"] == 9
+    assert [i["mask"] for i in told["images"]] == [found, given, None]
+    words = " ".join(Page(page).text.split())
+    assert "9of 18 tiles predicted" in words
+    assert "2 predicted: those with at least 10 % in the tissue found" in words
+    assert "1 predicted: those in the mask b <roi>.geojson" in words
+
+
+@pytest.mark.parametrize(
+    ("by", "says"), [("tissue", "No tissue was found"), ("file", "Its mask has nothing inside")]
+)
+def test_a_slide_of_which_no_tile_was_predicted_is_said(run: Run, by: str, says: str) -> None:
+    run.result("a", mask={**TISSUE, "by": by, "min_tissue": 0.0}, predicted=0, objects=0)
+    told, page = run.write()
+    line = f"{says}: none of its 6 tiles was predicted, and its result is empty."
+    assert f"a: {line}" in told["remarks"]
+    assert line in told["images"][0]["remarks"]
+    assert line in page
+    assert told["failed"] == []
+
+
+def test_of_an_image_without_a_result_the_planned_mask_is_told(run: Run) -> None:
+    run.planned("a", mask={**TISSUE, "digest": None, "min_tissue": 0.0})
+    told, _ = run.write()
+    assert told["images"][0]["mask"]["by"] == "tissue"
+    assert told["images"][0]["predicted"] is None
+    assert not [line for line in told["remarks"] if "tissue" in line]
 
 
 def test_what_the_model_saw_of_an_image_is_told_and_shown(run: Run) -> None:

@@ -104,11 +104,13 @@ def _level(out: BinaryIO, level: Level, options: Options) -> Page:
     """Write a level's JPEG, and give its directory."""
     height, width = _mcu(options)
     strip = _strip(level.width, width)
+    is_one = (level.height, level.width) == (height, strip)
     start = out.tell()
     begins: list[int] = []
     for number, coded in enumerate(_strips(level, height, strip, options)):
         if not number:
-            head = jpeg.header(coded, level.height, level.width, strip // width)
+            interval = 0 if is_one else strip // width
+            head = jpeg.header(coded, level.height, level.width, interval)
             out.write(head)
         else:
             out.write(bytes([0xFF, 0xD0 + (number - 1) % 8]))
@@ -118,7 +120,8 @@ def _level(out: BinaryIO, level: Level, options: Options) -> Page:
     page = _page(level.height, level.width, start, out.tell() - start, options)
     magnification = float(options.magnification or 20) / level.factor
     page.set(65421, FLOAT, magnification)
-    page.set(65426, LONG, *(n & 0xFFFFFFFF for n in begins))
+    if not is_one:
+        page.set(65426, LONG, *(n & 0xFFFFFFFF for n in begins))
     if begins[-1] >> 32:
         page.set(65432, LONG, *(n >> 32 for n in begins))
     if options.mpp is not None:

@@ -141,6 +141,7 @@ class Plugin:
                 image.path,
                 named(image.path, steps),
                 axes=axes_of(image.path, image.sizes),
+                mask="none",
                 prep=steps or None,
             )
             for image in self.images

@@ -11,16 +11,20 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from tilewright.contract.files import atomic, writing
 from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec, TileSpec
+from tilewright.environments.inplace import home
 from tilewright.errors import INTERNAL, TilewrightError
 from tilewright.images.image import image_id, open_image
-from tilewright.images.mask import Mask
+from tilewright.images.mask import Mask, stamped
 from tilewright.plan.fit import plan_image
-from tilewright.plan.inputs import Row
+from tilewright.plan.inputs import Row, mask_said
+from tilewright.plan.masks import scan_code, with_masks
 from tilewright.plan.params import Params
 from tilewright.predict.worker import work_of
 from tilewright.preprocess.reader import TileReader
+from tilewright.preprocess.tissue_file import found_by, write_tissue
 from tilewright.registry.checks.run import check_spec, run_spec
 from tilewright.tile_results.banker import Work
 
@@ -78,7 +82,9 @@ class Tiles(Sequence[ImageTile]):
         reader, mask = self._here()
         self.ref = replace(ref, statistics=reader.statistics)
         cells = list(reader.grid) if mask else []
-        there = [i for i, t in enumerate(cells) if mask and mask.inside(t.window).any()]
+        there = [
+            i for i, tile in enumerate(cells) if mask and mask.suffices(mask.inside(tile.window))
+        ]
         there = there if mask else list(range(len(reader.grid)))
         planes = [p for p in range(len(reader.planes)) if not reader.leaves_out(p)]
         self._numbers = [p * len(reader.grid) + i for p in planes for i in there]
@@ -145,6 +151,7 @@ def tiles(
     axes: str | None = None,
     scene: int | str | None = None,
     mask: str | Path | None = None,
+    min_tissue: float | None = None,
     range: tuple[float, float] | None = None,
 ) -> Tiles:
     """The tiles of an image as a model in the pipeline gets them, one by one, read when asked for.
@@ -156,8 +163,9 @@ def tiles(
     spec
         A ModelSpec, the name of a model in the registry, or a TileSpec alone, which gives all
         channels and their own values.
-    channels, mpp, axes, scene, mask, range
-        As `--channels`, `--mpp`, `--axes`, `--scene`, a CSV's column `mask` and `--range`.
+    channels, mpp, axes, scene, mask, min_tissue, range
+        As `--channels`, `--mpp`, `--axes`, `--scene`, `--mask`, `--min_tissue` and `--range`: of a
+        slide, unless `mask` is ``"none"``, the tiles of its tissue.
     region
         ``(y, x, height, width)`` in level-0 pixels: only this box.
 
@@ -176,7 +184,7 @@ def tiles(
         spec = run_spec(registry, registry.choose(spec))
     else:
         check_spec(spec)
-    row = Row(
+    said = Row(
         path=path,
         id=image_id(path),
         scene=scene,
@@ -184,11 +192,34 @@ def tiles(
         mpp_from="mpp",
         axes=axes,
         channels=channels,
-        mask=Path(mask) if mask else None,
+        mask=mask_said(str(mask) if mask else None, Path()),
         range=range,
     )
-    params = Params(input=str(path), region=region)
-    return Tiles(replace(plan_image(row, params, spec).ref, key="i000"), spec)
+    good, bad, _ = with_masks([said])
+    for _, why in bad:
+        raise why
+    (row,) = good
+    params = Params(input=str(path), region=region, min_tissue=min_tissue)
+    ref = replace(plan_image(row, params, spec).ref, key="i000")
+    return Tiles(with_tissue(ref) if ref.tissue else ref, spec)
+
+
+def with_tissue(ref: ImageRef) -> ImageRef:
+    """An image with its tissue as its mask: found now, or before, and kept in the cache.
+
+    Raises
+    ------
+    TilewrightError
+        When the image is damaged, or the cache can't be written (69).
+    """
+    code = scan_code()
+    path = home() / "cache" / "tissue" / f"{found_by(ref, code)}.geojson"
+    if not path.exists():
+        with writing(path, "Make room, or choose another cache by TILEWRIGHT_HOME."):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic(path) as part:
+                write_tissue(ref, part, code)
+    return replace(ref, mask=stamped(path))
 
 
 def _any_model(path: Path, spec: TileSpec, axes: str | None, scene: int | str | None) -> ModelSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def changes(run: Facts, plan: Plan) -> Iterator[TilewrightError]:
             yield _changed(f"{paths[name]} (image {name}) isn't there any more, or can't be used.")
         elif now[name] != fingerprint:
             yield _changed(f"{paths[name]} (image {name}) has changed.")
+    yield from _other_masks(run, plan)
     said = {i["id"]: i.get("columns") for i in run["images"]}
     for image in plan.images:
         if said.get(image.ref.id) not in (None, dict(image.columns)):
@@ -100,6 +102,17 @@ def changes(run: Facts, plan: Plan) -> Iterator[TilewrightError]:
     if not plan.weights or not run["weights"] or plan.weights == run["weights"]:
         return
     yield _changed(f"weights: they are others now, {_short(plan.weights)}.")
+
+
+def _other_masks(run: Facts, plan: Plan) -> Iterator[TilewrightError]:
+    """Images whose mask is another one, by its digest, or by the rule by which tissue is found."""
+    then = {i["id"]: i.get("mask") or {} for i in run["images"] if i["fingerprint"]}
+    for image in plan.images:
+        name, mask = image.ref.id, image.ref.masked
+        now = asdict(mask) if mask else {}
+        found = {"digest": None} if now.get("by") == "tissue" else {}
+        if name in then and then[name] | found != now:
+            yield _changed(f"The mask of the image {name} is another one now.")
 
 
 def _short(value: Any) -> str:

@@ -20,13 +20,13 @@ from tilewright import ROOT
 from tilewright.contract.files import writing
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.plan.folders import check_work, check_zarr
-from tilewright.plan.params import check_site
+from tilewright.plan.params import MASK_WORDS, check_site
 
 from . import slurm_jobs
 from .progress import Watch, explain, failures, run_nextflow, summary
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
-PATHS = ("input", "outdir", "model_config", "manifests", "env_root", "weights_dir")
+PATHS = ("input", "mask", "outdir", "model_config", "manifests", "env_root", "weights_dir")
 
 
 def pipeline(
@@ -165,7 +165,7 @@ def absolute(given: dict[str, Any], here: Path | None = None) -> dict[str, Any]:
     """
     stated = {k: v for k, v in given.items() if v is not None}
     for name in PATHS:
-        if stated.get(name):
+        if stated.get(name) and not (name == "mask" and stated[name].lower() in MASK_WORDS):
             path = os.path.expanduser(stated[name])  # noqa: PTH111  # pathlib's raises
             stated[name] = str((here or Path()).absolute() / path)
     return stated

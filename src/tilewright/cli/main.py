@@ -141,10 +141,15 @@ def plan(as_json: bool, **given: Any) -> None:
         "job": len(made.jobs),
         "merge": len(made.groups),
     }
-    told = ", ".join(_count(n, word) for word, n in counts.items())
+    masks = masks_said(made)
+    most = {"tile", "job"} if masks else set()
+    told = ", ".join(
+        f"{'at most ' if word in most else ''}{_count(n, word)}" for word, n in counts.items()
+    )
     gives = made.recipe.spec.gives
     sees = f"{told}; the model sees {gigabytes:.2f} GB of float32"
     console.print(f"{sees} and gives {gives}.", soft_wrap=True)
+    console.print(masks, soft_wrap=True, end="\n" if masks else "")
     said = suggestion(Path(absolute(given).get("outdir", "results")), made.recipe.model)
     console.print(said, soft_wrap=True, end="\n" if said else "")
     for line in channels_said(made.file.images):
@@ -157,6 +162,14 @@ def plan(as_json: bool, **given: Any) -> None:
         sys.exit(max([BAD_DATA, *(why.code for _, why in made.bad)]))
 
 
+def masks_said(made: Plan) -> str:
+    """What decides which tiles are predicted, where that is known later; else nothing."""
+    by = {i.ref.masked.by for i in made.images if i.ref.masked}
+    decide = {"tissue": "tissue decides", "file": "masks decide"}
+    told = " and ".join(said for kind, said in decide.items() if kind in by)
+    return f"{told[0].upper()}{told[1:]} which tiles are predicted." if told else ""
+
+
 def _planned_images(made: Plan) -> Table:
     """A line for each image that is read; who says its pixel size, where one has any."""
     sized = any(image.ref.mpp for image in made.images)
@@ -166,7 +179,8 @@ def _planned_images(made: Plan) -> Table:
     for image in made.images:
         size, ref = " x ".join(str(n) for n in image.grid.shape), image.ref
         by = [f"{in_words(ref.mpp)} µm ({ref.mpp_from})" if ref.mpp else "-"] if sized else []
-        counts = str(image.planes), str(image.tiles), f"{image.read_factor:.2f}"
+        tiles = f"{'at most ' if ref.masked else ''}{image.tiles}"
+        counts = str(image.planes), tiles, f"{image.read_factor:.2f}"
         table.add_row(ref.id, size, *by, *counts)
     return table
 

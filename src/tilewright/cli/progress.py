@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tilewright.contract.names import job_name, note_name
+from tilewright.contract.names import group_of, job_name, note_name
 from tilewright.contract.steps import STEPS
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.report.timings import waiting
@@ -58,18 +58,20 @@ class Watch:
 
     def tiles_done(self, plan: dict[str, Any], tasks: list[TracedTask]) -> tuple[int, int]:
         """Tiles that are done, and how many of them were so before this run."""
-        status = {t.tag: t.status for t in tasks if t.step == "PREDICT"}
-        sizes: dict[str, int] = {}
+        cut: dict[str, list[int]] = {}
         for job in plan["jobs"]:
-            sizes[job["group"]] = sizes.get(job["group"], 0) + 1
+            cut.setdefault(job["group"], []).append(job["tiles"])
+        ended = {t.tag: t.status for t in tasks if t.step == "PREDICT" and t.status in DONE}
+        for tag in ended:  # SCAN cuts a group by its mask: then into fewer jobs than were planned
+            group, count = group_of(tag), int(tag.split("_")[1])
+            if group in cut and len(cut[group]) != count:
+                cut[group] = _shares(sum(cut[group]), count)
         done = cached = 0
-        for job in plan["jobs"]:
-            name = job_name(job["group"], sizes[job["group"]], job["job"])
-            if status.get(name) in DONE:
-                done += job["tiles"]
-                cached += job["tiles"] if status[name] == "CACHED" else 0
-            else:
-                done += self._noted(note_name(job["group"], job["job"]))
+        for group, sizes in cut.items():
+            for number, tiles in enumerate(sizes):
+                status = ended.get(job_name(group, len(sizes), number))
+                done += tiles if status else self._noted(note_name(group, number))
+                cached += tiles if status == "CACHED" else 0
         return done, cached
 
     def fetching(self) -> str:
@@ -84,6 +86,11 @@ class Watch:
             return int((self.notes / name).read_text())
         except (OSError, ValueError):
             return 0
+
+
+def _shares(tiles: int, jobs: int) -> list[int]:
+    """A group's tiles in so many jobs, about as many in each."""
+    return [tiles * (n + 1) // jobs - tiles * n // jobs for n in range(jobs)]
 
 
 def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> int:
@@ -275,6 +282,9 @@ def summary(result: dict[str, Any], outdir: Path) -> list[str]:
     lost = sum((i["unread"] or {}).get("tiles", 0) for i in good)
     lacking = f", without {lost} tiles that couldn't be read" if lost else ""
     lines = [f"{len(good)} of {len(result['images'])} images, {what[result['result']]}{lacking}"]
+    if any(image.get("mask") for image in good):
+        counts = result["counts"]
+        lines[0] += f"; {counts['predicted']} of {counts['tiles']} tiles were predicted"
     for image in good[:5]:
         store = outdir / image["store"]
         lines += [f"  Zarr     {store}", f"  picture  {store.with_suffix('.png')}"]

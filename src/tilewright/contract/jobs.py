@@ -83,7 +83,12 @@ class ImageRef:
     statistics
         What `preprocess.statistics` found, where it was computed ahead.
     mask
-        Path and digest of the image or GeoJSON that says where to look, or None: everywhere.
+        Path and digest of the image or GeoJSON that says where to look, or None: everywhere, unless
+        `tissue` is looked for.
+    tissue
+        The numbers of the rule by which SCAN finds the mask; None where it finds none.
+    min_tissue
+        Least share of a tile, 0 to 1, that lies in the mask, if it is predicted; of 0 any pixel.
     copy
         A tiled copy (OME-Zarr) to read instead of `path`.
     prep
@@ -117,11 +122,48 @@ class ImageRef:
     copy: str | None = None
     prep: tuple[dict[str, Any], ...] | None = None
     range: tuple[float, float] | None = None
+    tissue: dict[str, Any] | None = None
+    min_tissue: float = 0.0
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ImageRef:
         """The inverse of ``dataclasses.asdict``, from JSON."""
         return cls(**{k: _tuples(v) for k, v in data.items()})
+
+    @property
+    def masked(self) -> MaskFacts | None:
+        """Which mask says where to look; None where all is looked at."""
+        path, found = self.mask or (None, None)
+        if self.tissue is not None:
+            return MaskFacts("tissue", None, found, self.tissue, self.min_tissue)
+        if path is None:
+            return None
+        return MaskFacts("file", Path(path).name, found, None, self.min_tissue)
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """Which mask says where to look, for plan.json, run.json and the store.
+
+    Parameters
+    ----------
+    by
+        ``tissue``, which SCAN finds, or ``file``, which the user gave.
+    file
+        The file's name, of one that was given.
+    digest
+        SHA-256 of GeoJSON, fingerprint of an image; null while tissue isn't found yet.
+    rule
+        The numbers by which tissue is found.
+    min_tissue
+        Least share of a tile, 0 to 1, that lies inside, if it is predicted; of 0 any pixel.
+    """
+
+    by: Literal["tissue", "file"]
+    file: str | None
+    digest: str | None
+    rule: dict[str, Any] | None
+    min_tissue: float
 
 
 def _tuples(value: Any) -> Any:
@@ -317,7 +359,7 @@ class Group:
     group
         Its name: safe as a file name.
     jobs
-        How many banks it must have.
+        How many banks it must have; None where SCAN cuts them and each says how many there are.
     merge
         The merge policy and its options.
     store
@@ -333,7 +375,7 @@ class Group:
     """
 
     group: str
-    jobs: int
+    jobs: int | None
     merge: MergeOptions
     store: str
     task: str
@@ -364,12 +406,15 @@ class Job:
         The images it reads.
     parts
         Its tiles, image by image.
+    jobs
+        How many its group has, where SCAN cut them; None where the group says it.
     """
 
     group: str
     job: int
     images: tuple[ImageRef, ...]
     parts: tuple[TileRange, ...]
+    jobs: int | None = None
 
     @classmethod
     def load(cls, path: Path) -> Job:
@@ -379,7 +424,8 @@ class Job:
             group=data["group"],
             job=data["job"],
             images=tuple(ImageRef.from_dict(i) for i in data["images"]),
-            parts=_parts(data["parts"]),
+            parts=tuple((key, start, stop) for key, start, stop in data["parts"]),
+            jobs=data["jobs"],
         )
 
 
@@ -391,8 +437,8 @@ class Scan:
     ----------
     image
         The image.
-    parts
-        The tiles of each of its jobs.
+    tiles, most
+        How many it has over all planes, and how many a job may predict.
     spec
         The model's.
     copy
@@ -402,7 +448,8 @@ class Scan:
     """
 
     image: ImageRef
-    parts: tuple[tuple[TileRange, ...], ...]
+    tiles: int
+    most: int
     spec: ModelSpec
     copy: bool
     code: str
@@ -411,17 +458,11 @@ class Scan:
     def load(cls, path: Path) -> Scan:
         """Read a scan's JSON."""
         data = json.loads(path.read_text())
-        return cls(
-            image=ImageRef.from_dict(data["image"]),
-            parts=tuple(_parts(each) for each in data["parts"]),
-            spec=ModelSpec.from_dict(data["spec"]),
-            copy=data["copy"],
-            code=data["code"],
-        )
-
-
-def _parts(values: Sequence[Sequence[Any]]) -> tuple[TileRange, ...]:
-    return tuple((key, start, stop) for key, start, stop in values)
+        parts = {
+            "image": ImageRef.from_dict(data["image"]),
+            "spec": ModelSpec.from_dict(data["spec"]),
+        }
+        return cls(**{**data, **parts})
 
 
 def save(path: Path, value: object) -> None:

@@ -34,7 +34,7 @@ STEPS = {
         for_all=True,
     ),
     "FETCH": Step("downloads the model's weights", "fetching the weights", for_all=True),
-    "SCAN": Step("reads a big image's statistics", "scanning big images"),
+    "SCAN": Step("finds tissue, reads a big image's statistics", "scanning images"),
     "PREDICT": Step("runs the model on tiles", "predicting", counts_tiles=True),
     "MERGE": Step("joins tiles, measures objects, writes stores", "merging", counts_tiles=True),
     "EXPORT": Step("writes them in other formats", "exporting"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import dataclass
 
 import imagecodecs
 
@@ -22,30 +23,62 @@ LZW_END, LZW_MORE = 257, (b"\0\0\0", b"\xff\xff\xff")
 JXR_COUNTS = {0xBCC1: 0xBCC0, 0xBCC3: 0xBCC2}  # bytes of the picture and of its alpha: their place
 
 
-def check_jpeg(data: bytes) -> None:
+@dataclass(frozen=True)
+class JpegHead:
+    """What comes before a stream's coded pixels, mostly the same of all tiles of a file.
+
+    Parameters
+    ----------
+    data
+        All of it.
+    frame
+        Its baseline frame's header; of another kind's none.
+    """
+
+    data: bytes
+    frame: bytes
+
+
+def check_jpeg(data: bytes, like: JpegHead | None = None) -> JpegHead | None:
     """Raise where a JPEG stream is cut off or written over, as libjpeg doesn't.
 
     T.81, B.1.1.3 and B.1.1.5: the last marker of an image is EOI, and among coded pixels there is
     no other than those of restarts. What comes after the end isn't looked at.
+
+    Parameters
+    ----------
+    data
+        The stream.
+    like
+        The head of another, which isn't looked at again where this one has it, too.
+
+    Returns
+    -------
+        Its own head.
 
     Raises
     ------
     ValueError
         When it has no end, or what it has in its pixels' place can't be theirs.
     """
-    at, scan, frame = 0, 0, b""
+    at, scan, frame, head = 0, 0, b"", None
+    if like is not None and data.startswith(like.data):
+        at = scan = len(like.data)
+        frame, head = like.frame, like
     while (at := _next_marker(data, at, scan)) >= 0:
         mark, at = data[at + 1], at + 2
         if scan:
             _check_scan(mark, data, scan, at - 2, frame)
         if mark == JPEG_END or (mark == JPEG_LS and data.endswith(JPEG_LAST)):
-            return
+            return head
         if mark in JPEG_ALONE:
             continue
         stop = at + int.from_bytes(data[at : at + 2], "big")
         if mark in JPEG_BASELINE:
             frame = data[at + 2 : stop]
         scan = stop if mark == JPEG_SCAN else 0
+        if scan and head is None:
+            head = JpegHead(data[:stop], frame)
         at = stop  # an embedded preview has ends of its own: skipped
     raise ValueError("its JPEG data is cut off: it has no end")
 

@@ -425,8 +425,9 @@ class Image(Closing):
 
     def _spans(self, level: int, index: Mapping[str, int | slice]) -> Window:
         """What `index` says, as a slice each of a level's axes."""
+        get = index.get
         sides = zip(self.axes, self.levels[level], strict=True)
-        return tuple([_span(index.get(a), n) for a, n in sides])  # a list is made faster
+        return tuple([_span(get(a), n) for a, n in sides])  # a list is made faster
 
     def _window(self, level: int, window: Window) -> Array:
         """A window's pixels, all axes, in native byte order."""

@@ -1,22 +1,24 @@
 """Where to look: an image or GeoJSON that says which pixels count.
 
-Outside, nothing is found; a tile that has nothing inside isn't predicted at all.
+Outside, nothing is found; a tile that has too little inside isn't predicted at all.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skimage import draw  # loaded where it is used
 
 from tilewright.contract.closing import Closing
+from tilewright.contract.files import file_digest
 from tilewright.contract.grid import Box, shape_of
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
 
+from .fill import filled
 from .image import Image, fingerprint, open_image
 
 Array = np.ndarray
@@ -30,19 +32,35 @@ HOLDERS = {
 }
 """Where the GeoJSON objects that aren't geometries themselves have theirs."""
 ASPECT = 0.02  # by how much a mask's shape may differ from its image's
+OUTSIDE = 0.5  # share of polygons' area that may lie outside the image: beyond, they are another's
+EXCHANGED = 0.1  # the same of polygons that would fit with x and y exchanged
+SAID = 0.02  # share outside that is said
+SIDE = 1000  # px of the longer side of the picture by which that share is found
+
+
+def is_geojson(path: Path) -> bool:
+    """Whether a mask is GeoJSON, by its ending; else it is an image."""
+    return path.suffix.lower() in GEOJSON
 
 
 def stamped(path: Path) -> tuple[str, str]:
-    """A mask's absolute path and the digest of its content.
+    """A mask's absolute path and its digest: of GeoJSON its content's, of an image its fingerprint.
 
     Raises
     ------
     TilewrightError
-        When there is no such file.
+        When there is no such file, or it can't be read.
     """
     if not path.exists():
-        raise TilewrightError(f"{path}: there is no such mask.", fix="Check the column `mask`.")
-    return str(path.absolute()), fingerprint(path)
+        fix = "Check the column `mask`, or --mask."
+        raise TilewrightError(f"{path}: there is no such mask.", fix=fix)
+    if not is_geojson(path) or path.is_dir():
+        return str(path.absolute()), fingerprint(path)
+    try:
+        return str(path.absolute()), file_digest(path)
+    except OSError as error:
+        why = f"{path}: can't be read ({error.strerror})."
+        raise TilewrightError(why, fix="Allow it, or give another mask.") from None
 
 
 class Mask(Closing):
@@ -60,25 +78,56 @@ class Mask(Closing):
     Raises
     ------
     TilewrightError
-        When the mask can't be read, has no polygon, or has another shape than its image.
+        When the mask can't be read, isn't polygons, has another shape than its image, or was
+        changed since it was stamped.
     """
 
     def __init__(
         self, ref: ImageRef, scale: tuple[float, float], origin: tuple[float, float] = (0, 0)
     ) -> None:
-        path = Path(ref.mask[0]) if ref.mask else Path()
+        path, stamp = (Path(ref.mask[0]), ref.mask[1]) if ref.mask else (Path(), "")
         size = dict(zip(ref.axes, ref.shape, strict=True))
+        self._path = path
+        self._least = ref.min_tissue
         self._origin = origin
         self._scale = scale
         self._extent = (size["Y"], size["X"])
         self._polygons: list[Rings] = []
         self._picture: Image | None = None
-        if path.suffix.lower() in GEOJSON:
+        if is_geojson(path):
             self._polygons = polygons(path)
+            if stamped(path)[1] != stamp:
+                why = f"{path}: was changed since this run was planned."
+                raise TilewrightError(why, fix="Run again, and leave masks as they are meanwhile.")
         else:
             self._picture = picture(path, self._extent)
         # (polygon, first and last, y and x)
-        self._bounds = np.array([(p[0].min(0), p[0].max(0)) for p in self._polygons])
+        bounds = [(p[0].min(0), p[0].max(0)) for p in self._polygons]
+        self._bounds = np.array(bounds).reshape(-1, 2, 2)
+
+    def check(self) -> tuple[str, ...]:
+        """What a user should know of how it lies on its image, a sentence each.
+
+        Raises
+        ------
+        TilewrightError
+            65, when its polygons are another image's, by where they lie.
+        """
+        if self._picture is not None:
+            return ()
+        if not self._polygons:
+            return ("Its mask has no polygon: nothing of it is looked at.",)
+        return check_polygons(self._path, self._polygons, self._extent)
+
+    def suffices(self, inside: Array) -> bool:
+        """Whether so much of a window counts that it is predicted.
+
+        Parameters
+        ----------
+        inside
+            What `inside` gives of it, ``(y, x)`` bool.
+        """
+        return bool(inside.any()) and float(inside.mean()) >= self._least
 
     def inside(self, window: Box) -> Array:
         """Which pixels of a window count.
@@ -129,13 +178,9 @@ class Mask(Closing):
         found = np.zeros(shape, bool)
         first, last = ((self._bounds - self._origin) * self._scale - 0.5 - starts).swapaxes(0, 1)
         for number in np.flatnonzero(((first <= shape) & (last >= -1)).all(1)):
-            outline, *holes = self._polygons[number]
-            one = np.zeros(shape, bool)
-            for ring, value in [(outline, True), *((h, False) for h in holes)]:
-                at = (ring - self._origin) * self._scale - 0.5 - starts
-                rows, columns = draw.polygon(at[:, 0], at[:, 1], shape)  # type: ignore[no-untyped-call]
-                one[rows, columns] = value
-            found |= one
+            rings = self._polygons[number]
+            here = [(ring - self._origin) * self._scale - 0.5 - starts for ring in rings]
+            found |= _drawn(here, shape)
         return found
 
     def close(self) -> None:
@@ -173,16 +218,22 @@ def picture(path: Path, extent: tuple[int, int]) -> Image:
 def polygons(path: Path) -> list[Rings]:
     """The polygons of a GeoJSON file, whose coordinates are (x, y) in level-0 pixels.
 
+    Returns
+    -------
+        None of a collection without features, or of one feature or geometry that is empty: so one
+        says that there is nothing.
+
     Raises
     ------
     TilewrightError
-        65, when it can't be read as GeoJSON or has no polygon.
+        65, when it can't be read as GeoJSON, or has points and lines alone.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        geometries = _geometries(data)
         found = [
             [_ring(ring) for ring in rings]
-            for geometry in _geometries(data)
+            for geometry in geometries
             for rings in _rings(geometry)
             if rings  # empty coordinates are allowed, and are nothing
         ]
@@ -191,9 +242,80 @@ def polygons(path: Path) -> list[Rings]:
             f"{path}: can't be read as GeoJSON ({type(error).__name__}: {error}).",
             fix="Export the annotation again, as polygons.",
         ) from None
-    if not found:
+    if not found and (geometries or not _is_empty(data)):
         raise TilewrightError(f"{path}: has no polygon.", fix="Draw one around what counts.")
     return found
+
+
+def _is_empty(data: Any) -> bool:
+    """Whether GeoJSON says that there is nothing: a collection, or a list, of no features."""
+    return data == [] or (isinstance(data, dict) and data.get("features") == [])
+
+
+def check_polygons(path: Path, found: list[Rings], extent: tuple[int, int]) -> tuple[str, ...]:
+    """What a user should know of where polygons lie on an image, a sentence each.
+
+    Parameters
+    ----------
+    path, found
+        A GeoJSON file, and what `polygons` gives of it.
+    extent
+        The image's height and width, in level-0 px.
+
+    Raises
+    ------
+    TilewrightError
+        65, when they lie outside it, or mostly.
+    """
+    corners = np.concatenate([polygon[0] for polygon in found])
+    (top, left), (bottom, right) = corners.min(0), corners.max(0)
+    height, width = extent
+    if top >= -1 and left >= -1 and bottom <= height + 1 and right <= width + 1:
+        return ()
+    outside = _outside(found, extent)
+    lie = (
+        f"{path}: lies from y {top:.0f} to {bottom:.0f} and x {left:.0f} to {right:.0f}, and its "
+        f"image is {height} x {width} px (height x width)"
+    )
+    if min(top, left) >= -1 and bottom <= width + 1 and right <= height + 1 and outside > EXCHANGED:
+        raise TilewrightError(
+            f"{lie}: it would fit with x and y exchanged.",
+            fix="GeoJSON is x, y in level-0 pixels: export it again, or turn the image as it was.",
+        )
+    if outside > OUTSIDE:
+        how_much = "all" if outside == 1 else f"{100 * outside:.0f} %"
+        raise TilewrightError(
+            f"{lie}: {how_much} of its area is outside.",
+            fix="Give the mask of this image, in its level-0 pixels.",
+        )
+    if outside <= SAID:
+        return ()
+    return (f"{100 * outside:.0f} % of its mask's area lies outside it, which isn't looked at.",)
+
+
+def _outside(found: list[Rings], extent: tuple[int, int]) -> float:
+    """The share of polygons' area that lies outside an image of so many pixels."""
+    corners = np.concatenate([np.zeros((1, 2)), [extent], *(polygon[0] for polygon in found)])
+    first, size = corners.min(0), np.ptp(corners, axis=0)
+    scale = SIDE / float(size.max())
+    shape = [int(n) + 1 for n in size * scale]
+    inside = np.zeros(shape, bool)
+    for polygon in found:
+        inside |= _drawn([(ring - first) * scale for ring in polygon], shape)
+    if not inside.any():  # too thin to be drawn
+        return float(((corners < 0) | (corners > extent)).any(1).mean())
+    y, x = (np.arange(n) / scale + float(f) for n, f in zip(shape, first, strict=True))
+    own = ((y >= 0) & (y <= extent[0]))[:, None] & ((x >= 0) & (x <= extent[1]))
+    return 1 - float((inside & own).sum() / inside.sum())
+
+
+def _drawn(rings: Rings, shape: Sequence[int]) -> Array:
+    """A polygon without its holes; in px whose centres are whole numbers."""
+    outline, *holes = rings
+    one = filled(outline, shape)
+    for hole in holes:
+        one &= ~filled(hole, shape)
+    return one
 
 
 def _geometries(data: Any) -> list[Any]:

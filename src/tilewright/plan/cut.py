@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 
+from tilewright.contract.cut import bounds
 from tilewright.contract.jobs import Job, digest
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE, TilewrightError
@@ -57,9 +56,19 @@ def job_pixels(spec: ModelSpec, image: Planned) -> int:
 
 
 def needs_scan(image: Planned, spec: ModelSpec) -> bool:
-    """Whether pixels are needed ahead: statistics of a big image, or a tiled copy of its file."""
+    """Whether pixels are needed ahead: tissue, a tiled copy, statistics or jobs of a big image.
+
+    Jobs of a big image with a mask are cut by what lies inside.
+    """
+    if image.ref.tissue is not None or image.decode_factor > DECODE_LIMIT:
+        return True
     ahead = needs_statistics(spec) and image.counted > SCAN_PIXELS
-    return ahead or image.decode_factor > DECODE_LIMIT
+    return ahead or (image.ref.mask is not None and image.tiles > tiles_per_job(spec, image))
+
+
+def tiles_per_job(spec: ModelSpec, image: Planned) -> int:
+    """How many of a big image's tiles one job may predict."""
+    return max(1, job_pixels(spec, image) // image.tile_pixels)
 
 
 def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Planned]]:
@@ -100,6 +109,8 @@ def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Pl
 def jobs_of(group: str, members: list[Planned], spec: ModelSpec) -> Iterator[Job]:
     """A group's jobs: one for a pack, as many as its tiles need for a big image.
 
+    Where SCAN finds tissue they are the most that there can be.
+
     Parameters
     ----------
     group
@@ -110,12 +121,10 @@ def jobs_of(group: str, members: list[Planned], spec: ModelSpec) -> Iterator[Job
         Says how many model pixels a job may hold.
     """
     first = members[0]
-    per_job = max(1, job_pixels(spec, first) // first.tile_pixels)
-    if len(members) > 1 or first.tiles <= per_job:
+    if len(members) > 1:
         refs = tuple(m.ref for m in members)
         yield Job(group, 0, refs, tuple((m.ref.key, 0, m.tiles) for m in members))
         return
-    count = math.ceil(first.tiles / per_job)
-    bounds = [first.tiles * i // count for i in range(count + 1)]
-    for number, (start, stop) in enumerate(pairwise(bounds)):
+    cut = bounds(first.tiles, tiles_per_job(spec, first))
+    for number, (start, stop) in enumerate(cut):
         yield Job(group, number, (first.ref,), ((first.ref.key, start, stop),))

@@ -13,17 +13,23 @@ from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, fingerprint, set_fingerprint
-from tilewright.images.mask import Mask, stamped
+from tilewright.images.mask import Mask
 from tilewright.images.scenes import named_like, passed_over
 from tilewright.preprocess.checks import layout_of
 from tilewright.preprocess.enhance import opened
 
 from .channels import choose, read_as
 from .inputs import Row
+from .masks import masked
 from .params import Params
 from .pixel_size import PixelSize, pixel_size
 from .resolution import resolution
 from .value_range import ValueRange, value_range
+
+UNSCALED = (
+    "Nothing says its pixel size, by which tissue is told from dust: say it by --mpp, or look at "
+    "its tissue.geojson."
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Planned:
 
     @property
     def tiles(self) -> int:
-        """Tiles over all planes."""
+        """Tiles over all planes; of an image with a mask not all are predicted."""
         return self.planes * len(self.grid)
 
     @property
@@ -105,14 +111,13 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             combined=chosen.combined,
             range=taken.said if taken else None,
         )
+        ref = masked(ref, image, row, params, spec)
         if "z" in spec.tile_spec.axes and "Z" not in image.axes:
             raise TilewrightError(
                 f"{row.path}: has axes {image.axes}, and {spec.model_name} takes volumes.",
                 fix=f"{_deep(image)}hoose a 2D model.",
             )
         layout = layout_of(image, ref, spec)
-        if ref.mask:
-            Mask(ref, layout.scale).close()
         return Planned(
             ref=ref,
             grid=layout.grid,
@@ -123,7 +128,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             channels=read_as(ref, spec),
             remarks=(
                 *(row.remarks + image.remarks + _of_scenes(row, image)),
-                *(size.remarks + chosen.remarks + told),
+                *(size.remarks + chosen.remarks + told + _of_mask(ref, layout.scale)),
             ),
             is_of_set=bool(image.files),
             one_of=_one_of(image),
@@ -155,9 +160,16 @@ def _ref(image: Image, row: Row, params: Params, spec: ModelSpec, size: PixelSiz
         t_unit=t_unit,
         factor=factor,
         region=region(image, params.region),
-        mask=stamped(row.mask) if row.mask else None,
         prep=row.prep,
     )
+
+
+def _of_mask(ref: ImageRef, scale: tuple[float, float]) -> tuple[str, ...]:
+    """What a user should know of how an image's mask lies on it, or is found."""
+    if ref.mask:
+        with Mask(ref, scale) as mask:
+            return mask.check()
+    return (UNSCALED,) if ref.tissue and ref.mpp is None else ()
 
 
 def _one_of(image: Image) -> str:

@@ -1,8 +1,8 @@
 """What headers said, remembered by the image's fingerprint: planning ten thousand again is short.
 
-One JSON file per question (the spec, `--region`, our code and libraries) in the cache. It is only a
-shortcut: the fingerprint is taken anew each time, an entry that can't be read is no entry, and
-PREDICT compares each image with its plan once more.
+One JSON file per question (the spec, `--region`, `--min_tissue`, our code and libraries) in the
+cache. It is only a shortcut: the fingerprint is taken anew each time, an entry that can't be read
+is no entry, and PREDICT compares each image with its plan once more.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Headers:
     def __init__(self, params: Params, spec: ModelSpec) -> None:
         self._params, self._spec = params, spec
         code = [room_digests(HEADERS), interpreters.digest("base")]
-        self._file = folder() / f"{digest([spec.to_dict(), params.region, code])}.json"
+        asked = [spec.to_dict(), params.region, params.min_tissue, code]
+        self._file = folder() / f"{digest(asked)}.json"
         self._old: dict[str, object] = _load(self._file)
         self._new: dict[str, object] = {}
 
@@ -69,7 +70,7 @@ class Headers:
         return dataclasses.replace(found, columns=row.columns, changed=changed)
 
     def _plan(self, row: Row, stamp: str) -> Planned:
-        if row.mask:  # another file tells something, too
+        if isinstance(row.mask, Path):  # another file tells something, too
             return plan_image(row, self._params, self._spec, stamp)
         said = dataclasses.asdict(dataclasses.replace(row, path=Path(), id="", columns=()))
         # an OME-XML may name its own file

@@ -18,7 +18,7 @@ from tilewright.images.find import find_images, resolved
 from tilewright.images.image import image_id
 
 from .folders import check_zarr
-from .params import Mpp, Params, PixelSizeSaid, Range, misfit
+from .params import MASK_WORDS, MaskWord, Mpp, Params, PixelSizeSaid, Range, misfit
 from .sheet import Line, is_sheet, read_sheet
 
 INPUT_COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask", "range")
@@ -40,7 +40,8 @@ class Row:
     """One image and what was said of it.
 
     `scene` is a number, or a name or `all`, which `plan.scenes` looks up in the file; None is the
-    first. `named` is an id that the user gave, `mpp_from` who says `mpp`, in words.
+    first. `named` is an id that the user gave, `mpp_from` who says `mpp`, in words. `mask` is a
+    word, or a file or folder; None is ``tissue`` of slides, else ``none``.
     """
 
     path: Path
@@ -49,7 +50,7 @@ class Row:
     mpp: Mpp | None = None
     axes: str | None = None
     channels: str | None = None
-    mask: Path | None = None
+    mask: Path | MaskWord | None = None
     prep: tuple[dict[str, Any], ...] | None = None
     named: bool = False
     remarks: tuple[str, ...] = ()
@@ -91,11 +92,13 @@ def find_inputs(params: Params, here: Path) -> Inputs:
         When nothing is found, the sheet is wrong, or two images have one id.
     """
     source, results = here / params.input, (here / params.outdir).resolve()
+    asked = mask_said(params.mask, here)
     if is_sheet(source):
         rows, remarks = _from_sheet(source, params)
     else:
         found = find_images(str(source), recursive=params.recursive, results=results)
         rows, remarks = [_row(p, {}, params) for p in found.images], found.remarks
+    rows = [replace(row, mask=row.mask or asked) for row in rows]
     check_ids(rows)
     return Inputs(sorted(rows, key=lambda r: r.id), remarks)
 
@@ -110,11 +113,30 @@ def _row(path: Path, said: dict[str, str], params: Params) -> Row:
         mpp=_fit("mpp", _pointed(said["mpp"])) if said.get("mpp") else params.mpp,
         axes=said.get("axes") or params.axes,
         channels=said.get("channels") or params.channels,
-        mask=Path(said["mask"]) if said.get("mask") else None,
         named=bool(said.get("id")),
         range=_fit("range", said["range"]) if said.get("range") else params.range,
         mpp_from=THE_SHEET if said.get("mpp") else "--mpp",
     )
+
+
+def mask_said(said: str | None, here: Path) -> Path | MaskWord | None:
+    """What ``--mask`` says.
+
+    Raises
+    ------
+    TilewrightError
+        2, when it is neither a word nor there.
+    """
+    if said is None or said.lower() in MASK_WORDS:
+        return MASK_WORDS[said.lower()] if said else None
+    path = here / os.path.expanduser(said)  # noqa: PTH111  # pathlib's raises
+    if not path.exists():
+        raise TilewrightError(
+            f"--mask {said}: there is no such file or folder.",
+            fix="Say `tissue`, `none`, a file, or a folder with a mask for each image.",
+            code=USAGE,
+        )
+    return path
 
 
 def left_out(row: Row, error: Exception) -> TilewrightError:
@@ -172,10 +194,10 @@ def _from_sheet(sheet: Path, params: Params) -> tuple[list[Row], tuple[str, ...]
 
 def _listed(sheet: Path, line: Line, params: Params) -> Row:
     said = {name: cell for name, cell in line.said.items() if name != "image"}
-    if "mask" in said:
-        said["mask"] = str(_path(sheet, said["mask"]))
+    cell = said.get("mask")
+    mask = (MASK_WORDS.get(cell.lower()) or _path(sheet, cell)) if cell else None
     row = _row(_path(sheet, line.said["image"]), said, params)
-    return replace(row, columns=line.columns)
+    return replace(row, mask=mask, columns=line.columns)
 
 
 def _path(sheet: Path, cell: str) -> Path:

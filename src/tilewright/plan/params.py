@@ -60,6 +60,9 @@ def _absolute(value: str) -> str:
     return value
 
 
+MaskWord = Literal["tissue", "none"]
+MASK_WORDS: dict[str, MaskWord] = {"tissue": "tissue", "none": "none"}
+"""What is said, in any case, in place of a mask's file; one of that name is ``./tissue``."""
 Text = Annotated[str, BeforeValidator(_text)]
 Folder = Annotated[Text, AfterValidator(_absolute)]
 Site = Annotated[Text, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,:@+-]*$")]
@@ -110,6 +113,12 @@ class Params(BaseModel):
     the first: [scenes](#scenes)."""
     region: Region | None = None
     """Only this box: `Y,X,HEIGHT,WIDTH` in level-0 pixels."""
+    mask: Text | None = None
+    """Where to look: `tissue`, which is found, `none`, a mask's file, or a folder with a mask for
+    each image; if left out, `tissue` for slides, else `none`: [masks](#masks)."""
+    min_tissue: Annotated[float, Field(ge=0, le=1), NO_FLAG] | None = None
+    """Least share of a tile, 0 to 1, that lies in its mask for it to be predicted; if left out, 0.1
+    of embeddings, else 0, which is any pixel."""
 
     model: Text = "nuclei"
     """A model's short_name or model_name; `./tilewright models` lists them."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tilewright.contract.code import MERGE, SCAN, room_digests
+from tilewright.contract.code import MERGE, room_digests
 from tilewright.contract.files import unwritable
 from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe, Scan, digest, save
 from tilewright.contract.names import job_name
@@ -28,11 +29,12 @@ from tilewright.weights.cache import default_folder
 from tilewright.weights.config_files import config_values
 
 from .channels import pick_channels
-from .cut import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized
+from .cut import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized, tiles_per_job
 from .earlier import Earlier, compared, earlier_plan
 from .fit import Planned
 from .header_cache import Headers
 from .inputs import Inputs, Row, check_results, find_inputs, left_out
+from .masks import check_edited, scan_code, unused, with_masks
 from .params import Params, check_params
 from .pixel_size import needs_size
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
@@ -73,7 +75,8 @@ class Plan:
     bad: list[tuple[Row, TilewrightError]]
     groups: list[Group]
     jobs: list[Job]
-    scans: frozenset[str]
+    scans: Mapping[str, int]
+    """By the names of groups that are scanned, how many tiles a job of theirs may predict."""
     weights: str | None
     config: str | None
     environment_ready: bool
@@ -150,6 +153,7 @@ def _described(image: Planned, group: str) -> ImagePlan:
         model_shape=grid.shape,
         planes=image.planes,
         tiles=image.tiles,
+        mask=ref.masked,
         grid=grid.counts,
         read_factor=round(image.read_factor, 3),
         channels=image.channels,
@@ -204,6 +208,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     bad = sorted([*bad, *unread], key=lambda each: each[0].id)
     if bad and (params.strict or not images):
         raise ProblemsError(problems_of(bad, needs_size(spec)))
+    check_edited((i.ref for i in images), here / params.outdir)
     groups, jobs, scans = cut(images, params, choice, spec)
     return Plan(
         params=params,
@@ -213,13 +218,17 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         bad=bad,
         groups=groups,
         jobs=jobs,
-        scans=frozenset(scans),
+        scans=scans,
         weights=found_weights.sha256,
         config=found_weights.config,
         environment_ready=interpreters.ready(recipe.environment.name, Path(str(params.env_root))),
         launch_dir=here,
         dialect=dialect,
-        found=(*found.remarks, *read_again([(i.ref.id, i.one_of) for i in images])),
+        found=(
+            *found.remarks,
+            *unused(params, [i.ref for i in images]),
+            *read_again([(i.ref.id, i.one_of) for i in images]),
+        ),
     )
 
 
@@ -227,8 +236,9 @@ def _inputs(params: Params, here: Path, dialect: Adapter | None) -> tuple[Inputs
     """The run's images, a row for each scene, and those that can't be looked into."""
     found = Inputs(dialect.rows()) if dialect else find_inputs(params, here)
     rows, unread = with_scenes(found.rows)
+    rows, unmasked, remarks = with_masks(rows)
     check_results(rows, (here / params.outdir).resolve())
-    return Inputs(rows, found.remarks), unread
+    return Inputs(rows, found.remarks + remarks), [*unread, *unmasked]
 
 
 def with_places(params: Params, here: Path) -> Params:
@@ -351,8 +361,8 @@ def plan_images(
 
 def cut(
     images: list[Planned], params: Params, choice: ResolvedModel, spec: ModelSpec
-) -> tuple[list[Group], list[Job], set[str]]:
-    """Groups and jobs: small images in packs, a big one by itself; and names of groups to scan.
+) -> tuple[list[Group], list[Job], dict[str, int]]:
+    """Groups and jobs: small images in packs, a big one by itself; and groups to scan.
 
     Parameters
     ----------
@@ -374,15 +384,16 @@ def cut(
     merge = MergeOptions.of(spec, params.match_iou, link_z=link_z, code=code)
     store = choice.store(params.variant)
     spec = sized(spec, params)
-    groups, jobs, scans = [], [], set()
+    groups, jobs, scans = [], [], {}
     for members in packs(images, params.pack, spec):
         name = group_name(members[0].ref.id)
         keyed = [replace(p, ref=replace(p.ref, key=f"i{i:03d}")) for i, p in enumerate(members)]
         mine = list(jobs_of(name, keyed, spec))
+        scanned = needs_scan(keyed[0], spec)
         groups.append(
             Group(
                 name,
-                len(mine),
+                None if scanned else len(mine),
                 merge,
                 store,
                 choice.task_name,
@@ -392,8 +403,8 @@ def cut(
             )
         )
         jobs += mine
-        if needs_scan(keyed[0], spec):
-            scans.add(name)
+        if scanned:
+            scans[name] = tiles_per_job(spec, keyed[0])
     return groups, jobs, scans
 
 
@@ -405,16 +416,16 @@ def write_plan(plan: Plan, out: Path) -> None:
     """
     for folder in ("groups", "jobs", "scans"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    counts = {g.group: g.jobs for g in plan.groups}
-    factors = {i.ref.id: i.decode_factor for i in plan.images}
-    code = digest([room_digests(SCAN), interpreters.digest("base")])
+    counts = Counter(job.group for job in plan.jobs)
+    images = {i.ref.id: i for i in plan.images}
+    code = scan_code()
     for group in plan.groups:
         save(out / "groups" / f"{group.group}.json", group)
         if group.group in plan.scans:
-            mine = [j for j in plan.jobs if j.group == group.group]
-            (image,) = mine[0].images
-            copy = factors[image.id] > DECODE_LIMIT
-            scan = Scan(image, tuple(j.parts for j in mine), plan.recipe.spec, copy, code)
+            (ref,) = next(j for j in plan.jobs if j.group == group.group).images
+            image, most = images[ref.id], plan.scans[group.group]
+            copy = image.decode_factor > DECODE_LIMIT
+            scan = Scan(ref, image.tiles, most, plan.recipe.spec, copy, code)
             save(out / "scans" / f"{group.group}.json", scan)
     for job in plan.jobs:
         if job.group not in plan.scans:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tilewright.contract.jobs import EnvironmentId, ModelId
+from tilewright.contract.jobs import EnvironmentId, MaskFacts, ModelId
 from tilewright.errors import BAD_DATA
 
 from .params import Params
@@ -90,7 +90,9 @@ class ImagePlan:
     planes
         How many are looped: time points, and slices where the model takes none.
     tiles
-        Of all its planes.
+        Of all its planes; the most that are predicted where there is a mask.
+    mask
+        Which mask says where to look, or null: everywhere.
     grid
         Tiles along (z,) y and x.
     read_factor
@@ -122,6 +124,7 @@ class ImagePlan:
     model_shape: tuple[int, ...]
     planes: int
     tiles: int
+    mask: MaskFacts | None
     grid: tuple[int, ...]
     read_factor: float
     channels: tuple[str, ...]
@@ -205,11 +208,11 @@ class PlanFile:
     warnings
         What needn't stop the run, a line each.
     tiles
-        Of the whole run.
+        Of the whole run; the most that are predicted where there are masks.
     jobs
-        Every PREDICT task.
+        Every PREDICT task; the most that there are where SCAN looks at a mask.
     scans
-        Groups whose pixels are looked at first.
+        Groups whose pixels, or mask, are looked at first.
     previews
         Where a watcher's previews are, or null.
     images, bad

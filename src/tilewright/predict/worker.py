@@ -54,7 +54,7 @@ class Notes:
     left_out
         Per image why its spec leaves it out, which is no failure.
     skipped
-        Per image the tiles outside its mask, or left out.
+        Per image the tiles of which too little lies in its mask, or left out.
     unread
         Per image its tiles, by their numbers, that a damaged file has no pixels of, and why.
     faults
@@ -268,6 +268,7 @@ def header(job: Job, recipe: Recipe, weights: str, notes: Notes) -> Header:
     return {
         "group": job.group,
         "job": job.job,
+        "jobs": job.jobs,
         "recipe": recipe.digest,
         "weights": weights,
         "images": [asdict(i) for i in job.images],
@@ -384,7 +385,7 @@ def pass_over(
 def work_of(
     reader: TileReader, mask: Mask | None, key: str, number: int, spec: ModelSpec
 ) -> Work | None:
-    """One tile as the model sees it, checked by its spec; None where nothing of it counts.
+    """One tile as the model sees it, checked by its spec; None where too little of it counts.
 
     Parameters
     ----------
@@ -394,7 +395,7 @@ def work_of(
     plane, index = divmod(number, len(reader.grid))
     tile = reader.grid.tile(index)
     inside = mask.inside(tile.window) if mask else None
-    if reader.leaves_out(plane) or (inside is not None and not inside.any()):
+    if reader.leaves_out(plane) or (mask and inside is not None and not mask.suffices(inside)):
         return None
     pixels = reader.read(plane, tile.window, mask.inside if mask else None)
     spec.check(pixels)

@@ -163,6 +163,15 @@ def found(image: RunImage) -> str:
     return f"{image.map.axes.upper()} {sides}, {image.map.dtype}"
 
 
+def mask_said(image: RunImage) -> str:
+    """Which mask said where to look, for people; nothing where all was looked at."""
+    mask = image.mask
+    if mask is None:
+        return ""
+    least = f" with at least {100 * mask.min_tissue:g} %" if mask.min_tissue else ""
+    return f"{least} in " + ("the tissue found" if mask.by == "tissue" else f"the mask {mask.file}")
+
+
 def precision(run: RunFile, asked: str) -> str:
     """What the model computed in, for people; with counts of jobs where they differ."""
     names = [(ran.precision or "the model's own", ran.jobs) for ran in run.precision]
@@ -262,6 +271,7 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[P
         "intensity": intensity,
         "seen_figures": seen_figures,
         "range_said": range_said,
+        "mask_said": mask_said,
         "quoted": repr,
         "word": _word,
     }

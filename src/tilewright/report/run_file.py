@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from tilewright.contract.jobs import EnvironmentId, ModelId
+from tilewright.contract.jobs import EnvironmentId, MaskFacts, ModelId
 from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, SeenFacts, UnreadFacts
 
 from .tasks import StepTimes
@@ -60,13 +60,16 @@ class Counts:
     objects
         Of labels; null of other results.
     tiles
-        That were planned.
+        That were planned; the most that could be predicted where there are masks.
+    predicted
+        How many of them were, of images that have a result; masks leave out the others.
     """
 
     images: int
     failed: int
     objects: int | None
     tiles: int
+    predicted: int
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,10 @@ class RunImage:
         How many are looped: time points, and slices where the model takes none.
     tiles
         Of all its planes.
+    predicted
+        How many of them were predicted, or null without a result.
+    mask
+        Which mask said where to look, or null: everywhere.
     grid
         Tiles along (z,) y and x.
     channels
@@ -154,6 +161,8 @@ class RunImage:
     model_shape: tuple[int, ...] | None
     planes: int | None
     tiles: int | None
+    predicted: int | None
+    mask: MaskFacts | None
     grid: tuple[int, ...] | None
     channels: tuple[str, ...] | None
     remarks: list[str]

@@ -110,6 +110,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     unread = [f"{i.id}: {i.unread.sentence}" for i in images if i.unread]
     stores = {i.id: Path(plan.launch_dir, plan.params.outdir, i.id, plan.store) for i in images}
     left = {i.id: [] if i.store else stale(stores[i.id], recipe.digest) for i in images}
+    images = [with_nothing(i) for i in images]
     images = [replace(i, stale=f"{i.id}/{plan.store}" if left[i.id] else None) for i in images]
     failed = [_line(f"{i.id}: {i.why}") for i in images if i.why]
     result = "classes" if recipe.spec.policy == "keep" else recipe.spec.result
@@ -132,9 +133,15 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         params=describe_params(plan.params, context["params"]),
         model_params=recipe.params,
         result=result,
-        counts=Counts(len(images), len(failed), objects, plan.tiles),
+        counts=Counts(
+            len(images), len(failed), objects, plan.tiles, sum(i.predicted or 0 for i in images)
+        ),
         failed=failed,
-        remarks=plan.remarks + unread + doubted + grouped(list(left.items())),
+        remarks=plan.remarks
+        + unread
+        + doubted
+        + grouped([(i.id, nothing(i)) for i in images])
+        + grouped(list(left.items())),
         doubts=doubted,
         unread=unread,
         images=images,
@@ -247,7 +254,8 @@ def _with_log(
 def _image(
     merged: MergedImage, planned: ImagePlan | BadImage, doubted: Sequence[str] = ()
 ) -> RunImage:
-    from_merge = ("code", "step", "note", "store", "objects", "sbe", "map", "embeddings", "seen")
+    from_merge = ("code", "step", "note", "store", "objects", "sbe", "map", "embeddings", "seen",
+                  "predicted")  # fmt: skip
     from_plan = ("fingerprint", "axes", "shape", "dtype", "mpp", "z_um", "model_shape", "planes")
     values: dict[str, Any] = {name: getattr(merged, name) for name in from_merge}
     for name in (*from_plan, "tiles", "grid", "channels", "range", "range_from", "mpp_from"):
@@ -263,9 +271,23 @@ def _image(
         columns=planned.columns,
         stale=None,
         doubts=list(doubted),
+        mask=merged.mask or getattr(planned, "mask", None),
         unread=merged.unread,
         **values,
     )
+
+
+def nothing(image: RunImage) -> list[str]:
+    """A sentence about an image of which no tile was predicted, since nothing lies in its mask."""
+    if image.predicted != 0 or image.mask is None or image.note:
+        return []
+    found = "No tissue was found" if image.mask.by == "tissue" else "Its mask has nothing inside"
+    return [f"{found}: none of its {image.tiles:,} tiles was predicted, and its result is empty."]
+
+
+def with_nothing(image: RunImage) -> RunImage:
+    """An image, with that sentence among its remarks."""
+    return replace(image, remarks=[*image.remarks, *nothing(image)])
 
 
 def _line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""SCAN: one big image in; its jobs out, with statistics and, if it pays, a tiled copy."""
+"""SCAN: one image in; its jobs out, with statistics, its tissue and, if it pays, a tiled copy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import run
 
 def main(asked: str) -> None:
     """Look at an image's pixels once and write its jobs into jobs/."""
-    scan(Path(asked), Path("jobs"), Path("copy.zarr"))
+    scan(Path(asked), Path("jobs"), Path("copy.zarr"), Path("found"))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class Header(TypedDict, total=False):
 
     group: str
     job: int
+    jobs: int | None
     recipe: str
     weights: str
     images: list[dict[str, Any]]

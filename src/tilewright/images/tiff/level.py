@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 
 from tilewright.contract.cache import Cache
-from tilewright.images.endings import check_jpeg, check_jxr, whole_lzw
+from tilewright.images.endings import JpegHead, check_jpeg, check_jxr, whole_lzw
 from tilewright.images.photometric import JPEG
 from tilewright.images.pieces import numbered, parted, row_pixels
 from tilewright.images.source import WHOLE_BYTES, Array, Window, unreadable
@@ -64,6 +64,7 @@ class TiffLevel:
         self._cache = cache
         self._known: dict[int, tuple[Any, bool]] = {}
         self._background = background
+        self._head: JpegHead | None = None
         self.shape = tuple(map(int, series.shape))
 
     @cached_property
@@ -257,7 +258,9 @@ class TiffLevel:
     def _segment(self, page: Any, index: int) -> Array:
         """One strip or tile, of a file of a set that may be closed."""
         handle = page.parent.filehandle
-        with opened_again(handle) if handle.closed else contextlib.nullcontext():
+        if not handle.closed:
+            return self._decode(page, index)
+        with opened_again(handle):
             return self._decode(page, index)
 
     def _read_page(self, number: int, window: Window, out: Array) -> None:
@@ -294,14 +297,15 @@ class TiffLevel:
             rows, columns = segment_shape(key)[1:]
             left = rows if key.is_tiled else key.imagelength - index * rows
             return unpacked(key, data, min(rows, left), columns)[None, None]
+        if self._jpeg is not None and data and key is self._key:
+            self._head = check_jpeg(data, self._head)
+            found = self._jpeg(data, page.jpegtables)
+            if found is not None:
+                return found[None, None]
         if key.compression in JPEG:  # tables are kept apart
             tables = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
         try:
             data = _whole(key, data, index) if data else None
-            own = self._jpeg if key is self._key else None
-            found = own(data, page.jpegtables) if data and own else None
-            if found is not None:
-                return found[None, None]
             segment, _, shape = key.decode(data, index, _fullsize=False, **tables)
         except MemoryError:
             if self._segment_bytes() > SMALL:

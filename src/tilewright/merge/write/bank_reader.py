@@ -60,6 +60,11 @@ class BankReader:
         return len(self._skipped)
 
     @property
+    def predicted(self) -> int:
+        """Tiles that were predicted, over all planes."""
+        return sum(stop - start for start, stop, _ in self._parts) - self.skipped
+
+    @property
     def numbers(self) -> Array:
         """The numbers, over all planes, of the tiles that were predicted; (n,) int64, ascending."""
         found = [np.arange(start, stop) for start, stop, _ in self._parts]

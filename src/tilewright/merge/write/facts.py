@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tilewright.contract.jobs import MaskFacts
+
 NAMED = 3
 """Tiles that a sentence names; the others are counted."""
 
@@ -287,6 +289,8 @@ class MergedImage:
         What there is in place of objects.
     seen
         What the model saw of it.
+    mask, predicted
+        Which mask said where to look, None where all is, and how many tiles were predicted.
     unread
         What couldn't be read of it.
     overview, seam, seam_before, mapped, tile
@@ -314,6 +318,8 @@ class MergedImage:
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None
     seen: SeenFacts | None = None
+    mask: MaskFacts | None = None
+    predicted: int | None = None
     unread: UnreadFacts | None = None
     overview: str | None = None
     seam: str | None = None
@@ -327,7 +333,12 @@ class MergedImage:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MergedImage:
         """The inverse of `to_dict`, from JSON."""
-        kinds = {"map": MapFacts, "embeddings": EmbeddingFacts, "unread": UnreadFacts}
+        kinds = {
+            "map": MapFacts,
+            "embeddings": EmbeddingFacts,
+            "mask": MaskFacts,
+            "unread": UnreadFacts,
+        }
         parts: dict[str, Any] = {n: kind(**data[n]) for n, kind in kinds.items() if data.get(n)}
         if data.get("seen"):
             parts["seen"] = SeenFacts.from_dict(data["seen"])

@@ -174,6 +174,7 @@ def check_banks(group: Group, recipe: Recipe, banks: Sequence[Bank]) -> None:
         One is missing (exit code 70), or is not of this group, recipe, weights or jobs (65).
     """
     of_job: dict[int, Bank] = {}
+    jobs = group.jobs or banks[0].header.get("jobs") or 1
     for bank in banks:
         header, name = bank.header, bank.path.name
         if header["group"] != group.group:
@@ -181,18 +182,20 @@ def check_banks(group: Group, recipe: Recipe, banks: Sequence[Bank]) -> None:
         if header["recipe"] != recipe.digest:
             made, wanted = header["recipe"][:12], recipe.digest[:12]
             raise _stray(f"{name}: was made by another recipe ({made}…, wanted {wanted}…)")
-        if header["job"] not in range(group.jobs):
-            raise _stray(f"{name}: is of job {header['job']}, of 0 to {group.jobs - 1}")
+        if header.get("jobs") not in (None, jobs):
+            raise _stray(f"{name}: is of {header['jobs']} jobs, wanted are {jobs}")
+        if header["job"] not in range(jobs):
+            raise _stray(f"{name}: is of job {header['job']}, of 0 to {jobs - 1}")
         other = of_job.setdefault(header["job"], bank)
         if other is not bank:
             raise _stray(f"{name}: is of job {header['job']}, as {other.path.name} is")
         if header["weights"] != banks[0].header["weights"]:
             raise _stray(f"{name}: was made with other weights than {banks[0].path.name}")
-    missing = sorted(set(range(group.jobs)) - set(of_job))
+    missing = sorted(set(range(jobs)) - set(of_job))
     if missing:
-        names = ", ".join(bank_name(group.group, group.jobs, n) for n in missing)
+        names = ", ".join(bank_name(group.group, jobs, n) for n in missing)
         raise TilewrightError(
-            f"{names}: missing; {group.group} has {len(of_job)} of its {group.jobs} banks.",
+            f"{names}: missing; {group.group} has {len(of_job)} of its {jobs} banks.",
             fix="Run again with -resume.",
             code=INTERNAL,
         )
@@ -242,6 +245,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
         )
         result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
         result = replace(result, unread=scene.unread)
+        result = replace(result, mask=ref.masked, predicted=context.banked.predicted)
         if found is None:
             return replace(result, **made)
         tile = tile_picture(found, pack.shown / f"{ref.key}-tile.png").name
@@ -282,15 +286,16 @@ def suited(context: MergeContext) -> int:
 
 
 def provenance(ref: ImageRef, said: Mapping[str, str]) -> dict[str, Any]:
-    """Which image a store is of; its scene where it isn't the first, and a sheet's words.
+    """Which image a store is of; its scene where it isn't the first, its mask, a sheet's words.
 
     Where its pixel size is known, that, and who says so.
     """
     scene = {"scene": ref.scene} if ref.scene else {}
+    mask = {"mask": asdict(ref.masked)} if ref.masked else {}
     columns = {"columns": dict(said)} if said else {}
     size = {"mpp": ref.mpp, "mpp_from": ref.mpp_from} if ref.mpp else {}
     about = {"id": ref.id, "file": Path(ref.path).name, "region": ref.region}
-    return {**about, **scene, **size, **columns}
+    return {**about, **scene, **size, **mask, **columns}
 
 
 def placement(ref: ImageRef, layout: Layout) -> Placement:
