@@ -25,7 +25,7 @@ from tilewright.contract.grid import Box, Interval, slices
 from tilewright.contract.jobs import EMPTY, ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
-from tilewright.images.image import Image, open_image
+from tilewright.images.image import open_image
 
 from . import intensity, resample
 from .checks import layout_of, level_sizes, no_tissue
@@ -89,6 +89,8 @@ class TileReader(Closing):
         Its geometry.
     shape, grid, planes
         The layout's.
+    image : Image
+        The open file.
     lost : int
         Values of all that `raw` gave that are 0 because the file is damaged there.
 
@@ -102,17 +104,17 @@ class TileReader(Closing):
         self._ref = ref
         self._spec = spec
         if ref.copy:
-            self._image = open_image(ref.copy, kept=kept)
+            self.image = open_image(ref.copy, kept=kept)
         else:
-            self._image = opened(
+            self.image = opened(
                 ref.path, axes=ref.axes, scene=ref.scene, methods=ref.prep, kept=kept
             )
         try:
-            self.layout = layout_of(self._image, ref, spec)
+            self.layout = layout_of(self.image, ref, spec)
         except TilewrightError:
             self.close()
             raise
-        self._sizes = level_sizes(self._image, ref)
+        self._sizes = level_sizes(self.image, ref)
         self.shape, self.grid = self.layout.shape, self.layout.grid
         self.planes = self.layout.planes
         self.lost = 0
@@ -192,8 +194,8 @@ class TileReader(Closing):
         -------
             The source's dtype, (C, (z,) y, x); resampled whole numbers are rounded.
         """
-        channels = tuple(range(self._image.size("C")))
-        dtype = self._image.dtype
+        channels = tuple(range(self.image.size("C")))
+        dtype = self.image.dtype
         pixels = self._resampled(plane, window, channels, same, read=self._around)
         if pixels.dtype == dtype or dtype.kind == "f":
             return np.asarray(pixels, dtype)
@@ -208,7 +210,7 @@ class TileReader(Closing):
             return None
         if self._ref.statistics is not None:
             return self._ref.statistics
-        times = range(self._image.size("T"))
+        times = range(self.image.size("T"))
         found: dict[str, Any] = {} if self._stain is None else {"stain": self._fits}
         normalization = self._spec.normalization
         if normalization is None or normalization.scope == "tile":
@@ -216,14 +218,9 @@ class TileReader(Closing):
         values = [self._summary(normalization, t) for t in times]
         return {**asdict(normalization), "values": values, **found}
 
-    @property
-    def image(self) -> Image:
-        """The open file."""
-        return self._image
-
     def close(self) -> None:
         """Close the file."""
-        self._image.close()
+        self.image.close()
 
     # pixels
 
@@ -239,7 +236,7 @@ class TileReader(Closing):
     @property
     def _span(self) -> tuple[float, float]:
         """Black and white of the file's values."""
-        return span_of(self._ref.range, self._image.dtype)
+        return span_of(self._ref.range, self.image.dtype)
 
     def _time(self, plane: int) -> int:
         return self.planes[plane].get("T", 0)
@@ -255,7 +252,7 @@ class TileReader(Closing):
         """Per timepoint the figures of the stains; None where there is no tissue."""
         if self._ref.statistics is not None:
             return list(self._ref.statistics["stain"])
-        times = range(self._image.size("T") if self._stain else 0)
+        times = range(self.image.size("T") if self._stain else 0)
         return [self._stain.fit(self.sample.of(t), self.sample.size) for t in times if self._stain]
 
     def _stainless(self, plane: int) -> bool:
@@ -263,7 +260,7 @@ class TileReader(Closing):
 
     def _check_tissue(self, plane: int) -> None:
         if self._spec.on_failure == "error" and self._stainless(plane):
-            raise no_tissue(self._image, self._ref, self._spec)
+            raise no_tissue(self.image, self._ref, self._spec)
 
     def _resampled(
         self,
@@ -308,8 +305,8 @@ class TileReader(Closing):
     def _around(self, level: int, index: Index) -> Array:
         """The image's pixels, 0 in place of what can't be read; a copy of ours is whole."""
         if self._ref.copy:
-            return self._image.read(level, index)
-        pixels, lost = self._image.read_around(level, index)
+            return self.image.read(level, index)
+        pixels, lost = self.image.read_around(level, index)
         self.lost += lost
         return pixels
 
@@ -332,8 +329,8 @@ class TileReader(Closing):
         return np.concatenate([there.get(c, empty) for c in channels])
 
     def _ordered(self, level: int, index: Index, read: Read | None) -> Array:
-        pixels = (read or self._image.read)(level, index)
-        axes = [a for a in self._image.axes if not isinstance(index[a], int)]
+        pixels = (read or self.image.read)(level, index)
+        axes = [a for a in self.image.axes if not isinstance(index[a], int)]
         for axis in "CZ":
             if axis not in axes and not isinstance(index[axis], int):  # the file hasn't it
                 pixels, axes = pixels[..., None], [*axes, axis]
@@ -391,10 +388,10 @@ class TileReader(Closing):
         float32 or, where that would cut off what the model sees of 32 bits and more, float64.
         """
         spec, dtype, found = self._spec, np.dtype(np.float32), False
-        if self._image.dtype.itemsize < dtype.itemsize:
+        if self.image.dtype.itemsize < dtype.itemsize:
             return dtype
         if spec.normalization is not None and spec.normalization.scope == "tile":
-            return real(self._image.dtype)
+            return real(self.image.dtype)
         if spec.normalization is not None and self.statistics is not None:
             figures = np.array(self.statistics["values"][self._time(plane)])
             found = intensity.is_far(*intensity.offset_and_span(spec.normalization, figures))
@@ -472,18 +469,18 @@ class TileReader(Closing):
     @cached_property
     def sample(self) -> Sample:
         """The pixels that its figures are of."""
-        sides = {axis: self._image.size(axis) for axis in "TZYX"}
+        sides = {axis: self.image.size(axis) for axis in "TZYX"}
         channels = self._ref.channels
         return Sample(lambda index: self._pixels(0, index, channels), sides, self._spec.on_failure)
 
     def _pixel(self, value: float, time: int) -> Array:
         """A pixel of one colour, as the model's channels are made of it, (C, 1, 1)."""
         shape = (len(self._ref.channels), 1, 1)
-        return self._colour(time)(np.full(shape, self._stored(value), self._image.dtype))
+        return self._colour(time)(np.full(shape, self._stored(value), self.image.dtype))
 
     def _stored(self, value: float) -> float:
         """A value as near as the image's dtype has it: what is said of black may go further."""
-        dtype = self._image.dtype
+        dtype = self.image.dtype
         if dtype.kind not in "iu":
             return value
         return min(max(value, np.iinfo(dtype).min), np.iinfo(dtype).max)

@@ -78,7 +78,7 @@ class Means:
         for plane in np.unique(planes):
             mine = rows[planes == plane].astype(np.float64)
             mine[0] += self._sums[plane]
-            self._sums[plane] = np.add.accumulate(mine, axis=0)[-1]  # a reduction adds by pairs
+            self._sums[plane] = _added(mine)
         if len(self._sample):
             own = rows[-first % self._every :: self._every]
             at = -(-first // self._every)
@@ -98,6 +98,11 @@ class Means:
     def axes(self) -> Axes | None:
         """Of the sampled rows without a NaN; None where they don't differ."""
         return axes_of(self._sample[np.isfinite(self._sample).all(axis=1)])
+
+
+def _added(rows: Array) -> Array:
+    """The sum of rows, (D,): one added after the other, as numpy does but of single numbers."""
+    return np.asarray(rows.sum(axis=0) if rows.shape[1] > 1 else rows.cumsum(axis=0)[-1])
 
 
 def axes_of(rows: Array) -> Axes | None:
