@@ -8,7 +8,8 @@ uint8 RGB, row by row. *By hand* is `pread` and imagecodecs' decoder for each of
 for the OME-Zarr it is zarr-python reading whole chunks. Each reading is a process of its own, all
 of them in turns; a figure is the median of the rounds, in megapixels per second that the cores
 worked (all threads), and as a share of by hand in the same round. Readers that a Python given by
-`--peers` hasn't installed are named as such. `--data`: a folder of RGB TIFFs of H&E.
+`--peers` hasn't installed are named as such. `--data`: a folder of RGB TIFFs of H&E. `--stores`
+reads, in place of these, two of our own stores, with a channel in a chunk and with all three.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, help="a folder of RGB TIFFs of H&E")
     parser.add_argument("--peers", nargs="*", default=[sys.executable], help="other Pythons")
+    parser.add_argument("--stores", action="store_true")
     parser.add_argument("--here", nargs=4, help=argparse.SUPPRESS)  # of the processes below
     asked = parser.parse_args()
     if asked.here:
@@ -49,6 +51,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         slide, store = Path(folder, "slide.svs"), Path(folder, "slide.zarr")
         picture = tissue(asked.side, asked.data)
+        if asked.stores:
+            for name, together in (("channel.zarr", False), ("channels.zarr", True)):
+                write_ours(Path(folder, name), picture, together)
+                compare(Path(folder, name), asked, "whole chunks", [CHUNK], STORE_READERS)
+            return
         write_slide(slide, picture)
         write_store(store, picture)
         del picture
@@ -162,6 +169,15 @@ def by_chunks(path: Path) -> Region:
     return lambda y, x, n: array[:, y : y + n, x : x + n]
 
 
+def by_tensorstore(path: Path) -> Region:
+    """Without a cache."""
+    import tensorstore
+
+    where = {"driver": "file", "path": str(path / "0")}
+    array = tensorstore.open({"driver": "zarr3", "kvstore": where}).result()
+    return lambda y, x, n: array[:, y : y + n, x : x + n].read().result()
+
+
 def by_openslide(path: Path) -> Region:
     """RGBA by PIL, less A."""
     import openslide
@@ -195,10 +211,12 @@ def by_hs2p(path: Path) -> Region:
     return lambda y, x, n: slide.read_region((x, y), 0, (n, n))
 
 
+STORE_READERS = ["tilewright", "tensorstore"]
 PEERS = ("openslide", "tiffslide", "cucim", "hs2p")
 READERS: dict[str, Callable[[Path], Region]] = {
     "tilewright": by_tilewright, "by hand": by_hand, "whole chunks": by_chunks,
     "openslide": by_openslide, "tiffslide": by_tiffslide, "cucim": by_cucim, "hs2p": by_hs2p,
+    "tensorstore": by_tensorstore,
 }  # fmt: skip
 
 
@@ -252,6 +270,20 @@ def write_store(path: Path, picture: Any) -> None:
     scale = [{"type": "scale", "scale": [1, MPP, MPP]}]
     datasets = [{"path": "0", "coordinateTransformations": scale}]
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+
+
+def write_ours(path: Path, picture: Any, together: bool) -> None:
+    """As MERGE puts an image beside its labels."""
+    from tilewright.stores.ome_zarr import StoreWriter
+
+    shape = (3, *picture.shape[:2])
+    with StoreWriter(path) as store:
+        made = store.pyramid(
+            "", shape, np.uint8, axes="cyx", method="mean", together=together, levels=1
+        )
+        for box in made.blocks():
+            made.write(box, np.ascontiguousarray(np.moveaxis(picture[box[1:]], -1, 0)))
+        store.finish({}, channels=("red", "green", "blue"), rgb=True)
 
 
 if __name__ == "__main__":
