@@ -183,6 +183,30 @@ def test_an_overview_is_the_mean_of_blocks_with_or_without_a_pyramid(
     assert np.abs(seen.pixels - wanted).max() <= 0.51
 
 
+def test_an_overview_of_a_slide_with_a_damaged_level_is_of_the_next_finer_one(
+    tmp_path: Path,
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (256, 320, 3), np.uint8)
+    small = np.rint(pixels.reshape(64, 4, 80, 4, 3).mean((1, 3))).astype(np.uint8)
+    path = tmp_path / "a.tif"
+    for damaged in (False, True):
+        with tifffile.TiffWriter(path) as file:
+            options = {"tile": (32, 32), "compression": "zlib", "photometric": "rgb"}
+            file.write(pixels, subifds=1, resolution=(1e4, 1e4), resolutionunit=3, **options)
+            file.write(small, subfiletype=1, **options)
+        if damaged:
+            with tifffile.TiffFile(path) as file:
+                page = file.series[0].levels[1].keyframe
+                place, count = page.dataoffsets[1], page.databytecounts[1]
+            with path.open("r+b") as raw:
+                raw.seek(place)
+                raw.write(bytes(count))
+        with open_image(path) as image:
+            seen = overview(image, 4.0)
+        assert seen.scale == (4, 4)
+        assert np.abs(seen.pixels.astype(int) - small).max() <= 1
+
+
 def test_the_last_row_of_an_overview_may_be_of_fewer_pixels(tmp_path: Path) -> None:
     pixels = np.zeros((41, 43, 3), np.uint8)
     pixels[40:], pixels[:, 40:] = 100, 200

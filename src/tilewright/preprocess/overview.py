@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from tilewright.contract.colours import RGB
+from tilewright.images.damage import DamagedPixelsError
 from tilewright.images.image import Image
 
 from .colour import own_span
@@ -50,7 +52,8 @@ def overview(
 ) -> Overview:
     """The whole of an image at about so many µm a pixel.
 
-    The coarsest level is read that isn't coarser, and whole blocks of its pixels are averaged.
+    The coarsest level is read that isn't coarser and isn't damaged, and whole blocks of its pixels
+    are averaged.
     So the picture's pixels are about as large as wanted, within a third where blocks are small.
     Pixels of more than 8 bits are scaled by the value of white that the file says, else by the
     bits that are in use.
@@ -68,11 +71,26 @@ def overview(
     Raises
     ------
     TilewrightError
-        When the file is damaged.
+        When each such level is damaged.
     """
     own = size or image.mpp
     wanted = _wanted(image, mpp, own)
-    level = _level(image, wanted)
+    *coarser, last = _levels(image, wanted)
+    for level in coarser:
+        with suppress(DamagedPixelsError):
+            return _of_level(image, level, wanted, own, t, z)
+    return _of_level(image, last, wanted, own, t, z)
+
+
+def _of_level(
+    image: Image,
+    level: int,
+    wanted: tuple[float, float],
+    own: tuple[float, float] | None,
+    t: int,
+    z: int | None,
+) -> Overview:
+    """The whole of one level, in pixels of about as many level-0 pixels as wanted."""
     step = image.steps[level]
     block = [max(1, round(w / s)) for w, s in zip(wanted, step, strict=True)]
     at = {"T": t, "Z": image.size("Z") // 2 if z is None else z}
@@ -91,10 +109,10 @@ def _wanted(image: Image, mpp: float, own: tuple[float, float] | None) -> tuple[
     return max(1.0, mpp / own[0]), max(1.0, mpp / own[1])
 
 
-def _level(image: Image, wanted: tuple[float, float]) -> int:
-    """The coarsest level whose pixels aren't larger than wanted, but for what rounding makes."""
+def _levels(image: Image, wanted: tuple[float, float]) -> list[int]:
+    """Levels whose pixels aren't larger than wanted, within rounding; the coarsest first."""
     fits = [n for n, step in enumerate(image.steps) if _is_fine(step, wanted)]
-    return max(fits, key=image.steps.__getitem__, default=0)
+    return sorted(fits, key=image.steps.__getitem__, reverse=True) or [0]
 
 
 def _is_fine(step: tuple[float, float], wanted: tuple[float, float]) -> bool:
