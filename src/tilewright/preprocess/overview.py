@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from tilewright.contract.colours import RGB
-from tilewright.images.damage import DamagedPixelsError
 from tilewright.images.image import Image
 
 from .colour import own_span
@@ -55,11 +53,10 @@ def overview(
 ) -> Overview:
     """The whole of an image at about so many µm a pixel.
 
-    The coarsest level is read that isn't coarser and isn't damaged, and whole blocks of its pixels
-    are averaged.
-    So the picture's pixels are about as large as wanted, within a third where blocks are small.
-    Pixels of more than 8 bits are scaled by the value of white that the file says, else by the
-    bits that are in use.
+    The coarsest level is read that isn't coarser, and whole blocks of its pixels are averaged; of
+    a level that is damaged, the next finer one; the coarsest, where each is. The picture's
+    pixels are about as large as wanted, within a third where blocks are small. Pixels of more than
+    8 bits are scaled by the value of white that the file says, else by the bits that are in use.
 
     Parameters
     ----------
@@ -74,19 +71,18 @@ def overview(
     Raises
     ------
     TilewrightError
-<<<<<<< HEAD
         When the file can't be read at all.
-=======
-        When each such level is damaged.
->>>>>>> reading
     """
     own = size or image.mpp
     wanted = _wanted(image, mpp, own)
-    *coarser, last = _levels(image, wanted)
-    for level in coarser:
-        with suppress(DamagedPixelsError):
-            return _of_level(image, level, wanted, own, t, z)
-    return _of_level(image, last, wanted, own, t, z)
+    coarsest = None
+    for level in _levels(image, wanted):
+        seen = _of_level(image, level, wanted, own, t, z)
+        if not seen.unread.any():
+            return seen
+        coarsest = coarsest or seen
+    assert coarsest is not None  # there is always a level
+    return coarsest
 
 
 def _of_level(
