@@ -119,6 +119,12 @@ def test_pieces_and_holes_count_by_their_area() -> None:
     assert other[26, 226]
 
 
+def test_glass_at_the_edge_of_a_slide_full_of_tissue_is_no_hole() -> None:
+    picture = np.full((200, 300, 3), (200, 120, 180), np.uint8)
+    picture[:50, :50] = 240  # 0.16 mm²
+    assert not find_tissue(picture, (8.0, 8.0))[10, 10]
+
+
 def test_a_rule_is_json_and_back() -> None:
     rule = replace(TissueRule(), speck_mm2=0.1)
     assert TissueRule(**json.loads(json.dumps(asdict(rule)))) == rule

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -75,14 +76,9 @@ def overview(
     """
     own = size or image.mpp
     wanted = _wanted(image, mpp, own)
-    coarsest = None
-    for level in _levels(image, wanted):
-        seen = _of_level(image, level, wanted, own, t, z)
-        if not seen.unread.any():
-            return seen
-        coarsest = coarsest or seen
-    assert coarsest is not None  # there is always a level
-    return coarsest
+    seen = (_of_level(image, n, wanted, own, t, z) for n in _levels(image, wanted))
+    coarsest = next(seen)
+    return next((s for s in chain([coarsest], seen) if not s.unread.any()), coarsest)
 
 
 def _of_level(
