@@ -98,7 +98,7 @@ def find_tissue(
     found = _closed(found, _px(rule.close_um, size))
     found = _opened(found, _px(rule.open_um, size))
     area = size[0] * size[1] / 1e6
-    found = _without_holes(found, rule.hole_mm2 / area)
+    found = _without_holes(found, rule.hole_mm2 / area, rule.speck_mm2 / area)
     return _large(found, rule.speck_mm2 / area)
 
 
@@ -154,9 +154,9 @@ def _within(padded: Array, pad: list[int]) -> Array:
     return np.asarray(padded[pad[0] : -pad[0], pad[1] : -pad[1]] > 0)
 
 
-def _without_holes(mask: Array, least: float) -> Array:
-    """The mask with holes of less than so many pixels filled; what reaches the edge is no hole."""
-    beyond = np.pad(~mask, 1, constant_values=True)  # all glass at the edge is one, without end
+def _without_holes(mask: Array, least: float, least_at_edge: float) -> Array:
+    """The mask with holes of less than so many pixels filled; at the edge, who knows how large."""
+    beyond = np.pad(_large(~mask, least_at_edge), 1, constant_values=True)
     labels, _ = ndimage.label(beyond)
     glass = _large(beyond, least) | (labels == labels[0, 0])
     return np.asarray(~glass[1:-1, 1:-1])
