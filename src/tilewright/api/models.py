@@ -18,3 +18,8 @@ class Models(StrEnum):
     SAM_VIT_B = "sam-vit_b"
     SAM_VIT_H = "sam-vit_h"
     SAM_VIT_L = "sam-vit_l"
+    STARDIST_2D_DEMO = "stardist-2d_demo"
+    STARDIST_2D_PAPER_DSB2018 = "stardist-2d_paper_dsb2018"
+    STARDIST_2D_VERSATILE_FLUO = "stardist-2d_versatile_fluo"
+    STARDIST_2D_VERSATILE_HE = "stardist-2d_versatile_he"
+    STARDIST_3D_DEMO = "stardist-3d_demo"

@@ -352,7 +352,7 @@ def pick_channels(
     """Channels that the model's own parameters choose, as if ``--channels`` did; the rest of them.
 
     A parameter of the type `channel` counts if its name is one of the model's channels, e.g.
-    `nucleus_channel`; its first choice leaves the question open.
+    `nucleus_channel` or `channel_idx`; its first choice leaves the question open.
 
     Parameters
     ----------
@@ -372,7 +372,8 @@ def pick_channels(
     """
     names, picked, left = spec.channel_names or (), {}, dict(values)
     for param in choice.params:
-        name, value = param.arg_name.removesuffix("_channel"), values.get(param.arg_name)
+        name = param.arg_name.removesuffix("_channel").removesuffix("_idx")
+        value = values.get(param.arg_name)
         if param.param_type == "channel" and name in names and value != param.channel_start:
             picked[name] = int(str(value)) - param.channel_start - 1
             left[param.arg_name] = param.channel_start

@@ -1,0 +1,73 @@
+"""Which models are tried, and on what: one row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .scenes import balls, seen
+
+Array = np.ndarray[Any, Any]
+MAKE = Path(__file__).parent / "make"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A version of a model, with weights that are made and a picture in which they find something.
+
+    Parameters
+    ----------
+    name
+        Of the case.
+    model, version, task
+        As a run names them.
+    weights
+        The file in the folder of made weights.
+    shape, radius, look
+        Of the picture: `scenes.balls` and `scenes.seen`.
+    tile
+        Pixels along y and x in which the picture is several tiles.
+    params
+        The model's own parameters.
+    """
+
+    name: str
+    model: str
+    version: str
+    weights: str
+    shape: tuple[int, ...]
+    radius: float
+    look: str
+    tile: int
+    params: dict[str, Any] = field(default_factory=dict)
+    task: str | None = None
+
+    @property
+    def maker(self) -> Path:
+        """What makes its weights and calls its library, in its environment."""
+        return MAKE / f"make_{self.model}.py"
+
+    @property
+    def truth(self) -> Array:
+        """The picture's objects."""
+        return balls(self.shape, self.radius, seed=7)
+
+    @property
+    def picture(self) -> Array:
+        """uint8, (Z,) Y, X or, in colour, Y, X, 3."""
+        return seen(self.truth, self.look, seed=7)
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("stardist-2d", "stardist", "2D_demo", "fluo.zip", (1024, 1024), 8, "bright", 640),
+        Case(
+            "stardist-he", "stardist", "2D_versatile_he", "he.zip", (1024, 1024), 8, "stained", 640
+        ),
+        Case("stardist-3d", "stardist", "3D_demo", "deep.zip", (32, 288, 288), 7, "bright", 224),
+    )
+}

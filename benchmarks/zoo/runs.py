@@ -1,0 +1,174 @@
+"""Models run: by their library, by our script, and by the whole pipeline, tiled and untiled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import zarr
+
+from tilewright import ROOT
+from tilewright.environments import interpreters
+from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.registry.registry import Registry, ResolvedModel
+from tilewright.validate.compare import f1
+
+from .cases import Case
+
+Array = np.ndarray[Any, Any]
+LIMIT = 1200  # seconds a library may take
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run of the pipeline over one picture.
+
+    Parameters
+    ----------
+    result
+        Labels ``((z,) y, x)`` or a map ``(class, (z,) y, x)``.
+    tiles
+        How many there were.
+    sbe
+        Label changes across seams over those elsewhere; None without seams.
+    seconds
+        Of prediction, over all tiles.
+    """
+
+    result: Array
+    tiles: int
+    sbe: float | None
+    seconds: float
+
+
+def python_of(case: Case) -> Path:
+    """The interpreter of a model's environment, built if it isn't there."""
+    choice = choice_of(case)
+    name = choice.recipe(choice.spec(), {}).environment.name
+    return interpreters.build(name, interpreters.default_root()) / "bin" / "python"
+
+
+def choice_of(case: Case) -> ResolvedModel:
+    """The model, as the registry has it."""
+    return Registry.load().choose(case.model, case.version, case.task)
+
+
+def in_its_environment(case: Case, *words: object) -> str:
+    """Call the case's maker; what it printed."""
+    ran = subprocess.run(
+        [str(python_of(case)), str(case.maker), *map(str, words)],
+        check=False,
+        timeout=LIMIT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"},
+    )
+    if ran.returncode:
+        raise RuntimeError(f"{case.maker.name} {' '.join(map(str, words))}: {ran.stderr[-2000:]}")
+    return ran.stdout
+
+
+def made_weights(case: Case, folder: Path) -> Path:
+    """The case's weights, made by its library unless they are there."""
+    path = folder / case.weights
+    if not path.exists():
+        in_its_environment(case, "make", folder, case.weights)
+    return path
+
+
+def by_library(case: Case, weights: Path, tile: Array, folder: Path) -> Array:
+    """What the library alone gives of a tile ``(C, (Z,) Y, X)`` that is scaled already."""
+    np.save(folder / "tile.npy", tile)
+    params = json.dumps(choice_of(case).values(case.params))
+    in_its_environment(case, "call", weights, folder / "tile.npy", folder / "own.npy", params)
+    return np.asarray(np.load(folder / "own.npy"))
+
+
+def by_script(case: Case, weights: Path, tiles: Array, **spec: Any) -> Array:
+    """What our script gives of tiles ``(batch, C, (Z,) Y, X)``, over the pipe."""
+    choice, python = choice_of(case), python_of(case)
+    with ModelProcess(
+        python,
+        choice.script(),
+        weights=str(weights),
+        device="cpu",
+        spec=choice.spec().to_dict() | spec,
+        params=choice.values(case.params),
+        timeout=LIMIT,
+        env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
+    ) as model:
+        return np.asarray(model.predict(tiles))
+
+
+def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
+    """A run of the whole pipeline over the case's picture, in tiles of `tile` px."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(folder / "picture.tif", case.picture, **_layout(case))
+    (folder / "own.json").write_text(json.dumps(case.params))
+    words: Sequence[object] = (
+        *("run", "--input", folder / "picture.tif", "--outdir", folder / "out"),
+        *("--model", case.model, "--model_type", case.version, "--tile_size", tile),
+        *("--model_config", folder / "own.json", "--manifests", overlay(case, weights, folder)),
+        *(("--task", case.task) if case.task else ()),
+    )
+    started = time.monotonic()
+    ran = subprocess.run(
+        [str(ROOT / "tilewright"), *map(str, words)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    if ran.returncode:
+        raise RuntimeError(ran.stderr[-2000:] + ran.stdout[-2000:])
+    return _read(folder / "out", time.monotonic() - started)
+
+
+def overlay(case: Case, weights: Path, folder: Path) -> Path:
+    """A folder with a manifest that puts made weights in place of the published ones."""
+    site = folder / "site"
+    site.mkdir(exist_ok=True)
+    choice = choice_of(case)
+    tasks = {choice.task_name: {"locations": [str(weights)]}}
+    said = {"short_name": case.model, "extends": True}
+    versions = {choice.version_key: {"tasks": tasks}}
+    (site / f"{case.model}.json").write_text(json.dumps({**said, "versions": versions}))
+    return site
+
+
+def average_precision(found: Array, wanted: Array) -> float:
+    """TP / (TP + FP + FN) at an IoU over 0.5; 1 where neither has objects."""
+    score = f1(found, wanted)
+    return score / (2 - score)
+
+
+def _layout(case: Case) -> dict[str, Any]:
+    if case.look == "stained":
+        return {"photometric": "rgb"}
+    axes = "ZYX"[-len(case.shape) :]
+    return {"photometric": "minisblack", "imagej": len(case.shape) == 3, "metadata": {"axes": axes}}
+
+
+def _read(out: Path, seconds: float) -> Ran:
+    (image,) = json.loads((out / "run.json").read_text())["images"]
+    (store,) = (out / image["id"]).glob("*.zarr")
+    group: Any = zarr.open_group(store, mode="r")
+    kind = "labels" if "labels" in group else "maps"
+    (task,) = group[kind].group_keys()
+    return Ran(
+        np.asarray(group[f"{kind}/{task}/0"][...]), image["tiles"], image.get("sbe"), seconds
+    )
+
+
+def main_tile(case: Case) -> Array:
+    """The whole picture as a float32 tile ``(1, C, (Z,) Y, X)`` from 0 to 1."""
+    pixels = case.picture.astype(np.float32) / 255
+    return (np.moveaxis(pixels, -1, 0) if case.look == "stained" else pixels[None])[None]

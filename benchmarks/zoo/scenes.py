@@ -1,0 +1,56 @@
+"""Made pictures of round things, which small networks learn within a minute; no data is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+APART = 0.98  # least distance of two centres, in sums of their radii: some touch
+
+
+def balls(shape: tuple[int, ...], radius: float, *, seed: int = 0, share: float = 0.35) -> Array:
+    """Labels of discs or balls, some of which touch, int32 of `shape`.
+
+    Parameters
+    ----------
+    radius
+        Their mean, in pixels; each is up to a quarter more or less.
+    share
+        About how much of the picture they take, as far as there is room.
+    """
+    rng = np.random.default_rng(seed)
+    size = 2 * radius if len(shape) == 2 else 4 / 3 * radius * 2
+    count = int(share * np.prod(shape) / (size * radius ** (len(shape) - 1) * 1.57))
+    labels = np.zeros(shape, np.int32)
+    centres, radii = np.zeros((0, len(shape))), np.zeros(0)
+    for _ in range(40 * count):
+        at, r = rng.uniform(0, shape), radius * rng.uniform(0.75, 1.25)
+        if len(centres) and (np.linalg.norm(centres - at, axis=1) < APART * (radii + r)).any():
+            continue
+        centres, radii = np.vstack([centres, at]), np.append(radii, r)
+        box = tuple(slice(max(0, int(c - r)), int(c + r) + 2) for c in at)
+        grids = np.ogrid[box]
+        inside = sum((g - c) ** 2 for g, c in zip(grids, at, strict=True)) < r * r
+        free = labels[box] == 0
+        labels[box][free & inside[tuple(slice(0, n) for n in free.shape)]] = len(radii)
+        if len(radii) == count:
+            break
+    return labels
+
+
+def seen(labels: Array, kind: str, *, seed: int = 0) -> Array:
+    """What a microscope shows of labels: ``bright`` on dark, their ``edges``, or ``stained`` RGB.
+
+    uint8, of the labels' shape; RGB has a last axis of 3.
+    """
+    rng = np.random.default_rng(seed)
+    inside = (labels > 0).astype(float)
+    if kind == "edges":
+        steps = [np.abs(np.diff(labels, axis=a, prepend=0)) > 0 for a in range(labels.ndim)]
+        inside = np.any(steps, axis=0).astype(float)
+    values = 0.1 + 0.7 * inside + rng.normal(0, 0.05, labels.shape)
+    if kind == "stained":
+        values = 1 - values[..., None] * np.array([0.9, 0.75, 0.35])
+    return np.clip(values * 255, 0, 255).astype(np.uint8)
