@@ -323,7 +323,8 @@ def resolution_needs_a_pixel_size(folder: Path) -> None:
     """Without one the error names --mpp; a coarser image is refused; else it is resampled."""
     Seen({"tile_spec": HALF.tile_spec}, lambda p: resized(p, 32, 48))(folder)
     fine = replace(HALF.tile_spec, resolution=Resolution(mpp=0.25))
-    refused(replace(RGB, tile_spec=fine), "0.5 µm per pixel, coarser than the 0.25")(folder)
+    said = r"0.5 µm per pixel \(OME-Zarr's scale\), coarser than the 0.25"
+    refused(replace(RGB, tile_spec=fine), said)(folder)
     Pillow.fromarray(PICTURE.transpose(1, 2, 0)).save(folder / "a.png")
     with pytest.raises(TilewrightError, match=r"gives no pixel size.*--mpp NUMBER"):
         tiles(folder / "a.png", HALF)

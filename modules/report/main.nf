@@ -22,6 +22,6 @@ process REPORT {
     stub:
     """
     touch report.html
-    echo '{"images": [{"store": "a/x.zarr"}, {"store": "b/x.zarr"}], "failed": []}' > run.json
+    echo '{"images": [{"store": "a/x.zarr"}, {"store": "b/x.zarr"}], "failed": [], "unread": [], "doubts": []}' > run.json
     """
 }

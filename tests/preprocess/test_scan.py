@@ -147,9 +147,14 @@ def test_a_damaged_file_is_not_copied_but_read_tile_by_tile(tmp_path: Path) -> N
         tifffile.imwrite(path, pixels, rowsperstrip=20, compression="zlib")
         write_over(path, *numbers)
         spec = ModelSpec("a", "1", TileSpec({"y": 64, "x": 64}))
-        asked = Scan(reference(path, pixels, "YX"), ((("i000", 0, 20),),), spec, copy=True, code="")
+        asked = Scan(reference(path, pixels, "YX"), 20, 20, spec, copy=True, code="")
         save(tmp_path / f"{name}.json", asked)
-        scan(tmp_path / f"{name}.json", tmp_path / name, tmp_path / f"{name}.zarr")
+        scan(
+            tmp_path / f"{name}.json",
+            tmp_path / name,
+            tmp_path / f"{name}.zarr",
+            tmp_path / "found",
+        )
         (job,) = (Job.load(found) for found in (tmp_path / name).iterdir())
         made = tmp_path / f"{name}.zarr"
         assert job.images[0].copy == (str(made) if name == "whole" else None)
