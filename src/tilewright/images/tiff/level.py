@@ -298,7 +298,7 @@ class TiffLevel:
             left = rows if key.is_tiled else key.imagelength - index * rows
             return unpacked(key, data, min(rows, left), columns)[None, None]
         if self._jpeg is not None and data and key is self._key:
-            self._head = check_jpeg(data, self._head)
+            self._head = check_jpeg(data, self._head, page.jpegtables)
             found = self._jpeg(data, page.jpegtables)
             if found is not None:
                 return found[None, None]
@@ -332,7 +332,7 @@ def opened_again(handle: tifffile.FileHandle) -> Iterator[None]:
 def _whole(key: Any, data: bytes, index: int) -> bytes:
     """A strip's or tile's data, if its decoder wouldn't have to fill what is cut off."""
     if key.compression in JPEG and key.jpegheader is None:
-        check_jpeg(data)
+        check_jpeg(data, tables=key.jpegtables)
     elif key.compression in JXR:
         check_jxr(data)
     elif key.compression == LZW and key.fillorder == 1:
