@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 from tilewright.errors import TilewrightError
 from tilewright.images.endings import check_jpeg, check_jxr, whole_lzw
 from tilewright.images.image import open_image
+from tilewright.images.jpeg2000 import check_j2k
 
 STACK = speckles((6, 37, 53))
 COLOUR = speckles((48, 64, 3), "uint8")
@@ -383,3 +384,37 @@ def test_no_jpeg_of_what_is_regular_is_taken_for_a_damaged_one(
                 imagecodecs.jpeg8_encode(pixels, level=level, subsampling=subsampling, **more)
             )
         check_jpeg(imagecodecs.jpeg8_encode(pixels[..., 0].copy(), level=level, **more))
+
+
+def test_a_jpeg_2000_that_was_cut_off_or_written_over_is_refused_as_openjpeg_does_not() -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.clip(rng.normal(200, 20, (256, 256, 3)), 0, 255).astype(np.uint8)
+    for more in ({"level": 30}, {"reversible": True}):
+        whole = imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", **more)
+        check_j2k(whole)
+        check_j2k(whole + b"\0")
+        middle = len(whole) // 2
+        noise = rng.integers(0, 256, 4000).astype(np.uint8).tobytes()
+        for harmed, words in (
+            (whole[:middle], "cut off"),
+            (whole[:middle] + bytes(512) + whole[middle + 512 :], "only zeros in a part of it"),
+            (whole[:middle] + noise + whole[middle + 4000 :], "a marker in its pixels"),
+            (whole[:middle] + bytes(len(whole) - middle), "only zeros in a part of it"),
+            (whole[:-2] + b"ab", "a part of it has another length"),
+        ):
+            with pytest.raises(ValueError, match=words):
+                check_j2k(harmed)
+
+
+def test_no_jpeg_2000_of_what_is_regular_is_taken_for_a_damaged_one() -> None:
+    y, x = np.mgrid[:256, :256]
+    for grey in (0 * x, x, x // 8, (x + y) % 256, 255 * ((x // 16 + y // 16) % 2), x // 8 % 2):
+        pixels = np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
+        for resolutions in (1, 6, 9):
+            for more in ({"level": 20}, {"reversible": True}):
+                for one in (pixels, pixels[..., 0].copy()):
+                    check_j2k(
+                        imagecodecs.jpeg2k_encode(
+                            one, codecformat="j2k", resolutions=resolutions, **more
+                        )
+                    )
