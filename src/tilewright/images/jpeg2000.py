@@ -96,4 +96,4 @@ def _impossible_zeros(size: bytes, coding: bytes) -> int:
     )
     blocks = (width * height >> (block_x + block_y + 4)) + 3 * (levels + 1) * tiles
     flat = (width * height >> 2 * levels) // FLAT
-    return HOLE + channels * (tiles * layers * precincts + blocks + flat)
+    return int(HOLE + channels * (tiles * layers * precincts + blocks + flat))
