@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -351,3 +353,32 @@ def test_what_qupath_ignores_is_cut_out_and_said(
         np.testing.assert_array_equal(mask.inside(((0, 20), (0, 40))), wanted)
         (said,) = mask.check()
     assert said.startswith("1 of its mask's shapes have a class that QuPath ignores")
+
+
+def test_nan_in_a_mask_image_is_outside(tmp_path: Path) -> None:
+    values = np.full((20, 40), np.nan, np.float32)
+    values[4:8, 2:10] = 1
+    values[6, 3] = 0
+    tifffile.imwrite(tmp_path / "mask.tif", values)
+    with Mask(masked(tmp_path / "mask.tif"), (1, 1)) as mask:
+        np.testing.assert_array_equal(mask.inside(((0, 20), (0, 40))), values == 1)
+
+
+def test_what_of_a_mask_image_cant_be_as_it_is_meant_is_said(tmp_path: Path) -> None:
+    square = np.zeros((20, 40), np.uint8)
+    square[4:8, 2:10] = 255
+    said = {
+        "a.jpg": (imagecodecs.jpeg8_encode(square), "is a JPEG, in which black isn't 0"),
+        "a.png": (imagecodecs.png_encode(np.dstack([square] * 4)), "alpha .* isn't read"),
+    }
+    for name, (data, words) in said.items():
+        (tmp_path / name).write_bytes(data)
+        with Mask(masked(tmp_path / name), (1, 1)) as mask:
+            (remark,) = mask.check()
+        assert re.search(words, remark)
+    tifffile.imwrite(tmp_path / "z.ome.tif", np.stack([square, square]), metadata={"axes": "ZYX"})
+    with Mask(masked(tmp_path / "z.ome.tif"), (1, 1)) as mask:
+        assert mask.check() == ("Its mask has 2 planes along Z: the first counts for all.",)
+    tifffile.imwrite(tmp_path / "plain.tif", square)
+    with Mask(masked(tmp_path / "plain.tif"), (1, 1)) as mask:
+        assert mask.check() == ()

@@ -6,7 +6,8 @@ Outside, nothing is found; a tile that has too little inside isn't predicted at 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
 
 from .damage import PYTHONS, in_words
+from .endings import JPEG_START
 from .fill import filled
 from .image import Image, fingerprint, open_image
+from .photometric import NO_ALPHA
 
 Array = np.ndarray
 Rings = list[Array]
@@ -34,6 +37,7 @@ HOLDERS = {
 """Where the GeoJSON objects that aren't geometries themselves have theirs."""
 IGNORED = "*"  # ends the names of classes that QuPath ignores, as Ignore*
 ASPECT = 0.02  # by how much a mask's shape may differ from its image's
+BAD: tuple[type[Exception], ...] = (OSError, ValueError, *PYTHONS)  # of what isn't GeoJSON
 OUTSIDE = 0.5  # share of polygons' area that may lie outside the image: beyond, they are another's
 EXCHANGED = 0.1  # the same of polygons that would fit with x and y exchanged
 SAID = 0.02  # share outside that is said
@@ -117,7 +121,7 @@ class Mask(Closing):
             65, when its polygons are another image's, by where they lie.
         """
         if self._picture is not None:
-            return ()
+            return tuple(_picture_remarks(self._picture))
         if not self._polygons:
             return ("Its mask has no polygon: nothing of it is looked at.",)
         cut = (CUT_OUT.format(len(self._ignored)),) if self._ignored else ()
@@ -169,12 +173,12 @@ class Mask(Closing):
         index |= {a: slice(int(at[0]), int(at[-1]) + 1) for a, at in (("Y", y), ("X", x))}
         if "C" in image.axes:  # of a colour, whatever it has
             channels = [{**index, "C": c} for c in range(image.size("C"))]
-            pixels = np.any([image.read(0, one) for one in channels], axis=0)
+            pixels = np.any([_not_zero(image.read(0, one)) for one in channels], axis=0)
         else:
-            pixels = image.read(0, index)
+            pixels = _not_zero(image.read(0, index))
         if image.axes.index("X") < image.axes.index("Y"):
             pixels = pixels.T
-        return np.asarray(pixels[np.ix_(y - y[0], x - x[0])] != 0)
+        return np.asarray(pixels[np.ix_(y - y[0], x - x[0])])
 
     def _filled(self, window: Box) -> Array:
         found = self._drawn(self._polygons, self._bounds, window)
@@ -231,6 +235,23 @@ def _bounds(polygons: list[Rings]) -> Array:
     return np.array([(p[0].min(0), p[0].max(0)) for p in polygons]).reshape(-1, 2, 2)
 
 
+def _not_zero(pixels: Array) -> Array:
+    """Which pixels of a mask are inside: NaN says nothing, and isn't."""
+    return np.asarray((pixels != 0) & ~np.isnan(pixels))
+
+
+def _picture_remarks(image: Image) -> Iterator[str]:
+    """What a user should know of how a mask image is read, a sentence each."""
+    with image.path.open("rb") if image.path.is_file() else BytesIO() as file:
+        if file.read(len(JPEG_START)) == JPEG_START:
+            yield "Its mask is a JPEG, in which black isn't 0 beside what is bright: use PNG."
+    for axis in "TZ":
+        if image.size(axis) > 1:
+            yield f"Its mask has {image.size(axis)} planes along {axis}: the first counts for all."
+    if NO_ALPHA in image.remarks:
+        yield "Its mask's alpha (transparency) isn't read: what isn't black is inside."
+
+
 def polygons(path: Path) -> tuple[list[Rings], list[Rings]]:
     """The polygons of a GeoJSON file, whose coordinates are (x, y) in level-0 pixels.
 
@@ -256,7 +277,7 @@ def polygons(path: Path) -> tuple[list[Rings], list[Rings]]:
             ]
             for wanted in (False, True)
         )
-    except (OSError, ValueError, *PYTHONS) as error:
+    except BAD as error:
         raise TilewrightError(
             f"{path}: can't be read as GeoJSON ({in_words(error)}).",
             fix="Export the annotation again, as polygons.",
