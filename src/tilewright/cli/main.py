@@ -174,8 +174,11 @@ def _planned_images(made: Plan) -> Table:
     """A line for each image that is read; who says its pixel size, where one has any."""
     sized = any(image.ref.mpp for image in made.images)
     pixel = ["pixel size"] if sized else []
-    head = ["image", "size (px)", *pixel, "planes", "tiles", "read factor"]
-    table = Table(*head, title=made.choice.model_name)
+    deep = any(len(image.grid.shape) > 2 for image in made.images)
+    sides = f"{'slices x ' if deep else ''}height x width (px)"
+    table = Table(title=made.choice.model_name)
+    for head in ("image", sides, *pixel, "planes", "tiles", "read factor"):
+        table.add_column(head, overflow="fold")  # an id that is cut short names nothing
     for image in made.images:
         size, ref = " x ".join(str(n) for n in image.grid.shape), image.ref
         by = [f"{in_words(ref.mpp)} µm ({ref.mpp_from})" if ref.mpp else "-"] if sized else []
