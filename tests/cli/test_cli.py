@@ -176,6 +176,10 @@ def test_plan_says_the_most_tiles_where_a_mask_decides(here: Path) -> None:
     assert "Tissue decides which tiles are predicted." in lines
     assert sum("at most 1 " in line for line in lines) == 2
     assert "decide" not in call("plan", "--input", "in", "--mask", "none").stdout
+    Path("roi.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    Path("sheet.csv").write_text("image,mask\nin/a.tif,roi.geojson\nin/b.tif,tissue\n")
+    both = call("plan", "--input", "sheet.csv").stdout.splitlines()
+    assert "Tissue and masks decide which tiles are predicted." in both
 
 
 def test_a_mask_is_a_word_or_a_path_to_plan_and_to_run(

@@ -164,10 +164,10 @@ def plan(as_json: bool, **given: Any) -> None:
 
 def masks_said(made: Plan) -> str:
     """What decides which tiles are predicted, where that is known later; else nothing."""
-    by = {i.ref.masked.by for i in made.images if i.ref.masked}
-    decide = {"tissue": "tissue decides", "file": "masks decide"}
-    told = " and ".join(said for kind, said in decide.items() if kind in by)
-    return f"{told[0].upper()}{told[1:]} which tiles are predicted." if told else ""
+    by = frozenset(i.ref.masked.by for i in made.images if i.ref.masked)
+    said = {("tissue",): "Tissue decides", ("file",): "Masks decide"}
+    told = said.get(tuple(by), "Tissue and masks decide")
+    return f"{told} which tiles are predicted." if by else ""
 
 
 def _planned_images(made: Plan) -> Table:
