@@ -164,10 +164,10 @@ def plan(as_json: bool, **given: Any) -> None:
 
 def masks_said(made: Plan) -> str:
     """What decides which tiles are predicted, where that is known later; else nothing."""
-    by = frozenset(i.ref.masked.by for i in made.images if i.ref.masked)
-    said = {("tissue",): "Tissue decides", ("file",): "Masks decide"}
-    told = said.get(tuple(by), "Tissue and masks decide")
-    return f"{told} which tiles are predicted." if by else ""
+    by = {i.ref.masked.by for i in made.images if i.ref.masked}
+    both = "Tissue and masks decide" if len(by) > 1 else ""
+    one = "Tissue decides" if "tissue" in by else "Masks decide"
+    return f"{both or one} which tiles are predicted." if by else ""
 
 
 def _planned_images(made: Plan) -> Table:
