@@ -893,7 +893,11 @@ def test_how_many_tiles_were_predicted_and_by_which_mask_is_told(run: Run) -> No
 @pytest.mark.parametrize(
     ("by", "says", "fix"),
     [
-        ("tissue", "No tissue was found", " If it has some, draw it, or look all over: --mask none."),
+        (
+            "tissue",
+            "No tissue was found",
+            " If it has some, draw it, or say --mask none.",
+        ),
         ("file", "Its mask has nothing inside", ""),
     ],
 )

@@ -283,7 +283,10 @@ def nothing(image: RunImage) -> list[str]:
         return []
     found, fix = "Its mask has nothing inside", ""
     if image.mask.by == "tissue":
-        found, fix = "No tissue was found", " If it has some, draw it, or look all over: --mask none."
+        found, fix = (
+            "No tissue was found",
+            " If it has some, draw it, or say --mask none.",
+        )
     of = "its only tile wasn't" if image.tiles == 1 else f"none of its {image.tiles:,} tiles was"
     return [f"{found}: {of} predicted, and its result is empty.{fix}"]
 
