@@ -1,11 +1,11 @@
-"""Do the registry's models run, as their libraries do, in tiles as in one?
+"""Whether the registry's models run as their libraries do, and in tiles as in one.
 
     ./tilewright bench zoo stardist sam2
     ./tilewright bench zoo --all
 
 Of each model that is named: its environment is built, weights are made in its library's format,
-and its results are compared with its library's, and in tiles with those in one. The figures are kept
-in benchmarks/zoo/measured/, and docs/models.md is written anew. Minutes per model; nothing is
+and its results are compared with its library's, and in tiles with those in one. The figures are
+kept in benchmarks/zoo/measured/, and docs/models.md is written anew. Minutes per model; nothing is
 downloaded but packages. Without a name the page's table is written from what was measured.
 """
 

@@ -1,4 +1,4 @@
-"""The models' measured figures as a table for `docs/models.md`: what `./tilewright bench zoo` kept."""
+"""What `./tilewright bench zoo` kept of the models, as a table for `docs/models.md`."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ COLUMNS: dict[str, Callable[[Figures, Figures], str]] = {
 ABOUT = """\
 ## Measured
 
-These ran in their own environments, with small networks made in their libraries' own format, on made
-pictures: this shows that a model runs, not how well the published weights do.
+These ran in their own environments, with small networks made in their libraries' own format, on
+made pictures: this shows that a model runs, not how well the published weights do.
 
-- *environment*: seconds to build it with nothing kept, and again from uv's cache; GB on disk, and how many
-  of them no other environment there shared by hard links.
-- *its library's results*: on one tile, beside the library called directly: the share of pixels with another
-  label, or a map's greatest difference.
-- *AP in tiles*: of the objects in tiles against those in one tile, at an IoU over 0.5; in brackets the
-  library's own rule for big images, against its own result in one piece. *SBE* is the
-  [seam boundary excess](seams.md): 1 where no seam can be seen.
-- *s per megapixel* (of a volume, megavoxel): on two cores of an x86-64, the processor's seconds in brackets.
+- *environment*: seconds to build it with nothing kept, and again from uv's cache; GB on disk, and
+  how many of them no other environment there shared by hard links.
+- *its library's results*: on one tile, beside the library called directly: the share of pixels with
+  another label, or a map's greatest difference.
+- *AP in tiles*: of the objects in tiles against those in one tile, at an IoU over 0.5; in brackets
+  the library's own rule for big images, against its own result in one piece.
+- *SBE*: the [seam boundary excess](seams.md), 1 where no seam can be seen.
+- *s per megapixel* (of a volume, megavoxel): on two cores of an x86-64, the processor's seconds in
+  brackets.
 """
 
 
