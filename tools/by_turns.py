@@ -46,14 +46,9 @@ def changed(root: Path = ROOT) -> list[str] | None:
 
 def git(root: Path, *words: str) -> str | None:
     """What git answers, or None where it can't."""
+    command = ["git", *words]
     try:
-        ran = subprocess.run(
-            ["git", *words],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,  # noqa: S607
-        )
+        ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     except OSError:
         return None
     return None if ran.returncode else ran.stdout.strip()
