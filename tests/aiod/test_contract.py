@@ -41,7 +41,7 @@ def test_masks_have_the_names_and_the_form_that_the_installed_aiod_utils_reads(
     wholes = [f"{prefix}{MASKS_MARK}{RUN}_all.rle" for prefix in prefixes]
     previews = [Piece(box, (0,)).name(f"{prefixes[0]}{MASKS_MARK}{RUN}") for box in BOXES]
     labels = np.zeros((2, 9, 11), np.uint32)
-    labels[0, 2:5, 3:9], labels[1, 0, 0], labels[0, 8, 10] = 1, 2, 70_000
+    labels[0, 2:5, 3:9], labels[1, 0, 0], labels[0, 8, 10] = 1, 2, 65_535  # the most that rle holds
     rle.write(tmp_path / "a.rle", map(rle.encoded, labels), "instance")
     told = {
         "run": RUN,
