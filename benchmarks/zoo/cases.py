@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .scenes import balls, seen
+from .scenes import APART, balls, seen
 
 Array = np.ndarray[Any, Any]
+CROWDED = (0.6, 0.85)
 MAKE = Path(__file__).parent / "make"
 
 
@@ -34,6 +35,8 @@ class Case:
         The model's own parameters.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
+    crowd
+        `share` and `apart` of `scenes.balls`: SBE needs objects that touch on most lines.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Case:
     params: dict[str, Any] = field(default_factory=dict)
     task: str | None = None
     block: int | None = None
+    crowd: tuple[float, float] = (0.35, APART)
 
     @property
     def maker(self) -> Path:
@@ -56,7 +60,8 @@ class Case:
     @property
     def truth(self) -> Array:
         """The picture's objects."""
-        return balls(self.shape, self.radius, seed=7)
+        share, apart = self.crowd
+        return balls(self.shape, self.radius, seed=7, share=share, apart=apart)
 
     @property
     def picture(self) -> Array:
@@ -77,6 +82,7 @@ CASES = {
             "bright",
             640,
             block=512,
+            crowd=CROWDED,
         ),
         Case(
             "stardist-he",
@@ -88,6 +94,7 @@ CASES = {
             "stained",
             640,
             block=512,
+            crowd=CROWDED,
         ),
         Case("stardist-3d", "stardist", "3D_demo", "deep.zip", (32, 288, 288), 7, "bright", 224),
     )
