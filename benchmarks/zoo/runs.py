@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import tifffile
 import zarr
 
 from tilewright import ROOT
+from tilewright.contract.grid import grid
 from tilewright.environments import interpreters
+from tilewright.merge.measure.seam import SeamMeter
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.validate.compare import f1
@@ -157,6 +159,16 @@ def average_precision(found: Array, wanted: Array) -> float:
     """TP / (TP + FP + FN) at an IoU over 0.5; 1 where neither has objects."""
     score = f1(found, wanted)
     return score / (2 - score)
+
+
+def sbe_on_lines(case: Case, labels: Array) -> float | None:
+    """SBE of an untiled result where tiles' seams would be: what the picture alone comes to."""
+    spec = choice_of(case).spec().tile_spec
+    size = {**spec.size, "y": case.tile, "x": case.tile}
+    lines = grid(replace(spec, size=size), case.shape)
+    meter = SeamMeter(lines)
+    meter.include(meter.count(tuple((0, n) for n in case.shape), labels.astype(np.int64)))
+    return meter.value()
 
 
 def _layout(case: Case) -> dict[str, Any]:
