@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .scenes import balls, seen
+from .scenes import APART, balls, seen
 
 Array = np.ndarray[Any, Any]
+CROWDED = (0.6, 0.85)
 MAKE = Path(__file__).parent / "make"
 
 
@@ -32,6 +33,10 @@ class Case:
         Pixels along y and x in which the picture is several tiles.
     params
         The model's own parameters.
+    block
+        Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
+    crowd
+        `share` and `apart` of `scenes.balls`: SBE needs objects that touch on most lines.
     """
 
     name: str
@@ -44,6 +49,8 @@ class Case:
     tile: int
     params: dict[str, Any] = field(default_factory=dict)
     task: str | None = None
+    block: int | None = None
+    crowd: tuple[float, float] = (0.35, APART)
 
     @property
     def maker(self) -> Path:
@@ -53,7 +60,8 @@ class Case:
     @property
     def truth(self) -> Array:
         """The picture's objects."""
-        return balls(self.shape, self.radius, seed=7)
+        share, apart = self.crowd
+        return balls(self.shape, self.radius, seed=7, share=share, apart=apart)
 
     @property
     def picture(self) -> Array:
@@ -64,9 +72,29 @@ class Case:
 CASES = {
     case.name: case
     for case in (
-        Case("stardist-2d", "stardist", "2D_demo", "fluo.zip", (1024, 1024), 8, "bright", 640),
         Case(
-            "stardist-he", "stardist", "2D_versatile_he", "he.zip", (1024, 1024), 8, "stained", 640
+            "stardist-2d",
+            "stardist",
+            "2D_demo",
+            "fluo.zip",
+            (1024, 1024),
+            8,
+            "bright",
+            640,
+            block=512,
+            crowd=CROWDED,
+        ),
+        Case(
+            "stardist-he",
+            "stardist",
+            "2D_versatile_he",
+            "he.zip",
+            (1024, 1024),
+            8,
+            "stained",
+            640,
+            block=512,
+            crowd=CROWDED,
         ),
         Case("stardist-3d", "stardist", "3D_demo", "deep.zip", (32, 288, 288), 7, "bright", 224),
     )

@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import tifffile
 import zarr
 
 from tilewright import ROOT
+from tilewright.contract.grid import grid
 from tilewright.environments import interpreters
+from tilewright.merge.measure.seam import SeamMeter
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.validate.compare import f1
@@ -51,9 +53,13 @@ class Ran:
 
 def python_of(case: Case) -> Path:
     """The interpreter of a model's environment, built if it isn't there."""
+    return interpreters.build(environment_of(case)) / "bin" / "python"
+
+
+def environment_of(case: Case) -> str:
+    """The name of a model's environment."""
     choice = choice_of(case)
-    name = choice.recipe(choice.spec(), {}).environment.name
-    return interpreters.build(name, interpreters.default_root()) / "bin" / "python"
+    return choice.recipe(choice.spec(), {}).environment.name
 
 
 def choice_of(case: Case) -> ResolvedModel:
@@ -94,8 +100,14 @@ def by_library(case: Case, weights: Path, tile: Array, folder: Path) -> Array:
 
 def by_script(case: Case, weights: Path, tiles: Array, **spec: Any) -> Array:
     """What our script gives of tiles ``(batch, C, (Z,) Y, X)``, over the pipe."""
+    with model_process(case, weights, **spec) as model:
+        return np.asarray(model.predict(tiles))
+
+
+def model_process(case: Case, weights: Path, **spec: Any) -> ModelProcess:
+    """Our script with these weights; it starts when it is entered."""
     choice, python = choice_of(case), python_of(case)
-    with ModelProcess(
+    return ModelProcess(
         python,
         choice.script(),
         weights=str(weights),
@@ -104,8 +116,7 @@ def by_script(case: Case, weights: Path, tiles: Array, **spec: Any) -> Array:
         params=choice.values(case.params),
         timeout=LIMIT,
         env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
-    ) as model:
-        return np.asarray(model.predict(tiles))
+    )
 
 
 def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
@@ -148,6 +159,16 @@ def average_precision(found: Array, wanted: Array) -> float:
     """TP / (TP + FP + FN) at an IoU over 0.5; 1 where neither has objects."""
     score = f1(found, wanted)
     return score / (2 - score)
+
+
+def sbe_on_lines(case: Case, labels: Array) -> float | None:
+    """SBE of an untiled result where tiles' seams would be: what the picture alone comes to."""
+    spec = choice_of(case).spec().tile_spec
+    size = {**spec.size, "y": case.tile, "x": case.tile}
+    lines = grid(replace(spec, size=size), case.shape)
+    meter = SeamMeter(lines)
+    meter.include(meter.count(tuple((0, n) for n in case.shape), labels.astype(np.int64)))
+    return meter.value()
 
 
 def _layout(case: Case) -> dict[str, Any]:

@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-APART = 0.98  # least distance of two centres, in sums of their radii: some touch
+APART = 0.98  # some touch
 
 
-def balls(shape: tuple[int, ...], radius: float, *, seed: int = 0, share: float = 0.35) -> Array:
+def balls(
+    shape: tuple[int, ...],
+    radius: float,
+    *,
+    seed: int = 0,
+    share: float = 0.35,
+    apart: float = APART,
+) -> Array:
     """Labels of discs or balls, some of which touch, int32 of `shape`.
 
     Parameters
@@ -19,6 +26,8 @@ def balls(shape: tuple[int, ...], radius: float, *, seed: int = 0, share: float 
         Their mean, in pixels; each is up to a quarter more or less.
     share
         About how much of the picture they take, as far as there is room.
+    apart
+        Least distance of two centres, in sums of their radii; those nearer than 1 touch.
     """
     rng = np.random.default_rng(seed)
     size = 2 * radius if len(shape) == 2 else 4 / 3 * radius * 2
@@ -27,7 +36,7 @@ def balls(shape: tuple[int, ...], radius: float, *, seed: int = 0, share: float 
     centres, radii = np.zeros((0, len(shape))), np.zeros(0)
     for _ in range(40 * count):
         at, r = rng.uniform(0, shape), radius * rng.uniform(0.75, 1.25)
-        if len(centres) and (np.linalg.norm(centres - at, axis=1) < APART * (radii + r)).any():
+        if len(centres) and (np.linalg.norm(centres - at, axis=1) < apart * (radii + r)).any():
             continue
         centres, radii = np.vstack([centres, at]), np.append(radii, r)
         box = tuple(slice(max(0, int(c - r)), int(c + r) + 2) for c in at)

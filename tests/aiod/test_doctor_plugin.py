@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tilewright.aiod import doctor_plugin
+from tilewright.aiod.adapter import image_id
+from tilewright.aiod.previews import MASKS_MARK
 from tilewright.environments import doctor, interpreters
 from tilewright.errors import TilewrightError
 
@@ -42,7 +44,9 @@ def test_a_machine_on_which_the_plugin_works(
     assert findings["login shell"].found == f"Nextflow 25.04.3 ({home}/bin/nextflow)"
     assert "local" in findings["profiles"].found
     assert findings["models"].found.startswith("cellpose, ")
-    assert "stardist" in findings["models"].found.partition("not yet")[2]
+    run, _, without = findings["models"].found.partition("; not yet: ")
+    assert "stardist" in run.split(", ")
+    assert "seai_unet" in without.split(", ")
     assert doctor.main(doctor_plugin.asked(["--plugin"])) in (0, 69)
     assert "AIOD_NXF_REPO" in capsys.readouterr().out
 
@@ -82,6 +86,31 @@ def test_another_plugin_and_a_folder_that_cannot_be_written_are_named(
     assert "can't be written" in doctor_plugin.check_folder().found
     monkeypatch.setenv("HOME", str(tmp_path / "my home"))
     assert "has a space" in doctor_plugin.check_folder().found
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "found"),
+    [
+        (doctor_plugin.MASK_NAME, doctor.OK, "those of aiod-utils 0.9"),
+        ("a.b_masks_0a_all.rle", doctor.WRONG, "aiod-utils 0.9 looks for a.b_masks_0a_all.rle"),
+        ("", doctor.WRONG, "aiod-utils can't be asked"),
+    ],
+)
+def test_the_installed_aiod_utils_is_asked_what_it_calls_a_mask(
+    said: str, state: str, found: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(
+        home / "bin" / "python", f"case $2 in *aiod_utils*) echo '0.9 {said}';; *) echo 1;; esac"
+    )
+    monkeypatch.setenv("PATH", f"{home}/bin")
+    finding = doctor_plugin.check_names()
+    assert (finding.state, finding.found) == (state, found)
+    assert ("pip install aiod-utils==0.2.0" in (finding.fix or "")) == (state == doctor.WRONG)
+
+
+def test_the_name_that_is_asked_for_is_the_one_we_write() -> None:
+    stem = f"{image_id(Path('a.b.ome.tif'))}_c1{MASKS_MARK}0a"
+    assert f"{stem}_all.rle" == doctor_plugin.MASK_NAME
 
 
 def test_a_python_without_the_plugin_is_no_fault(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import zipfile
 from pathlib import Path
@@ -86,8 +87,14 @@ def test_what_isnt_its_network_is_refused_in_a_sentence(good: Path, tmp_path: Pa
     wider = json.dumps(config | {"unet_n_filter_base": 16}).encode()
     colours = json.dumps(config | {"n_channel_in": 3}).encode()
     (tmp_path / "text.zip").write_text("<html>404</html>")
+    (tmp_path / "model.pt").write_bytes(pickle.dumps({"weights": [1.0]}))
+    (tmp_path / "short.zip").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    (tmp_path / "folder").mkdir()
     bad = {
         tmp_path / "text.zip": "is no StarDist model",
+        tmp_path / "model.pt": "is no StarDist model",
+        tmp_path / "short.zip": "is no StarDist model",
+        tmp_path / "folder": "lacks config.json or weights_best",
         rewritten(good, tmp_path / "bare.zip", weights=None): "lacks config.json or weights_best",
         rewritten(good, tmp_path / "wider.zip", config=wider): "",
         rewritten(good, tmp_path / "colours.zip", config=colours): "2 dimensions and 3 channels",

@@ -63,4 +63,5 @@ def test_tiled_a_picture_has_the_objects_that_it_has_untiled(
     assert whole.result.max() >= 10
     assert runs.average_precision(tiled.result, whole.result) >= AP
     assert tiled.sbe is not None
-    assert tiled.sbe <= SBE
+    by_chance = runs.sbe_on_lines(case, whole.result)  # of the picture, without any seam
+    assert tiled.sbe <= max(SBE, by_chance or 0)

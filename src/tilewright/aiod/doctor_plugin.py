@@ -19,6 +19,14 @@ from tilewright.errors import USAGE, TilewrightError
 PLUGIN = "0.2.2"
 VARIABLE = "AIOD_NXF_REPO"
 ASK = "import importlib.metadata as m; print(m.version('aiod-napari'))"
+UTILS = "0.2.0"
+ASK_NAME = (
+    "import importlib.metadata as m, aiod_utils.io as io\n"
+    "mask = io.get_mask_name('0a', image_path='a.b.ome.tif', prep_hash='c1')\n"
+    "print(m.version('aiod-utils'), io.get_combined_mask_name(mask, 'rle'))"
+)
+MASK_NAME = "a.b_ome_tif_c1_masks_0a_all.rle"
+"""What Tilewright calls the mask that ASK_NAME asks for: the plugin finds masks by their names."""
 
 
 def check_plugin() -> Diagnosis:
@@ -33,6 +41,21 @@ def check_plugin() -> Diagnosis:
         return Diagnosis("aiod-napari", OK, f"{found} ({python})")
     fix = f"Tilewright is tested with {PLUGIN}: pip install aiod-napari=={PLUGIN}."
     return Diagnosis("aiod-napari", WRONG, f"{found} ({python})", fix)
+
+
+def check_names() -> Diagnosis:
+    """Whether the aiod-utils beside the plugin looks for masks under the names that we write."""
+    python = shutil.which("python") or shutil.which("python3") or ""
+    if not python or not installers.output_of([python, "-c", ASK]):
+        return Diagnosis("names of masks", ABSENT, "there is no plugin to ask; look from napari's")
+    version, _, name = (
+        installers.output_of([python, "-c", ASK_NAME], timeout=300).strip().partition(" ")
+    )
+    if name == MASK_NAME:
+        return Diagnosis("names of masks", OK, f"those of aiod-utils {version}")
+    found = f"aiod-utils {version} looks for {name}" if name else "aiod-utils can't be asked"
+    fix = f"Tilewright is tested with aiod-utils {UTILS}: pip install aiod-utils=={UTILS}."
+    return Diagnosis("names of masks", WRONG, found, fix)
 
 
 def check_variable() -> Diagnosis:
@@ -100,11 +123,12 @@ def check_models() -> Diagnosis:
     names = sorted(p.stem for p in (interpreters.ROOT / "manifests" / "aiod").glob("*.json"))
     run = [n for n in names if (interpreters.ROOT / "bin" / f"run_{n}.py").is_file()]
     without = [n for n in names if n not in run]
-    return Diagnosis("models", OK, ", ".join(run) + f"; not yet: {', '.join(without)}")
+    return Diagnosis("models", OK, ", ".join(run) + f"; not yet: {', '.join(without) or 'none'}")
 
 
 PLUGIN_CHECKS: tuple[Callable[[], Diagnosis], ...] = (
-    check_plugin, check_variable, check_login, check_profiles, check_folder, check_models,
+    check_plugin, check_names, check_variable, check_login, check_profiles, check_folder,
+    check_models,
 )  # fmt: skip
 
 
