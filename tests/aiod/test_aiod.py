@@ -109,9 +109,11 @@ AXES = [
 
 @pytest.mark.parametrize(("version", "axes", "channels", "colour", "spatial"), AXES)
 def test_without_a_spec_a_versions_axes_decide(
-    version: str, axes: str, channels: int, colour: str, spatial: str
+    tmp_path: Path, version: str, axes: str, channels: int, colour: str, spatial: str
 ) -> None:
-    spec = Registry.load(aiod()).choose("stardist", version).spec()
+    theirs = json.loads((aiod() / "stardist.json").read_text())  # ours of this name has a spec
+    (tmp_path / "stars.json").write_text(json.dumps({**theirs, "short_name": "stars"}))
+    spec = Registry.load(tmp_path).choose("stars", version).spec()
     assert (spec.axes, spec.num_channels, spec.color_space) == (axes, channels, colour)
     assert spec.tile_spec.axes == spatial
 

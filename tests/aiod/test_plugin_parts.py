@@ -303,13 +303,13 @@ def test_without_its_folder_a_late_task_shows_nothing(tmp_path: Path) -> None:
 # What PLAN makes of it
 
 
-def asked(tmp_path: Path, *images: Path, **params: Any) -> dict[str, Any]:
+def asked(tmp_path: Path, *images: Path, axes: str = "CYX", **params: Any) -> dict[str, Any]:
     """The plugin's parameters, as Nextflow hands them over among its own defaults."""
     cache = tmp_path / "base" / "aiod_cache"
     cache.mkdir(parents=True, exist_ok=True)
     lines = ["img_path,num_slices,height,width,channels,dtype"]
     for path in images:
-        with open_image(path, axes="CYX" if tifffile.imread(path).ndim == 3 else None) as image:
+        with open_image(path, axes=axes if tifffile.imread(path).ndim == 3 else None) as image:
             sizes = ",".join(str(image.size(a)) for a in "ZYXC")
         lines.append(f"{path},{sizes},")
     (cache / "all_img_paths.csv").write_text("\n".join(lines))
@@ -504,8 +504,14 @@ def test_every_model_of_the_plugin_is_planned_or_says_in_a_sentence_what_is_miss
     tmp_path: Path, model: str, version: str, task: str
 ) -> None:
     """The config file has the manifest's own defaults, as the plugin writes them."""
-    given = asked(tmp_path, picture(tmp_path / "a.tif"), model=model, model_type=version, task=task)
     choice = Registry.load(MANIFESTS).choose(model, version, task)
+    path, axes = picture(tmp_path / "a.tif"), choice.spec().axes.replace("C", "")
+    if "Z" in axes:
+        tifffile.imwrite(
+            path, np.zeros((4, 32, 40), np.uint8), imagej=True, metadata={"axes": axes}
+        )
+    names = {"model": model, "model_type": version, "task": task}
+    given = asked(tmp_path, path, axes=axes, **names)
     values = {p.arg_name: p.start for p in choice.params}
     Path(given["model_config"]).write_text(json.dumps(values))
     if (ROOT / "bin" / f"run_{model}.py").is_file():
