@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 from tilewright.errors import TilewrightError
 from tilewright.images.endings import check_jpeg, check_jxr, whole_lzw
 from tilewright.images.image import open_image
+from tilewright.images.jpeg2000 import check_j2k
 
 STACK = speckles((6, 37, 53))
 COLOUR = speckles((48, 64, 3), "uint8")
@@ -353,3 +354,67 @@ def test_a_jpeg_of_one_colour_is_no_damaged_one_however_many_zeros_it_has() -> N
             {"optimize": True, "level": 100},
         ):
             check_jpeg(imagecodecs.jpeg8_encode(flat, **more))
+
+
+@pytest.mark.parametrize("subsampling", ["444", "422", "420"])
+def test_a_small_hole_in_a_jpeg_of_stained_tissue_is_told(subsampling: str) -> None:
+    """However large the picture is: what zeros can mean in it, its Huffman tables say."""
+    rng = np.random.default_rng(0)
+    for side in (128, 512, 1024):
+        pixels = np.clip(rng.normal(200, 20, (side, side, 3)), 0, 255).astype(np.uint8)
+        whole = imagecodecs.jpeg8_encode(pixels, level=75, subsampling=subsampling)
+        check_jpeg(whole)
+        for size in (24, 512):
+            hole = whole[:2000] + bytes(size) + whole[2000 + size :]
+            with pytest.raises(ValueError, match="only zeros in a part of it"):
+                check_jpeg(hole)
+
+
+@pytest.mark.parametrize("level", [1, 50, 75, 95, 100])
+@pytest.mark.parametrize("more", [{}, {"optimize": True}])
+def test_no_jpeg_of_what_is_regular_is_taken_for_a_damaged_one(
+    level: int, more: dict[str, Any]
+) -> None:
+    y, x = np.mgrid[:256, :256]
+    noise = np.random.default_rng(0).normal(240, 2, (256, 256))
+    for grey in (x, x // 8, (x + y) % 256, 255 * ((x // 16 + y // 16) % 2), x // 8 % 2, noise):
+        pixels = np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+        for subsampling in ("444", "422", "420"):
+            check_jpeg(
+                imagecodecs.jpeg8_encode(pixels, level=level, subsampling=subsampling, **more)
+            )
+        check_jpeg(imagecodecs.jpeg8_encode(pixels[..., 0].copy(), level=level, **more))
+
+
+def test_a_jpeg_2000_that_was_cut_off_or_written_over_is_refused_as_openjpeg_does_not() -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.clip(rng.normal(200, 20, (256, 256, 3)), 0, 255).astype(np.uint8)
+    for more in ({"level": 30}, {"reversible": True}):
+        whole = imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", **more)
+        check_j2k(whole)
+        check_j2k(whole + b"\0")
+        middle = len(whole) // 2
+        noise = rng.integers(0, 256, 4000).astype(np.uint8).tobytes()
+        for harmed, words in (
+            (whole[:middle], "cut off"),
+            (whole[:middle] + bytes(512) + whole[middle + 512 :], "only zeros in a part of it"),
+            (whole[:middle] + noise + whole[middle + 4000 :], "a marker in its pixels"),
+            (whole[:middle] + bytes(len(whole) - middle), "only zeros in a part of it"),
+            (whole[:-2] + b"ab", "a part of it has another length"),
+        ):
+            with pytest.raises(ValueError, match=words):
+                check_j2k(harmed)
+
+
+def test_no_jpeg_2000_of_what_is_regular_is_taken_for_a_damaged_one() -> None:
+    y, x = np.mgrid[:256, :256]
+    for grey in (0 * x, x, x // 8, (x + y) % 256, 255 * ((x // 16 + y // 16) % 2), x // 8 % 2):
+        pixels = np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
+        for resolutions in (1, 6, 9):
+            for more in ({"level": 20}, {"reversible": True}):
+                for one in (pixels, pixels[..., 0].copy()):
+                    check_j2k(
+                        imagecodecs.jpeg2k_encode(
+                            one, codecformat="j2k", resolutions=resolutions, **more
+                        )
+                    )

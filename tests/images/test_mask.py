@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -206,14 +208,14 @@ HELD = [
 
 @pytest.mark.parametrize("data", HELD)
 def test_a_polygon_is_found_wherever_geojson_may_hold_it(tmp_path: Path, data: object) -> None:
-    (found,) = polygons(geojson(tmp_path, data))
+    (found,), _ = polygons(geojson(tmp_path, data))
     assert np.array_equal(found[0][:, ::-1], SQUARE["coordinates"][0])
 
 
 def test_a_byte_order_mark_is_no_part_of_geojson(tmp_path: Path) -> None:
     path = geojson(tmp_path, SQUARE)
     path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
-    assert len(polygons(path)) == 1
+    assert len(polygons(path)[0]) == 1
 
 
 BAD = [
@@ -222,6 +224,12 @@ BAD = [
     pytest.param('{"type": "Feature", "geometry": null}', "has no polygon", id="nowhere"),
     pytest.param('{"type": "Feature"}', "can't be read as GeoJSON", id="no-geometry"),
     pytest.param("[" * 100_000, "can't be read as GeoJSON", id="deep"),
+    pytest.param('{"type": ', "no JSON from line 1, column 10 on", id="cut-off"),
+    pytest.param(
+        '{"type": "Feature", "properties": [1], "geometry": null}', "not built as", id="a-list"
+    ),
+    pytest.param("3", "not built as its format wants it", id="a-number"),
+    pytest.param('{"a": 1}', "not built as its format wants it", id="other-json"),
     *[
         pytest.param(f'{{"type": "Polygon", "coordinates": {c}}}', "can't be read", id=name)
         for name, c in {
@@ -317,3 +325,60 @@ def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
         Mask(masked(tmp_path / "mask.tif"), (1, 1))
     with pytest.raises(TilewrightError, match="no such mask"):
         stamped(tmp_path / "nothing.tif")
+
+
+CLASSES = [
+    {"classification": {"name": "Ignore*", "color": [0, 0, 0]}},
+    {"classification": {"names": ["Stroma", "Ignore*"]}},
+    {"classification": "Ignore*"},
+]
+
+
+@pytest.mark.parametrize("properties", CLASSES)
+def test_what_qupath_ignores_is_cut_out_and_said(
+    tmp_path: Path, properties: dict[str, object]
+) -> None:
+    ring = [[4, 5], [8, 5], [8, 7], [4, 7], [4, 5]]
+    pen = {"type": "Polygon", "coordinates": [ring]}
+    tissue = {"classification": {"name": "Tumor"}}
+    features = [
+        {"type": "Feature", "geometry": pen, "properties": properties},
+        {"type": "Feature", "geometry": SQUARE, "properties": tissue},
+    ]
+    wanted = np.zeros((20, 40), bool)
+    wanted[4:8, 2:10] = True
+    wanted[5:7, 4:8] = False
+    path = geojson(tmp_path, {"type": "FeatureCollection", "features": features})
+    with Mask(masked(path), (1, 1)) as mask:
+        np.testing.assert_array_equal(mask.inside(((0, 20), (0, 40))), wanted)
+        (said,) = mask.check()
+    assert said.startswith("1 of its mask's shapes have a class that QuPath ignores")
+
+
+def test_nan_in_a_mask_image_is_outside(tmp_path: Path) -> None:
+    values = np.full((20, 40), np.nan, np.float32)
+    values[4:8, 2:10] = 1
+    values[6, 3] = 0
+    tifffile.imwrite(tmp_path / "mask.tif", values)
+    with Mask(masked(tmp_path / "mask.tif"), (1, 1)) as mask:
+        np.testing.assert_array_equal(mask.inside(((0, 20), (0, 40))), values == 1)
+
+
+def test_what_of_a_mask_image_cant_be_as_it_is_meant_is_said(tmp_path: Path) -> None:
+    square = np.zeros((20, 40), np.uint8)
+    square[4:8, 2:10] = 255
+    said = {
+        "a.jpg": (imagecodecs.jpeg8_encode(square), "is a JPEG, in which black isn't 0"),
+        "a.png": (imagecodecs.png_encode(np.dstack([square] * 4)), "alpha .* isn't read"),
+    }
+    for name, (data, words) in said.items():
+        (tmp_path / name).write_bytes(data)
+        with Mask(masked(tmp_path / name), (1, 1)) as mask:
+            (remark,) = mask.check()
+        assert re.search(words, remark)
+    tifffile.imwrite(tmp_path / "z.ome.tif", np.stack([square, square]), metadata={"axes": "ZYX"})
+    with Mask(masked(tmp_path / "z.ome.tif"), (1, 1)) as mask:
+        assert mask.check() == ("Its mask has 2 planes along Z: the first counts for all.",)
+    tifffile.imwrite(tmp_path / "plain.tif", square)
+    with Mask(masked(tmp_path / "plain.tif"), (1, 1)) as mask:
+        assert mask.check() == ()

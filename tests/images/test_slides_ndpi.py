@@ -98,6 +98,19 @@ def test_a_damaged_interval_is_said_with_its_place_and_others_are_read(tmp_path:
             image.read(0, {"X": slice(64, 128)})
 
 
+def test_an_interval_of_zeros_is_damage_though_its_markers_are_there(tmp_path: Path) -> None:
+    path, page = tmp_path / "a.ndpi", ndpi_page(WHOLE)
+    write_ndpi(path, [page])
+    with path.open("r+b") as file:
+        file.seek(page["at"] + page["starts"][9])
+        file.write(bytes(page["starts"][10] - 2 - page["starts"][9]))
+    with (
+        open_image(path) as image,
+        pytest.raises(TilewrightError, match=r"X 64 to 128.*only zeros in a part of it"),
+    ):
+        image.read(0, {"X": slice(64, 128)})
+
+
 def test_intervals_that_dont_begin_behind_a_marker_are_damage(tmp_path: Path) -> None:
     page = ndpi_page(WHOLE)
     page["starts"] = [page["starts"][0], *(at + 3 for at in page["starts"][1:])]

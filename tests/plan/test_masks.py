@@ -166,6 +166,14 @@ def test_a_mask_that_isnt_there_stops_the_run(tmp_path: Path) -> None:
     images(tmp_path, "a")
     with pytest.raises(ProblemsError, match="--mask tisue: there is no such file or folder"):
         planned(tmp_path, mask="tisue")
+    with pytest.raises(ProblemsError, match="--mask '': there is no such file or folder"):
+        planned(tmp_path, mask="")  # as a shell makes of a variable that isn't set
+
+
+def test_an_image_isnt_its_own_mask(tmp_path: Path) -> None:
+    images(tmp_path, "a")
+    with pytest.raises(ProblemsError, match=r"a\.tif: is given as its own mask\. Give an image or"):
+        planned(tmp_path, mask=str(tmp_path / "in" / "a.tif"))
 
 
 def test_a_file_may_be_called_as_the_word(tmp_path: Path) -> None:

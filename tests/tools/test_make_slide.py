@@ -112,3 +112,13 @@ def test_a_slide_is_made_with_its_truth_beside_it(tmp_path: Path) -> None:
     assert truth["bytes"] == out.stat().st_size
     small = imagecodecs.png_decode((tmp_path / "a.svs.truth.png").read_bytes())
     assert (small > 0).mean() == pytest.approx(truth["tissue"], abs=0.03)
+
+
+def test_a_factor_that_cuts_a_row_of_tiles_is_refused_as_levels_would_be_wrong(
+    tmp_path: Path,
+) -> None:
+    words = ["svs", tmp_path / "a.svs", "--size", "600x600", "--by", "3"]
+    run = subprocess.run(
+        [sys.executable, MAKE, *words], check=False, capture_output=True, text=True
+    )
+    assert "the factor 3 doesn't divide 256" in run.stderr

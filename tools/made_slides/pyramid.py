@@ -126,6 +126,8 @@ def _reader(pixels: Array) -> Callable[[int, int], Array]:
 
 def _writer(pixels: Array, by: int) -> Callable[[int, Array], None]:
     def write(y: int, band: Array) -> None:
+        if y % by:
+            raise ValueError(f"the factor {by} doesn't divide {y}, where a row of tiles begins")
         small = reduced(band, by)
         rows = pixels[y // by : y // by + len(small)]
         rows[:] = small[: len(rows)]

@@ -6,7 +6,8 @@ Outside, nothing is found; a tile that has too little inside isn't predicted at 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from tilewright.contract.grid import Box, shape_of
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
 
+from .damage import PYTHONS, in_words
+from .endings import JPEG_START
 from .fill import filled
 from .image import Image, fingerprint, open_image
+from .photometric import NO_ALPHA
 
 Array = np.ndarray
 Rings = list[Array]
@@ -31,10 +35,13 @@ HOLDERS = {
     "GeometryCollection": "geometries",
 }
 """Where the GeoJSON objects that aren't geometries themselves have theirs."""
+IGNORED = "*"  # ends the names of classes that QuPath ignores, as Ignore*
 ASPECT = 0.02  # by how much a mask's shape may differ from its image's
+BAD: tuple[type[Exception], ...] = (OSError, ValueError, *PYTHONS)  # of what isn't GeoJSON
 OUTSIDE = 0.5  # share of polygons' area that may lie outside the image: beyond, they are another's
 EXCHANGED = 0.1  # the same of polygons that would fit with x and y exchanged
 SAID = 0.02  # share outside that is said
+CUT_OUT = "{} of its mask's shapes have a class that QuPath ignores (its name ends in *): cut out."
 SIDE = 1000  # px of the longer side of the picture by which that share is found
 
 
@@ -93,17 +100,17 @@ class Mask(Closing):
         self._scale = scale
         self._extent = (size["Y"], size["X"])
         self._polygons: list[Rings] = []
+        self._ignored: list[Rings] = []
         self._picture: Image | None = None
         if is_geojson(path):
-            self._polygons = polygons(path)
+            self._polygons, self._ignored = polygons(path)
             if stamped(path)[1] != stamp:
                 why = f"{path}: was changed since this run was planned."
                 raise TilewrightError(why, fix="Run again, and leave masks as they are meanwhile.")
         else:
             self._picture = picture(path, self._extent)
-        # (polygon, first and last, y and x)
-        bounds = [(p[0].min(0), p[0].max(0)) for p in self._polygons]
-        self._bounds = np.array(bounds).reshape(-1, 2, 2)
+        self._bounds = _bounds(self._polygons)
+        self._ignored_bounds = _bounds(self._ignored)
 
     def check(self) -> tuple[str, ...]:
         """What a user should know of how it lies on its image, a sentence each.
@@ -114,10 +121,11 @@ class Mask(Closing):
             65, when its polygons are another image's, by where they lie.
         """
         if self._picture is not None:
-            return ()
+            return tuple(_picture_remarks(self._picture))
         if not self._polygons:
             return ("Its mask has no polygon: nothing of it is looked at.",)
-        return check_polygons(self._path, self._polygons, self._extent)
+        cut = (CUT_OUT.format(len(self._ignored)),) if self._ignored else ()
+        return (*check_polygons(self._path, self._polygons, self._extent), *cut)
 
     def suffices(self, inside: Array) -> bool:
         """Whether so much of a window counts that it is predicted.
@@ -165,20 +173,27 @@ class Mask(Closing):
         index |= {a: slice(int(at[0]), int(at[-1]) + 1) for a, at in (("Y", y), ("X", x))}
         if "C" in image.axes:  # of a colour, whatever it has
             channels = [{**index, "C": c} for c in range(image.size("C"))]
-            pixels = np.any([image.read(0, one) for one in channels], axis=0)
+            pixels = np.any([_not_zero(image.read(0, one)) for one in channels], axis=0)
         else:
-            pixels = image.read(0, index)
+            pixels = _not_zero(image.read(0, index))
         if image.axes.index("X") < image.axes.index("Y"):
             pixels = pixels.T
-        return np.asarray(pixels[np.ix_(y - y[0], x - x[0])] != 0)
+        return np.asarray(pixels[np.ix_(y - y[0], x - x[0])])
 
     def _filled(self, window: Box) -> Array:
+        found = self._drawn(self._polygons, self._bounds, window)
+        if self._ignored:
+            found &= ~self._drawn(self._ignored, self._ignored_bounds, window)
+        return found
+
+    def _drawn(self, polygons: list[Rings], bounds: Array, window: Box) -> Array:
+        """Which of a window's pixels polygons cover."""
         starts = np.array([start for start, _ in window[-2:]])
         shape = shape_of(window[-2:])
         found = np.zeros(shape, bool)
-        first, last = ((self._bounds - self._origin) * self._scale - 0.5 - starts).swapaxes(0, 1)
+        first, last = ((bounds - self._origin) * self._scale - 0.5 - starts).swapaxes(0, 1)
         for number in np.flatnonzero(((first <= shape) & (last >= -1)).all(1)):
-            rings = self._polygons[number]
+            rings = polygons[number]
             here = [(ring - self._origin) * self._scale - 0.5 - starts for ring in rings]
             found |= _drawn(here, shape)
         return found
@@ -215,13 +230,35 @@ def picture(path: Path, extent: tuple[int, int]) -> Image:
     return image
 
 
-def polygons(path: Path) -> list[Rings]:
+def _bounds(polygons: list[Rings]) -> Array:
+    """Of each polygon its first and last, y and x, (n, 2, 2)."""
+    return np.array([(p[0].min(0), p[0].max(0)) for p in polygons]).reshape(-1, 2, 2)
+
+
+def _not_zero(pixels: Array) -> Array:
+    """Which pixels of a mask are inside: NaN says nothing, and isn't."""
+    return np.asarray((pixels != 0) & ~np.isnan(pixels))
+
+
+def _picture_remarks(image: Image) -> Iterator[str]:
+    """What a user should know of how a mask image is read, a sentence each."""
+    with image.path.open("rb") if image.path.is_file() else BytesIO() as file:
+        if file.read(len(JPEG_START)) == JPEG_START:
+            yield "Its mask is a JPEG, in which black isn't 0 beside what is bright: use PNG."
+    for axis in "TZ":
+        if image.size(axis) > 1:
+            yield f"Its mask has {image.size(axis)} planes along {axis}: the first counts for all."
+    if NO_ALPHA in image.remarks:
+        yield "Its mask's alpha (transparency) isn't read: what isn't black is inside."
+
+
+def polygons(path: Path) -> tuple[list[Rings], list[Rings]]:
     """The polygons of a GeoJSON file, whose coordinates are (x, y) in level-0 pixels.
 
     Returns
     -------
-        None of a collection without features, or of one feature or geometry that is empty: so one
-        says that there is nothing.
+        Those that count, and those of classes that QuPath ignores. None of a collection without
+        features, or of one feature or geometry that is empty: so one says that there is nothing.
 
     Raises
     ------
@@ -231,20 +268,23 @@ def polygons(path: Path) -> list[Rings]:
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
         geometries = _geometries(data)
-        found = [
-            [_ring(ring) for ring in rings]
-            for geometry in geometries
-            for rings in _rings(geometry)
-            if rings  # empty coordinates are allowed, and are nothing
-        ]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        found, ignored = (
+            [
+                [_ring(ring) for ring in rings]
+                for geometry, is_ignored in geometries
+                for rings in _rings(geometry)
+                if rings and is_ignored == wanted  # empty coordinates are allowed, and are nothing
+            ]
+            for wanted in (False, True)
+        )
+    except BAD as error:
         raise TilewrightError(
-            f"{path}: can't be read as GeoJSON ({type(error).__name__}: {error}).",
+            f"{path}: can't be read as GeoJSON ({in_words(error)}).",
             fix="Export the annotation again, as polygons.",
         ) from None
     if not found and (geometries or not _is_empty(data)):
         raise TilewrightError(f"{path}: has no polygon.", fix="Draw one around what counts.")
-    return found
+    return found, ignored
 
 
 def _is_empty(data: Any) -> bool:
@@ -318,14 +358,27 @@ def _drawn(rings: Rings, shape: Sequence[int]) -> Array:
     return one
 
 
-def _geometries(data: Any) -> list[Any]:
-    """The geometries of whatever GeoJSON holds, less features that are nowhere."""
+def _geometries(data: Any, ignored: bool = False) -> list[tuple[Any, bool]]:
+    """The geometries of whatever GeoJSON holds, less features that are nowhere.
+
+    With each, whether its feature's class is one that QuPath ignores.
+    """
     if data is None:
         return []
     if isinstance(data, list):  # as QuPath writes without a collection
-        return [g for part in data for g in _geometries(part)]
+        return [g for part in data for g in _geometries(part, ignored)]
     kind = data["type"]
-    return _geometries(data[HOLDERS[kind]]) if kind in HOLDERS else [data]
+    if kind == "Feature":
+        ignored = _class_of(data).endswith(IGNORED)
+    return _geometries(data[HOLDERS[kind]], ignored) if kind in HOLDERS else [(data, ignored)]
+
+
+def _class_of(feature: dict[str, Any]) -> str:
+    """The name of the class that QuPath gave a feature; of a class of a class the last part."""
+    known = (feature.get("properties") or {}).get("classification") or ""
+    if isinstance(known, dict):
+        known = known.get("name") or [*known.get("names", []), ""][-2:][0]
+    return str(known)
 
 
 def _rings(geometry: Any) -> list[Any]:

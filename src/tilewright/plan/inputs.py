@@ -130,9 +130,9 @@ def mask_said(said: str | None, here: Path) -> Path | MaskWord | None:
     if said is None or said.lower() in MASK_WORDS:
         return MASK_WORDS[said.lower()] if said else None
     path = here / os.path.expanduser(said)  # noqa: PTH111  # pathlib's raises
-    if not path.exists():
+    if not said.strip() or not path.exists():
         raise TilewrightError(
-            f"--mask {said}: there is no such file or folder.",
+            f"--mask {said or repr(said)}: there is no such file or folder.",
             fix="Say `tissue`, `none`, a file, or a folder with a mask for each image.",
             code=USAGE,
         )

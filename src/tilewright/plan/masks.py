@@ -172,7 +172,7 @@ def masked(ref: ImageRef, image: Image, row: Row, params: Params, spec: ModelSpe
     Raises
     ------
     TilewrightError
-        When there is no such mask.
+        When there is no such mask, or it is the image itself.
     """
     said = row.mask or ("tissue" if image.is_slide else "none")
     if said == "none":
@@ -181,6 +181,9 @@ def masked(ref: ImageRef, image: Image, row: Row, params: Params, spec: ModelSpe
     if least is None:
         least = EMBEDDED if spec.result == "table" else 0.0
     if isinstance(said, Path):
+        if said.resolve() == row.path.resolve():
+            what = f"{row.path}: is given as its own mask."
+            raise TilewrightError(what, fix="Give an image or GeoJSON that says where to look.")
         given = replace(ref, mask=stamped(said), min_tissue=least)
         if said.name != NAME or _seal(said) != found_by(ref, scan_code()):
             return given

@@ -16,6 +16,7 @@ import imagecodecs
 import numpy as np
 
 from tilewright.images.endings import check_jpeg
+from tilewright.images.jpeg2000 import check_j2k
 from tilewright.images.source import Array, unreadable
 
 from .dicom_files import Instance, number, read_header
@@ -34,16 +35,23 @@ COLUMN = re.compile(rb"\x48\x00\x1e\x02" + POSITION, re.DOTALL)
 ROW = re.compile(rb"\x48\x00\x1f\x02" + POSITION, re.DOTALL)
 """Column- and RowPositionInTotalImagePixelMatrix, with or without their kind, and their value."""
 Decoder = Callable[[bytes], Any]
+
+
+def _jpeg2k(data: bytes) -> Any:
+    check_j2k(data)
+    return imagecodecs.jpeg2k_decode(data)
+
+
 DECODERS: dict[str, Decoder] = {
     "1.2.840.10008.1.2.4.57": imagecodecs.ljpeg_decode,
     "1.2.840.10008.1.2.4.70": imagecodecs.ljpeg_decode,
     "1.2.840.10008.1.2.4.80": imagecodecs.jpegls_decode,
     "1.2.840.10008.1.2.4.81": imagecodecs.jpegls_decode,
-    "1.2.840.10008.1.2.4.90": imagecodecs.jpeg2k_decode,
-    "1.2.840.10008.1.2.4.91": imagecodecs.jpeg2k_decode,
-    "1.2.840.10008.1.2.4.201": imagecodecs.jpeg2k_decode,  # high throughput, by OpenJPEG, too
-    "1.2.840.10008.1.2.4.202": imagecodecs.jpeg2k_decode,
-    "1.2.840.10008.1.2.4.203": imagecodecs.jpeg2k_decode,
+    "1.2.840.10008.1.2.4.90": _jpeg2k,
+    "1.2.840.10008.1.2.4.91": _jpeg2k,
+    "1.2.840.10008.1.2.4.201": _jpeg2k,  # high throughput, by OpenJPEG, too
+    "1.2.840.10008.1.2.4.202": _jpeg2k,
+    "1.2.840.10008.1.2.4.203": _jpeg2k,
     "1.2.840.10008.1.2.4.110": imagecodecs.jpegxl_decode,
     "1.2.840.10008.1.2.4.112": imagecodecs.jpegxl_decode,
 }

@@ -16,7 +16,7 @@ import imagecodecs
 import numpy as np
 from tifffile.tifffile import jpeg_decode_colorspace
 
-from tilewright.images.endings import check_interval
+from tilewright.images.endings import check_interval, jpeg_head
 from tilewright.images.source import Array
 
 from .level import TiffLevel
@@ -43,6 +43,11 @@ class IntervalLevel(TiffLevel):
     @cached_property
     def _across(self) -> int:
         return math.ceil(self._key.imagewidth / self._key.tilewidth)
+
+    @cached_property
+    def _zeros(self) -> int:
+        """How many bytes of zeros can't be in a row in an interval."""
+        return jpeg_head(self._header(self._key, 1)).zeros
 
     def _decode(self, page: Any, index: int) -> Array:
         """Some intervals below each other, (planar sample, depth, y, x, sample)."""
@@ -75,7 +80,7 @@ class IntervalLevel(TiffLevel):
         data = handle.read(before + count)
         if len(data) < before + count:
             raise ValueError("the file ends inside its JPEG")
-        check_interval(data[before:], data[:before])
+        check_interval(data[before:], data[:before], self._zeros)
         return bytes(data[before:])
 
     def _header(self, page: Any, count: int) -> bytes:

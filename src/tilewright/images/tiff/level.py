@@ -16,6 +16,7 @@ import tifffile
 
 from tilewright.contract.cache import Cache
 from tilewright.images.endings import JpegHead, check_jpeg, check_jxr, whole_lzw
+from tilewright.images.jpeg2000 import check_j2k
 from tilewright.images.photometric import JPEG
 from tilewright.images.pieces import numbered, parted, row_pixels
 from tilewright.images.source import WHOLE_BYTES, Array, Window, unreadable
@@ -26,6 +27,7 @@ from .jpeg import Decoder, decoder
 
 LZW = 5
 JXR = frozenset((22610, 34934))
+JPEG_2000 = frozenset((33003, 33004, 33005, 34712))
 Segment = tuple[int, int, int]
 """A strip or tile: its level, plane and number."""
 SMALL = 2**24  # bytes of a strip or tile, for which no machine lacks memory
@@ -298,7 +300,7 @@ class TiffLevel:
             left = rows if key.is_tiled else key.imagelength - index * rows
             return unpacked(key, data, min(rows, left), columns)[None, None]
         if self._jpeg is not None and data and key is self._key:
-            self._head = check_jpeg(data, self._head)
+            self._head = check_jpeg(data, self._head, page.jpegtables)
             found = self._jpeg(data, page.jpegtables)
             if found is not None:
                 return found[None, None]
@@ -332,7 +334,9 @@ def opened_again(handle: tifffile.FileHandle) -> Iterator[None]:
 def _whole(key: Any, data: bytes, index: int) -> bytes:
     """A strip's or tile's data, if its decoder wouldn't have to fill what is cut off."""
     if key.compression in JPEG and key.jpegheader is None:
-        check_jpeg(data)
+        check_jpeg(data, tables=key.jpegtables)
+    elif key.compression in JPEG_2000:
+        check_j2k(data)
     elif key.compression in JXR:
         check_jxr(data)
     elif key.compression == LZW and key.fillorder == 1:
