@@ -175,6 +175,27 @@ def test_spatialdata_opens_maps_and_a_table_of_tiles(
     assert (found["vectors"], found["places"]) == (x.tolist(), places.tolist())
 
 
+NONE = """
+import json, sys
+from tilewright.api.spatialdata import open_spatialdata
+
+data = open_spatialdata(sys.argv[1], time=int(sys.argv[2]))
+print(json.dumps({"labels": list(data.labels), "rows": [data.tables["nuclei_table"].n_obs]}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("time", [0, 1])
+def test_spatialdata_opens_a_store_or_time_point_without_objects(
+    tmp_path: Path, spatialdata_python: Path, time: int
+) -> None:
+    labels = two_nuclei(times=2)
+    labels[time] = 0
+    path = store_of(tmp_path / "s.zarr", labels if time else labels[:1], image=False)
+    found = opened(spatialdata_python, path, time, code=NONE)
+    assert found == {"labels": ["nuclei"], "rows": [0]}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("image", [True, False], ids=["with image", "without"])
 def test_spatialdata_opens_a_store_and_finds_our_centroids(

@@ -160,6 +160,15 @@ def test_plan_counts_in_words(here: Path, images: list[str], words: list[str], s
     assert call("plan", "--input", "in", *words).stdout.splitlines()[-1].startswith(says)
 
 
+def test_plan_shows_an_id_of_any_length_whole(here: Path) -> None:
+    ids = [f"TCGA-A1-A0SB-01Z-00-DX1.B34C267B-CAF7-4D00-9C6C-{end}" for end in ("0001", "0002")]
+    written(here / "in", *ids)
+    words = ["plan", "--input", "in", "--mpp", "0.5"]
+    lines = CliRunner().invoke(main.main, words, env={"COLUMNS": "80"}).stdout.splitlines()
+    cells = "".join(line.split("│")[1].strip() for line in lines if line.startswith("│"))
+    assert cells == "".join(ids)
+
+
 def test_plan_says_the_most_tiles_where_a_mask_decides(here: Path) -> None:
     written(here / "in", "a", "b")
     lines = call("plan", "--input", "in", "--mask", "tissue").stdout.splitlines()
@@ -167,6 +176,10 @@ def test_plan_says_the_most_tiles_where_a_mask_decides(here: Path) -> None:
     assert "Tissue decides which tiles are predicted." in lines
     assert sum("at most 1 " in line for line in lines) == 2
     assert "decide" not in call("plan", "--input", "in", "--mask", "none").stdout
+    Path("roi.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    Path("sheet.csv").write_text("image,mask\nin/a.tif,roi.geojson\nin/b.tif,tissue\n")
+    both = call("plan", "--input", "sheet.csv").stdout.splitlines()
+    assert "Tissue and masks decide which tiles are predicted." in both
 
 
 def test_a_mask_is_a_word_or_a_path_to_plan_and_to_run(

@@ -118,6 +118,7 @@ def test_a_row_per_tile_in_tile_order_whatever_the_jobs(tmp_path: Path, ref: Ima
     store = merged(tmp_path, ref, spec("cls+patch_mean"), jobs=5)
     table = anndata.read_zarr(store / "tables" / "embed")
     tiles = seen(ref, spec())
+    assert zarr.open_group(store, mode="r")["tables"].attrs["tables"] == ["embed"]
     assert table.shape == (12, 6)
     assert table.X.dtype == np.float32
     np.testing.assert_array_equal(table.X[:, 0], [t.sum() for t in tiles])

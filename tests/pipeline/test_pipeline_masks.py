@@ -121,7 +121,10 @@ def test_run_json_says_which_mask_and_how_many_tiles(history: History) -> None:
 
 
 def test_a_slide_without_tissue_is_said_and_no_failure(history: History, out: Path) -> None:
-    said = "No tissue was found: none of its 16 tiles was predicted, and its result is empty."
+    said = (
+        "No tissue was found: none of its 16 tiles was predicted, and its result is empty. "
+        "If it has some, draw it, or say --mask none."
+    )
     assert f"glass: {said}" in history["first"][1]["remarks"]
     assert not labels(out, "glass").any()
     assert said in (out / "report.html").read_text()

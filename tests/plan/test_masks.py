@@ -116,6 +116,20 @@ def test_results_are_a_folder_of_masks_without_what_lies_beside_them(tmp_path: P
     assert plan.warnings == planned(tmp_path).warnings
 
 
+def test_an_image_without_a_mask_in_its_own_results_is_looked_at_as_without_one(
+    tmp_path: Path,
+) -> None:
+    images(tmp_path, "a", "b", "c")
+    square(tmp_path / "out" / "a" / "tissue.geojson")
+    plan = planned(tmp_path, mask="out")
+    assert masks(plan) == {"a": "tissue.geojson", "b": None, "c": None}
+    line = f"Without a mask in {tmp_path}/out, and so looked at as without --mask: b, c."
+    assert line in plan.found
+    assert not plan.bad
+    elsewhere = planned(tmp_path, mask="out", outdir=str(tmp_path / "other"))
+    assert [row.id for row, _ in elsewhere.bad] == ["b", "c"]
+
+
 def test_an_image_without_a_mask_in_the_folder_is_left_out_alone(tmp_path: Path) -> None:
     images(tmp_path, "a", "b")
     square(tmp_path / "masks" / "a.geojson")

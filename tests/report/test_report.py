@@ -891,12 +891,22 @@ def test_how_many_tiles_were_predicted_and_by_which_mask_is_told(run: Run) -> No
 
 
 @pytest.mark.parametrize(
-    ("by", "says"), [("tissue", "No tissue was found"), ("file", "Its mask has nothing inside")]
+    ("by", "says", "fix"),
+    [
+        (
+            "tissue",
+            "No tissue was found",
+            " If it has some, draw it, or say --mask none.",
+        ),
+        ("file", "Its mask has nothing inside", ""),
+    ],
 )
-def test_a_slide_of_which_no_tile_was_predicted_is_said(run: Run, by: str, says: str) -> None:
+def test_a_slide_of_which_no_tile_was_predicted_is_said(
+    run: Run, by: str, says: str, fix: str
+) -> None:
     run.result("a", mask={**TISSUE, "by": by, "min_tissue": 0.0}, predicted=0, objects=0)
     told, page = run.write()
-    line = f"{says}: none of its 6 tiles was predicted, and its result is empty."
+    line = f"{says}: none of its 6 tiles was predicted, and its result is empty.{fix}"
     assert f"a: {line}" in told["remarks"]
     assert line in told["images"][0]["remarks"]
     assert line in page

@@ -438,3 +438,10 @@ def test_visited_tiles_are_an_array_of_the_grid(tmp_path: Path) -> None:
     assert found[:].tolist() == [[1, 0], [0, 1]]
     assert found.attrs["axes"] == ["y", "x"]
     assert found.attrs["starts"] == {"y": [0, 40], "x": [0, 30]}
+
+
+def test_tables_are_listed_where_ngio_looks_for_them(tmp_path: Path) -> None:
+    old_store(tmp_path / "old.zarr", squares((30, 20)), ramp((1, 30, 20)))
+    write(tmp_path / "new.zarr", squares((30, 20)))
+    for name in ("old.zarr", "new.zarr"):
+        assert zarr.open_group(tmp_path / name, mode="r")["tables"].attrs["tables"] == ["nuclei"]

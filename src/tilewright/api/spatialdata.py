@@ -159,8 +159,12 @@ def _transformation(dataset: dict[str, Any], axes: str) -> Any:
 
 
 def _table(path: Path, time: int) -> Any:
-    """The rows of one time point."""
+    """The rows of one time point; without any the table says of no labels that it is theirs."""
     import anndata
 
     table = anndata.read_zarr(path)
-    return table[table.obs["t"] == time].copy() if "t" in table.obs else table
+    if "t" in table.obs:
+        table = table[table.obs["t"] == time].copy()
+    if not table.n_obs:  # SpatialData wants each region that a table names to be in its rows
+        table.uns.pop("spatialdata_attrs", None)
+    return table

@@ -165,17 +165,20 @@ def plan(as_json: bool, **given: Any) -> None:
 def masks_said(made: Plan) -> str:
     """What decides which tiles are predicted, where that is known later; else nothing."""
     by = {i.ref.masked.by for i in made.images if i.ref.masked}
-    decide = {"tissue": "tissue decides", "file": "masks decide"}
-    told = " and ".join(said for kind, said in decide.items() if kind in by)
-    return f"{told[0].upper()}{told[1:]} which tiles are predicted." if told else ""
+    both = "Tissue and masks decide" if len(by) > 1 else ""
+    one = "Tissue decides" if "tissue" in by else "Masks decide"
+    return f"{both or one} which tiles are predicted." if by else ""
 
 
 def _planned_images(made: Plan) -> Table:
     """A line for each image that is read; who says its pixel size, where one has any."""
     sized = any(image.ref.mpp for image in made.images)
     pixel = ["pixel size"] if sized else []
-    head = ["image", "size (px)", *pixel, "planes", "tiles", "read factor"]
-    table = Table(*head, title=made.choice.model_name)
+    deep = any(len(image.grid.shape) > 2 for image in made.images)
+    sides = f"{'slices x ' if deep else ''}height x width (px)"
+    table = Table(title=made.choice.model_name)
+    for head in ("image", sides, *pixel, "planes", "tiles", "read factor"):
+        table.add_column(head, overflow="fold")  # an id that is cut short names nothing
     for image in made.images:
         size, ref = " x ".join(str(n) for n in image.grid.shape), image.ref
         by = [f"{in_words(ref.mpp)} µm ({ref.mpp_from})" if ref.mpp else "-"] if sized else []

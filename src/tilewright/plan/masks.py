@@ -60,15 +60,19 @@ class MaskFolder:
                 found.setdefault(_plain(stem), []).append(entry)
         return found
 
+    def called_as(self, row: Row) -> list[Path]:
+        """The masks that are called as an image's id or, in full, as its file."""
+        return [p for n in self._names(row) for p in self.masks.get(n, [])]
+
     def of(self, row: Row) -> Path:
-        """An image's mask: called as its id or, in full, as its file.
+        """An image's mask.
 
         Raises
         ------
         TilewrightError
             There is none, or there are several.
         """
-        found = [p for n in self._names(row) for p in self.masks.get(n, [])]
+        found = self.called_as(row)
         if not found:
             raise TilewrightError(
                 f"{row.path}: has no mask in {self.path}: neither {row.id}.geojson nor "
@@ -98,8 +102,18 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def with_masks(rows: Sequence[Row]) -> tuple[list[Row], Bad, tuple[str, ...]]:
+def with_masks(
+    rows: Sequence[Row], results: Path | None = None
+) -> tuple[list[Row], Bad, tuple[str, ...]]:
     """Rows whose mask is a word or one file, those that have none, and what a user should know.
+
+    Parameters
+    ----------
+    rows
+        What the user says of each image.
+    results
+        The output folder. Given as the masks' folder, it has none of images that aren't slides or
+        are new: these are looked at as without --mask.
 
     Raises
     ------
@@ -112,8 +126,13 @@ def with_masks(rows: Sequence[Row]) -> tuple[list[Row], Bad, tuple[str, ...]]:
     folders = {path: MaskFolder(path, images) for path in there}
     good: list[Row] = []
     bad: Bad = []
+    bare: list[str] = []
     for row in rows:
         folder = folders.get(row.mask) if isinstance(row.mask, Path) else None
+        if folder and not folder.called_as(row) and folder.path.resolve() == results:
+            good.append(replace(row, mask=None))
+            bare.append(row.id)
+            continue
         try:
             good.append(replace(row, mask=folder.of(row)) if folder else row)
         except TilewrightError as error:
@@ -122,10 +141,13 @@ def with_masks(rows: Sequence[Row]) -> tuple[list[Row], Bad, tuple[str, ...]]:
     for path, folder in folders.items():
         mine = [row for row in rows if row.mask == path]
         unused = folder.unused(mine)
-        if not any(name in folder.masks for row in mine for name in folder._names(row)):
+        if not any(folder.called_as(row) for row in mine):
             problems.append(_none_fits(folder, mine, unused))
         elif unused:
             remarks.append(f"{path}: {few(unused, NAMED)} {_is(unused)} of no image of this run.")
+    if bare:
+        said = f"Without a mask in {results}, and so looked at as without --mask"
+        remarks.append(f"{said}: {few(bare, NAMED)}.")
     if problems:
         raise ProblemsError(problems)
     return good, bad, tuple(remarks)

@@ -236,8 +236,9 @@ def _inputs(params: Params, here: Path, dialect: Adapter | None) -> tuple[Inputs
     """The run's images, a row for each scene, and those that can't be looked into."""
     found = Inputs(dialect.rows()) if dialect else find_inputs(params, here)
     rows, unread = with_scenes(found.rows)
-    rows, unmasked, remarks = with_masks(rows)
-    check_results(rows, (here / params.outdir).resolve())
+    results = (here / params.outdir).resolve()
+    rows, unmasked, remarks = with_masks(rows, results)
+    check_results(rows, results)
     return Inputs(rows, found.remarks + remarks), [*unread, *unmasked]
 
 

@@ -281,8 +281,14 @@ def nothing(image: RunImage) -> list[str]:
     """A sentence about an image of which no tile was predicted, since nothing lies in its mask."""
     if image.predicted != 0 or image.mask is None or image.note:
         return []
-    found = "No tissue was found" if image.mask.by == "tissue" else "Its mask has nothing inside"
-    return [f"{found}: none of its {image.tiles:,} tiles was predicted, and its result is empty."]
+    found, fix = "Its mask has nothing inside", ""
+    if image.mask.by == "tissue":
+        found, fix = (
+            "No tissue was found",
+            " If it has some, draw it, or say --mask none.",
+        )
+    of = "its only tile wasn't" if image.tiles == 1 else f"none of its {image.tiles:,} tiles was"
+    return [f"{found}: {of} predicted, and its result is empty.{fix}"]
 
 
 def with_nothing(image: RunImage) -> RunImage:

@@ -171,7 +171,7 @@ def write_table(root: zarr.Group, name: str, table: Table) -> None:
 def _write_table(root: zarr.Group, name: str, table: Table) -> None:
     obs: dict[str, Rows | str] = {"region": name, **table.obs, **table.said}
     attributes = {"region": name, "region_key": "region", "instance_key": "id"}
-    group = _group(root, f"tables/{name}", "anndata", "0.1.0")
+    group = _annotated(root, name)
     _put(group, "X", table.x)
     _frame(group, "obs", obs, index=table.obs["id"])
     _frame(group, "var", {}, index=np.array(table.var, dtype=str))
@@ -198,7 +198,7 @@ def write_vectors(root: zarr.Group, name: str, vectors: Vectors) -> None:
         One row per tile.
     """
     rows = len(vectors.names)
-    group = _group(root, f"tables/{name}", "anndata", "0.1.0")
+    group = _annotated(root, name)
     _put_blocks(group, "X", (rows, len(vectors.var)), vectors.x)
     _frame(group, "obs", {**vectors.obs, **vectors.said}, index=vectors.names)
     _frame(group, "var", {}, index=np.array(vectors.var, dtype=str))
@@ -234,6 +234,12 @@ def read_rows(root: zarr.Group, name: str) -> Iterator[Array]:
 def _lines(columns: Mapping[str, str], said: Mapping[str, str]) -> Array:
     lines = [f"{column}: {meaning}" for column, meaning in columns.items()]
     return np.array([*lines, *(f"{name}: as the run's sheet says" for name in said)], dtype=str)
+
+
+def _annotated(root: zarr.Group, name: str) -> zarr.Group:
+    """A store's one table, and the list of them, without which ngio finds none."""
+    tables = root.create_group("tables", attributes={"tables": [name]})
+    return _group(tables, name, "anndata", "0.1.0")
 
 
 def _group(parent: zarr.Group, name: str, kind: str, version: str, **extra: Any) -> zarr.Group:
