@@ -13,6 +13,8 @@ PURE = 0.7  # of it, where ink needs no smoothness to be told from blue and gree
 BLACK = 0.5  # of all channels' mean
 OPAQUE = 0.85  # of it, of two inks one over the other
 SMOOTH, VERY_SMOOTH = 0.09, 0.045  # roughness that ink has at most
+SMOOTH_RED = 0.03  # the same of red ink: lakes of blood are little rougher
+CLEAN_RED = 0.08  # red's density in green's, under which no blood is
 NOISE = 3  # of the median change on glass: more is structure
 AROUND_UM = 56.0  # ink's rim: as far as a thin stroke's light reaches
 
@@ -41,7 +43,7 @@ def inked(density: Array, rough: Array, rim: list[int]) -> Array:
     core = cold & (most > DENSE) & (smooth | (pure & (red > 1.3 * green)))
     warm = (green > FAINT_RED) & (red < 0.12 * green)
     core |= warm & (blue > 0.65 * green) & smooth & pure
-    even = warm & (blue > 0.65 * green) & ((rough < VERY_SMOOTH) | (red < 0.105 * green))
+    even = warm & (blue > 0.65 * green) & ((rough < SMOOTH_RED) | (red < CLEAN_RED * green))
     even |= warm & (blue > 0.5 * green) & (rough < VERY_SMOOTH / 2)
     core |= even & (ndimage.uniform_filter(even.astype(np.float32), rim) > 0.5)
     dark = density.mean(0)
