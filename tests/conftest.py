@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from running import Checkout, copy_checkout
+from running import ROOT, Checkout, copy_checkout
+
+from tilewright.environments import interpreters
 
 settings.register_profile("patient", deadline=None)  # a busy machine makes no search fail
 settings.load_profile("patient")
@@ -24,6 +26,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that run the pipeline: what is short fills the gaps at the end."""
     long = {item.path for item in items if item.get_closest_marker("nextflow")}
     items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_some_environments() -> Generator[None]:
+    """Skip a test that builds a model's environment which isn't among those that are wanted.
+
+    `TILEWRIGHT_TEST_ENVIRONMENTS` names them, with spaces between; all, where it isn't set.
+    """
+    wanted, build = os.environ.get("TILEWRIGHT_TEST_ENVIRONMENTS"), interpreters.build
+    models = {path.stem for path in (ROOT / "envs").glob("*.yml")} - {"base"}
+
+    def guarded(name: str, *args: Any, **more: Any) -> Path:
+        if wanted is not None and name in models - set(wanted.split()):
+            pytest.skip(f"the environment {name} isn't tested now, only {wanted}")
+        return build(name, *args, **more)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(interpreters, "build", guarded)
+        yield
+
+
+def pytest_report_header() -> str | None:
+    """Say which models' environments are tested, where not all are."""
+    wanted = os.environ.get("TILEWRIGHT_TEST_ENVIRONMENTS")
+    return None if wanted is None else f"models' environments: {wanted}"
 
 
 BEGUN = pytest.StashKey[float]()

@@ -32,6 +32,8 @@ class Case:
         Pixels along y and x in which the picture is several tiles.
     params
         The model's own parameters.
+    block
+        Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Case:
     tile: int
     params: dict[str, Any] = field(default_factory=dict)
     task: str | None = None
+    block: int | None = None
 
     @property
     def maker(self) -> Path:
@@ -64,9 +67,27 @@ class Case:
 CASES = {
     case.name: case
     for case in (
-        Case("stardist-2d", "stardist", "2D_demo", "fluo.zip", (1024, 1024), 8, "bright", 640),
         Case(
-            "stardist-he", "stardist", "2D_versatile_he", "he.zip", (1024, 1024), 8, "stained", 640
+            "stardist-2d",
+            "stardist",
+            "2D_demo",
+            "fluo.zip",
+            (1024, 1024),
+            8,
+            "bright",
+            640,
+            block=512,
+        ),
+        Case(
+            "stardist-he",
+            "stardist",
+            "2D_versatile_he",
+            "he.zip",
+            (1024, 1024),
+            8,
+            "stained",
+            640,
+            block=512,
         ),
         Case("stardist-3d", "stardist", "3D_demo", "deep.zip", (32, 288, 288), 7, "bright", 224),
     )

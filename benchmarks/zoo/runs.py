@@ -51,9 +51,13 @@ class Ran:
 
 def python_of(case: Case) -> Path:
     """The interpreter of a model's environment, built if it isn't there."""
+    return interpreters.build(environment_of(case)) / "bin" / "python"
+
+
+def environment_of(case: Case) -> str:
+    """The name of a model's environment."""
     choice = choice_of(case)
-    name = choice.recipe(choice.spec(), {}).environment.name
-    return interpreters.build(name, interpreters.default_root()) / "bin" / "python"
+    return choice.recipe(choice.spec(), {}).environment.name
 
 
 def choice_of(case: Case) -> ResolvedModel:
@@ -94,8 +98,14 @@ def by_library(case: Case, weights: Path, tile: Array, folder: Path) -> Array:
 
 def by_script(case: Case, weights: Path, tiles: Array, **spec: Any) -> Array:
     """What our script gives of tiles ``(batch, C, (Z,) Y, X)``, over the pipe."""
+    with model_process(case, weights, **spec) as model:
+        return np.asarray(model.predict(tiles))
+
+
+def model_process(case: Case, weights: Path, **spec: Any) -> ModelProcess:
+    """Our script with these weights; it starts when it is entered."""
     choice, python = choice_of(case), python_of(case)
-    with ModelProcess(
+    return ModelProcess(
         python,
         choice.script(),
         weights=str(weights),
@@ -104,8 +114,7 @@ def by_script(case: Case, weights: Path, tiles: Array, **spec: Any) -> Array:
         params=choice.values(case.params),
         timeout=LIMIT,
         env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
-    ) as model:
-        return np.asarray(model.predict(tiles))
+    )
 
 
 def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:

@@ -18,6 +18,8 @@ from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.registry.manifest import TASK_NAMES, Manifest, Param
 from tilewright.registry.registry import Registry, ResolvedModel
 
+from . import measured
+
 WIDTH = 100  # characters of a line of prose
 FROM_MANIFESTS = "written by `./tilewright generate` from manifests/"
 AVAILABLE = {
@@ -200,6 +202,9 @@ def models_page(registry: Registry) -> str:
         "|---|---|---|---|---|---|",
         *sorted(cells(row(choice)) for choice in registry),
     ]
+    licences = {choice.model_name: choice.license or "not said" for choice in registry}
+    figures = measured.section(licences)
+    lines += ["", *figures] if figures else []
     for manifest in manifests:
         lines += ["", *chapter(manifest, [c for c in registry if c.manifest is manifest])]
     return "\n".join(lines) + "\n"
