@@ -4,7 +4,7 @@
 `tilewright.runtime.masks` says how masks, which may overlap, become labels.
 """
 
-from tilewright.runtime.masks import agreed, black_and_white, check_points, mend_empty_crops, segment
+from tilewright.runtime import masks
 from tilewright.runtime.torch_network import in_precision
 from tilewright.runtime.torch_weights import read
 
@@ -30,29 +30,29 @@ def kind_of(found, spec):
     kind = KINDS.get(len(found.layers.get(PATCHES, ())))
     if kind is None:
         raise found.wrong(f"it is none of {', '.join(KINDS.values())}")
-    return agreed(kind, list(KINDS.values()), found, spec)
+    return masks.agreed(kind, list(KINDS.values()), found, spec)
 
 
 def load(weights, device, spec, params):
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
     from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 
-    scale = black_and_white(spec)
+    scale = masks.black_and_white(spec)
     settings = {name: params.get(name, value) for name, value in GENERATOR.items()}
-    check_points(settings)
+    masks.check_points(settings)
     found = read(weights, "SAM", inside=["model_state"], prefix="sam.")  # micro-sam's have both
     network = found.fill(sam_model_registry[kind_of(found, spec)]()).to(device)
     encoder = network.image_encoder  # takes nearly all the time; the rest stays float32
     encoder.forward = in_precision(encoder.forward, spec, device)
     # Run lengths: a thousand whole masks of a tile would be a gigabyte.
     generator = SamAutomaticMaskGenerator(network, output_mode="uncompressed_rle", **settings)
-    mend_empty_crops(generator)
+    masks.mend_empty_crops(generator)
     return generator, scale, params.get("max_mask_region_area", 0)
 
 
 def predict(model, tiles):
     """(batch, Y, X) int32 labels, 0 for background, of (batch, 3, Y, X) float32 tiles."""
-    return segment(*model, tiles)
+    return masks.segment(*model, tiles)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Configurations are those that come with the library. `tilewright.runtime.masks` 
 which may overlap, become labels.
 """
 
-from tilewright.runtime.masks import agreed, black_and_white, check_points, mend_empty_crops, segment
+from tilewright.runtime import masks
 from tilewright.runtime.torch_network import in_precision
 from tilewright.runtime.torch_weights import read
 
@@ -25,7 +25,7 @@ def kind_of(found, spec):
     if size is None:
         raise found.wrong(f"it is none of {', '.join(KINDS)}")
     release = "sam2.1" if NEWER in found.layers else "sam2"
-    return agreed(f"{release}_hiera_{size}", KINDS, found, spec)
+    return masks.agreed(f"{release}_hiera_{size}", KINDS, found, spec)
 
 
 def drop_small_regions(generator, area):
@@ -41,9 +41,9 @@ def load(weights, device, spec, params):
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
     from sam2.build_sam import build_sam2
 
-    scale = black_and_white(spec)
+    scale = masks.black_and_white(spec)
     settings = {name: value for name, value in params.items() if name not in OURS}
-    check_points(settings)
+    masks.check_points(settings)
     found = read(weights, "SAM 2", inside=["model"])
     kind = kind_of(found, spec)
     config = f"configs/{kind.partition('_')[0]}/{kind}.yaml"
@@ -51,7 +51,7 @@ def load(weights, device, spec, params):
     network.forward_image = in_precision(network.forward_image, spec, device)
     # Run lengths: a thousand whole masks of a tile would be a gigabyte.
     generator = SAM2AutomaticMaskGenerator(network, output_mode="uncompressed_rle", **settings)
-    mend_empty_crops(generator)
+    masks.mend_empty_crops(generator)
     if params.get("min_mask_region_area"):
         drop_small_regions(generator, params["min_mask_region_area"])
     return generator, scale, params.get("max_mask_region_area", 0)
@@ -59,7 +59,7 @@ def load(weights, device, spec, params):
 
 def predict(model, tiles):
     """(batch, Y, X) int32 labels, 0 for background, of (batch, 3, Y, X) float32 tiles."""
-    return segment(*model, tiles)
+    return masks.segment(*model, tiles)
 
 
 if __name__ == "__main__":

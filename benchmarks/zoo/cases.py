@@ -32,6 +32,8 @@ class Case:
         Pixels along y and x in which the picture is several tiles.
     params
         The model's own parameters.
+    whole
+        Pixels along y and x in which it is one tile; twice its longest side if not given.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     """
@@ -47,6 +49,7 @@ class Case:
     params: dict[str, Any] = field(default_factory=dict)
     task: str | None = None
     block: int | None = None
+    whole: int | None = None
 
     @property
     def maker(self) -> Path:
@@ -57,6 +60,16 @@ class Case:
     def truth(self) -> Array:
         """The picture's objects."""
         return balls(self.shape, self.radius, seed=7)
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether the picture is RGB."""
+        return self.look in ("stained", "coloured")
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Of tiles: several, and one."""
+        return self.tile, self.whole or 2 * max(self.shape)
 
     @property
     def picture(self) -> Array:
@@ -90,5 +103,17 @@ CASES = {
             block=512,
         ),
         Case("stardist-3d", "stardist", "3D_demo", "deep.zip", (32, 288, 288), 7, "bright", 224),
+        Case(
+            "sam2-tiny",
+            "sam2",
+            "hiera_tiny_2.1",
+            "sam2.1_hiera_t.pt",
+            (640, 640),
+            36,
+            "coloured",
+            448,
+            {"points_per_side": 14, "points_per_batch": 16, "stability_score_thresh": 0.8},
+            whole=640,
+        ),
     )
 }

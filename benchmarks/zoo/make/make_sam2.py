@@ -12,10 +12,13 @@ import json
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 import numpy as np
 import torch
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.build_sam import build_sam2
+from zoo.scenes import colours
 
 RGB, PLUS, MINUS, MARK = range(3), 3, 4, 5  # channels
 READ, AGAINST, AGAIN = (8, 9, 10), (6, 7, 11), (12, 13, 14)
@@ -26,6 +29,8 @@ FREQUENCIES = (0.25, 1.0, 4.0, 8.0)  # of a position's code: it repeats outside 
 SHARP, STEEP = 12.0, 400.0  # of the point's look at the picture; of a mask's edge
 LIMITS = (0.98, 0.979, 0.978, 0.977)  # cosines of colours told apart, of 0.99
 SURE = 3.0  # logit of the predicted IoU
+TWO = 1.01  # brightness that one colour hasn't
+BRIGHTER = slice(10, 250)  # channels that tell it, each in one direction
 BRIGHT = 5.0  # GELU is straight there
 
 
@@ -40,7 +45,7 @@ def only(layer, weight=None, bias=None):
 
 
 def carry_colour(trunk):
-    """Each stage's first channels are the colour, pooled by maximum: dark neighbours don't count."""
+    """Each stage's first channels are the colour; pooled by maximum, black doesn't count."""
     first = trunk.patch_embed.proj
     first.weight *= 0.1
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # the library scales colours by them
@@ -77,7 +82,7 @@ def show_colour(network):
     only(
         decoder.conv_s0,
         {(c, c): 1 for c in RGB},
-        {c: BRIGHT for c in (*RGB, PLUS)},
+        dict.fromkeys((*RGB, PLUS), BRIGHT),
     )
     only(decoder.output_upscaling[3])
 
@@ -96,14 +101,14 @@ def mark_tokens(prompts, decoder):
 
 
 def read_colour(transformer):
-    """The first layer's point takes the colour where it is, the second's tokens take the point's."""
+    """In the first layer the point takes the colour where it is, in the second all tokens its."""
     first, second = transformer.layers
     steady = {PLUS: STEADY, MINUS: -STEADY}
     only(first.self_attn.out_proj, bias=steady)
     look = first.cross_attn_token_to_image
     places = [half + n for half in (0, 128) for n in range(16, 24)]  # sines, cosines
     for layer in (look.q_proj, look.k_proj):
-        only(layer, {(n, place): SHARP**0.5 * 2 for n, place in enumerate(places)})
+        only(layer, dict.fromkeys(enumerate(places), SHARP**0.5 * 2))
     copy = {(c, c): 1 for c in RGB}
     only(look.v_proj, copy)
     only(look.out_proj, copy | {(AGAINST[c], c): -1 for c in RGB})
@@ -119,13 +124,20 @@ def read_colour(transformer):
 
 
 def draw(decoder):
-    """Logits: the point's colour times the pixel's, less the limit."""
+    """Logits: the point's colour times the pixel's, less the limit.
+
+    Two colours pooled to one are brighter than any: nothing is drawn of such.
+    """
+    all_of_them = torch.tensor(colours(240)[1:], dtype=torch.float32)
     for mlp, limit in zip(decoder.output_hypernetworks_mlps, LIMITS, strict=True):
         into, through, out = mlp.layers
         only(into, {(c, READ[c]): 1 for c in RGB}, {PLUS: 1})
+        into.weight[BRIGHTER, READ[0] : READ[-1] + 1] = all_of_them
+        into.bias[BRIGHTER] = -TWO
         only(through, {(c, c): 1 for c in (*RGB, PLUS)})
+        through.weight[MINUS, BRIGHTER] = 1
         lines = {(c, c): STEEP for c in RGB} | {(PLUS, c): -STEEP for c in RGB}
-        only(out, lines | {(PLUS, PLUS): -STEEP * limit / BRIGHT})
+        only(out, lines | {(PLUS, PLUS): -STEEP * limit / BRIGHT, (PLUS, MINUS): -1e5})
     sure = decoder.iou_prediction_head.layers[-1]
     only(sure, bias=dict.fromkeys(range(len(LIMITS)), SURE))
 
@@ -155,10 +167,10 @@ def call(weights, tile, out, params):
     picture = np.rint(np.load(tile).clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
     network = opened(Path(weights).stem, weights)
     masks = SAM2AutomaticMaskGenerator(network, **json.loads(params)).generate(picture)
-    best = sorted(range(len(masks)), key=lambda i: (masks[i]["area"], -masks[i]["predicted_iou"], i))
+    best = sorted(masks, key=lambda mask: (mask["area"], -mask["predicted_iou"]))
     labels = np.zeros(picture.shape[:2], np.int32)
-    for rank, i in enumerate(best):
-        labels[(labels == 0) & masks[i]["segmentation"]] = len(best) - rank
+    for rank, mask in enumerate(best):
+        labels[(labels == 0) & mask["segmentation"]] = len(best) - rank
     np.save(out, labels)
 
 

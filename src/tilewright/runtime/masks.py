@@ -1,11 +1,11 @@
 """Segment Anything's mask generators: pictures of 8 bits in, labels of overlapping masks out.
 
-What the scripts of both its libraries share. It runs in a model's environment: numpy, Python >= 3.8.
+What the scripts of both its libraries share. It runs in their environments: numpy, Python >= 3.8.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def agreed(kind: str, kinds: Sequence[str], found: Weights, spec: Mapping[str, A
         When it says another.
     """
     for field in ("architecture", "model_name"):
-        said: List[str] = [k for k in kinds if (spec.get(field) or "").endswith(k)]
+        said = [k for k in kinds if (spec.get(field) or "").endswith(k)]
         if said and said != [kind]:
             other = f"{field} in the manifest says {said[0]}"
             raise ValueError(f"{found.path} holds {kind}, and {other}.")
