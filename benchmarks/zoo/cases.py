@@ -34,6 +34,8 @@ class Case:
         The model's own parameters.
     whole
         Pixels along y and x in which it is one tile; twice its longest side if not given.
+    mpp
+        Of the picture, where the model takes one resolution.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     """
@@ -50,6 +52,7 @@ class Case:
     task: str | None = None
     block: int | None = None
     whole: int | None = None
+    mpp: float | None = None
 
     @property
     def maker(self) -> Path:
@@ -109,11 +112,22 @@ CASES = {
             "hiera_tiny_2.1",
             "sam2.1_hiera_t.pt",
             (640, 640),
-            36,
+            38,
             "coloured",
             448,
-            {"points_per_side": 14, "points_per_batch": 16, "stability_score_thresh": 0.8},
+            {"points_per_side": 9, "points_per_batch": 16, "stability_score_thresh": 0.8},
             whole=640,
+        ),
+        Case(
+            "instanseg",
+            "instanseg",
+            "single_channel_nuclei",
+            "single.zip",
+            (832, 832),
+            8,
+            "bright",
+            448,
+            mpp=0.5,
         ),
     )
 }

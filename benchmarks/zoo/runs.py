@@ -127,6 +127,7 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
         *("--model", case.model, "--model_type", case.version, "--tile_size", tile),
         *("--model_config", folder / "own.json", "--manifests", overlay(case, weights, folder)),
         *(("--task", case.task) if case.task else ()),
+        *(("--mpp", case.mpp) if case.mpp else ()),
     )
     started = time.monotonic()
     ran = subprocess.run(
