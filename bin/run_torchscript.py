@@ -10,6 +10,8 @@ maps become objects.
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, Dict
@@ -48,10 +50,26 @@ def check_archive(weights: str) -> None:
         )
 
 
+def network_file(weights: str, folder: str) -> str:
+    """The archive itself, or the only ``.pt`` in a zip, as bioimage.io's packages have it."""
+    if not zipfile.is_zipfile(weights):
+        return weights
+    with zipfile.ZipFile(weights) as archive:
+        inside = [m for m in archive.infolist() if m.filename.endswith(".pt")]
+        if len(inside) != 1:
+            return weights
+        file = Path(folder, "network.pt")
+        with archive.open(inside[0]) as packed, file.open("wb") as bare:
+            shutil.copyfileobj(packed, bare)
+    return str(file)
+
+
 def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, Params, Params]:
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
-    check_archive(weights)
-    call = on_arrays(torch.jit.load(weights, map_location=device).eval(), spec, device)
+    with tempfile.TemporaryDirectory() as folder:
+        file = network_file(weights, folder)
+        check_archive(file)
+        call = on_arrays(torch.jit.load(file, map_location=device).eval(), spec, device)
     return tensors.Network(call, dtype=params.get("dtype") or "float32"), spec, params
 
 

@@ -32,6 +32,10 @@ class Case:
         Pixels along y and x in which the picture is several tiles.
     params
         The model's own parameters.
+    whole
+        Pixels along y and x in which it is one tile; twice its longest side if not given.
+    mpp
+        Of the picture, where the model takes one resolution.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     """
@@ -47,6 +51,8 @@ class Case:
     params: dict[str, Any] = field(default_factory=dict)
     task: str | None = None
     block: int | None = None
+    whole: int | None = None
+    mpp: float | None = None
 
     @property
     def maker(self) -> Path:
@@ -57,6 +63,16 @@ class Case:
     def truth(self) -> Array:
         """The picture's objects."""
         return balls(self.shape, self.radius, seed=7)
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether the picture is RGB."""
+        return self.look in ("stained", "coloured")
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Of tiles: several, and one."""
+        return self.tile, self.whole or 2 * max(self.shape)
 
     @property
     def picture(self) -> Array:
@@ -90,5 +106,28 @@ CASES = {
             block=512,
         ),
         Case("stardist-3d", "stardist", "3D_demo", "deep.zip", (32, 288, 288), 7, "bright", 224),
+        Case(
+            "sam2-tiny",
+            "sam2",
+            "hiera_tiny_2.1",
+            "sam2.1_hiera_t.pt",
+            (640, 640),
+            38,
+            "coloured",
+            448,
+            {"points_per_side": 9, "points_per_batch": 16, "stability_score_thresh": 0.8},
+            whole=640,
+        ),
+        Case(
+            "instanseg",
+            "instanseg",
+            "single_channel_nuclei",
+            "single.zip",
+            (832, 832),
+            8,
+            "bright",
+            448,
+            mpp=0.5,
+        ),
     )
 }

@@ -127,6 +127,7 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
         *("--model", case.model, "--model_type", case.version, "--tile_size", tile),
         *("--model_config", folder / "own.json", "--manifests", overlay(case, weights, folder)),
         *(("--task", case.task) if case.task else ()),
+        *(("--mpp", case.mpp) if case.mpp else ()),
     )
     started = time.monotonic()
     ran = subprocess.run(
@@ -160,7 +161,7 @@ def average_precision(found: Array, wanted: Array) -> float:
 
 
 def _layout(case: Case) -> dict[str, Any]:
-    if case.look == "stained":
+    if case.in_colour:
         return {"photometric": "rgb"}
     axes = "ZYX"[-len(case.shape) :]
     return {"photometric": "minisblack", "imagej": len(case.shape) == 3, "metadata": {"axes": axes}}
@@ -180,4 +181,4 @@ def _read(out: Path, seconds: float) -> Ran:
 def main_tile(case: Case) -> Array:
     """The whole picture as a float32 tile ``(1, C, (Z,) Y, X)`` from 0 to 1."""
     pixels = case.picture.astype(np.float32) / 255
-    return (np.moveaxis(pixels, -1, 0) if case.look == "stained" else pixels[None])[None]
+    return (np.moveaxis(pixels, -1, 0) if case.in_colour else pixels[None])[None]
