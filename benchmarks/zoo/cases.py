@@ -90,5 +90,6 @@ CASES = {
             block=512,
         ),
         Case("stardist-3d", "stardist", "3D_demo", "deep.zip", (32, 288, 288), 7, "bright", 224),
+        Case("mitonet", "empanada", "MitoNet v1", "mito.pth", (768, 768), 12, "bright", 640),
     )
 }
