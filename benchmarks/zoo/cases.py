@@ -129,5 +129,6 @@ CASES = {
             448,
             mpp=0.5,
         ),
+        Case("mitonet", "empanada", "MitoNet v1", "mito.pth", (768, 768), 12, "bright", 640),
     )
 }

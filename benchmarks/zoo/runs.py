@@ -179,6 +179,11 @@ def _read(out: Path, seconds: float) -> Ran:
 
 
 def main_tile(case: Case) -> Array:
-    """The whole picture as a float32 tile ``(1, C, (Z,) Y, X)`` from 0 to 1."""
+    """The whole picture as a float32 tile ``(1, C, (Z,) Y, X)``: 0 to 1, or standardised."""
     pixels = case.picture.astype(np.float32) / 255
-    return (np.moveaxis(pixels, -1, 0) if case.in_colour else pixels[None])[None]
+    tile = np.moveaxis(pixels, -1, 0) if case.in_colour else pixels[None]
+    spec = choice_of(case).spec()
+    if spec.mean and spec.std:
+        mean, std = (np.reshape(v, (-1, *[1] * (tile.ndim - 1))) for v in (spec.mean, spec.std))
+        tile = (tile - mean) / std
+    return np.asarray(tile[None], np.float32)

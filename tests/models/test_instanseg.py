@@ -1,4 +1,4 @@
-"""InstanSeg: its files give labels themselves, as published and bare, and what isn't one is refused."""
+"""InstanSeg: its files give labels themselves, zipped or bare; what isn't one is refused."""
 
 from __future__ import annotations
 
