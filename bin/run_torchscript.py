@@ -9,7 +9,8 @@ maps become objects.
 
 from __future__ import annotations
 
-import re
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, Dict
@@ -20,38 +21,31 @@ import torch
 from tilewright.runtime import tensors
 from tilewright.runtime.postprocess import results
 from tilewright.runtime.torch_network import on_arrays
+from tilewright.runtime.torchscript import check_archive
 
 Params = Dict[str, Any]
-FILES = re.compile(rb"\b(save|from_file)\b|\bgetattr\b[^\"'\n]*[\"'][^\"'\n]*\\")
-"""torch.save writes any file, torch.from_file reads any; getattr could spell their names anew."""
 
 
-def check_archive(weights: str) -> None:
-    """Refuse what isn't TorchScript, a pickle above all, or touches files, before it is opened."""
-    parts, code = set(), []
-    if zipfile.is_zipfile(weights):
-        with zipfile.ZipFile(weights) as archive:
-            parts = {name.partition("/")[2].partition("/")[0] for name in archive.namelist()}
-            code = [archive.read(m) for m in archive.infolist() if m.filename.endswith(".py")]
-    elif Path(weights).stat().st_size == 0:
-        raise ValueError(f"{weights} is empty")
-    if not {"code", "constants.pkl"} <= parts:
-        raise ValueError(
-            f"{weights} isn't a TorchScript archive but what torch.save writes, or something else; "
-            "such a file isn't opened, since it may run any code. Save the network by "
-            "torch.jit.script(network).save(file)"
-        )
-    if any(map(FILES.search, code)):
-        raise ValueError(
-            f"{weights} isn't opened: its code has the words save or from_file, by which torch "
-            "writes and reads files. A network needs neither; take them out of it"
-        )
+def network_file(weights: str, folder: str) -> str:
+    """The archive itself, or the only ``.pt`` in a zip, as bioimage.io's packages have it."""
+    if not zipfile.is_zipfile(weights):
+        return weights
+    with zipfile.ZipFile(weights) as archive:
+        inside = [m for m in archive.infolist() if m.filename.endswith(".pt")]
+        if len(inside) != 1:
+            return weights
+        file = Path(folder, "network.pt")
+        with archive.open(inside[0]) as packed, file.open("wb") as bare:
+            shutil.copyfileobj(packed, bare)
+    return str(file)
 
 
 def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, Params, Params]:
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
-    check_archive(weights)
-    call = on_arrays(torch.jit.load(weights, map_location=device).eval(), spec, device)
+    with tempfile.TemporaryDirectory() as folder:
+        file = network_file(weights, folder)
+        check_archive(file)
+        call = on_arrays(torch.jit.load(file, map_location=device).eval(), spec, device)
     return tensors.Network(call, dtype=params.get("dtype") or "float32"), spec, params
 
 

@@ -33,6 +33,10 @@ class Case:
         Pixels along y and x in which the picture is several tiles.
     params
         The model's own parameters.
+    whole
+        Pixels along y and x in which it is one tile; twice its longest side if not given.
+    mpp
+        Of the picture, where the model takes one resolution.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     crowd
@@ -51,6 +55,8 @@ class Case:
     task: str | None = None
     block: int | None = None
     crowd: tuple[float, float] = (0.35, APART)
+    whole: int | None = None
+    mpp: float | None = None
 
     @property
     def maker(self) -> Path:
@@ -62,6 +68,16 @@ class Case:
         """The picture's objects."""
         share, apart = self.crowd
         return balls(self.shape, self.radius, seed=7, share=share, apart=apart)
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether the picture is RGB."""
+        return self.look in ("stained", "coloured")
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Of tiles: several, and one."""
+        return self.tile, self.whole or 2 * max(self.shape)
 
     @property
     def picture(self) -> Array:
@@ -97,5 +113,29 @@ CASES = {
             crowd=CROWDED,
         ),
         Case("stardist-3d", "stardist", "3D_demo", "deep.zip", (32, 288, 288), 7, "bright", 224),
+        Case(
+            "sam2-tiny",
+            "sam2",
+            "hiera_tiny_2.1",
+            "sam2.1_hiera_t.pt",
+            (640, 640),
+            38,
+            "coloured",
+            448,
+            {"points_per_side": 9, "points_per_batch": 16, "stability_score_thresh": 0.8},
+            whole=640,
+        ),
+        Case(
+            "instanseg",
+            "instanseg",
+            "single_channel_nuclei",
+            "single.zip",
+            (832, 832),
+            8,
+            "bright",
+            448,
+            mpp=0.5,
+        ),
+        Case("mitonet", "empanada", "MitoNet v1", "mito.pth", (768, 768), 12, "bright", 640),
     )
 }

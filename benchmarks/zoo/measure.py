@@ -88,7 +88,7 @@ def of_case(case: Case, folder: Path) -> dict[str, Any]:
     theirs = runs.by_library(case, weights, tile[0], folder)
     tiled, whole = (
         runs.by_pipeline(case, weights, fresh(folder / f"{case.name}-{size}"), size)
-        for size in (case.tile, 2 * max(case.shape))
+        for size in case.sizes
     )
     return {
         "model_name": choice.model_name,

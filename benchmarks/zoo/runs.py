@@ -129,6 +129,7 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
         *("--model", case.model, "--model_type", case.version, "--tile_size", tile),
         *("--model_config", folder / "own.json", "--manifests", overlay(case, weights, folder)),
         *(("--task", case.task) if case.task else ()),
+        *(("--mpp", case.mpp) if case.mpp else ()),
     )
     started = time.monotonic()
     ran = subprocess.run(
@@ -172,7 +173,7 @@ def sbe_on_lines(case: Case, labels: Array) -> float | None:
 
 
 def _layout(case: Case) -> dict[str, Any]:
-    if case.look == "stained":
+    if case.in_colour:
         return {"photometric": "rgb"}
     axes = "ZYX"[-len(case.shape) :]
     return {"photometric": "minisblack", "imagej": len(case.shape) == 3, "metadata": {"axes": axes}}
@@ -190,6 +191,11 @@ def _read(out: Path, seconds: float) -> Ran:
 
 
 def main_tile(case: Case) -> Array:
-    """The whole picture as a float32 tile ``(1, C, (Z,) Y, X)`` from 0 to 1."""
+    """The whole picture as a float32 tile ``(1, C, (Z,) Y, X)``: 0 to 1, or standardised."""
     pixels = case.picture.astype(np.float32) / 255
-    return (np.moveaxis(pixels, -1, 0) if case.look == "stained" else pixels[None])[None]
+    tile = np.moveaxis(pixels, -1, 0) if case.in_colour else pixels[None]
+    spec = choice_of(case).spec()
+    if spec.mean and spec.std:
+        mean, std = (np.reshape(v, (-1, *[1] * (tile.ndim - 1))) for v in (spec.mean, spec.std))
+        tile = (tile - mean) / std
+    return np.asarray(tile[None], np.float32)

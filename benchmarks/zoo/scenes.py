@@ -52,8 +52,11 @@ def balls(
 def seen(labels: Array, kind: str, *, seed: int = 0) -> Array:
     """What a microscope shows of labels: ``bright`` on dark, their ``edges``, or ``stained`` RGB.
 
+    ``coloured`` is no microscope's: each has a colour of its own, all are as bright, on black.
     uint8, of the labels' shape; RGB has a last axis of 3.
     """
+    if kind == "coloured":
+        return np.rint(255 * colours(labels.max()))[labels].astype(np.uint8)
     rng = np.random.default_rng(seed)
     inside = (labels > 0).astype(float)
     if kind == "edges":
@@ -63,3 +66,20 @@ def seen(labels: Array, kind: str, *, seed: int = 0) -> Array:
     if kind == "stained":
         values = 1 - values[..., None] * np.array([0.9, 0.75, 0.35])
     return np.clip(values * 255, 0, 255).astype(np.uint8)
+
+
+def colours(count: int) -> Array:
+    """Black, and `count` colours far from each other, (1 + count, 3) from 0 to 1; one is red.
+
+    Each is the one of many even steps on a sphere that is farthest from those before.
+    """
+    steps = np.arange(4000) + 0.5
+    height, turn = steps / len(steps), steps * np.pi * (3 - 5**0.5)
+    across = np.sqrt(1 - height**2)
+    all_of_them = np.stack([across * np.cos(turn), across * np.sin(turn), height], 1)
+    free = all_of_them[(all_of_them >= 0).all(1)]
+    found, nearness = [np.eye(3)[0]], free[:, 0]
+    while len(found) < count:
+        found.append(free[nearness.argmin()])
+        nearness = np.maximum(nearness, free @ found[-1])
+    return np.array([np.zeros(3), *found[:count]])

@@ -31,12 +31,12 @@ METADATA = "Metadata-Version: 2.1\nName: brick\nVersion: 1.0\n"
 WHEEL = "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def write_wheel(folder: Path) -> None:
-    """A package that can be installed without a network."""
-    folder.mkdir()
+def write_wheel(folder: Path, asks: str = "") -> None:
+    """A package that can be installed without a network; `asks` ends its metadata."""
+    folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(folder / "brick-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("brick.py", "SIZE = 4\n")
-        wheel.writestr("brick-1.0.dist-info/METADATA", METADATA)
+        wheel.writestr("brick-1.0.dist-info/METADATA", METADATA + asks)
         wheel.writestr("brick-1.0.dist-info/WHEEL", WHEEL)
         wheel.writestr("brick-1.0.dist-info/RECORD", "")
 
@@ -111,6 +111,16 @@ def test_the_stand_in_refuses_what_the_real_one_has_not(here: Path) -> None:
     conda = str(here / "bin" / "conda")
     for words in (["create", "-f", "x"], ["env", "create", "--fast", "-p", "x", "-f", "y"]):
         assert subprocess.run([conda, *words], capture_output=True, check=False).returncode
+
+
+def test_uv_leaves_out_what_a_package_asks_for_where_the_file_says_so(here: Path) -> None:
+    write_wheel(here / "wheels", asks="Requires-Dist: nowhere\n")
+    file = here / "envs" / "toy.yml"
+    with pytest.raises(TilewrightError, match="unsatisfiable"):
+        interpreters.build("toy", here / "with", "uv", quiet)
+    wanted = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**wanted, "variables": {"PIP_NO_DEPS": "1"}}))
+    assert brick(interpreters.build("toy", here / "without", "uv", quiet)) == "4"
 
 
 def test_what_conda_says_last_is_told(here: Path) -> None:
@@ -235,9 +245,11 @@ def test_an_environments_packages_fit_together_on_pypi(file: Path) -> None:
     wanted = yaml.safe_load(file.read_text())
     python, _, block = wanted["dependencies"]
     command = ["uv", "pip", "compile", "--quiet", "--no-header", "-", "--python-version"]
+    bare = installers.NO_DEPS in installers.variables(file)  # its own package asks for too much
+    lines = [line for line in block["pip"] if not (bare and line.startswith(file.stem))]
     done = subprocess.run(
         [*command, python.removeprefix("python=")],
-        input="\n".join(block["pip"]), capture_output=True, text=True, check=False,
+        input="\n".join(lines), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     solved = set(re.findall(r"^([a-z0-9._-]+)==", done.stdout, re.MULTILINE))

@@ -28,6 +28,7 @@ from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Registry, ResolvedModel
+from tilewright.runtime import masks as rules
 from tilewright.runtime.torch_weights import Weights
 
 Array = np.ndarray[Any, Any]
@@ -151,33 +152,33 @@ def test_a_smaller_mask_lies_on_a_larger_one_whatever_their_order(script: Module
     wanted[1:3, 1:3] = 2
     wanted[5, 5:8] = 3
     for masks in ([large, small, apart], [apart, small, large], [small, large, apart]):
-        np.testing.assert_array_equal(script.paint(masks, (6, 8)), wanted)
+        np.testing.assert_array_equal(rules.paint(masks, (6, 8)), wanted)
 
 
 def test_of_equal_areas_the_surer_mask_lies_on_top_and_then_the_first(script: ModuleType) -> None:
     left, right = ((0, 0, 6, 4), (0, 2, 6, 6))
-    sure = script.paint([mask(left, iou=0.8), mask(right, iou=0.9)], (6, 8))
+    sure = rules.paint([mask(left, iou=0.8), mask(right, iou=0.9)], (6, 8))
     assert sure[0].tolist() == [1, 1, 2, 2, 2, 2, 0, 0]
-    first = script.paint([mask(left), mask(right)], (6, 8))
+    first = rules.paint([mask(left), mask(right)], (6, 8))
     assert first[0].tolist() == [2, 2, 2, 2, 1, 1, 0, 0]
 
 
 def test_masks_that_are_too_large_are_left_out(script: ModuleType) -> None:
     masks = [mask((0, 0, 6, 8)), mask((0, 0, 4, 5)), mask((1, 1, 3, 3))]
-    assert script.paint(masks, (6, 8), 20).max() == 1, "20 px is too large, 4 px is not"
-    assert script.paint(masks, (6, 8), 21).max() == 2
-    assert script.paint(masks, (6, 8), 0).max() == 3
+    assert rules.paint(masks, (6, 8), 20).max() == 1, "20 px is too large, 4 px is not"
+    assert rules.paint(masks, (6, 8), 21).max() == 2
+    assert rules.paint(masks, (6, 8), 0).max() == 3
 
 
 def test_a_tile_without_masks_is_background(script: ModuleType) -> None:
-    labels = script.paint([], (6, 8))
+    labels = rules.paint([], (6, 8))
     assert (labels.shape, labels.dtype, labels.any()) == ((6, 8), np.int32, False)
 
 
 def test_a_covered_mask_is_gone_and_one_in_pieces_stays_one(script: ModuleType) -> None:
-    covered = script.paint([mask((0, 0, 2, 4)), mask((0, 0, 2, 2)), mask((0, 2, 2, 4))], (6, 8))
+    covered = rules.paint([mask((0, 0, 2, 4)), mask((0, 0, 2, 2)), mask((0, 2, 2, 4))], (6, 8))
     assert set(np.unique(covered)) == {0, 2, 3}
-    pieces = script.paint([mask((0, 0, 1, 1), (5, 7, 6, 8))], (6, 8))
+    pieces = rules.paint([mask((0, 0, 1, 1), (5, 7, 6, 8))], (6, 8))
     assert pieces[0, 0] == pieces[5, 7] == 1
 
 
@@ -212,7 +213,7 @@ def tile_of(path: Path, pixels: Array, spec: ModelSpec) -> Array:
 
 def test_what_is_beyond_the_scale_is_cut_off_and_never_wrapped(script: ModuleType) -> None:
     tile = np.array([-9.0, -0.1, 0, 0.5, 1, 1.004, 1.1, 300, np.inf, -np.inf, np.nan])
-    found = script.picture(tile.reshape(1, 1, -1).repeat(3, 0), 0.0, 1.0)
+    found = rules.picture(tile.reshape(1, 1, -1).repeat(3, 0), 0.0, 1.0)
     assert (found.shape, found.dtype) == ((1, 11, 3), np.uint8)
     assert found[0, :, 1].tolist() == [0, 0, 0, 128, 255, 255, 255, 255, 255, 0, 0]
 
@@ -223,9 +224,9 @@ def test_sixteen_bits_look_to_the_model_as_eight_do(script: ModuleType, tmp_path
     sixteen = eight.astype(np.uint16) * 250
     assert sixteen.max() == 60_000
     spec = small_spec()
-    scale = script.black_and_white(spec.to_dict())
+    scale = rules.black_and_white(spec.to_dict())
     seen = [
-        script.picture(tile_of(tmp_path / f"{pixels.dtype}.tif", pixels, spec), *scale)
+        rules.picture(tile_of(tmp_path / f"{pixels.dtype}.tif", pixels, spec), *scale)
         for pixels in (eight, sixteen)
     ]
     np.testing.assert_array_equal(*seen)
@@ -242,7 +243,7 @@ def test_a_site_may_leave_pictures_of_8_bits_as_they_are(
 ) -> None:
     spec = small_spec(normalization=None, input_range=(0.0, 255.0))
     tile = tile_of(tmp_path / "a.tif", blobs(), spec)
-    found = script.picture(tile, *script.black_and_white(spec.to_dict()))
+    found = rules.picture(tile, *script.black_and_white(spec.to_dict()))
     np.testing.assert_array_equal(found, blobs()[..., None].repeat(3, 2))
 
 
@@ -260,7 +261,7 @@ def test_a_scaling_without_black_and_white_is_refused(
     script: ModuleType, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match="needs a normalization by percentile, or else an input_r"):
-        script.black_and_white(small_spec(**changes).to_dict())
+        rules.black_and_white(small_spec(**changes).to_dict())
 
 
 def test_the_docs_show_how_a_site_changes_tiles_and_scaling(
@@ -270,7 +271,7 @@ def test_the_docs_show_how_a_site_changes_tiles_and_scaling(
     (tmp_path / "sam.yml").write_text(text.split("```yaml\n")[1].split("```")[0])
     spec = Registry.load(tmp_path).choose("sam").spec()
     assert (spec.tile_spec.size, spec.tile_spec.stride("y")) == ({"y": 512, "x": 512}, 256)
-    assert script.black_and_white(spec.to_dict()) == (0, 255)
+    assert rules.black_and_white(spec.to_dict()) == (0, 255)
 
 
 # Which network: its weights say, and the manifest may not say another.
@@ -314,9 +315,9 @@ def test_a_name_alone_says_which_network_it_is(script: ModuleType) -> None:
 
 def test_crops_that_leave_no_point_are_refused(script: ModuleType) -> None:
     settings = {"points_per_side": 8, "crop_n_points_downscale_factor": 3}
-    script.check_points({**settings, "crop_n_layers": 1})
+    rules.check_points({**settings, "crop_n_layers": 1})
     with pytest.raises(ValueError, match="points_per_side is too small"):
-        script.check_points({**settings, "crop_n_layers": 2})
+        rules.check_points({**settings, "crop_n_layers": 2})
 
 
 # In the real environment: some minutes, and gigabytes once.

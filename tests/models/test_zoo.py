@@ -56,8 +56,7 @@ def test_tiled_a_picture_has_the_objects_that_it_has_untiled(
 ) -> None:
     case = CASES[name]
     file = weights(case, made)
-    tiled = runs.by_pipeline(case, file, tmp_path / "tiled", case.tile)
-    whole = runs.by_pipeline(case, file, tmp_path / "whole", 2 * max(case.shape))
+    tiled, whole = (runs.by_pipeline(case, file, tmp_path / str(size), size) for size in case.sizes)
     assert whole.tiles == 1
     assert tiled.tiles >= 4
     assert whole.result.max() >= 10

@@ -25,6 +25,7 @@ PYTHON = ">=3.11,<3.15"  # what uv.lock has wheels for
 UV = "0.13.9"  # installed where there is none
 TOOLS = ("auto", "uv", "pip", "conda", "mamba", "micromamba")
 CONDA_LIKE = TOOLS[3:]
+NO_DEPS = "PIP_NO_DEPS"  # pip's own, conda's pip heeds it; uv is told by an option
 
 
 class Installs(NamedTuple):
@@ -43,7 +44,17 @@ def wanted(definition: Path, folder: Path) -> Installs:
     pin, lines = read_yml(definition)
     listed = folder.with_name(f"{folder.name}.requirements.txt")
     listed.write_text("\n".join([*lines, ""]))
-    return Installs(pin, listed, [])
+    return Installs(pin, listed, ["--no-deps"] if NO_DEPS in variables(definition) else [])
+
+
+def variables(definition: Path) -> dict[str, str]:
+    """What an environment's file asks to be set while it is built: conda's `variables`."""
+    if definition.with_suffix(".txt").is_file():  # ours; PyYAML isn't there yet
+        return {}
+    import yaml
+
+    said = (yaml.safe_load(definition.read_text()) or {}).get("variables") or {}
+    return {str(name): str(value) for name, value in said.items()}
 
 
 def read_yml(path: Path) -> tuple[str, list[str]]:
@@ -172,6 +183,8 @@ def commands(
     if kind == "uv":
         venv = [program, "venv", "--no-project", "--python", found or uv_request(wants.python)]
         options = ["--compile-bytecode", "--python", inside]  # which pip and conda do unasked
+        if not wants.options:  # what has no wheel is built with what is pinned, torch once
+            options += ["--build-constraints", str(wants.requirements)]
         return [[*venv, str(folder)], [program, "pip", *install, *options]]
     if found is None:
         raise TilewrightError(
@@ -274,6 +287,7 @@ def clean_environ() -> dict[str, str]:
     env.setdefault("UV_CACHE_DIR", str(home() / "cache" / "uv"))
     env.setdefault("PIP_CACHE_DIR", str(home() / "cache" / "pip"))
     env.update(PYTHONNOUSERSITE="1", CONDA_ALWAYS_YES="1", MAMBA_ALWAYS_YES="1")
+    env.setdefault("SAM2_BUILD_CUDA", "0")  # nothing that runs here needs it, and it takes nvcc
     # Set, it has py_compile check bytecode by its source's hash, and no longer by its time, which
     # a copy changes. It is the first time that a zip, and so a wheel, can hold.
     env.setdefault("SOURCE_DATE_EPOCH", "315532800")

@@ -140,6 +140,7 @@ def _make(name: str, root: Path, tool: str, owner: inplace.Owner, say: Say) -> N
     commands = installers.commands(kind, program, definition(name), folder, pythons)
     if name == "base":
         commands.append([str(folder / "bin" / "python"), "-c", f"import {PROOF}"])
+    env.update(installers.variables(definition(name)))
     for command in commands:
         inplace.run(command, owner, log, env, cwd=root)
     shut = inplace.closed(folder / "bin" / "python", root)

@@ -159,8 +159,21 @@ def only(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
 
 
 def as_labels(maps: np.ndarray, params: Settings) -> np.ndarray:
-    """Maps (1 or more, H, W)'s first as int32, where a network gives labels itself."""
-    return np.asarray(np.rint(maps[0]), np.int32)
+    """One of maps (1 or more, H, W) as int32, where a network gives labels itself.
+
+    ``map`` is its number.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer.
+    """
+    number = int(params.get("map") or 0)
+    if number >= len(maps):
+        raise ValueError(
+            f"map is {number}, and the network gives {len(maps)} of a tile: 0 is its first"
+        )
+    return np.asarray(np.rint(maps[number]), np.int32)
 
 
 POSTPROCESS = {

@@ -82,7 +82,7 @@ def in_precision(
 
 
 def float32(outputs: object) -> object:
-    """A tensor, or each in a list, tuple or dict: float32 where it is of half precision."""
+    """A tensor, or each in lists, tuples and dicts: float32 where it is of half precision."""
     import torch
 
     halves = (torch.float16, torch.bfloat16)
@@ -91,7 +91,7 @@ def float32(outputs: object) -> object:
 
 def _each(outputs: object, change: Callable[[Any], object]) -> Any:
     if isinstance(outputs, dict):
-        return {name: change(value) for name, value in outputs.items()}
+        return {name: _each(value, change) for name, value in outputs.items()}
     if isinstance(outputs, (list, tuple)):
-        return [change(value) for value in outputs]
+        return [_each(value, change) for value in outputs]
     return change(outputs)
