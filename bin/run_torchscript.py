@@ -28,24 +28,24 @@ FILES = re.compile(rb"\b(save|from_file)\b|\bgetattr\b[^\"'\n]*[\"'][^\"'\n]*\\"
 """torch.save writes any file, torch.from_file reads any; getattr could spell their names anew."""
 
 
-def check_archive(weights: str) -> None:
-    """Refuse what isn't TorchScript, a pickle above all, or touches files, before it is opened."""
+def check_archive(weights: str, said: str = "") -> None:
+    """Refuse what isn't TorchScript, a pickle above all, or touches files; `said` is its name."""
     parts, code = set(), []
     if zipfile.is_zipfile(weights):
         with zipfile.ZipFile(weights) as archive:
             parts = {name.partition("/")[2].partition("/")[0] for name in archive.namelist()}
             code = [archive.read(m) for m in archive.infolist() if m.filename.endswith(".py")]
     elif Path(weights).stat().st_size == 0:
-        raise ValueError(f"{weights} is empty")
+        raise ValueError(f"{said or weights} is empty")
     if not {"code", "constants.pkl"} <= parts:
         raise ValueError(
-            f"{weights} isn't a TorchScript archive but what torch.save writes, or something else; "
+            f"{said or weights} isn't a TorchScript archive but what torch.save writes, or something else; "
             "such a file isn't opened, since it may run any code. Save the network by "
             "torch.jit.script(network).save(file)"
         )
     if any(map(FILES.search, code)):
         raise ValueError(
-            f"{weights} isn't opened: its code has the words save or from_file, by which torch "
+            f"{said or weights} isn't opened: its code has the words save or from_file, by which torch "
             "writes and reads files. A network needs neither; take them out of it"
         )
 
@@ -68,7 +68,7 @@ def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, 
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
     with tempfile.TemporaryDirectory() as folder:
         file = network_file(weights, folder)
-        check_archive(file)
+        check_archive(file, weights)
         call = on_arrays(torch.jit.load(file, map_location=device).eval(), spec, device)
     return tensors.Network(call, dtype=params.get("dtype") or "float32"), spec, params
 
