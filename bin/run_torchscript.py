@@ -44,7 +44,7 @@ def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, 
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
     with tempfile.TemporaryDirectory() as folder:
         file = network_file(weights, folder)
-        check_archive(file)
+        check_archive(file, weights)
         call = on_arrays(torch.jit.load(file, map_location=device).eval(), spec, device)
     return tensors.Network(call, dtype=params.get("dtype") or "float32"), spec, params
 

@@ -126,9 +126,15 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
     (folder / "own.json").write_text(json.dumps(case.params))
     words: Sequence[object] = (
         *("run", "--input", folder / "picture.tif", "--outdir", folder / "out"),
-        *("--model", case.model, "--model_type", case.version, "--tile_size", tile),
-        *("--model_config", folder / "own.json", "--manifests", overlay(case, weights, folder)),
+        *("--model", case.model, "--model_type", case.version),
+        *(
+            "--model_config",
+            folder / "own.json",
+            "--manifests",
+            overlay(case, weights, folder, tile),
+        ),
         *(("--task", case.task) if case.task else ()),
+        *(("--tile_size", tile) if choice_of(case).spec().tile_spec.variable_input else ()),
         *(("--mpp", case.mpp) if case.mpp else ()),
     )
     started = time.monotonic()
@@ -144,13 +150,15 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
     return _read(folder / "out", time.monotonic() - started)
 
 
-def overlay(case: Case, weights: Path, folder: Path) -> Path:
-    """A folder with a manifest that puts made weights in place of the published ones."""
+def overlay(case: Case, weights: Path, folder: Path, tile: int) -> Path:
+    """A folder with a manifest of made weights, and of tiles' size where the model takes one only."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     choice = choice_of(case)
     tasks = {choice.task_name: {"locations": [str(weights)]}}
-    said = {"short_name": case.model, "extends": True}
+    said: dict[str, Any] = {"short_name": case.model, "extends": True}
+    if not choice.spec().tile_spec.variable_input:
+        said["spec"] = {"tile_spec": {"size": {"y": tile, "x": tile}}}
     versions = {choice.version_key: {"tasks": tasks}}
     (site / f"{case.model}.json").write_text(json.dumps({**said, "versions": versions}))
     return site

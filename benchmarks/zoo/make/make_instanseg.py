@@ -25,7 +25,7 @@ PACKAGES = (
 """What the library needs to be imported, beside torch, NumPy and scikit-image."""
 SHOWN, BLURRED = 0, 1  # the network's channels
 UNIT = 4.0  # pixels of the library's coordinates
-SEEN = (1.0, 0.5)  # how bright nuclei are to the network, and cells, where a file has both
+SEEN = {1: (1.0,), 2: (0.6, 1.0)}  # how bright the picture is to each map, by how many there are
 NEAR = 9.0  # pixels from a centre to the farthest pixel of its object
 SUM = (1, 1, 2**-0.5, 2**-0.5)  # of four axes, 45 degrees apart: about the distance times SCALE
 SCALE = 1 + 2**0.5
@@ -55,7 +55,7 @@ def see(network):
             only(conv[0])
     only(full.conv0[0], {(SHOWN, 0): 1})
     blur((half.conv1, half.conv2, half.conv3, half.conv4), SHOWN)
-    for decoder, bright in zip(network.decoders, SEEN, strict=False):
+    for decoder, bright in zip(network.decoders, SEEN[len(network.decoders)], strict=True):
         at_full_size(decoder.decoder[0])
         shift, shown, centre = decoder.final_block
         only(shift[0])
