@@ -20,6 +20,8 @@ from tilewright.runtime.torch_network import on_arrays
 from tilewright.runtime.torchscript import check_archive
 
 Params = Dict[str, Any]
+
+
 def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, Params, Params]:
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
     check_archive(weights)
