@@ -32,6 +32,8 @@ class Case:
         Pixels along y and x in which the picture is several tiles.
     params
         The model's own parameters.
+    coarse
+        Whether borders lie on steps of the network's, too few of them at seams for an SBE.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     """
@@ -47,6 +49,7 @@ class Case:
     params: dict[str, Any] = field(default_factory=dict)
     task: str | None = None
     block: int | None = None
+    coarse: bool = False
 
     @property
     def maker(self) -> Path:
@@ -90,6 +93,17 @@ CASES = {
             block=512,
         ),
         Case("stardist-3d", "stardist", "3D_demo", "deep.zip", (32, 288, 288), 7, "bright", 224),
-        Case("mitonet", "empanada", "MitoNet v1", "mito.pth", (768, 768), 12, "bright", 640),
+        Case(
+            "mitonet",
+            "empanada",
+            "MitoNet v1",
+            "mito.pth",
+            (768, 768),
+            12,
+            "bright",
+            640,
+            params={"min_size": 20},
+            coarse=True,
+        ),
     )
 }
