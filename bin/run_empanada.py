@@ -75,6 +75,7 @@ def flat(engine, plane, params):
     picture = torch.from_numpy(np.ascontiguousarray(small))[None, None]
     found = engine(picture, plane.shape, params["downsampling"])[0].cpu().numpy()
     labels = connected_components(found).astype(np.int32)  # of more than 16 bits
+    labels[np.bincount(labels.ravel())[labels] < params["min_size"]] = 0
     return fill_holes(labels) if params["fill_holes_in_segmentation"] else labels
 
 

@@ -37,6 +37,8 @@ class Case:
         Pixels along y and x in which it is one tile; twice its longest side if not given.
     mpp
         Of the picture, where the model takes one resolution.
+    coarse
+        Whether borders lie on steps of the network's, too few of them at seams for an SBE.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     crowd
@@ -57,6 +59,7 @@ class Case:
     crowd: tuple[float, float] = (0.35, APART)
     whole: int | None = None
     mpp: float | None = None
+    coarse: bool = False
 
     @property
     def maker(self) -> Path:
@@ -136,6 +139,17 @@ CASES = {
             448,
             mpp=0.5,
         ),
-        Case("mitonet", "empanada", "MitoNet v1", "mito.pth", (768, 768), 12, "bright", 640),
+        Case(
+            "mitonet",
+            "empanada",
+            "MitoNet v1",
+            "mito.pth",
+            (768, 768),
+            12,
+            "bright",
+            640,
+            params={"min_size": 20},
+            coarse=True,
+        ),
     )
 }

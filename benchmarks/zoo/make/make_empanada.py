@@ -92,7 +92,8 @@ def call(weights, tile, out, params):
     pixels = np.load(tile)
     found = engine(torch.from_numpy(pixels)[None], pixels.shape[1:])[0].numpy()
     objects = pan_seg_to_rle_seg(found, [1], said["max_objects"], [1], force_connected=True)
-    codes = rle_seg_to_pan_seg(objects, pixels.shape[1:]).astype(np.int64)
+    kept = {n: o for n, o in objects[1].items() if o["runs"].sum() >= said["min_size"]}
+    codes = rle_seg_to_pan_seg({1: kept}, pixels.shape[1:]).astype(np.int64)
     np.save(out, np.maximum(codes - said["max_objects"], 0))
 
 
