@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLL = 0.05  # s between looks at the memory
+SHARE = 0.02  # of a core, at most, that looking takes: what it costs must not count
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,11 @@ def watched(words: list[str], cwd: Path | None = None) -> Watched:
         reader = threading.Thread(target=lambda: said.append(process.stdout.read()))
         reader.start()
         while process.poll() is None:
+            looked = time.perf_counter()
             sizes = [_resident(pid) for pid in _family(process.pid)]
             peak = max(peak, sum(sizes))
             largest = max(largest, *(_highest(pid) for pid in _family(process.pid)))
-            time.sleep(POLL)
+            time.sleep(max(POLL, (time.perf_counter() - looked) / SHARE))
         reader.join()
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")

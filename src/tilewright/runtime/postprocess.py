@@ -58,8 +58,8 @@ def peaks(height: np.ndarray, ratio: float, least: float) -> np.ndarray:
     near = ndimage.generate_binary_structure(height.ndim, height.ndim)  # corners too
     summits, count = ndimage.label(highest & (height > 0), near)
     basins = flood(-height, summits, mask=height > 0, connectivity=near)  # type: ignore[no-untyped-call]
-    top = ndimage.maximum(height, summits, np.arange(count + 1))
-    top[0] = 0
+    top = np.zeros(count + 1, height.dtype)
+    top[summits[summits > 0]] = height[summits > 0]  # a summit's pixels are all as high
     one, other, saddle = borders(basins, height)
     # of equal peaks the first is the highest: less than float32 tells apart, so only ties see it
     own = top.astype(np.float64) * ratio - 1e-9 * np.arange(count + 1) / (count + 1)
