@@ -120,6 +120,7 @@ class Plan:
             launch_dir=str(self.launch_dir),
             environment=EnvironmentPlan(**vars(environment), ready=self.environment_ready),
             weights=self.weights,
+            weights_file=self.choice.own.path.name if self.choice.own else None,
             config=self.config,
             min_vram_gb=self.recipe.spec.min_vram_gb,
             needs=self.needs,
@@ -283,11 +284,12 @@ def resolve(
     known = registry(params, here)
     choice = known.choose(params.model, params.model_type, params.task)
     choice.script()  # without one, all else is beside the point
+    folder = Path(str(params.weights_dir))
+    choice = weights.used(choice, params.weights, here, folder)
     file = params.model_config_file
     config = read_document(here / file).data if file else {}
     spec = run_spec(known, choice, params.tile_size, params.variant)
     linked(spec, params.link_z)
-    folder = Path(str(params.weights_dir))
     found = weights.find(choice, folder)
     base = config_values(found.config, folder)
     return choice, spec, choice.values(config, base, found.config), found
@@ -401,6 +403,7 @@ def cut(
                 save_image=params.save_image,
                 ome_zarr=params.ome_zarr,
                 columns={p.ref.id: p.columns for p in members if p.columns},
+                weights_file=choice.own.path.name if choice.own else None,
             )
         )
         jobs += mine

@@ -199,6 +199,8 @@ class PlanFile:
         Which environment the model runs in.
     weights
         SHA-256 of the weights; "" for a model that brings its own, null if they must be fetched.
+    weights_file
+        Name of the user's own weights, or null: they are the manifest's.
     config
         The model's own config file that was read, or null.
     min_vram_gb
@@ -228,6 +230,7 @@ class PlanFile:
     launch_dir: str
     environment: EnvironmentPlan
     weights: str | None
+    weights_file: str | None
     config: str | None
     min_vram_gb: float | None
     needs: Needs

@@ -96,6 +96,7 @@ EnvironmentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_len
 Place = Annotated[str, AfterValidator(inside)]
 ConfigPath = Annotated[str, Field(min_length=1), AfterValidator(path_or_https)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Form = Literal["file", "folder"]
 
 
 def slug(name: str) -> str:
@@ -335,6 +336,8 @@ class Manifest(Strict):
     """In order; the first is the default."""
     runner: Literal["onnx", "torchscript", "timm"] | None = None
     """A script that serves any model of a format, in place of run_<short_name>.py."""
+    weights_form: Form = "file"
+    """What the script takes: a `file`, or a `folder`, which may be a zip of one."""
     environment: EnvironmentName | None = None
     """Another environment than the script's own; `base` is ours."""
     config: ConfigPath | None = None
@@ -349,6 +352,8 @@ class Manifest(Strict):
         self.short_name = self.short_name or short_name_of(self.name)
         if not self.short_name[0].isalnum():
             raise ValueError(f"short_name: none can be made of {self.name!r}, so write one")
+        if self.runner and self.weights_form != "file":
+            raise ValueError(f"runner {self.runner} takes a file, so weights_form is `file`")
         for name, version in self.versions.items():
             version.slug = version.slug or slug(name)
             version.model_name = version.model_name or f"{self.short_name}-{slug(version.slug)}"

@@ -21,6 +21,7 @@ ENDINGS = (".yml", ".yaml", ".json")
 TAKEN_FROM_OURS = (
     "spec",
     "runner",
+    "weights_form",
     "environment",
     "license",
     "gated",

@@ -31,12 +31,23 @@ from .overlays import read_folders
 
 
 @dataclass(frozen=True)
+class OwnWeights:
+    """A user's file or folder of weights, and its SHA-256."""
+
+    path: Path
+    sha256: str
+    published: bool
+    """Whether it is the very file that the manifest names."""
+
+
+@dataclass(frozen=True)
 class ResolvedModel:
-    """One model, version and task of the registry."""
+    """One model, version and task of the registry, with its manifest's weights or a user's own."""
 
     manifest: Manifest
     version_key: str
     task_name: str
+    own: OwnWeights | None = None
 
     @property
     def version(self) -> Version:
@@ -53,10 +64,23 @@ class ResolvedModel:
         """The version's unique name."""
         return self.version.model_name or ""
 
+    @property
+    def is_published(self) -> bool:
+        """Whether its weights are the manifest's; a user's own may be the same file."""
+        return self.own is None or self.own.published
+
+    @property
+    def release(self) -> str:
+        """The version's, since it never changes what it means; ``+1f2e3d4c`` for other weights."""
+        number = self.version.release
+        return (
+            number if self.own is None or self.is_published else f"{number}+{self.own.sha256[:8]}"
+        )
+
     def store(self, variant: str | None = None) -> str:
         """What a result is called; a variant of the spec has a name of its own."""
         ending = f"-{variant}" if variant else ""
-        return f"{self.model_name}-{self.version.release}-{self.task_name}{ending}.zarr"
+        return f"{self.model_name}-{self.release}-{self.task_name}{ending}.zarr"
 
     @property
     def params(self) -> list[Param]:
@@ -68,8 +92,8 @@ class ResolvedModel:
 
     @property
     def license(self) -> str:
-        """SPDX id of the weights' licence, or `""`."""
-        return self.version.license or self.manifest.license
+        """SPDX id of the weights' licence, or `""`: not known of a user's own."""
+        return (self.version.license or self.manifest.license) if self.is_published else ""
 
     @property
     def gated(self) -> bool:
@@ -123,7 +147,7 @@ class ResolvedModel:
             fields = deep_merge(fields, self._differences(fields.get("variants") or {}, variant))
         fields = {**defaults(self.version.axes), **fields}
         fields["model_name"] = self.model_name
-        fields["version"] = self.version.release
+        fields["version"] = self.release
         fields.setdefault("license", self.license)
         return fields
 
@@ -176,7 +200,9 @@ class ResolvedModel:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the weights, where the manifest gives one and the same for all locations."""
+        """SHA-256 of the weights: a user's own, or the same in all the manifest's locations."""
+        if self.own and not self.own.published:
+            return self.own.sha256
         digests = {where.sha256 for where in self.task.locations}
         return digests.pop() if len(digests) == 1 else None
 
@@ -206,7 +232,7 @@ class ResolvedModel:
                 self.manifest.short_name,
                 self.model_name,
                 self.version_key,
-                self.version.release,
+                self.release,
                 self.task_name,
             ),
             spec=dataclasses.replace(spec, variants=None),  # the one chosen is in it

@@ -84,7 +84,7 @@ def locations(work: Climb) -> Iterator[Named]:
                 if local is None and work.full:
                     _fetch(location)
                 else:
-                    look(location, default_folder())
+                    look(location, default_folder(), work.target.manifest.weights_form)
             except NotTaken as error:
                 site = local is not None and location.location.startswith("/")
                 gated = isinstance(error, NoAccess) and case.choice.gated
