@@ -134,7 +134,7 @@ def test_a_folder_has_the_digest_of_its_files(tmp_path: Path) -> None:
     }
     assert len({then, *others}) == 4
     (first / "config.json").write_text("{ }")
-    with pytest.raises(TilewrightError, match="are not in .* any more"):
+    with pytest.raises(TilewrightError, match=r"are not in .* any more"):
         path_of(then, tmp_path / "kept")
 
 

@@ -106,7 +106,7 @@ def changes(run: Facts, plan: Plan) -> Iterator[TilewrightError]:
 
 
 def _of_release(recipe: Recipe, then: str) -> Recipe:
-    """A recipe with what its release had for the user's own weights: those are told by themselves."""
+    """A recipe whose release has another run's own weights: those are told by themselves."""
     now = recipe.model.release
     if now.partition("+")[0] != then.partition("+")[0]:
         return recipe

@@ -131,7 +131,7 @@ class Params(BaseModel):
     model_config_file: Annotated[Text | None, Field(alias="model_config")] = None
     """A YAML or JSON file with the model's own parameters."""
     weights: Text | None = None
-    """A file of weights, or a folder where the model takes one, in place of what its manifest names:
+    """A file of weights, or a folder where the model takes one, in place of its manifest's:
     [your own](weights.md#a-file-of-your-own)."""
     manifests: Text | None = None
     """A folder with more manifests, or with changes to ours: [manifest](manifest.md)."""

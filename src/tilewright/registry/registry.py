@@ -72,10 +72,8 @@ class ResolvedModel:
     @property
     def release(self) -> str:
         """The version's, since it never changes what it means; ``+1f2e3d4c`` for other weights."""
-        number = self.version.release
-        return (
-            number if self.own is None or self.is_published else f"{number}+{self.own.sha256[:8]}"
-        )
+        own = "" if self.own is None or self.own.published else f"+{self.own.sha256[:8]}"
+        return self.version.release + own
 
     def store(self, variant: str | None = None) -> str:
         """What a result is called; a variant of the spec has a name of its own."""

@@ -154,9 +154,8 @@ def digest_of(local: Path, folder: Path) -> str:
     """SHA-256 of a file, or over a folder's files; of one that hasn't changed it is remembered."""
     real = local.resolve()
     if real.is_dir():
-        return digest(
-            {p.relative_to(real).as_posix(): digest_of(p, folder) for p in files_in(real)}
-        )
+        names = {path.relative_to(real).as_posix(): path for path in files_in(real)}
+        return digest({name: digest_of(path, folder) for name, path in names.items()})
     found = real.stat()
     now = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
     note = note_of(str(real), folder)
