@@ -203,6 +203,8 @@ class PlanFile:
         Name of the user's own weights, or null: they are the manifest's.
     config
         The model's own config file that was read, or null.
+    manifests
+        Folders over our own manifests, in their order.
     min_vram_gb
         GPU memory in GB that the model asks for.
     needs
@@ -232,6 +234,7 @@ class PlanFile:
     weights: str | None
     weights_file: str | None
     config: str | None
+    manifests: list[str]
     min_vram_gb: float | None
     needs: Needs
     warnings: list[str]

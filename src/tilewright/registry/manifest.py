@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,6 +17,7 @@ from pydantic import (
     StrictBool,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -36,7 +38,9 @@ TASK_NAMES = {
     "boundaries": "Boundaries",
     "embed": "Tile Embeddings",
 }
-"""Every task and its display name; a new task is one line here."""
+"""Our tasks and their display names; a folder's `tasks.yml` adds to them: `tasks.py`."""
+TASKS = "tasks"
+"""In pydantic's context: what is added, a mapping as TASK_NAMES."""
 
 
 def inside(path: str) -> str:
@@ -65,16 +69,25 @@ def path_or_https(path: str) -> str:
     return inside(path)
 
 
-def known_task(name: str) -> str:
-    """A task's key of TASK_NAMES, from any mix of capitals.
+class UnknownTaskError(ValueError):
+    """A task that there isn't; `known` are those that there are."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"unknown task {name!r}")
+        self.known = known
+
+
+def known_task(name: str, info: ValidationInfo) -> str:
+    """A task's key, from any mix of capitals: of TASK_NAMES, or of those that are added.
 
     Raises
     ------
-    ValueError
+    UnknownTaskError
         When there is no such task.
     """
-    if name.lower() not in TASK_NAMES:
-        raise ValueError(f"unknown task {name!r}")
+    known = TASK_NAMES | (info.context or {}).get(TASKS, {})
+    if name.lower() not in known:
+        raise UnknownTaskError(name, list(known))
     return name.lower()
 
 
@@ -370,3 +383,21 @@ class Manifest(Strict):
         if self.environment:
             return self.environment
         return "base" if self.runner == "onnx" else self.runner or self.short_name
+
+
+def manifest_of(data: object, tasks: Mapping[str, str] | None = None) -> Manifest:
+    """A manifest of what its file says.
+
+    Parameters
+    ----------
+    data
+        As `read_document` gives it.
+    tasks
+        Tasks beyond TASK_NAMES, and their display names.
+
+    Raises
+    ------
+    ValidationError
+        When it isn't one.
+    """
+    return Manifest.model_validate(data, context={TASKS: tasks or {}})

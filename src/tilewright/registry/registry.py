@@ -26,8 +26,9 @@ from .diagnostics import faults, nearest, spec_blocks
 from .documents import Document, FaultError, deep_merge
 from .fields import DEFAULT_TILE, DEFAULT_VOLUME, model_spec
 from .locations import is_remote
-from .manifest import Location, Manifest, Param, Task, Version
+from .manifest import TASK_NAMES, Location, Manifest, Param, Task, Version, manifest_of
 from .overlays import read_folders
+from .tasks import read_tasks
 
 
 @dataclass(frozen=True)
@@ -248,9 +249,14 @@ class Registry:
     """Every manifest, by short_name."""
 
     def __init__(
-        self, manifests: dict[str, Manifest], documents: dict[str, Document] | None = None
+        self,
+        manifests: dict[str, Manifest],
+        documents: dict[str, Document] | None = None,
+        tasks: Mapping[str, str] | None = None,
     ) -> None:
         self.manifests = manifests
+        self.tasks = TASK_NAMES | dict(tasks or {})
+        """The tasks that there can be, and their display names."""
         self.documents = documents or {}
         """What each was read from: values, and the file and line of each."""
 
@@ -264,13 +270,15 @@ class Registry:
             When a folder isn't there, or naming every fault of every manifest, with its line.
         """
         documents, problems = read_folders(ROOT / "manifests", *overlays)
+        tasks, more = read_tasks(ROOT / "manifests", *overlays)
+        problems += more
         manifests = {}
         for name, document in documents.items():
             try:
-                manifests[name] = Manifest.model_validate(document.data)
+                manifests[name] = manifest_of(document.data, tasks)
             except ValidationError as error:
                 problems += faults(error, document)
-        registry = cls(manifests, documents)
+        registry = cls(manifests, documents, tasks)
         problems += registry.unfit_specs()
         problems += registry.shared_names()
         if problems:

@@ -26,6 +26,7 @@ from tilewright.environments.gpus import device
 from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.predict.model_process import child_env
 from tilewright.registry.checks.target import ERROR, WARNING, Case, Target, Violation
+from tilewright.registry.documents import Where
 from tilewright.registry.locations import NotTaken, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import local_path
@@ -36,7 +37,7 @@ from tilewright.weights.config_files import config_values
 from tilewright.weights.download import Download, NoAccess
 from tilewright.weights.weights import fetch, find, look
 
-from . import exactness, samples
+from . import exactness, onnx_input, samples
 from . import golden as goldens
 from .trial_run import TrialRun
 
@@ -71,6 +72,37 @@ class Climb:
     notes: list[str] = field(default_factory=list)
 
 
+def local_files(work: Climb) -> Iterator[Named]:
+    """Level 1: files that are here are of the size and digest, and take the tiles, that they say.
+
+    A path of another machine isn't looked at before level 2.
+    """
+    for case in work.target.plain():
+        for where, location in case.locations():
+            local = local_path(location)
+            if local is None or not (os.path.exists(local) or _is_own(local, work.target)):  # noqa: PTH110
+                continue
+            try:
+                look(location, default_folder(), work.target.manifest.weights_form)
+            except NotTaken as error:
+                yield "L2", _not_had(where, location, error)
+                continue
+            if work.target.manifest.runner == "onnx":
+                yield from (("L2", fault) for fault in onnx_input.faults(local, case, where))
+
+
+def _is_own(path: Path, target: Target) -> bool:
+    """Whether a path lies in the checkout or beside the manifest: elsewhere it may be a site's."""
+    return path.is_relative_to(ROOT) or path.is_relative_to(target.folder)
+
+
+def _not_had(
+    where: Where, location: Location, error: NotTaken, severity: str | None = None
+) -> Violation:
+    message = f"{shown(location.location)} can't be had from here: {error}"
+    return Violation(where, message, "mend it, or take it out", severity)
+
+
 def locations(work: Climb) -> Iterator[Named]:
     """Level 2: each location can be reached from here, and is of the size and digest it says."""
     skipped = 0
@@ -86,11 +118,9 @@ def locations(work: Climb) -> Iterator[Named]:
                 else:
                     look(location, default_folder(), work.target.manifest.weights_form)
             except NotTaken as error:
-                site = local is not None and location.location.startswith("/")
                 gated = isinstance(error, NoAccess) and case.choice.gated
-                severity = WARNING if site or gated else ERROR
-                message = f"{shown(location.location)} can't be had from here: {error}"
-                yield "L2", Violation(where, message, "mend it, or take it out", severity)
+                severity = WARNING if local or gated else ERROR
+                yield "L2", _not_had(where, location, error, severity)
     if skipped:
         work.notes.append(f"{skipped} locations on the web weren't looked at (--offline)")
 
