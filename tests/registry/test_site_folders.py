@@ -35,7 +35,7 @@ versions:
       spines:
         locations:
           - net.onnx
-          - {location: ../shared/net.onnx, config_path: other.yml}
+          - {location: shared/net.onnx, config_path: other.yml}
           - /else/where.onnx
           - https://example.org/net.onnx
           - hf:owner/name@main/net.onnx
@@ -52,7 +52,7 @@ def test_a_sites_relative_paths_begin_at_its_folder(tmp_path: Path) -> None:
     choice = Registry.load(spines(tmp_path / "site")).choose("spines")
     assert [where.location for where in choice.task.locations] == [
         str(tmp_path / "site" / "net.onnx"),
-        str(tmp_path / "shared" / "net.onnx"),
+        str(tmp_path / "site" / "shared" / "net.onnx"),
         "/else/where.onnx",
         "https://example.org/net.onnx",
         "hf:owner/name@main/net.onnx",

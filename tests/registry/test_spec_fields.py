@@ -149,9 +149,7 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
         "batch_size": batches_are_at_most_that_big,
         "tiles_per_task": jobs_are_at_most_that_big,
         "min_vram_gb": shown_by_models({}, {"min_vram_gb": 37}, "37 GB GPU"),
-        "device": Elsewhere(
-            "test_resources.py", "test_a_manifests_word_says_whether_a_gpu_is_wanted", "device"
-        ),
+        "device": shown_by_models({}, {"device": "cpu"}, "RGB, 2D, no GPU;"),
     },
     TileSpec: {
         "size": Seen(

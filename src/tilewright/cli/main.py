@@ -263,13 +263,11 @@ def models(manifests: str | None) -> None:
 
 def _about(choice: ResolvedModel) -> str:
     """What a model takes and gives, and its licence."""
-    from tilewright.plan.resources import needs
-
     spec = choice.spec()
     takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
     takes += f", {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
     takes += f", {spec.min_vram_gb:g} GB GPU" if spec.min_vram_gb else ""
-    takes += ", no GPU" if not needs(spec, choice.manifest.environment_name).gpus else ""
+    takes += ", no GPU" if spec.device == "cpu" else ""
     return f"takes {takes}; gives {spec.gives}; {spec.license or 'no licence given'}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from .documents import Document
@@ -16,7 +17,8 @@ from .locations import is_remote
 def beside(document: Document, *, if_there: bool = False) -> Document:
     """A manifest whose relative paths are absolute ones; its values are changed in place.
 
-    They are those of locations, of config files and of the images of stain targets.
+    They are those of locations, of config files and of the images of stain targets. One that leads
+    out of the folder stays, and is refused as ours would be.
 
     Parameters
     ----------
@@ -27,8 +29,9 @@ def beside(document: Document, *, if_there: bool = False) -> Document:
     for block, key in _paths(document.data):
         said = block[key]
         if isinstance(said, str) and said and not is_remote(said) and "\0" not in said:
-            path = os.path.normpath(folder / said)
-            block[key] = path if not if_there or os.path.exists(path) else said  # noqa: PTH110
+            path = Path(os.path.normpath(folder / said))
+            if path.is_relative_to(folder) and (not if_there or os.path.exists(path)):  # noqa: PTH110  # never raises
+                block[key] = str(path)
     return document
 
 

@@ -44,7 +44,7 @@ TASKS = "tasks"
 
 
 def inside(path: str) -> str:
-    """A path as it is, unless it is a relative one that leads out of the repository.
+    """A path as it is, unless it is a relative one that leads out of the folder it begins at.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def inside(path: str) -> str:
         When it does.
     """
     if not path.startswith("/") and posixpath.normpath(path).split("/")[0] == "..":
-        raise ValueError("leads out of the repository; an absolute path may be anywhere")
+        raise ValueError("leads out of the folder it begins at; an absolute path may be anywhere")
     return path
 
 
