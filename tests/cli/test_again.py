@@ -48,6 +48,8 @@ def test_a_run_says_itself_how_it_is_repeated(tmp_path: Path) -> None:
     assert (profile, configs) == ("slurm", ("/s.config",))
     other, _, _ = repeated(file, {"outdir": str(tmp_path / "else")})
     assert other["outdir"] == str(tmp_path / "else")
+    here, _, _ = repeated(file, {"outdir": "repeated"})
+    assert here["outdir"] == str(Path.cwd() / "repeated")
 
 
 def test_all_that_has_changed_is_listed(tmp_path: Path) -> None:

@@ -97,8 +97,12 @@ def test_a_wrong_digest_or_size_is_a_fault(tmp_path: Path) -> None:
 def test_a_file_that_isnt_beside_its_manifest_is_a_fault_and_another_machines_is_not(
     tmp_path: Path,
 ) -> None:
-    (message,) = errors(written(tmp_path, str(tmp_path / "net.onnx")))
-    assert "there is no such file" in message
+    path = written(tmp_path, "net.onnx")
+    (warning,) = checked(path).findings
+    (error,) = checked(path, 2).findings
+    assert (warning.severity, error.severity) == ("warning", "error")
+    assert warning.message.endswith("net.onnx can't be had from here: there is no such file")
+    assert error.message == warning.message
     assert errors(written(tmp_path, "/no/where/net.onnx")) == []
 
 

@@ -51,7 +51,7 @@ def repeated(file: Path, over: Facts) -> tuple[Facts, str | None, tuple[str, ...
             fix="Start it from the plugin again.",
             code=USAGE,
         )
-    given = absolute({**params, **over}, Path(run["launch_dir"]))
+    given = absolute(params, Path(run["launch_dir"])) | absolute(over)
     given.setdefault("outdir", str(file.absolute().parent))
     problems = list(changes(run, plan_run(given, Path(run["launch_dir"]))))
     if problems:

@@ -45,6 +45,7 @@ PINNED_LINE = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*"
 IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probed')"
 IMPORT_LIMIT = 300  # s to import a script and its libraries
 RUN_LIMIT = 900  # s for one run of the pipeline
+GONE = "there is no such file"
 ALWAYS = ("PLAN", "REPORT")  # steps that look again each time
 
 
@@ -75,12 +76,14 @@ class Climb:
 def local_files(work: Climb) -> Iterator[Named]:
     """Level 1: files that are here are of the size and digest, and take the tiles, that they say.
 
-    A path of another machine isn't looked at before level 2.
+    One that isn't here is level 2's business: a path may be another machine's.
     """
     for case in work.target.plain():
         for where, location in case.locations():
             local = local_path(location)
-            if local is None or not (os.path.exists(local) or _is_own(local, work.target)):  # noqa: PTH110
+            if local is None or not os.path.exists(local):  # noqa: PTH110  # never raises
+                if local and _is_own(local, work.target) and work.level < 2:
+                    yield "L2", _not_had(where, location, NotTaken(GONE), WARNING)
                 continue
             try:
                 look(location, default_folder(), work.target.manifest.weights_form)
@@ -119,7 +122,8 @@ def locations(work: Climb) -> Iterator[Named]:
                     look(location, default_folder(), work.target.manifest.weights_form)
             except NotTaken as error:
                 gated = isinstance(error, NoAccess) and case.choice.gated
-                severity = WARNING if local or gated else ERROR
+                elsewhere = local is not None and not _is_own(local, work.target)
+                severity = WARNING if elsewhere or gated else ERROR
                 yield "L2", _not_had(where, location, error, severity)
     if skipped:
         work.notes.append(f"{skipped} locations on the web weren't looked at (--offline)")
