@@ -15,6 +15,7 @@ from onnx_files import field
 from planning import grey, planned
 from running import Checkout, ran, run_json, write_discs
 from sites import site
+from test_weights import as_anybody, open_folder  # noqa: F401  # a fixture
 
 from tilewright import ROOT
 from tilewright.errors import TilewrightError
@@ -202,16 +203,26 @@ def test_what_isnt_taken_is_told_in_the_plan(
     assert not list((tmp_path / "kept").rglob("mine"))
 
 
-def test_an_address_is_no_path_and_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+def test_an_address_is_no_path(tmp_path: Path) -> None:
     model = Registry.load().choose("nuclei")
     for address in ("https://x.org/a.onnx", "hf:a/b/c"):
         with pytest.raises(TilewrightError, match="a path is wanted, and it is an address"):
             weights.used(model, address, tmp_path, tmp_path / "kept")
-    if os.geteuid():  # root may read all
-        own_nuclei(tmp_path / "mine.onnx")
-        (tmp_path / "mine.onnx").chmod(0)
-        with pytest.raises(TilewrightError, match=r"--weights mine\.onnx: you may not read it"):
-            weights.used(model, "mine.onnx", tmp_path, tmp_path / "kept")
+
+
+def test_what_may_not_be_read_is_named(open_folder: Path) -> None:  # noqa: F811  # the fixture
+    known = Registry.load()
+    own_nuclei(open_folder / "mine.onnx")
+    stardist(open_folder / "stars")
+    for path in (open_folder / "mine.onnx", open_folder / "stars" / "config.json"):
+        path.chmod(0)
+    kept_in = open_folder / "kept"
+    with as_anybody():
+        with pytest.raises(TilewrightError, match=r"^--weights mine\.onnx: you may not read it\."):
+            weights.used(known.choose("nuclei"), "mine.onnx", open_folder, kept_in)
+        says = r"^--weights stars: of its file config\.json, you may not read it\."
+        with pytest.raises(TilewrightError, match=says):
+            weights.used(known.choose("stardist"), "stars", open_folder, kept_in)
 
 
 def test_a_model_that_brings_its_own_takes_none(tmp_path: Path) -> None:
