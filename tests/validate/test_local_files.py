@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,17 @@ def test_a_file_that_is_no_network_or_has_two_inputs_is_a_fault(tmp_path: Path) 
     both = model([node("Add", "one two", "sum")], ports, [("sum", "float32", ("b", 3, "y", "x"))])
     (tmp_path / "net.onnx").write_bytes(both)
     assert errors(path) == ["net.onnx takes 2 inputs (one, two), and tiles are one"]
+
+
+def test_a_pickle_for_a_torchscript_file_is_a_fault(tmp_path: Path) -> None:
+    path = written(tmp_path, "net.pt")
+    path.write_text(path.read_text().replace("runner: onnx", "runner: torchscript"))
+    (tmp_path / "net.pt").write_bytes(pickle.dumps({"weights": [1.0]}))
+    assert "net.pt isn't a TorchScript archive but what torch.save writes" in errors(path)[0]
+    with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
+        archive.writestr("net/code/net.py", "def forward(self, x):\n  return x\n")
+        archive.writestr("net/constants.pkl", "")
+    assert errors(path) == []
 
 
 def test_a_wrong_digest_or_size_is_a_fault(tmp_path: Path) -> None:

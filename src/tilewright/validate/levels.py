@@ -37,7 +37,7 @@ from tilewright.weights.config_files import config_values
 from tilewright.weights.download import Download, NoAccess
 from tilewright.weights.weights import fetch, find, look
 
-from . import exactness, onnx_input, samples
+from . import exactness, samples, weights_file
 from . import golden as goldens
 from .trial_run import TrialRun
 
@@ -90,8 +90,7 @@ def local_files(work: Climb) -> Iterator[Named]:
             except NotTaken as error:
                 yield "L2", _not_had(where, location, error)
                 continue
-            if work.target.manifest.runner == "onnx":
-                yield from (("L2", fault) for fault in onnx_input.faults(local, case, where))
+            yield from (("L2", fault) for fault in weights_file.faults(local, case, where))
 
 
 def _is_own(path: Path, target: Target) -> bool:

@@ -1,7 +1,8 @@
-"""Whether an ONNX file takes the tiles that its manifest describes: by its input's own words."""
+"""What a file of weights says of itself, against its manifest: ONNX and TorchScript."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.registry.checks.target import Case, Violation
 from tilewright.registry.documents import Where
 from tilewright.runtime import tensors
+from tilewright.runtime.torchscript import check_archive
 
 NAMES = {"z": "slices", "y": "rows", "x": "columns"}
 
 
 def faults(path: Path, case: Case, where: Where) -> Iterator[Violation]:
-    """What is wrong with a file, for the model of a manifest.
+    """What is wrong with a file, for the model of a manifest; of formats that can be looked into.
 
     Parameters
     ----------
@@ -27,6 +29,25 @@ def faults(path: Path, case: Case, where: Where) -> Iterator[Violation]:
     where
         What leads to its location.
     """
+    runner = case.choice.manifest.runner
+    if runner == "onnx":
+        yield from _onnx_faults(path, case, where)
+    elif runner == "torchscript" and not _holds_one(path):
+        try:
+            check_archive(str(path))
+        except ValueError as error:
+            yield Violation(where, str(error), "name a file of torch.jit.save")
+
+
+def _holds_one(path: Path) -> bool:
+    """Whether it is a zip with an archive in it, as bioimage.io's packages are."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(".pt") for name in archive.namelist())
+
+
+def _onnx_faults(path: Path, case: Case, where: Where) -> Iterator[Violation]:
     import onnxruntime  # type: ignore[import-untyped]  # slow: only where a file is opened
 
     options = onnxruntime.SessionOptions()
