@@ -267,6 +267,7 @@ def _about(choice: ResolvedModel) -> str:
     takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
     takes += f", {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
     takes += f", {spec.min_vram_gb:g} GB GPU" if spec.min_vram_gb else ""
+    takes += ", no GPU" if spec.device == "cpu" else ""
     return f"takes {takes}; gives {spec.gives}; {spec.license or 'no licence given'}"
 
 

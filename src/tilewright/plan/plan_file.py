@@ -199,8 +199,12 @@ class PlanFile:
         Which environment the model runs in.
     weights
         SHA-256 of the weights; "" for a model that brings its own, null if they must be fetched.
+    weights_file
+        Name of the user's own weights, or null: they are the manifest's.
     config
         The model's own config file that was read, or null.
+    manifests
+        Folders over our own manifests, in their order.
     min_vram_gb
         GPU memory in GB that the model asks for.
     needs
@@ -228,7 +232,9 @@ class PlanFile:
     launch_dir: str
     environment: EnvironmentPlan
     weights: str | None
+    weights_file: str | None
     config: str | None
+    manifests: list[str]
     min_vram_gb: float | None
     needs: Needs
     warnings: list[str]

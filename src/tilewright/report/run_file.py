@@ -204,6 +204,8 @@ class RunFile:
     weights
         SHA-256 of the weights that were loaded; "" for a model that brings its own, null if they
         had to be fetched and no image has a result.
+    weights_file
+        Name of the user's own weights, or null: they are the manifest's.
     environment
         Which environment the model ran in.
     precision
@@ -245,6 +247,7 @@ class RunFile:
     recipe: str
     made_by: dict[str, str]
     weights: str | None
+    weights_file: str | None
     environment: EnvironmentId
     precision: list[PrecisionRan]
     launch_dir: str
