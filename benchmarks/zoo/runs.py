@@ -151,7 +151,7 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
 
 
 def overlay(case: Case, weights: Path, folder: Path, tile: int) -> Path:
-    """A folder with a manifest of made weights, and of tiles' size where the model takes one only."""
+    """A folder with a manifest of made weights, and tiles' size where the model takes one only."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     choice = choice_of(case)
@@ -206,4 +206,6 @@ def main_tile(case: Case) -> Array:
     if spec.mean and spec.std:
         mean, std = (np.reshape(v, (-1, *[1] * (tile.ndim - 1))) for v in (spec.mean, spec.std))
         tile = (tile - mean) / std
+    if spec.normalization and spec.normalization.method == "zscore":
+        tile = (tile - tile.mean()) / tile.std()
     return np.asarray(tile[None], np.float32)
