@@ -90,7 +90,7 @@ def test_every_version_gives_cells_or_maps_and_scales_a_whole_image(version: str
         pytest.param({"ws_threshold": 1.5}, "ws_threshold is 1.5", id="no-probability"),
         pytest.param({"model_update": True}, "model_update is True", id="other-weights"),
         pytest.param({"gasp_linkage_criteria": "sum"}, "gasp_linkage_criteria is 'sum'", id="way"),
-        pytest.param({"gasp_beta": -1}, "gasp_beta is -1", id="below"),
+        pytest.param({"gasp_beta": 0}, "gasp_beta is 0", id="below"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(given: dict[str, object], says: str) -> None:
@@ -146,8 +146,8 @@ def test_the_settings_do_what_they_say(good: Path) -> None:
         runs.by_script(replace(CASE, params=params), good, tile)[0]
         for params in (
             {},
-            {"gasp_beta": 1.0, "ws_min_size": 20, "gasp_post_minsize": 0},
-            {"gasp_beta": 0.0},
+            {"gasp_beta": 0.99, "ws_min_size": 20, "gasp_post_minsize": 0},
+            {"gasp_beta": 0.01},
             {"ws_stacked": True},
             {"gasp_linkage_criteria": "mutex_watershed"},
         )
