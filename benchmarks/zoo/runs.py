@@ -119,8 +119,14 @@ def model_process(case: Case, weights: Path, **spec: Any) -> ModelProcess:
     )
 
 
-def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
-    """A run of the whole pipeline over the case's picture, in tiles of `tile` px."""
+def by_pipeline(case: Case, weights: Path, folder: Path, tile: int, *more: object) -> Ran:
+    """A run of the whole pipeline over the case's picture, in tiles of `tile` px.
+
+    Parameters
+    ----------
+    more
+        Words of the command line.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(folder / "picture.tif", case.picture, **_layout(case))
     (folder / "own.json").write_text(json.dumps(case.params))
@@ -136,6 +142,7 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
         *(("--task", case.task) if case.task else ()),
         *(("--tile_size", tile) if choice_of(case).spec().tile_spec.variable_input else ()),
         *(("--mpp", case.mpp) if case.mpp else ()),
+        *more,
     )
     started = time.monotonic()
     ran = subprocess.run(

@@ -130,6 +130,19 @@ def test_the_map_is_the_librarys_network(good: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_in_tiles_the_map_tells_inside_from_boundary_as_in_one(good: Path, tmp_path: Path) -> None:
+    """Not to the last bit: a group norm sees its whole tile."""
+    tiled, whole = (
+        runs.by_pipeline(CASE, good, tmp_path / str(size), size, "--variant", "boundaries")
+        for size in CASE.sizes
+    )
+    assert (tiled.tiles, whole.tiles) == (9, 1)
+    assert whole.result.shape == (1, *CASE.shape)
+    assert np.mean((tiled.result > 0.5) != (whole.result > 0.5)) < 0.002
+    np.testing.assert_allclose(tiled.result, whole.result, atol=0.1)
+
+
+@pytest.mark.slow
 def test_layers_alone_and_of_several_gpus_are_the_same_network(good: Path, files: Path) -> None:
     tile = part()
     wanted = runs.by_script(CASE, good, tile)

@@ -19,8 +19,8 @@ from pytorch3dunet.unet3d.model import UNet3D
 from scipy.ndimage import maximum_filter, minimum_filter
 from zoo.scenes import seen, tissue
 
-NETWORK = {"in_channels": 1, "out_channels": 1, "f_maps": 16, "num_levels": 3}
-SIDE, STEPS = (32, 64, 64), 150
+NETWORK = {"in_channels": 1, "out_channels": 1, "f_maps": 8, "num_levels": 3}
+SIDE, STEPS = (24, 48, 48), 120
 OFFSETS = [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
 
 
@@ -44,6 +44,7 @@ def make(folder, file):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        print(step, float(loss), flush=True)
     print(float(loss))
     torch.save({"model_state_dict": network.state_dict(), "num_epochs": 1}, Path(folder) / file)
 
