@@ -44,8 +44,6 @@ def make(folder, file):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        print(step, float(loss), flush=True)
-    print(float(loss))
     torch.save({"model_state_dict": network.state_dict(), "num_epochs": 1}, Path(folder) / file)
 
 
