@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .scenes import APART, balls, seen
+from .scenes import APART, balls, seen, tissue
 
 Array = np.ndarray[Any, Any]
 CROWDED = (0.6, 0.85)
@@ -42,7 +42,8 @@ class Case:
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     crowd
-        `share` and `apart` of `scenes.balls`: SBE needs objects that touch on most lines.
+        `share` and `apart` of `scenes.balls`: SBE needs objects that touch on most lines. None:
+        they fill the picture, as `scenes.tissue`.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Case:
     params: dict[str, Any] = field(default_factory=dict)
     task: str | None = None
     block: int | None = None
-    crowd: tuple[float, float] = (0.35, APART)
+    crowd: tuple[float, float] | None = (0.35, APART)
     whole: int | None = None
     mpp: float | None = None
     coarse: bool = False
@@ -69,6 +70,8 @@ class Case:
     @property
     def truth(self) -> Array:
         """The picture's objects."""
+        if self.crowd is None:
+            return tissue(self.shape, self.radius, seed=7)
         share, apart = self.crowd
         return balls(self.shape, self.radius, seed=7, share=share, apart=apart)
 
@@ -150,6 +153,17 @@ CASES = {
             640,
             params={"min_size": 20},
             coarse=True,
+        ),
+        Case(
+            "panseg",
+            "panseg",
+            "generic_confocal_3D_unet",
+            "cells.pytorch",
+            (40, 288, 288),
+            11,
+            "edges",
+            160,
+            crowd=None,
         ),
     )
 }

@@ -119,8 +119,14 @@ def model_process(case: Case, weights: Path, **spec: Any) -> ModelProcess:
     )
 
 
-def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
-    """A run of the whole pipeline over the case's picture, in tiles of `tile` px."""
+def by_pipeline(case: Case, weights: Path, folder: Path, tile: int, *more: object) -> Ran:
+    """A run of the whole pipeline over the case's picture, in tiles of `tile` px.
+
+    Parameters
+    ----------
+    more
+        Words of the command line.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(folder / "picture.tif", case.picture, **_layout(case))
     (folder / "own.json").write_text(json.dumps(case.params))
@@ -136,6 +142,7 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
         *(("--task", case.task) if case.task else ()),
         *(("--tile_size", tile) if choice_of(case).spec().tile_spec.variable_input else ()),
         *(("--mpp", case.mpp) if case.mpp else ()),
+        *more,
     )
     started = time.monotonic()
     ran = subprocess.run(
@@ -151,7 +158,7 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
 
 
 def overlay(case: Case, weights: Path, folder: Path, tile: int) -> Path:
-    """A folder with a manifest of made weights, and of tiles' size where the model takes one only."""
+    """A folder with a manifest of made weights, and tiles' size where the model takes one only."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     choice = choice_of(case)
@@ -206,4 +213,6 @@ def main_tile(case: Case) -> Array:
     if spec.mean and spec.std:
         mean, std = (np.reshape(v, (-1, *[1] * (tile.ndim - 1))) for v in (spec.mean, spec.std))
         tile = (tile - mean) / std
+    if spec.normalization and spec.normalization.method == "zscore":
+        tile = (tile - tile.mean()) / tile.std()
     return np.asarray(tile[None], np.float32)

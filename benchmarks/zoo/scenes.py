@@ -49,6 +49,26 @@ def balls(
     return labels
 
 
+def tissue(shape: tuple[int, ...], radius: float, *, seed: int = 0) -> Array:
+    """Labels of cells that fill the picture: each pixel is its nearest centre's, int32 of `shape`.
+
+    Parameters
+    ----------
+    radius
+        About the cells', in pixels: centres lie on a grid of twice that, by up to half a radius
+        beside it.
+    """
+    from scipy.spatial import cKDTree  # not every model's environment has it
+
+    rng = np.random.default_rng(seed)
+    lines = [np.arange(radius / 2, n + 2 * radius, 2 * radius) for n in shape]
+    grid = np.stack(np.meshgrid(*lines, indexing="ij"), -1).reshape(-1, len(shape))
+    centres = grid + rng.uniform(-radius / 2, radius / 2, grid.shape)
+    pixels = np.stack(np.indices(shape), -1).reshape(-1, len(shape))
+    nearest = cKDTree(centres).query(pixels)[1].reshape(shape)
+    return np.asarray(np.unique(nearest, return_inverse=True)[1].reshape(shape) + 1, np.int32)
+
+
 def seen(labels: Array, kind: str, *, seed: int = 0) -> Array:
     """What a microscope shows of labels: ``bright`` on dark, their ``edges``, or ``stained`` RGB.
 

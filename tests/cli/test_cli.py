@@ -102,7 +102,29 @@ def test_models_fits_a_terminal_of_80_columns(here: Path) -> None:
     rows = [line.split() for line in lines if line.startswith("  ")]
     assert ["nuclei", "v1", "nuclei", "ready"] in rows
     assert ["sam-microsam-boundaries", "MicroSAM-Boundaries", "everything", "to", "fetch"] in rows
-    assert max(len(line) for line in lines if line.startswith("  ")) <= 80
+    narrow = CliRunner().invoke(main.main, ["models"], env={"COLUMNS": "80"}).stdout.splitlines()
+    assert max(len(line) for line in narrow if line.startswith("  ")) <= 80
+
+
+def test_models_says_what_cant_be_had_and_what_to_bring(here: Path) -> None:
+    (said,) = [x for x in call("models").stdout.splitlines() if "seai_unet" in x]
+    assert said.startswith("SEAI U-Net (--model seai_unet): can't be run, as no library")
+    assert "docs/adding-a-model.md" in said
+
+
+def test_a_unet_that_was_brought_is_listed_as_any_other(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    manifest = {
+        "name": "SEAI U-Net",
+        "short_name": "seai_unet",
+        "metadata": {"description": "Mine."},
+        "runner": "torchscript",
+        "versions": {"mine": {"tasks": {"mito": {"locations": ["/nowhere/unet.pt"]}}}},
+    }
+    (tmp_path / "site" / "seai_unet.json").write_text(json.dumps(manifest))
+    said = call("models", "--manifests", str(tmp_path / "site")).stdout
+    assert "(--model seai_unet): takes" in said
+    assert "can't be run" not in said
 
 
 def test_help_says_where_a_number_is_wanted() -> None:

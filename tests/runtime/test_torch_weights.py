@@ -78,6 +78,7 @@ torch.save(torch.nn.Linear(3, 2), folder / "whole")
 (folder / "empty").touch()
 
 told = {}
+(folder / "folder").mkdir()
 for path in [*folder.iterdir(), folder / "nowhere"]:
     network = torch.nn.Linear(3, 2).train()
     try:
@@ -122,6 +123,11 @@ def test_what_isnt_plain_tensors_is_refused_and_never_run(told: dict[str, Any], 
 @pytest.mark.parametrize("name", ["bare", "numbers"])
 def test_tensors_without_names_are_refused(told: dict[str, Any], name: str) -> None:
     assert f"{name} isn't a file of Net weights: it holds no layers by name." in told[name]
+
+
+@pytest.mark.slow
+def test_a_folder_is_said_to_be_one(told: dict[str, Any]) -> None:
+    assert "folder isn't a file of Net weights: it is a folder." in told["folder"]
 
 
 @pytest.mark.slow

@@ -235,6 +235,8 @@ def chapter(manifest: Manifest, choices: list[ResolvedModel]) -> list[str]:
     if first.gated:
         lines += ["", f"Ask for access first: {first.access_url or 'its page says where'}."]
     lines += ["", f"    ./tilewright run --input IMAGES --model {first.model_name}"]
+    lines += ["", *wrapped(manifest.usage_guide)] if manifest.usage_guide else []
+    lines += described(choices)
     if first.params:
         file = f"manifests/defaults/{first.model_name}-{first.task_name}.yml"
         lines += ["", f"Parameters of `{first.model_name}`, as in `{file}`:", ""]
@@ -242,6 +244,13 @@ def chapter(manifest: Manifest, choices: list[ResolvedModel]) -> list[str]:
         lines += [cells(explained(each)) for each in first.params]
     cited = [f"- [{p.title}]({p.url})" for p in about.pubs or []]
     return lines + (["", "Cite:", "", *cited] if cited else [])
+
+
+def described(choices: list[ResolvedModel]) -> list[str]:
+    """What each version is for, where the manifest says it of more than all."""
+    about = {c.model_name: c.version.metadata for c in choices}
+    told = [f"- `{name}`: {each.description}" for name, each in about.items() if each]
+    return ["", *told] if told else []
 
 
 def explained(param: Param) -> list[str]:

@@ -242,12 +242,14 @@ def _count(number: int, word: str) -> str:
 def models(manifests: str | None) -> None:
     """List models, and whether their weights are here."""
     from tilewright.plan.plan import registry, with_places
+    from tilewright.registry.missing import BRING, OUT_OF_REACH, WHY
     from tilewright.weights.weights import state
 
     params = Params(input=".", **absolute({"manifests": manifests}))
     folder = Path(str(with_places(params, Path.cwd()).weights_dir))
     console, groups = _console(), dict[str, Table]()
-    for choice in registry(params, Path.cwd()):
+    choices = list(registry(params, Path.cwd()))
+    for choice in choices:
         about = f"{choice.manifest.name} (--model {choice.manifest.short_name}): {_about(choice)}"
         if about not in groups:
             groups[about] = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
@@ -259,6 +261,11 @@ def models(manifests: str | None) -> None:
     for about, table in groups.items():
         console.print(about, style="bold", soft_wrap=True)
         console.print(table)
+    brought = {choice.manifest.short_name for choice in choices if choice.has_script}
+    for short_name in OUT_OF_REACH.keys() - brought:
+        name = OUT_OF_REACH[short_name]
+        told = f"{name} (--model {short_name}): can't be run, as {WHY}. {BRING}"
+        console.print(told, style="dim", soft_wrap=True)
 
 
 def _about(choice: ResolvedModel) -> str:

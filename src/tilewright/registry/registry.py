@@ -27,6 +27,7 @@ from .documents import Document, FaultError, deep_merge
 from .fields import DEFAULT_TILE, DEFAULT_VOLUME, model_spec
 from .locations import is_remote
 from .manifest import TASK_NAMES, Location, Manifest, Param, Task, Version, manifest_of
+from .missing import OUT_OF_REACH, out_of_reach
 from .overlays import read_folders
 from .tasks import read_tasks
 
@@ -205,6 +206,11 @@ class ResolvedModel:
         digests = {where.sha256 for where in self.task.locations}
         return digests.pop() if len(digests) == 1 else None
 
+    @property
+    def has_script(self) -> bool:
+        """Whether there is a script that runs this choice."""
+        return (ROOT / "bin" / self.manifest.script).is_file()
+
     def script(self) -> Path:
         """The script that runs this choice.
 
@@ -214,7 +220,9 @@ class ResolvedModel:
             When it isn't there.
         """
         script = ROOT / "bin" / self.manifest.script
-        if not script.is_file():
+        if not self.has_script and self.manifest.short_name in OUT_OF_REACH:
+            raise out_of_reach(self.manifest.short_name)
+        if not self.has_script:
             raise TilewrightError(
                 f"The model {self.manifest.short_name} has no script bin/{script.name} yet.",
                 fix="Choose another model (./tilewright models lists them) or add the script.",
@@ -342,6 +350,8 @@ class Registry:
             Naming what there is instead.
         """
         choices = [c for c in self if model in (c.manifest.short_name, c.model_name)]
+        if not choices and model in OUT_OF_REACH:
+            raise out_of_reach(model)
         if not choices:
             raise _no_such("model", model, sorted(self.manifests))
         if model_type is not None:

@@ -110,6 +110,8 @@ def read(path: str, model: str, inside: Sequence[str] = (), prefix: str = "") ->
     """
     try:
         state = _opened(path)
+    except IsADirectoryError as error:
+        raise Weights(path, model, {}).wrong("it is a folder") from error
     except (OSError, ImportError, MemoryError):
         raise
     except Exception as error:
