@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tilewright.environments.inplace import locked, say
 from tilewright.errors import UNAVAILABLE, ProblemsError, TilewrightError
@@ -29,6 +30,11 @@ NAME_IT = (
     "name its path as a location in a manifest given by --manifests (with extends: true): "
     "docs/weights.md shows how."
 )
+
+
+Origin = Literal["manifest", "first use", "file"]
+"""Who says what weights must be: the manifest's `sha256`, the note of what was first fetched from
+a place without one, or nobody: a local file is taken as it is."""
 
 
 class OtherConfig(NotTaken):
@@ -186,6 +192,34 @@ def state(choice: ResolvedModel, folder: Path) -> str:
         return "needs access"
     size = next((where.bytes for where in remote if where.bytes), None)
     return f"to fetch ({size / 1e6:.0f} MB)" if size else "to fetch"
+
+
+def origin(choice: ResolvedModel, sha: str | None, folder: Path) -> Origin | None:
+    """Who says which file of weights is the right one.
+
+    Parameters
+    ----------
+    choice
+        Whose weights.
+    sha
+        SHA-256 of those that are here; None where they must be fetched.
+    folder
+        Where weights are kept.
+
+    Returns
+    -------
+        None for a model that brings its own, and where that depends on the place they come from.
+    """
+    if sha == "":
+        return None
+    remote = [where for where in choice.task.locations if local_path(where) is None]
+    if sha is None:
+        given = {where.sha256 is not None for where in remote}
+        return None if len(given) != 1 else "manifest" if given.pop() else "first use"
+    if any(where.sha256 == sha for where in choice.task.locations):
+        return "manifest"
+    noted = any(read_note(note_of(_key(where), folder)) == sha for where in remote)
+    return "first use" if noted else "file"
 
 
 def _has_token() -> bool:
