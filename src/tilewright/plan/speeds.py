@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,6 +106,11 @@ def together(known: Iterable[Speed], more: Iterable[Speed]) -> list[Speed]:
 def known(model: ModelId) -> list[Speed]:
     """All that was measured of a model, on whatever machine; of each the latest last."""
     return [s for p in sorted(folder_of(model).glob("*.json")) for s in _read(p)]
+
+
+def this_machine() -> str:
+    """The name that this machine's measurements have."""
+    return socket.gethostname()
 
 
 def folder_of(model: ModelId) -> Path:

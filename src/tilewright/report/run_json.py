@@ -127,6 +127,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         recipe=recipe.digest,
         made_by=recipe.made_by,
         weights=_first(results.weights, plan.weights),
+        weights_from=plan.weights_from,
         environment=recipe.environment,
         precision=results.precision,
         launch_dir=str(here),

@@ -102,17 +102,30 @@ def _why(error: OSError | ValueError) -> str:
 
 def digest_of(local: Path, folder: Path) -> str:
     """SHA-256 of a file; that of one that hasn't changed since is remembered."""
-    real = local.resolve()
-    found = real.stat()
-    now = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-    note = note_of(str(real), folder)
-    sha, _, then = read_note(note).partition(" ")
+    real, (sha, then), now = local.resolve(), _noted(local, folder), _times(local)
     if then == now:
         return sha
     sha = file_digest(real)
     with contextlib.suppress(OSError):  # a cache that only others may write in
-        write_note(note, f"{sha} {now}")
+        write_note(note_of(str(real), folder), f"{sha} {now}")
     return sha
+
+
+def is_noted(local: Path, folder: Path) -> bool:
+    """Whether the digest of a file, as it is now, is remembered."""
+    return _noted(local, folder)[1] == _times(local)
+
+
+def _noted(local: Path, folder: Path) -> tuple[str, str]:
+    """The digest that is remembered of a file, and the size and times it had then."""
+    sha, _, then = read_note(note_of(str(local.resolve()), folder)).partition(" ")
+    return sha, then
+
+
+def _times(local: Path) -> str:
+    """A file's size, and when it changed."""
+    found = local.stat()
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def note_of(key: str, folder: Path) -> Path:

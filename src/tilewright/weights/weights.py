@@ -20,7 +20,17 @@ from tilewright.registry.locations import NotTaken, hub_token, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import Registry, ResolvedModel, local_path
 
-from .cache import digest_of, kept, link, note_of, path_of, read_note, readable_size, write_note
+from .cache import (
+    digest_of,
+    is_noted,
+    kept,
+    link,
+    note_of,
+    path_of,
+    read_note,
+    readable_size,
+    write_note,
+)
 from .download import Download, NoAccess, Say
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -35,6 +45,11 @@ NAME_IT = (
 Origin = Literal["manifest", "first use", "file"]
 """Who says what weights must be: the manifest's `sha256`, the note of what was first fetched from
 a place without one, or nobody: a local file is taken as it is."""
+
+
+READY, OWN, UNREAD = "ready", "its own", "here, unread"
+"""What a list says of weights that can be used: the last are looked through when first used."""
+QUICK = 1 << 26  # bytes of a file that a list looks through
 
 
 class OtherConfig(NotTaken):
@@ -180,18 +195,20 @@ def state(choice: ResolvedModel, folder: Path) -> str:
     """What a list of models says of the weights; a place that can't be looked at isn't there."""
     locations = choice.task.locations
     if not locations:
-        return "needs your file" if needs_file(choice) else "its own"
+        return "needs your file" if needs_file(choice) else OWN
     for where in locations:
         with contextlib.suppress(NotTaken, OSError):
+            if _unread(where, folder):
+                return UNREAD
             if _here(where, folder):
-                return "ready"
+                return READY
     remote = [where for where in locations if local_path(where) is None]
     if not remote:
         return "no access"
     if choice.gated and not _has_token():
         return "needs access"
-    size = next((where.bytes for where in remote if where.bytes), None)
-    return f"to fetch ({size / 1e6:.0f} MB)" if size else "to fetch"
+    bytes_ = size(choice)
+    return f"to fetch ({bytes_ / 1e6:.0f} MB)" if bytes_ else "to fetch"
 
 
 def origin(choice: ResolvedModel, sha: str | None, folder: Path) -> Origin | None:
@@ -220,6 +237,18 @@ def origin(choice: ResolvedModel, sha: str | None, folder: Path) -> Origin | Non
         return "manifest"
     noted = any(read_note(note_of(_key(where), folder)) == sha for where in remote)
     return "first use" if noted else "file"
+
+
+def _unread(where: Location, folder: Path) -> bool:
+    """Whether a location is a big local file whose digest would have to be taken first."""
+    local = local_path(where)
+    return local is not None and readable_size(local) > QUICK and not is_noted(local, folder)
+
+
+def size(choice: ResolvedModel) -> int | None:
+    """Bytes of a model's weights where they must be fetched; None where its manifest doesn't say."""
+    remote = (where for where in choice.task.locations if local_path(where) is None)
+    return next((where.bytes for where in remote if where.bytes), None)
 
 
 def _has_token() -> bool:
