@@ -12,8 +12,10 @@ import tifffile
 from click.testing import CliRunner
 from planning import grey, planned
 
+from tilewright import ROOT
 from tilewright.cli import main
 from tilewright.cli.plan_words import lasting, size, takes
+from tilewright.contract.files import file_digest
 from tilewright.plan.costs import room, seen_pixels
 from tilewright.plan.plan import Plan
 from tilewright.plan.speeds import Speed, keep, this_machine
@@ -166,31 +168,50 @@ def test_what_must_be_installed_and_fetched_is_said(tmp_path: Path) -> None:
 
 PLACE = "https://example.org/net.onnx"
 SHA = "c0ffee" * 10 + "abcd"
+NUCLEI = file_digest(ROOT / "models" / "nuclei" / "nuclei.onnx")
 
 
-def with_place(folder: Path, place: str) -> str:
-    """A folder of manifests, by which the weights of `nuclei` are at a place."""
+def elsewhere(folder: Path, *locations: str) -> str:
+    """A folder of manifests with `nuclei` under the name `far`, its weights at these locations."""
     folder.mkdir(exist_ok=True)
-    versions = {"v1": {"tasks": {"nuclei": {"locations": [place]}}}}
-    said = {"short_name": "nuclei", "extends": True, "versions": versions}
-    (folder / "nuclei.json").write_text(json.dumps(said))
+    text = (ROOT / "manifests" / "nuclei.yml").read_text()
+    text = text.replace("short_name: nuclei", "short_name: far")
+    text = text.replace("model_name: nuclei", "model_name: far")
+    text = text.replace("{location: models/nuclei/nuclei.onnx}", "\n          - ".join(locations))
+    (folder / "far.yml").write_text(text)
     return str(folder)
 
 
 def test_a_digest_that_was_noted_at_first_use_is_said(tmp_path: Path) -> None:
     grey(tmp_path / "in" / "a.tif")
-    assert planned(tmp_path).file.weights_from == "file"
-    more = with_place(tmp_path / "more", PLACE)
-    plan = planned(tmp_path, manifests=more)
+    words = {"model": "far", "manifests": elsewhere(tmp_path / "more", PLACE)}
+    plan = planned(tmp_path, **words)
     assert (plan.file.weights, plan.file.weights_from) == (None, "first use")
     assert said(plan, "weights") == ""
-    weights = tmp_path / "weights"
-    (weights / SHA).mkdir(parents=True)
-    (weights / SHA / "net.onnx").touch()
-    write_note(note_of(PLACE, weights), SHA)
-    plan = planned(tmp_path, manifests=more)
+    (tmp_path / "weights" / SHA).mkdir(parents=True)
+    (tmp_path / "weights" / SHA / "net.onnx").touch()
+    write_note(note_of(PLACE, tmp_path / "weights"), SHA)
+    plan = planned(tmp_path, **words)
     assert (plan.file.weights, plan.file.weights_from) == (SHA, "first use")
     assert said(plan, "weights").startswith(f"{SHA}, as noted when they were first fetched")
+
+
+@pytest.mark.parametrize(
+    ("locations", "says"),
+    [
+        ([f"{{location: {PLACE}, sha256: {SHA}}}"], "manifest"),
+        ([PLACE, f"{{location: {PLACE}2, sha256: {SHA}}}"], None),
+        (["{location: models/nuclei/nuclei.onnx}"], "file"),
+        ([f"{{location: models/nuclei/nuclei.onnx, sha256: {NUCLEI}}}"], "manifest"),
+        ([PLACE, "{location: models/nuclei/nuclei.onnx}"], "file"),
+    ],
+)
+def test_who_says_which_weights_are_right(
+    tmp_path: Path, locations: list[str], says: str | None
+) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    more = elsewhere(tmp_path / "more", *locations)
+    assert planned(tmp_path, model="far", manifests=more).file.weights_from == says
 
 
 def test_plan_prints_these_lines(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
         ),
         "batch_size": batches_are_at_most_that_big,
         "tiles_per_task": jobs_are_at_most_that_big,
-        "min_vram_gb": shown_by_models({}, {"min_vram_gb": 37}, "37 GB GPU"),
+        "min_vram_gb": shown_by_models({}, {"min_vram_gb": 37}, "wants one (37 GB)"),
     },
     TileSpec: {
         "size": Seen(

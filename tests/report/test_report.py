@@ -64,6 +64,7 @@ class Run:
         self.trace: list[str] | None = [HEADER]
         self.given: dict[str, Any] = {"input": "/data/plate 7"}
         self.spec: dict[str, Any] = {}
+        self.weights_from: str | None = None
         self.precision: dict[str, list[str | None]] = {}  # of each job of a group
 
     def planned(self, name: str, group: str = "g", **more: Any) -> None:
@@ -161,10 +162,13 @@ class Run:
             "launch_dir": str(self.here),
             "environment": {**asdict(recipe().environment), "ready": True},
             "weights": None,
+            "weights_from": self.weights_from,
             "config": None,
             "min_vram_gb": None,
             "needs": {"gpus": 0, "memory_gb": 4},
             "warnings": [],
+            "disk": {"results": 1, "work": 1, "environment": 0, "weights": None},
+            "estimate": None,
             "tiles": sum(i["tiles"] for i in self.images),
             "jobs": [],
             "scans": [],
