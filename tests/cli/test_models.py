@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tilewright import ROOT
 from tilewright.cli import main
 from tilewright.contract.jobs import ModelId
-from tilewright.environments import installers
+from tilewright.environments import gpus, installers
 from tilewright.errors import TilewrightError
 from tilewright.plan.speeds import Speed, keep, this_machine
 from tilewright.weights import cache, weights
@@ -161,8 +161,10 @@ def test_a_gpu_is_named_with_its_memory(
     here: Path, monkeypatch: pytest.MonkeyPatch, mib: str, says: str
 ) -> None:
     monkeypatch.setenv("TILEWRIGHT_DEVICE", "cuda")
+    gpus.cards.cache_clear()
     monkeypatch.setattr(installers, "output_of", lambda *_, **__: f"NVIDIA H200, {mib}\n")
     assert listed("stardist-2d_demo")["gpu"] == {"here": True, "says": says}
+    gpus.cards.cache_clear()
 
 
 def test_speed_is_this_machines_once_it_ran_here_else_the_benchmarks(

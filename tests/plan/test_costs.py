@@ -228,7 +228,14 @@ def test_plan_prints_these_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "says"),
-    [(0.2, "1 s"), (89, "89 s"), (91, "2 min"), (3000, "50 min"), (7200, "2.0 h"), (4e5, "111.1 h")],
+    [
+        (0.2, "1 s"),
+        (89, "89 s"),
+        (91, "2 min"),
+        (3000, "50 min"),
+        (7200, "2.0 h"),
+        (4e5, "111.1 h"),
+    ],
 )
 def test_times_are_told_in_what_people_count_in(seconds: float, says: str) -> None:
     assert lasting(seconds) == says

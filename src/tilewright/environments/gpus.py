@@ -7,6 +7,7 @@ under SLURM, a task sees its own GPU only.
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import platform
 import tempfile
@@ -30,10 +31,9 @@ def visible() -> list[str]:
     return [str(n) for n, _ in enumerate(line for line in lines if line.startswith("GPU"))]
 
 
+@functools.lru_cache(None)
 def cards() -> list[tuple[str, float]]:
-    """Name and memory in GB of each GPU of this machine, as NVIDIA's own tool tells them."""
-    if device() == "cpu":
-        return []
+    """Name and memory in GB of each GPU of this machine, as NVIDIA's own tool tells them, once."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     lines = [ln.rpartition(",") for ln in installers.output_of(query, timeout=20).splitlines()]
     return [(name.strip(), int(mib) * MIB / 1e9) for name, _, mib in lines if mib.strip().isdigit()]

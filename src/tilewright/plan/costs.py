@@ -77,7 +77,9 @@ def room(images: Sequence[Planned], spec: ModelSpec, params: Params) -> tuple[in
     if None in made:
         return None
     beside = [_saved_bytes(image, params.save_image) for image in images]
-    results = sum(max(LEAST_BYTES, n + b) for n, b in zip(made, beside, strict=True) if n is not None)
+    results = sum(
+        max(LEAST_BYTES, n + b) for n, b in zip(made, beside, strict=True) if n is not None
+    )
     banks = sum(n * i.read_factor for n, i in zip(made, images, strict=True) if n is not None)
     copies = sum(_file_bytes(i) for i in images if i.decode_factor > DECODE_LIMIT)
     again = results if params.publish == "copy" else 0  # MERGE leaves its stores there, too
