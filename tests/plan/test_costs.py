@@ -56,8 +56,10 @@ def test_time_isnt_known_until_the_same_recipe_ran_here(tmp_path: Path) -> None:
     assert found is not None
     seen = seen_pixels(plan.images, plan.recipe.spec)
     assert found.seconds == pytest.approx(3 + 4 * seen / 1e6, abs=0.06)
-    assert said(plan, "time") == f"about {found.seconds:.0f} s of prediction, by 10 tiles of this " \
-        "recipe here (cpu)."  # fmt: skip
+    seconds = f"{found.seconds:.0f} s"
+    assert said(plan, "time") == (
+        f"about {seconds} of prediction, by 10 tiles of this recipe here (cpu)."
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,20 +113,19 @@ def test_a_time_measured_elsewhere_says_where(tmp_path: Path) -> None:
     assert said(plan, "time").endswith("by 10 tiles of this recipe on node7 (NVIDIA H100).")
 
 
-def test_disk_is_at_least_what_a_run_takes(tmp_path: Path) -> None:
-    """Labels by what was measured, the image beside them as if nothing were compressed."""
+def test_disk_is_of_labels_images_pictures_and_report(tmp_path: Path) -> None:
+    """Labels by what was measured, all else as if nothing were compressed."""
     grey(tmp_path / "in" / "a.tif", (4000, 5000))
-    plan = planned(tmp_path)
-    saved = 4000 * 5000 * 2 * 4 / 3
-    labels = 4000 * 5000 / 4
-    assert plan.disk.results == round(saved + labels)
-    assert plan.disk.work is not None
-    assert plan.disk.work > plan.disk.results + labels
-    linked = planned(tmp_path, publish="link").disk.work
-    assert linked is not None
-    assert linked < 2 * labels
-    assert planned(tmp_path, save_image=False).disk.results == round(labels)
-    assert "MB are free there" in said(plan, "disk") or "GB are free there" in said(plan, "disk")
+    labels, saved, picture = 4000 * 5000 / 4, 4000 * 5000 * 2 * 4 / 3, 1536**2 * 3
+    report = 500_000 + picture * 4 / 3
+    disk = planned(tmp_path).disk
+    alone = planned(tmp_path, save_image=False).disk
+    linked = planned(tmp_path, publish="link").disk
+    assert disk.results == round(labels + saved + 500_000 + picture + report)
+    assert alone.results == round(disk.results - saved)
+    assert disk.work and linked.work and linked.work > picture + report  # noqa: PT018
+    assert disk.work - linked.work == pytest.approx(labels + saved + 500_000 + picture, abs=2)
+    assert "GB are free there" in said(planned(tmp_path), "disk")
 
 
 @pytest.mark.parametrize(
@@ -141,12 +142,14 @@ def test_disk_is_at_least_what_a_run_takes(tmp_path: Path) -> None:
 def test_disk_of_maps_and_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: dict[str, object], wanted: float | None
 ) -> None:
-    monkeypatch.setattr("tilewright.plan.costs.LEAST_BYTES", 0)
     grey(tmp_path / "in" / "a.tif", (20, 30))
     plan = planned(tmp_path, save_image=False)
     found = room(plan.images, replace(plan.recipe.spec, **spec), plan.params)
-    assert (found and found[0]) == (wanted and round(wanted))
-    if wanted is None:
+    picture = 20 * 30 * 3
+    if wanted is not None:
+        assert found and found[0] == round(wanted + picture + 1_000_000 + picture * 4 / 3)  # noqa: PT018
+    else:
+        assert found is None
         monkeypatch.setattr(Plan, "disk", replace(plan.disk, results=None, work=None))
         assert said(plan, "disk").startswith("what this model's results need isn't known")
 

@@ -29,9 +29,9 @@ from .launch import absolute
 from .plan_words import card_said
 
 ABOUT = (
-    "In each line: a model's name, for --model; its task; its weights; and, where it ran here, its "
-    "seconds per megapixel (of a volume, megavoxel), else in brackets those of our benchmark on two "
-    "CPU cores."
+    "In each line: a model's name, for --model; its task; its weights; and, where it ran here, "
+    "its seconds per megapixel (of a volume, megavoxel), else in brackets those of our benchmark "
+    "on two CPU cores."
 )
 WIDTHS = (24, 11, 16, 0)
 

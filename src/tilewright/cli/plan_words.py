@@ -1,4 +1,4 @@
-"""What a planned run takes of this machine, in words: GPU memory, disk, minutes, and its weights."""
+"""What a planned run takes of this machine, in words: GPU memory, disk, minutes, weights."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def measured(found: Estimate) -> str:
 
 
 def unknown_time(made: Plan) -> str:
-    """What is said where this recipe never ran: how fast the model was otherwise, if it ran at all."""
+    """What is said where this recipe never ran: how fast the model was otherwise, if it ran."""
     speed = latest(known(made.recipe.model), this_machine(), gpu=made.on_gpu)
     if speed is None:
         return "not known, for this model never ran here; a run on one small image tells."

@@ -15,10 +15,14 @@ from tilewright.contract.spec import ModelSpec
 from .cut import DECODE_LIMIT
 from .fit import Planned
 from .params import Params
-from .speeds import Speed, fitting, known, this_machine
+from .speeds import Speed, fitting, this_machine
+from .speeds import known as known_speeds
 
 LABEL_BYTES = 0.25  # of a model pixel, pyramid and all: 0.08 and 0.23 in the demo's images
-LEAST_BYTES = 400_000  # of a store: files fill whole blocks
+STORE_BYTES = 500_000  # of a store besides: many small files, each of which fills whole blocks
+PICTURE_PIXELS = 1536**2  # of the PNG beside a store, at most
+REPORT_BYTES = 500_000  # of the report besides its pictures
+BASE64 = 4 / 3  # of a picture's bytes, in the report
 PYRAMID = 4 / 3  # of a picture's bytes, with its smaller levels
 FLOAT = 4  # bytes of a map's value, at most
 
@@ -74,16 +78,18 @@ class Estimate:
 def room(images: Sequence[Planned], spec: ModelSpec, params: Params) -> tuple[int, int] | None:
     """Bytes of results and of the work folder, about and at most; None where none can tell."""
     made = [_result_bytes(image, spec) for image in images]
-    if None in made:
+    known = [n for n in made if n is not None]
+    if len(known) < len(made):
         return None
-    beside = [_saved_bytes(image, params.save_image) for image in images]
-    results = sum(
-        max(LEAST_BYTES, n + b) for n, b in zip(made, beside, strict=True) if n is not None
-    )
-    banks = sum(n * i.read_factor for n, i in zip(made, images, strict=True) if n is not None)
+    saved = sum(_saved_bytes(image, params.save_image) for image in images)
+    stores = sum(known) + saved + STORE_BYTES * len(images)
+    pictures = sum(min(math.prod(i.grid.shape[-2:]), PICTURE_PIXELS) * 3 for i in images)
+    report = REPORT_BYTES + pictures * BASE64
+    banks = sum(n * i.read_factor for n, i in zip(known, images, strict=True))
     copies = sum(_file_bytes(i) for i in images if i.decode_factor > DECODE_LIMIT)
-    again = results if params.publish == "copy" else 0  # MERGE leaves its stores there, too
-    return round(results), round(banks + copies + again)
+    again = stores + pictures if params.publish == "copy" else 0  # MERGE leaves them there, too
+    results = stores + pictures + report
+    return round(results), round(banks + copies + again + pictures + report)
 
 
 def _result_bytes(image: Planned, spec: ModelSpec) -> float | None:
@@ -143,7 +149,7 @@ def estimate(recipe: Recipe, pixels: int, jobs: int, *, gpu: bool) -> Estimate |
         Whether the model would compute on a GPU here.
     """
     here = this_machine()
-    speed = fitting(known(recipe.model), recipe.digest, here, gpu=gpu)
+    speed = fitting(known_speeds(recipe.model), recipe.digest, here, gpu=gpu)
     return _by(speed, pixels, jobs, here) if speed else None
 
 

@@ -1,7 +1,7 @@
 """How fast models were on which machine: noted after a run, told before the next one.
 
 A small file for each model and machine in `TILEWRIGHT_HOME/speeds`, its entries by recipe and
-device: what was measured with another tile size, parameter, environment or code counts for no other.
+device: what was measured with one tile size, parameter, environment or code counts for no other.
 """
 
 from __future__ import annotations

@@ -246,7 +246,7 @@ def _unread(where: Location, folder: Path) -> bool:
 
 
 def size(choice: ResolvedModel) -> int | None:
-    """Bytes of a model's weights where they must be fetched; None where its manifest doesn't say."""
+    """Bytes of weights that must be fetched; None where the manifest doesn't say."""
     remote = (where for where in choice.task.locations if local_path(where) is None)
     return next((where.bytes for where in remote if where.bytes), None)
 
