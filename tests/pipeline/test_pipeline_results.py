@@ -225,6 +225,20 @@ def test_the_next_plan_says_how_long_prediction_takes(
     assert json.loads(checkout.cli(*other, cwd=outdir.parent).stdout)["estimate"] is None
 
 
+def test_a_run_takes_no_more_room_than_its_plan_said(outdir: Path) -> None:
+    said = json.loads((outdir / "plan.json").read_text())["disk"]
+    work = outdir / ".tilewright" / "work"
+    results = on_disk(outdir) - on_disk(outdir / ".tilewright")
+    assert said["results"] / 20 < results <= said["results"]
+    assert said["work"] / 20 < on_disk(work) <= said["work"]
+
+
+def on_disk(folder: Path) -> int:
+    """Bytes of all files in a folder, as their blocks are."""
+    files = (p.lstat() for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    return sum(found.st_blocks * 512 for found in files)
+
+
 def test_run_json_says_where_each_jobs_time_went(outdir: Path) -> None:
     run = json.loads((outdir / "run.json").read_text())
     jobs = run["measured"]["jobs"]
