@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 import tifffile
 from running import ROOT, discs
+from sites import site
 from test_aiod import aiod
 
 from tilewright.aiod.adapter import MANIFESTS, image_id, prep_hash, recognised
 from tilewright.aiod.planning import plan_run, write_run
 from tilewright.aiod.previews import Previews, clear, make, pieces
 from tilewright.aiod.sizes import tiled
+from tilewright.contract.files import file_digest
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec, TileSpec
@@ -32,7 +34,7 @@ from tilewright.images.image import open_image
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params
-from tilewright.plan.plan import Plan
+from tilewright.plan.plan import Plan, load_choice
 from tilewright.preprocess.enhance import checked, opened
 from tilewright.preprocess.reader import TileReader
 from tilewright.preprocess.scan import copy_tiled
@@ -324,6 +326,29 @@ def asked(tmp_path: Path, *images: Path, axes: str = "CYX", **params: Any) -> di
         "overlap": "0.0,0.0,0.0", "iou_threshold": 0.8, "output_format": "rle",
         "output_mask_type": "auto", "preprocess": None, "postprocess": False, "param_hash": HASH,
     } | params  # fmt: skip
+
+
+def test_a_sites_manifests_add_to_the_plugins_list(tmp_path: Path) -> None:
+    """Version `cyto1` is AI OnDemand's name, so it is the plugin's manifest that is extended."""
+    weights = tmp_path / "site" / "net"
+    text = """
+short_name: cellpose
+extends: true
+versions: {cyto1: {tasks: {cyto: {locations: [net]}}}}
+"""
+    folder = site(tmp_path / "site", text, "cellpose.yml")
+    weights.write_text("weights")
+    given = asked(tmp_path, picture(tmp_path / "a.tif"), manifests=str(folder), model_type="cyto1")
+    plan = plan_run(given, tmp_path)
+    assert plan.file.manifests == [str(MANIFESTS), str(folder)]
+    assert plan.weights == file_digest(weights)
+    (tmp_path / "plan.json").write_text(json.dumps(plan.file.to_dict()))
+    choice, _, _ = load_choice(tmp_path / "plan.json")  # as FETCH does
+    first, second = choice.task.locations
+    assert first.location == str(weights)
+    assert second.location.startswith("https://")
+    alone = plan_run(asked(tmp_path, picture(tmp_path / "a.tif"), model_type="cyto2"), tmp_path)
+    assert alone.file.manifests == [str(MANIFESTS)]
 
 
 def test_a_slide_is_looked_at_everywhere_as_the_plugin_expects_all_previews(

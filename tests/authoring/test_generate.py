@@ -28,7 +28,7 @@ from tilewright.registry.registry import ResolvedModel
 
 SHIPPED = sorted((ROOT / "manifests").glob("*.yml"))
 CHOICES = list(Registry.load())
-SCHEMA = manifest_schema()
+SCHEMA = manifest_schema(TASK_NAMES)
 REGISTRY = generate.registry_json(Registry.load())
 MINIMAL: dict[str, Any] = {
     "name": "Toy",

@@ -26,8 +26,9 @@ from tilewright.authoring.schemas import manifest_schema
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess
-from tilewright.registry.manifest import Manifest
-from tilewright.registry.registry import ResolvedModel
+from tilewright.registry import registry
+from tilewright.registry.manifest import TASK_NAMES, Manifest
+from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.tile_results.check import check_results
 from tilewright.validate.validate import check_files
 
@@ -39,7 +40,7 @@ def made(source: str, **more: Any) -> tuple[Files, ResolvedModel]:
     """The files of a new model `mine`, and what the registry makes of its manifest."""
     files = files_of(Wanted("mine", source, **more))
     manifest = yaml.safe_load(files.texts["manifests/mine.yml"])
-    assert list(Draft202012Validator(manifest_schema()).iter_errors(manifest)) == []
+    assert list(Draft202012Validator(manifest_schema(TASK_NAMES)).iter_errors(manifest)) == []
     checked = Manifest.model_validate(manifest)
     (task,) = checked.versions["v1"].tasks
     return files, ResolvedModel(checked, "v1", task)
@@ -109,6 +110,52 @@ def test_what_is_written_passes_the_projects_own_checks(more: dict[str, Any], he
             check=False,
         )
         assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_longest_name_is_written_in_our_style_too(kind: str, here: Path) -> None:
+    new_model.new_model(Wanted("m" * 50, "script", kind=kind, description="A b. " * 60))
+    shutil.copy(ROOT / "pyproject.toml", here)
+    (here / "src").symlink_to(ROOT / "src")
+    done = [
+        subprocess.run(
+            [sys.executable, "-m", "ruff", *words, "--no-cache", "tests", "bin"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for words in (["check"], ["format", "--check"])
+    ]
+    assert [d.stdout for d in done if d.returncode] == []
+
+
+def test_a_task_of_any_name_becomes_one_of_the_folder(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "ROOT", here)
+    (here / "manifests").mkdir(parents=True)
+    shutil.copy(ROOT / "manifests" / "nuclei.yml", here / "manifests")
+    for name in ("first", "second", "third"):
+        task = "cell_walls" if name == "third" else f"{name}_task"
+        new_model.new_model(Wanted(name, "script", task=task))
+    tasks = here / "manifests" / "tasks.yml"
+    assert tasks.read_text() == (
+        "first_task: First task\nsecond_task: Second task\ncell_walls: Cell walls\n"
+    )
+    new_model.new_model(Wanted("fourth", "script", task="cell_walls"))
+    assert len(tasks.read_text().splitlines()) == 3
+    found = Registry.load()
+    assert found.choose("third").task_name == "cell_walls"
+    assert found.choose("third").manifest.metadata.description == "Third: Cell walls, for images."
+
+
+def test_the_test_that_is_printed_runs_the_model() -> None:
+    """Tests that build an environment are left out without ``--slow``."""
+    assert new_model.test_of(Wanted("mine", "script")) == "tests/test_model_mine.py"
+    for more in ({"source": "timm"}, {"source": "script", "packages": ("torch==2.8.0",)}):
+        wanted = Wanted("mine", **more)
+        assert new_model.test_of(wanted) == "--slow tests/test_model_mine.py"
 
 
 @pytest.mark.parametrize(
@@ -285,6 +332,7 @@ BAD = [
     ),
     pytest.param("mine", "onnx", {**ONNX, "kind": "embedding"}, "gives maps", id="kind"),
     pytest.param("mine", "timm", ONNX, "--architecture is missing", id="architecture"),
+    pytest.param("mine", "script", {"task": "Cell Walls"}, "can't be a task's name", id="task"),
     pytest.param("mine", "script", {"packages": ("torch",)}, "one exact version", id="package"),
     pytest.param("mine", "onnx", {**ONNX, "packages": ("a==1",)}, "for --from script", id="own"),
     pytest.param(
@@ -365,7 +413,7 @@ def test_the_tests_of_new_models_pass_and_can_fail(checkout: Checkout) -> None:
     said = outcome(checkout, *names, marks="not slow")
     assert "1 failed, 7 passed" in said, said
     assert "# as many objects as there are bright discs" in said
-    assert "FAILED tests/test_model_broken.py::test_broken_labels_a_small_picture" in said
+    assert "FAILED tests/test_model_broken.py::test_broken_labels_discs" in said
 
 
 SCRIPTED = """

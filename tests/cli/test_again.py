@@ -10,10 +10,13 @@ from click.testing import CliRunner
 from planning import grey, planned
 from running import Checkout, discs
 
+from tilewright import ROOT
 from tilewright.cli import main
 from tilewright.cli.again import read, repeated
 from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.report.run_json import Context, Results, describe
+
+NUCLEI = ROOT / "models" / "nuclei" / "nuclei.onnx"
 
 
 def ran(tmp_path: Path, **params: object) -> Path:
@@ -45,6 +48,8 @@ def test_a_run_says_itself_how_it_is_repeated(tmp_path: Path) -> None:
     assert (profile, configs) == ("slurm", ("/s.config",))
     other, _, _ = repeated(file, {"outdir": str(tmp_path / "else")})
     assert other["outdir"] == str(tmp_path / "else")
+    here, _, _ = repeated(file, {"outdir": "repeated"})
+    assert here["outdir"] == str(Path.cwd() / "repeated")
 
 
 def test_all_that_has_changed_is_listed(tmp_path: Path) -> None:
@@ -71,6 +76,16 @@ def test_what_a_sheet_says_otherwise_now_is_listed(tmp_path: Path) -> None:
     repeated(file, {})
     sheet.write_text("image,donor\nin/a.tif,D7\nin/b.tif,D9\n")
     with pytest.raises(ProblemsError, match=r"^The sheet says something else of the image b\.\s*$"):
+        repeated(file, {})
+
+
+def test_weights_of_ones_own_are_repeated_and_others_are_one_line(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.onnx"
+    mine.write_bytes(NUCLEI.read_bytes() + b"\x12\x01a")
+    file = ran(tmp_path, weights=str(mine))
+    assert repeated(file, {})[0]["weights"] == str(mine)
+    mine.write_bytes(NUCLEI.read_bytes() + b"\x12\x01b")
+    with pytest.raises(ProblemsError, match=r"^weights: they are others now, [0-9a-f]{12}\.\s*$"):
         repeated(file, {})
 
 

@@ -370,7 +370,7 @@ def test_weights_that_only_the_user_can_give_are_asked_for_with_all_other_proble
         planned(tmp_path, manifests=str(tmp_path / "site"))
     said = str(caught.value).splitlines()
     assert said[0].startswith("The manifest of nuclei names no place to fetch its weights from.")
-    assert "name its path as a location in a manifest given by --manifests" in said[0]
+    assert "give its path by --weights, or as a location of a manifest" in said[0]
     assert str(tmp_path / "in") in said[1]
 
 

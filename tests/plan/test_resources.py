@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
+from planning import grey, planned
+from sites import site
 
 from tilewright.plan.params import Params, check_params
 from tilewright.plan.resources import Needs, contradictions, needs
@@ -29,6 +32,47 @@ def test_a_model_in_its_own_environment_or_that_says_so_wants_a_gpu(
     environment: str, vram: float | None, wanted: Needs
 ) -> None:
     assert needs(replace(SPEC, min_vram_gb=vram), environment) == wanted
+
+
+@pytest.mark.parametrize(
+    ("environment", "device", "gpus"),
+    [("base", "cpu", 0), ("sam", "cpu", 0), ("base", "gpu", 1), ("sam", "gpu", 1)],
+)
+def test_a_manifests_word_says_whether_a_gpu_is_wanted(
+    environment: str, device: Literal["cpu", "gpu"], gpus: int
+) -> None:
+    assert needs(replace(SPEC, device=device), environment) == Needs(gpus, 4)
+
+
+def test_a_model_of_the_cpu_cant_ask_for_a_gpus_memory() -> None:
+    with pytest.raises(ValueError, match="device cpu has no min_vram_gb"):
+        replace(SPEC, device="cpu", min_vram_gb=4)
+
+
+ELSEWHERE = """
+short_name: nuclei
+extends: true
+environment: sam
+spec: {%s}
+"""
+
+
+def test_only_who_wants_a_gpu_is_told_that_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILEWRIGHT_SHARE_GPUS", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    grey(tmp_path / "in" / "a.tif", (64, 64))
+
+    def warnings(spec: str, **params: object) -> list[str]:
+        folder = str(site(tmp_path / "site", ELSEWHERE % spec, "nuclei.yml"))
+        return planned(tmp_path, manifests=folder, **params).warnings
+
+    slowly = "There is no GPU here: nuclei runs on the CPU, slowly."
+    assert slowly in warnings("precision: fp32")
+    assert slowly in warnings("device: gpu")
+    assert slowly not in warnings("device: cpu")
+    assert "--gpus 1: nuclei uses the CPU alone all the same." in warnings("device: cpu", gpus=1)
 
 
 @pytest.mark.parametrize(

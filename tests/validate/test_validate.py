@@ -201,7 +201,8 @@ def test_a_release_may_gain_a_digest_and_no_other_weights(tmp_path: Path) -> Non
     published = tmp_path / "published"
     published.mkdir()
     changed(published)
-    with_digest = (GOOD, f'{GOOD}\n            sha256: "{"0" * 64}"')
+    digest = hashlib.sha256((ROOT / GOOD).read_bytes()).hexdigest()
+    with_digest = (GOOD, f'{GOOD}\n            sha256: "{digest}"')
     path = changed(tmp_path, with_digest)
     assert check(path, 1, base=str(published)).findings == []
     changed(published, with_digest)
@@ -280,7 +281,7 @@ def test_offline_leaves_the_web_alone_and_says_so(tmp_path: Path) -> None:
 def test_a_file_that_comes_along_is_there_and_of_its_digest(tmp_path: Path) -> None:
     (found,) = locations(tmp_path, "models/nuclei/none.onnx")
     assert "there is no such file" in found.message
-    (found,) = locations(tmp_path, GOOD, f'sha256: "{DIGEST}"')
+    (found,) = locations(tmp_path, str(ROOT / GOOD), f'sha256: "{DIGEST}"')
     assert "its digest is" in found.message
 
 

@@ -161,7 +161,7 @@ def test_a_model_without_locations_brings_its_own(kept_in: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "at"),
     [
-        ({"runner": "onnx"}, "Get the file, then name its path"),
+        ({"runner": "onnx"}, "Get the file, then give its path by --weights"),
         ({"gated": True, "access_url": "https://x.org/ask"}, "Get the file at https://x.org/ask, "),
     ],
 )
@@ -253,11 +253,11 @@ def test_every_place_and_its_reason_are_named_and_nothing_is_left(
         "/gone.bin (there is no such file (404)); ",
         f"/toy.bin (its digest is {SHA}, not {OTHER}); ",
         "/nowhere.bin (there is no such file); ",
-        f"{tmp_path} (it is no file); ",
+        f"{tmp_path} (it is a folder, and the model takes a file); ",
         "http://…@x.org/a (a URL can't hold a user name or password here); ",
         "hf:a/b (it names no file: write hf:owner/name@revision/file); ",
         "s3://bucket/a (not a path, https or hf: location).",
-        "Put the file somewhere readable and name its path as a location",
+        "Put the file somewhere readable and give its path by --weights",
     ):
         assert words in said
     assert [p for p in kept_in.rglob("*") if p.is_file()] == []

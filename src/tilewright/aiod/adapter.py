@@ -121,6 +121,11 @@ class Plugin:
         """Where previews are written before they appear among the masks."""
         return self.cache / "splits" / f"{FOLDER}{self.asked.param_hash}"
 
+    @property
+    def manifests(self) -> tuple[Path, ...]:
+        """What the plugin offers, over ours; a site's own add to it."""
+        return (MANIFESTS,)
+
     def previews_made(self) -> PreviewPlan:
         """What the run's end needs to remove previews: two folders, and what is in their names."""
         return PreviewPlan(str(self.previews), str(self.masks), mark=f"{self.stem}_x")
@@ -130,9 +135,8 @@ class Plugin:
         ours = {k: v for k, v in given.items() if k not in OWN}
         results = Path(self.asked.root_dir) / "results" / self.asked.param_hash
         pack = min(PACK, int(str(ours.get("pack") or PACK)))
-        manifests = ours.get("manifests") or str(MANIFESTS)
         fixed = {"input": self.asked.img_dir, "outdir": str(results), "pack": pack}
-        return ours | fixed | {"manifests": manifests}
+        return ours | fixed
 
     def rows(self) -> list[Row]:
         """Every image once per preprocessing set, in the order of their names."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import yaml
 
 from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import BAD_DATA, TilewrightError
-from tilewright.registry.manifest import TASK_NAMES, Manifest, Param
+from tilewright.registry.manifest import Manifest, Param
 from tilewright.registry.registry import Registry, ResolvedModel
 
 from . import measured
@@ -37,7 +37,7 @@ def registry_json(registry: Registry) -> dict[str, object]:
     models = sorted(registry.manifests.values(), key=lambda m: m.short_name)
     return {
         "format": 1,
-        "tasks": TASK_NAMES,
+        "tasks": registry.tasks,
         "models": [model(manifest, registry) for manifest in models],
     }
 
@@ -52,13 +52,14 @@ def model(manifest: Manifest, registry: Registry) -> dict[str, object]:
         "usage_guide": manifest.usage_guide,
         "environment": manifest.environment_name,
         "versions": [
-            version([c for c in choices if c.version_key == name]) for name in manifest.versions
+            version([c for c in choices if c.version_key == name], registry.tasks)
+            for name in manifest.versions
         ],
     }
 
 
-def version(choices: list[ResolvedModel]) -> dict[str, object]:
-    """One version with its tasks; of one version are all `choices`."""
+def version(choices: list[ResolvedModel], names: Mapping[str, str]) -> dict[str, object]:
+    """One version with its tasks, by their display names; of one version are all `choices`."""
     first = choices[0]
     about = first.version.metadata
     return {
@@ -71,16 +72,16 @@ def version(choices: list[ResolvedModel]) -> dict[str, object]:
         "gated": first.gated,
         "access_url": first.access_url,
         "description": about.description if about else None,
-        "tasks": [task(choice) for choice in choices],
+        "tasks": [task(choice, names) for choice in choices],
     }
 
 
-def task(choice: ResolvedModel) -> dict[str, object]:
+def task(choice: ResolvedModel, names: Mapping[str, str]) -> dict[str, object]:
     """What one choice takes, gives and lets a user change."""
     spec = choice.spec()
     return {
         "name": choice.task_name,
-        "display_name": TASK_NAMES[choice.task_name],
+        "display_name": names[choice.task_name],
         "params": [param(each) for each in choice.params],
         "takes": takes(spec),
         "gives": {
@@ -154,17 +155,17 @@ def availability(choice: ResolvedModel) -> str:
 def default_configs(registry: Registry) -> dict[str, str]:
     """Each choice's parameters with their defaults, to copy and change, by file name."""
     return {
-        f"{choice.model_name}-{choice.task_name}.yml": default_config(choice)
+        f"{choice.model_name}-{choice.task_name}.yml": default_config(choice, registry.tasks)
         for choice in registry
         if choice.params
     }
 
 
-def default_config(choice: ResolvedModel) -> str:
+def default_config(choice: ResolvedModel, names: Mapping[str, str]) -> str:
     """A file for ``--model_config`` that changes nothing, every parameter explained."""
     chosen = f"--model {choice.model_name} --task {choice.task_name}"
     lines = [
-        f"# {choice.manifest.name}, {choice.version_key}, {TASK_NAMES[choice.task_name]}: "
+        f"# {choice.manifest.name}, {choice.version_key}, {names[choice.task_name]}: "
         f"{FROM_MANIFESTS}.",
         "# Copy this file, change the copy, and add --model_config COPY to",
         f"# ./tilewright run --input IMAGES {chosen}",
@@ -200,7 +201,7 @@ def models_page(registry: Registry) -> str:
         "",
         "| looks for | model | takes | gives | licence | weights |",
         "|---|---|---|---|---|---|",
-        *sorted(cells(row(choice)) for choice in registry),
+        *sorted(cells(row(choice, registry.tasks)) for choice in registry),
     ]
     licences = {choice.model_name: choice.license or "not said" for choice in registry}
     figures = measured.section(licences)
@@ -210,13 +211,13 @@ def models_page(registry: Registry) -> str:
     return "\n".join(lines) + "\n"
 
 
-def row(choice: ResolvedModel) -> list[str]:
+def row(choice: ResolvedModel, names: Mapping[str, str]) -> list[str]:
     """A choice's line of the page's first table."""
     spec = choice.spec()
     colour = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
     seen = "3D" if "z" in spec.tile_spec.axes else "2D"
     return [
-        TASK_NAMES[choice.task_name],
+        names[choice.task_name],
         f"`{choice.model_name}`",
         f"{colour}, {seen}",
         spec.output_kind,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ import yaml
 from pydantic import ValidationError
 
 from tilewright import ROOT
-from tilewright.contract.files import file_digest
-from tilewright.registry.manifest import TASK_NAMES, Manifest
+from tilewright.contract.files import atomic, file_digest
+from tilewright.registry.manifest import TASK_NAMES, manifest_of
 from tilewright.registry.registry import Registry, ResolvedModel
+from tilewright.registry.tasks import FILE as TASKS_FILE
+from tilewright.registry.tasks import KEY
 
 from .draft import KINDS, SOURCES, Wanted, packages, params, spec, usage
 from .onnx_file import OnnxNetwork, inspect
@@ -38,6 +40,8 @@ class Files:
 
     texts: dict[str, str] = field(default_factory=dict)
     copies: dict[str, Path] = field(default_factory=dict)
+    lines: dict[str, str] = field(default_factory=dict)
+    """What is added to files, which may be there already."""
 
     def write(self) -> None:
         """Write all of them, or none.
@@ -58,6 +62,12 @@ class Files:
                     (ROOT / name).chmod(0o755)
             for name, source in self.copies.items():
                 shutil.copyfile(source, _fresh(ROOT / name, made))
+            for name, line in self.lines.items():
+                path = ROOT / name
+                text = path.read_text(encoding="utf-8") if path.exists() else ""
+                text += "" if text.endswith("\n") or not text else "\n"
+                with atomic(path) as part:
+                    part.write_text(text + line, encoding="utf-8")
         except OSError as error:
             _remove(made)
             where = error.filename or ROOT
@@ -82,7 +92,7 @@ def questions(given: dict[str, Any]) -> Iterator[Question]:
         (own, ("weights", "Its file, a URL, or hf:owner/name@revision/file", (), None)),
         (source == "timm", ("architecture", "The encoder's name in timm", (), None)),
         (source in ("torchscript", "script"), ("kind", "What it gives", KINDS, "labels")),
-        (True, ("task", "What it finds", tuple(TASK_NAMES), "everything")),
+        (True, ("task", f"What it finds ({', '.join(TASK_NAMES)}, or another)", (), "everything")),
         (True, ("description", "What it is for, in a sentence", (), None)),
         (True, ("license", "SPDX id of the weights' licence", (), licence)),
     ]
@@ -114,16 +124,28 @@ def new_model(wanted: Wanted) -> list[str]:
     """
     files = files_of(wanted)
     files.write()
-    return [*files.texts, *files.copies]
+    return [*files.texts, *files.copies, *files.lines]
+
+
+def test_of(wanted: Wanted) -> str:
+    """The words of the test that runs a new model, for ``./tilewright test``."""
+    slow = "--slow " if takes_long(wanted) else ""
+    return f"{slow}tests/test_model_{wanted.name}.py"
+
+
+def takes_long(wanted: Wanted) -> bool:
+    """Whether an environment has to be built before the model runs."""
+    return wanted.source in ("torchscript", "timm") or bool(wanted.packages)
 
 
 def files_of(wanted: Wanted) -> Files:
     """Every file of a new model, checked as the registry will check it."""
     check(wanted)
     name, files = wanted.name, Files()
-    values = facts(wanted, files)
+    tasks = task_names(wanted, files)
+    values = facts(wanted, files, tasks)
     manifest = render("manifest.yml", values)
-    prove(manifest, wanted)
+    prove(manifest, wanted, tasks)
     files.texts[f"manifests/{name}.yml"] = manifest
     if wanted.packages:
         files.texts[f"envs/{name}.yml"] = render("environment.yml", values)
@@ -131,6 +153,28 @@ def files_of(wanted: Wanted) -> Files:
         files.texts[f"bin/run_{name}.py"] = render("script.py", values)
     files.texts[f"tests/test_model_{name}.py"] = render("test.py", values)
     return files
+
+
+def task_names(wanted: Wanted, files: Files) -> dict[str, str]:
+    """The tasks that there will be; a new one is a line of `tasks.yml`, put into `files`.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be a task's name (2).
+    """
+    known = Registry.load().tasks
+    task = wanted.task
+    if not task or task in known:
+        return known
+    if not KEY.fullmatch(task):
+        raise usage(
+            f"--task {task!r} can't be a task's name.",
+            f"Take lower-case letters, digits and _, or one of {', '.join(known)}.",
+        )
+    title = task.replace("_", " ").capitalize()
+    files.lines[f"manifests/{TASKS_FILE}"] = f"{task}: {one_line(title)}\n"
+    return known | {task: title}
 
 
 def check(wanted: Wanted) -> None:
@@ -172,8 +216,16 @@ def remote(wanted: Wanted) -> bool:
     return wanted.source == "onnx" and local(wanted.weights) is None
 
 
-def facts(wanted: Wanted, files: Files) -> dict[str, object]:
-    """What the templates say; a file of weights that must be copied is put into `files`."""
+def facts(wanted: Wanted, files: Files, tasks: Mapping[str, str]) -> dict[str, object]:
+    """What the templates say; a file of weights that must be copied is put into `files`.
+
+    Parameters
+    ----------
+    files
+        What is going to be written.
+    tasks
+        Their display names.
+    """
     told = ask(wanted.architecture) if wanted.source == "timm" else opened(wanted)
     network = None if isinstance(told, Encoder) else told
     kind = kind_of(wanted, told)
@@ -183,7 +235,7 @@ def facts(wanted: Wanted, files: Files) -> dict[str, object]:
         "title": wanted.title,
         "source": wanted.source,
         "runner": "" if wanted.scripted else wanted.source,
-        "description": wanted.description or f"{wanted.title}: {TASK_NAMES[task]}, for images.",
+        "description": wanted.description or f"{wanted.title}: {tasks[task]}, for images.",
         "license": wanted.license or "BSD-3-Clause",
         "kind": kind,
         "task": task,
@@ -191,7 +243,7 @@ def facts(wanted: Wanted, files: Files) -> dict[str, object]:
         "params": params(wanted, kind, network),
         "spec": spec(wanted, kind, told),
         "locations": [location(wanted, files)] if wanted.weights else [],
-        "slow": wanted.source in ("torchscript", "timm") or bool(wanted.packages),
+        "slow": takes_long(wanted),
     }
 
 
@@ -286,8 +338,15 @@ def one_line(value: object) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def prove(text: str, wanted: Wanted) -> None:
+def prove(text: str, wanted: Wanted, tasks: Mapping[str, str]) -> None:
     """Load a manifest as the registry will.
+
+    Parameters
+    ----------
+    text
+        The manifest.
+    tasks
+        That there will be.
 
     Raises
     ------
@@ -295,7 +354,7 @@ def prove(text: str, wanted: Wanted) -> None:
         Naming the first field that doesn't hold (2).
     """
     try:
-        manifest = Manifest.model_validate(yaml.safe_load(text))
+        manifest = manifest_of(yaml.safe_load(text), tasks)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))

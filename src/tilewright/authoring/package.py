@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -22,8 +23,10 @@ from tilewright.contract.files import file_digest
 from tilewright.environments import interpreters
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.predict.model_process import child_env
-from tilewright.registry.manifest import TASK_NAMES, Manifest
+from tilewright.registry.manifest import TASK_NAMES, manifest_of
 from tilewright.registry.registry import ResolvedModel
+from tilewright.registry.tasks import FILE as TASKS_FILE
+from tilewright.registry.tasks import read_tasks
 from tilewright.runtime.tensors import arrange
 
 from .bioimageio import Imported, translate
@@ -70,10 +73,11 @@ def import_package(source: str, wishes: Wishes) -> list[str]:
     TilewrightError
         When it isn't a package (65), or can't be imported as it is.
     """
-    if wishes.task not in TASK_NAMES:
+    known = tasks_at(wishes.out)
+    if wishes.task not in known:
         raise TilewrightError(
             f"--task {wishes.task}: there is no such task.",
-            fix=f"Choose from: {', '.join(TASK_NAMES)}.",
+            fix=f"Choose from: {', '.join(known)}; or name it in {TASKS_FILE} of the folder.",
             code=USAGE,
         )
     with tempfile.TemporaryDirectory() as scratch:
@@ -83,6 +87,12 @@ def import_package(source: str, wishes: Wishes) -> list[str]:
         said = {k: getattr(wishes, k) for k in ("task", "labels", "output", "short_name")}
         found = translate(answer["description"], **said)
         return _write(found, folder, wishes.out, f"{Path(source).name}, format {answer['format']}")
+
+
+def tasks_at(out: Path | None) -> dict[str, str]:
+    """The tasks that a model written into a folder, or among ours, can have."""
+    folders = [ROOT / "manifests", *([out.absolute()] if out else [])]
+    return TASK_NAMES | read_tasks(*folders)[0]
 
 
 def opened(source: str, scratch: Path) -> Path:
@@ -214,13 +224,13 @@ def _write(found: Imported, folder: Path, out: Path | None, origin: str) -> list
             code=USAGE,
         )
 
-    def named(path: Path) -> str:
-        return str(path if out else path.relative_to(ROOT))
+    def named(path: Path) -> str:  # a site's folder may be moved, as the checkout may
+        return path.relative_to(here).as_posix()
 
     where["location"] = named(files / weights.name)
     where |= {"sha256": file_digest(weights), "bytes": weights.stat().st_size}
     found.manifest["config"] = named(files / "config.yml")
-    _check(found.manifest)
+    _check(found.manifest, tasks_at(out))
     golden = _golden(found, folder)
     goldens = manifest.parent / "goldens" / version["model_name"]
     files.mkdir(parents=True, exist_ok=True)
@@ -245,10 +255,10 @@ def _yaml(values: dict[str, object]) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _check(values: dict[str, object]) -> None:
+def _check(values: dict[str, object], tasks: Mapping[str, str]) -> None:
     """Refuse a manifest that the registry would."""
     try:
-        manifest = Manifest.model_validate(values)
+        manifest = manifest_of(values, tasks)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))

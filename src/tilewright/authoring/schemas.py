@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
@@ -15,15 +16,21 @@ from pydantic import TypeAdapter
 from tilewright.contract.blocks import BLOCKS, Resolution
 from tilewright.contract.spec import SPATIAL_AXES, ModelSpec, TileSpec
 from tilewright.plan.params import FIRST, Params, plain
-from tilewright.registry.manifest import TASK_NAMES, Manifest
+from tilewright.registry.manifest import Manifest
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 FILLED_IN = ("model_name", "version")  # of a spec, by what stands around it
 
 
-def manifest_schema() -> Schema:
-    """What a manifest may say; `spec` is any part of a ModelSpec."""
+def manifest_schema(tasks: Mapping[str, str]) -> Schema:
+    """What a manifest may say; `spec` is any part of a ModelSpec.
+
+    Parameters
+    ----------
+    tasks
+        Those that there can be, and their display names.
+    """
     schema: Schema = tidy(Manifest.model_json_schema())
     defs = schema["$defs"]
     for name in [name for name in defs if name.endswith("Fields")]:
@@ -34,9 +41,9 @@ def manifest_schema() -> Schema:
     one = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Location"}]}
     many = [*one["anyOf"], {"type": "array", "items": one}]
     described(defs["Task"], "locations", {"anyOf": many})
-    names = ", ".join(f"{name} ({shown})" for name, shown in TASK_NAMES.items())
+    names = ", ".join(f"{name} ({shown})" for name, shown in tasks.items())
     defs["Version"]["properties"]["tasks"] |= {
-        "propertyNames": {"enum": list(TASK_NAMES)},
+        "propertyNames": {"enum": list(tasks)},
         "description": f"What it can do, with its weights: {names}.",
     }
     loosen(schema)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tilewright.aiod.planning import plan_run
+from tilewright.contract.jobs import Recipe
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.plan import Plan
 
@@ -50,7 +51,7 @@ def repeated(file: Path, over: Facts) -> tuple[Facts, str | None, tuple[str, ...
             fix="Start it from the plugin again.",
             code=USAGE,
         )
-    given = absolute({**params, **over}, Path(run["launch_dir"]))
+    given = absolute(params, Path(run["launch_dir"])) | absolute(over)
     given.setdefault("outdir", str(file.absolute().parent))
     problems = list(changes(run, plan_run(given, Path(run["launch_dir"]))))
     if problems:
@@ -69,7 +70,7 @@ def read(file: Path) -> Facts:
     try:
         run: Facts = json.loads(file.read_text(encoding="utf-8"))
         _ = run["params"].items(), run["made_by"].items(), [i["fingerprint"] for i in run["images"]]
-        _ = run["profile"], run["configs"], run["launch_dir"]
+        _ = run["profile"], run["configs"], run["launch_dir"], run["model"]["release"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         why = getattr(error, "strerror", None) or "it isn't a run.json of this release"
         raise TilewrightError(
@@ -95,13 +96,22 @@ def changes(run: Facts, plan: Plan) -> Iterator[TilewrightError]:
             yield _changed(f"The sheet says something else of the image {image.ref.id}.")
     for name in sorted(set(now) - set(then)):
         yield _changed(f"The image {name} wasn't there, or couldn't be used.")
-    made_by = plan.recipe.made_by
+    made_by = _of_release(plan.recipe, run["model"]["release"]).made_by
     for what in sorted(set(made_by) | set(run["made_by"])):
         if made_by.get(what) != run["made_by"].get(what):
             yield _changed(f"{what}: it is another one now, {_short(made_by.get(what))}.")
     if not plan.weights or not run["weights"] or plan.weights == run["weights"]:
         return
     yield _changed(f"weights: they are others now, {_short(plan.weights)}.")
+
+
+def _of_release(recipe: Recipe, then: str) -> Recipe:
+    """A recipe whose release has another run's own weights: those are told by themselves."""
+    now = recipe.model.release
+    if now.partition("+")[0] != then.partition("+")[0]:
+        return recipe
+    model, spec = replace(recipe.model, release=then), replace(recipe.spec, version=then)
+    return replace(recipe, model=model, spec=spec)
 
 
 def _other_masks(run: Facts, plan: Plan) -> Iterator[TilewrightError]:

@@ -36,7 +36,7 @@ BENCHMARKS = {
 @click.option(
     "--weights", metavar="FILE", help="Its weights: a file, a URL or hf:OWNER/NAME@REV/FILE."
 )
-@click.option("--task", type=click.Choice(list(TASK_NAMES)), help="What it finds.")
+@click.option("--task", help=f"What it finds: {', '.join(TASK_NAMES)}, or a name of yours.")
 @click.option("--kind", type=click.Choice(KINDS), help="What it gives.")
 @click.option("--channels", type=click.IntRange(1), help="Channels it takes.")
 @click.option(
@@ -63,20 +63,25 @@ def new_model(**given: Any) -> None:
         for name, text, choices, default in files.questions(known):
             kind = click.Choice(choices) if choices else str
             known[name] = click.prompt(text, default=default, type=kind)
-    for name in files.new_model(files.wanted(known)):
+    wanted = files.wanted(known)
+    for name in files.new_model(wanted):
         click.echo(f"wrote {name}")
     click.echo(f"next: ./tilewright validate manifests/{known['name']}.yml")
     click.echo("      ./tilewright generate")
-    click.echo(f"      ./tilewright test tests/test_model_{known['name']}.py")
+    click.echo(f"      ./tilewright test {files.test_of(wanted)}")
     click.echo(f"      ./tilewright run --input IMAGES --model {known['name']}")
 
 
 @click.command(epilog="example: tilewright generate --check  |  " + EXIT_CODES)
 @click.option("--check", is_flag=True, help="Write nothing; fail where a file is stale.")
-def generate(check: bool) -> None:
+@click.option("--manifests", default=None, help="A site's folder: write its schema.json alone.")
+def generate(check: bool, manifests: str | None) -> None:
     """Write what follows from manifests and parameters. Schemas, registry.json, docs, configs."""
     from . import generate as files
 
+    if manifests:
+        click.echo(files.write_schema(Path(manifests).absolute()))
+        return
     if check:
         files.check()
         return

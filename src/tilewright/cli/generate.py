@@ -16,9 +16,11 @@ from tilewright.authoring.parameter_files import params_config, tables
 from tilewright.authoring.schemas import file_schema, manifest_schema, nextflow_schema
 from tilewright.contract.files import writing
 from tilewright.contract.jobs import Recipe
-from tilewright.errors import BAD_DATA, USAGE, TilewrightError
+from tilewright.errors import BAD_DATA, USAGE, ProblemsError, TilewrightError
 from tilewright.plan.plan_file import PlanFile
+from tilewright.registry.manifest import TASK_NAMES
 from tilewright.registry.registry import Registry
+from tilewright.registry.tasks import read_tasks
 from tilewright.report.run_file import RunFile
 
 SCHEMAS: dict[str, type] = {"plan": PlanFile, "recipe": Recipe, "run": RunFile}
@@ -31,7 +33,7 @@ def generated() -> dict[str, str]:
     """The text of every generated file, by its path in the checkout."""
     registry = Registry.load()
     files = {
-        "schema.json": as_json(manifest_schema()),
+        "schema.json": as_json(manifest_schema(registry.tasks)),
         "registry.json": as_json(registry_json(registry)),
         "nextflow_schema.json": as_json(nextflow_schema()),
         "conf/params.config": params_config(),
@@ -43,6 +45,25 @@ def generated() -> dict[str, str]:
     files |= {TABLES: tables(page)} if page else {}
     configs = default_configs(registry)
     return files | {f"{CONFIGS}/{name}": text for name, text in configs.items()}
+
+
+def write_schema(folder: Path) -> Path:
+    """Write what editors complete a site's manifests with, its own tasks among ours; its path.
+
+    Raises
+    ------
+    ProblemsError
+        When the folder's `tasks.yml` isn't right.
+    TilewrightError
+        When the folder can't be written.
+    """
+    tasks, problems = read_tasks(ROOT / "manifests", folder)
+    if problems:
+        raise ProblemsError(problems)
+    path = folder / "schema.json"
+    with writing(path, "Choose a folder that is there and yours.", USAGE):
+        path.write_text(as_json(manifest_schema(TASK_NAMES | tasks)), encoding="utf-8")
+    return path
 
 
 def as_json(value: object) -> str:

@@ -26,7 +26,8 @@ from . import slurm_jobs
 from .progress import Watch, explain, failures, run_nextflow, summary
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
-PATHS = ("input", "mask", "outdir", "model_config", "manifests", "env_root", "weights_dir")
+PATHS = ("input", "mask", "outdir", "model_config", "weights", "manifests", "env_root",
+         "weights_dir")  # fmt: skip
 
 
 def pipeline(

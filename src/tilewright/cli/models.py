@@ -187,9 +187,8 @@ def gpu_of(choice: ResolvedModel) -> Part | None:
 def pace_of(choice: ResolvedModel, *, gpu: bool) -> Pace | None:
     """How fast it was in its last run here, or else in our benchmark; None where nothing says."""
     name, task = choice.model_name, choice.task_name
-    model = ModelId(
-        choice.manifest.short_name, name, choice.version_key, choice.version.release, task
-    )
+    short_name, version = choice.manifest.short_name, choice.version_key
+    model = ModelId(short_name, name, version, choice.release, task)
     found = latest(known(model), this_machine(), gpu=gpu)
     if found:
         return Pace(round(found.per_million, 4), found.device, "this machine")

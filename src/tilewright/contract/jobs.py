@@ -237,8 +237,8 @@ class Recipe:
     params
         What reaches the script, the config file's content included.
     weights
-        SHA-256 of the weights, or None when the manifest doesn't give one for all locations:
-        the banks have that of what was loaded.
+        SHA-256 of the weights, or None when neither the user nor the manifest gives one for all
+        locations: the banks have that of what was loaded.
     environment, script
         What runs it.
     code
@@ -372,6 +372,8 @@ class Group:
         The store's version of OME-Zarr, ``0.5`` or ``0.4``.
     columns
         By the ids of images, the names and cells of what a sheet says of them besides.
+    weights_file
+        Name of the user's own weights, or None.
     """
 
     group: str
@@ -382,6 +384,7 @@ class Group:
     save_image: bool | None = None
     ome_zarr: Literal["0.5", "0.4"] = "0.5"
     columns: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    weights_file: str | None = None
 
     @classmethod
     def load(cls, path: Path) -> Group:

@@ -197,6 +197,9 @@ class ModelSpec:
         ``fp32``, ``fp16`` or ``bf16``.
     batch_size, tiles_per_task, min_vram_gb
         Hints: tiles a batch, tiles a job, GPU memory in GB.
+    device
+        ``cpu`` of a model that never uses a GPU, ``gpu`` of one that wants one; None: it wants one
+        if its environment is its own.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -239,11 +242,14 @@ class ModelSpec:
     batch_size: int = 1
     tiles_per_task: int | None = None
     min_vram_gb: float | None = None
+    device: Literal["cpu", "gpu"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that count nothing; blocks may be given as mappings."""
         if self.batch_size < 1 or (self.tiles_per_task is not None and self.tiles_per_task < 1):
             raise ValueError("batch_size and tiles_per_task are at least 1")
+        if self.device == "cpu" and self.min_vram_gb:
+            raise ValueError("device cpu has no min_vram_gb: one of them is wrong")
         for name, kind in BLOCKS.items():
             given = getattr(self, name)
             if isinstance(given, Mapping):

@@ -130,6 +130,9 @@ class Params(BaseModel):
     """One of the variants that the model's spec names; its name ends the result's."""
     model_config_file: Annotated[Text | None, Field(alias="model_config")] = None
     """A YAML or JSON file with the model's own parameters."""
+    weights: Text | None = None
+    """A file of weights, or a folder where the model takes one, in place of its manifest's:
+    [your own](weights.md#a-file-of-your-own)."""
     manifests: Text | None = None
     """A folder with more manifests, or with changes to ours: [manifest](manifest.md)."""
     tile_size: Annotated[int, Field(gt=0, le=1 << 31), NO_FLAG] | None = None

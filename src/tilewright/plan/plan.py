@@ -54,6 +54,10 @@ PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
 class Adapter(Protocol):
     """Another program's way to say what a run is, e.g. that of napari's AI OnDemand plugin."""
 
+    @property
+    def manifests(self) -> tuple[Path, ...]:
+        """Folders of its manifests, over ours and below the user's."""
+
     def params(self, given: dict[str, object]) -> dict[str, Any]:
         """Its parameters as ours."""
 
@@ -82,6 +86,8 @@ class Plan:
     """By the names of groups that are scanned, how many tiles a job of theirs may predict."""
     weights: str | None
     config: str | None
+    manifests: tuple[Path, ...]
+    """Folders over our own manifests, in their order."""
     environment_ready: bool
     launch_dir: Path
     dialect: Adapter | None = None
@@ -99,7 +105,9 @@ class Plan:
         return [*self.found, *weights.warnings(self.choice), *self._gpu_warnings()]
 
     def _gpu_warnings(self) -> list[str]:
-        """A line where a model that wants a GPU will do without, on the machine PLAN runs on."""
+        """A line where a model gets no GPU that wants one, on this machine, or the reverse."""
+        if self.params.gpus and self.recipe.spec.device == "cpu":
+            return [f"--gpus 1: {self.recipe.model.model_name} uses the CPU alone all the same."]
         wanted = self.needs.gpus if self.params.gpus is None else self.params.gpus
         if not wanted or not gpus.shared() or gpus.visible():
             return []
@@ -153,7 +161,9 @@ class Plan:
             environment=EnvironmentPlan(**vars(environment), ready=self.environment_ready),
             weights=self.weights,
             weights_from=self.weights_from,
+            weights_file=self.choice.own.path.name if self.choice.own else None,
             config=self.config,
+            manifests=[str(folder) for folder in self.manifests],
             min_vram_gb=self.recipe.spec.min_vram_gb,
             needs=self.needs,
             warnings=self.warnings,
@@ -224,7 +234,8 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     found = Inputs([])
     unread: Unread = []
     try:
-        choice, spec, values, found_weights = resolve(params, here)
+        folders = manifest_folders(params, here, dialect)
+        choice, spec, values, found_weights = resolve(params, here, Registry.load(*folders))
         spec = dialect.spec(spec) if dialect else spec
         sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
@@ -256,6 +267,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         scans=scans,
         weights=found_weights.sha256,
         config=found_weights.config,
+        manifests=folders,
         environment_ready=interpreters.ready(recipe.environment.name, Path(str(params.env_root))),
         launch_dir=here,
         dialect=dialect,
@@ -306,23 +318,31 @@ def check_places(given: dict[str, object], told: Mapping[str, str] = os.environ)
             )
 
 
+def manifest_folders(
+    params: Params, here: Path, dialect: Adapter | None = None
+) -> tuple[Path, ...]:
+    """The folders over our own manifests: those of another program, then the user's."""
+    theirs = dialect.manifests if dialect else ()
+    return (*theirs, here / params.manifests) if params.manifests else theirs
+
+
 def registry(params: Params, here: Path) -> Registry:
     """Our manifests and, over them, the user's."""
-    return Registry.load(*([here / params.manifests] if params.manifests else []))
+    return Registry.load(*manifest_folders(params, here))
 
 
 def resolve(
-    params: Params, here: Path
+    params: Params, here: Path, known: Registry
 ) -> tuple[ResolvedModel, ModelSpec, dict[str, Any], weights.Found]:
     """The chosen model, its spec, its parameters and its weights."""
-    known = registry(params, here)
     choice = known.choose(params.model, params.model_type, params.task)
     choice.script()  # without one, all else is beside the point
+    folder = Path(str(params.weights_dir))
+    choice = weights.used(choice, params.weights, here, folder)
     file = params.model_config_file
     config = read_document(here / file).data if file else {}
     spec = run_spec(known, choice, params.tile_size, params.variant)
     linked(spec, params.link_z)
-    folder = Path(str(params.weights_dir))
     found = weights.find(choice, folder)
     base = config_values(found.config, folder)
     return choice, spec, choice.values(config, base, found.config), found
@@ -436,6 +456,7 @@ def cut(
                 save_image=params.save_image,
                 ome_zarr=params.ome_zarr,
                 columns={p.ref.id: p.columns for p in members if p.columns},
+                weights_file=choice.own.path.name if choice.own else None,
             )
         )
         jobs += mine
@@ -474,6 +495,6 @@ def load_choice(path: Path) -> tuple[ResolvedModel, Path, str | None]:
     """The model a plan.json is of, the folder its weights go into, and the config file it read."""
     plan = PlanFile.load(path)
     params, model = plan.params, plan.model
-    manifests = registry(params, Path(plan.launch_dir))
+    manifests = Registry.load(*map(Path, plan.manifests))
     choice = manifests.choose(model.model_name, model.variant, model.task)
     return choice, Path(str(params.weights_dir)), plan.config

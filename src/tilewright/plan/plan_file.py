@@ -204,8 +204,12 @@ class PlanFile:
     weights_from
         Who says which file that is: the ``manifest``, the note of its ``first use`` here, or
         nobody, since it is a local ``file``; null where nothing says yet.
+    weights_file
+        Name of the user's own weights, or null: they are the manifest's.
     config
         The model's own config file that was read, or null.
+    manifests
+        Folders over our own manifests, in their order.
     min_vram_gb
         GPU memory in GB that the model asks for.
     needs
@@ -238,7 +242,9 @@ class PlanFile:
     environment: EnvironmentPlan
     weights: str | None
     weights_from: Origin | None
+    weights_file: str | None
     config: str | None
+    manifests: list[str]
     min_vram_gb: float | None
     needs: Needs
     warnings: list[str]

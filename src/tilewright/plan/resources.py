@@ -33,7 +33,8 @@ def needs(spec: ModelSpec, environment: str) -> Needs:
     """What a PREDICT task asks for, by the model alone.
 
     A model in the `base` environment runs without a GPU; one in its own wants one, unless its
-    manifest says ``min_vram_gb: 0``. What goes to the GPU passes through memory, too.
+    manifest says ``device: cpu`` (or ``min_vram_gb: 0``, its older form). What goes to the GPU
+    passes through memory, too.
 
     Parameters
     ----------
@@ -42,6 +43,7 @@ def needs(spec: ModelSpec, environment: str) -> Needs:
     """
     vram = spec.min_vram_gb
     wants = environment != "base" if vram is None else vram > 0
+    wants = wants if spec.device is None else spec.device == "gpu"
     return Needs(int(wants), MEMORY_GB + math.ceil(vram or 0))
 
 

@@ -13,7 +13,6 @@ from tilewright.contract.spelling import near
 from .documents import Document, FaultError, Where
 from .fields import ResolutionFields, SpecFields, Strict, TileFields
 from .manifest import (
-    TASK_NAMES,
     Author,
     Location,
     Manifest,
@@ -21,6 +20,7 @@ from .manifest import (
     Param,
     Publication,
     Task,
+    UnknownTaskError,
     Version,
 )
 
@@ -130,8 +130,10 @@ def _fault(where: Where, details: list[ErrorDetails], document: Document) -> Fau
     if kind == "string_type" and isinstance(given, int | float):
         word = document.words.get(where, str(given))
         why, fix = f"{word} {_wanted(details)}", f'Put it in quotes: "{word}".'
-    if why.startswith("unknown task"):
-        fix = nearest(str(given).lower(), list(TASK_NAMES))
+    unknown = first.get("ctx", {}).get("error")
+    if isinstance(unknown, UnknownTaskError):
+        fix = nearest(str(given).lower(), unknown.known)
+        fix += "" if fix.startswith("Did") else " A line of the folder's tasks.yml adds another."
     return FaultError(document.place(where), _sentence(where, why), fix=fix)
 
 

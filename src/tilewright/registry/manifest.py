@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,6 +17,7 @@ from pydantic import (
     StrictBool,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -36,11 +38,13 @@ TASK_NAMES = {
     "boundaries": "Boundaries",
     "embed": "Tile Embeddings",
 }
-"""Every task and its display name; a new task is one line here."""
+"""Our tasks and their display names; a folder's `tasks.yml` adds to them: `tasks.py`."""
+TASKS = "tasks"
+"""In pydantic's context: what is added, a mapping as TASK_NAMES."""
 
 
 def inside(path: str) -> str:
-    """A path as it is, unless it is a relative one that leads out of the repository.
+    """A path as it is, unless it is a relative one that leads out of the folder it begins at.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def inside(path: str) -> str:
         When it does.
     """
     if not path.startswith("/") and posixpath.normpath(path).split("/")[0] == "..":
-        raise ValueError("leads out of the repository; an absolute path may be anywhere")
+        raise ValueError("leads out of the folder it begins at; an absolute path may be anywhere")
     return path
 
 
@@ -65,16 +69,25 @@ def path_or_https(path: str) -> str:
     return inside(path)
 
 
-def known_task(name: str) -> str:
-    """A task's key of TASK_NAMES, from any mix of capitals.
+class UnknownTaskError(ValueError):
+    """A task that there isn't; `known` are those that there are."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"unknown task {name!r}")
+        self.known = known
+
+
+def known_task(name: str, info: ValidationInfo) -> str:
+    """A task's key, from any mix of capitals: of TASK_NAMES, or of those that are added.
 
     Raises
     ------
-    ValueError
+    UnknownTaskError
         When there is no such task.
     """
-    if name.lower() not in TASK_NAMES:
-        raise ValueError(f"unknown task {name!r}")
+    known = TASK_NAMES | (info.context or {}).get(TASKS, {})
+    if name.lower() not in known:
+        raise UnknownTaskError(name, list(known))
     return name.lower()
 
 
@@ -96,6 +109,7 @@ EnvironmentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_len
 Place = Annotated[str, AfterValidator(inside)]
 ConfigPath = Annotated[str, Field(min_length=1), AfterValidator(path_or_https)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Form = Literal["file", "folder"]
 
 
 def slug(name: str) -> str:
@@ -335,6 +349,8 @@ class Manifest(Strict):
     """In order; the first is the default."""
     runner: Literal["onnx", "torchscript", "timm"] | None = None
     """A script that serves any model of a format, in place of run_<short_name>.py."""
+    weights_form: Form = "file"
+    """What the script takes: a `file`, or a `folder`, which may be a zip of one."""
     environment: EnvironmentName | None = None
     """Another environment than the script's own; `base` is ours."""
     config: ConfigPath | None = None
@@ -349,6 +365,8 @@ class Manifest(Strict):
         self.short_name = self.short_name or short_name_of(self.name)
         if not self.short_name[0].isalnum():
             raise ValueError(f"short_name: none can be made of {self.name!r}, so write one")
+        if self.runner and self.weights_form != "file":
+            raise ValueError(f"runner {self.runner} takes a file, so weights_form is `file`")
         for name, version in self.versions.items():
             version.slug = version.slug or slug(name)
             version.model_name = version.model_name or f"{self.short_name}-{slug(version.slug)}"
@@ -365,3 +383,21 @@ class Manifest(Strict):
         if self.environment:
             return self.environment
         return "base" if self.runner == "onnx" else self.runner or self.short_name
+
+
+def manifest_of(data: object, tasks: Mapping[str, str] | None = None) -> Manifest:
+    """A manifest of what its file says.
+
+    Parameters
+    ----------
+    data
+        As `read_document` gives it.
+    tasks
+        Tasks beyond TASK_NAMES, and their display names.
+
+    Raises
+    ------
+    ValidationError
+        When it isn't one.
+    """
+    return Manifest.model_validate(data, context={TASKS: tasks or {}})

@@ -7,20 +7,25 @@ model that we know, and takes what our own manifest of that short_name says beyo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from tilewright.errors import USAGE, TilewrightError
 
+from .beside import beside
 from .diagnostics import nearest
 from .documents import Document, FaultError, Where, deep_merge, merge_documents, read_document
 from .manifest import short_name_of, slug
+from .tasks import FILE as TASKS_FILE
 
 ENDINGS = (".yml", ".yaml", ".json")
+NO_MANIFESTS = (TASKS_FILE, "schema.json")
+"""What a folder may hold beside its manifests: its tasks, and what editors complete them with."""
 TAKEN_FROM_OURS = (
     "spec",
     "runner",
+    "weights_form",
     "environment",
     "license",
     "gated",
@@ -39,10 +44,10 @@ def read_folders(ours: Path, *overlays: Path) -> tuple[dict[str, Document], list
         When a folder isn't there.
     """
     problems: list[TilewrightError] = []
-    base = _read_folder(ours, problems)
+    base = _read_folder(ours, problems, lambda document: document)
     found = dict(base)
     for folder in overlays:
-        for name, document in _read_folder(folder, problems).items():
+        for name, document in _read_folder(folder, problems, beside).items():
             if document.data.get("extends") is not True:
                 found[name] = with_ours(document, base.get(name))
             elif name in found:
@@ -50,6 +55,28 @@ def read_folders(ours: Path, *overlays: Path) -> tuple[dict[str, Document], list
             else:
                 problems.append(_nothing_to_extend(document, name, sorted(found)))
     return found, problems
+
+
+def over_ours(ours: Path, document: Document) -> Document:
+    """A single manifest of a site over the one of ours that it extends.
+
+    Parameters
+    ----------
+    ours
+        The folder of our manifests.
+    document
+        The site's, as it was read.
+
+    Raises
+    ------
+    FaultError
+        When there is none of its short_name.
+    """
+    known = _read_folder(ours, [], lambda one: one)
+    name = short_name(document)
+    if name not in known:
+        raise _nothing_to_extend(document, name, sorted(known))
+    return overlay_documents(known[name], beside(_in_one_form(document)))
 
 
 def overlay(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
@@ -99,7 +126,10 @@ def short_name(document: Document) -> str:
     return str(data.get("short_name") or short_name_of(str(data.get("name") or document.path.stem)))
 
 
-def _read_folder(folder: Path, problems: list[TilewrightError]) -> dict[str, Document]:
+def _read_folder(
+    folder: Path, problems: list[TilewrightError], placed: Callable[[Document], Document]
+) -> dict[str, Document]:
+    """The manifests of a folder, by short_name; `placed` says what their paths are relative to."""
     if not folder.is_dir():
         raise TilewrightError(
             f"--manifests {folder}: there is no such folder.", fix="Check it.", code=USAGE
@@ -107,7 +137,7 @@ def _read_folder(folder: Path, problems: list[TilewrightError]) -> dict[str, Doc
     found: dict[str, Document] = {}
     for path in _manifest_files(folder):
         try:
-            document = _in_one_form(read_document(path))
+            document = placed(_in_one_form(read_document(path)))
             first = found.setdefault(short_name(document), document)
             if first is not document:
                 raise _twice(first, document)
@@ -118,12 +148,13 @@ def _read_folder(folder: Path, problems: list[TilewrightError]) -> dict[str, Doc
 
 def _manifest_files(folder: Path) -> Iterator[Path]:
     try:
-        files = sorted(p for p in folder.iterdir() if p.suffix in ENDINGS and p.name[0] != ".")
+        found = [p for p in folder.iterdir() if p.suffix in ENDINGS and p.name[0] != "."]
     except OSError as error:
         raise TilewrightError(
             f"--manifests {folder}: can't be read ({error.strerror}).", fix="Check it.", code=USAGE
         ) from None
-    if not files:
+    files = sorted(p for p in found if p.name not in NO_MANIFESTS)
+    if not found:
         raise TilewrightError(
             f"--manifests {folder}: holds no manifest.",
             fix=f"Manifests are files that end in {', '.join(ENDINGS)}.",

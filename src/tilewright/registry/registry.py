@@ -26,17 +26,29 @@ from .diagnostics import faults, nearest, spec_blocks
 from .documents import Document, FaultError, deep_merge
 from .fields import DEFAULT_TILE, DEFAULT_VOLUME, model_spec
 from .locations import is_remote
-from .manifest import Location, Manifest, Param, Task, Version
+from .manifest import TASK_NAMES, Location, Manifest, Param, Task, Version, manifest_of
 from .overlays import read_folders
+from .tasks import read_tasks
+
+
+@dataclass(frozen=True)
+class OwnWeights:
+    """A user's file or folder of weights, and its SHA-256."""
+
+    path: Path
+    sha256: str
+    published: bool
+    """Whether it is the very file that the manifest names."""
 
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """One model, version and task of the registry."""
+    """One model, version and task of the registry, with its manifest's weights or a user's own."""
 
     manifest: Manifest
     version_key: str
     task_name: str
+    own: OwnWeights | None = None
 
     @property
     def version(self) -> Version:
@@ -53,10 +65,21 @@ class ResolvedModel:
         """The version's unique name."""
         return self.version.model_name or ""
 
+    @property
+    def is_published(self) -> bool:
+        """Whether its weights are the manifest's; a user's own may be the same file."""
+        return self.own is None or self.own.published
+
+    @property
+    def release(self) -> str:
+        """The version's, since it never changes what it means; ``+1f2e3d4c`` for other weights."""
+        own = "" if self.own is None or self.own.published else f"+{self.own.sha256[:8]}"
+        return self.version.release + own
+
     def store(self, variant: str | None = None) -> str:
         """What a result is called; a variant of the spec has a name of its own."""
         ending = f"-{variant}" if variant else ""
-        return f"{self.model_name}-{self.version.release}-{self.task_name}{ending}.zarr"
+        return f"{self.model_name}-{self.release}-{self.task_name}{ending}.zarr"
 
     @property
     def params(self) -> list[Param]:
@@ -68,8 +91,8 @@ class ResolvedModel:
 
     @property
     def license(self) -> str:
-        """SPDX id of the weights' licence, or `""`."""
-        return self.version.license or self.manifest.license
+        """SPDX id of the weights' licence, or `""`: not known of a user's own."""
+        return (self.version.license or self.manifest.license) if self.is_published else ""
 
     @property
     def gated(self) -> bool:
@@ -123,7 +146,7 @@ class ResolvedModel:
             fields = deep_merge(fields, self._differences(fields.get("variants") or {}, variant))
         fields = {**defaults(self.version.axes), **fields}
         fields["model_name"] = self.model_name
-        fields["version"] = self.version.release
+        fields["version"] = self.release
         fields.setdefault("license", self.license)
         return fields
 
@@ -176,7 +199,9 @@ class ResolvedModel:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the weights, where the manifest gives one and the same for all locations."""
+        """SHA-256 of the weights: a user's own, or the same in all the manifest's locations."""
+        if self.own and not self.own.published:
+            return self.own.sha256
         digests = {where.sha256 for where in self.task.locations}
         return digests.pop() if len(digests) == 1 else None
 
@@ -206,7 +231,7 @@ class ResolvedModel:
                 self.manifest.short_name,
                 self.model_name,
                 self.version_key,
-                self.version.release,
+                self.release,
                 self.task_name,
             ),
             spec=dataclasses.replace(spec, variants=None),  # the one chosen is in it
@@ -224,9 +249,14 @@ class Registry:
     """Every manifest, by short_name."""
 
     def __init__(
-        self, manifests: dict[str, Manifest], documents: dict[str, Document] | None = None
+        self,
+        manifests: dict[str, Manifest],
+        documents: dict[str, Document] | None = None,
+        tasks: Mapping[str, str] | None = None,
     ) -> None:
         self.manifests = manifests
+        self.tasks = TASK_NAMES | dict(tasks or {})
+        """The tasks that there can be, and their display names."""
         self.documents = documents or {}
         """What each was read from: values, and the file and line of each."""
 
@@ -240,13 +270,15 @@ class Registry:
             When a folder isn't there, or naming every fault of every manifest, with its line.
         """
         documents, problems = read_folders(ROOT / "manifests", *overlays)
+        tasks, more = read_tasks(ROOT / "manifests", *overlays)
+        problems += more
         manifests = {}
         for name, document in documents.items():
             try:
-                manifests[name] = Manifest.model_validate(document.data)
+                manifests[name] = manifest_of(document.data, tasks)
             except ValidationError as error:
                 problems += faults(error, document)
-        registry = cls(manifests, documents)
+        registry = cls(manifests, documents, tasks)
         problems += registry.unfit_specs()
         problems += registry.shared_names()
         if problems:

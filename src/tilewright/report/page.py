@@ -91,15 +91,23 @@ def channels_said(image: RunImage) -> str:
     return ", ".join(told)
 
 
-def publications(plan: PlanFile) -> list[Publication]:
-    """What the model's manifest asks to cite; none if it can't be read any more."""
-    overlay = plan.params.manifests
-    folders = [Path(plan.launch_dir) / overlay] if overlay else []
+@dataclass(frozen=True)
+class AboutModel:
+    """What manifests say of a model: its task for people, and what to cite."""
+
+    task: str
+    publications: list[Publication]
+
+
+def about(plan: PlanFile) -> AboutModel:
+    """The same of a run's model; little of it if its manifest can't be read any more."""
+    task = plan.model.task
     try:
-        manifest = Registry.load(*folders).manifests[plan.model.short_name]
+        registry = Registry.load(*map(Path, plan.manifests))
+        pubs = registry.manifests[plan.model.short_name].metadata.pubs
     except (TilewrightError, KeyError):
-        return []
-    return manifest.metadata.pubs or []
+        return AboutModel(TASK_NAMES.get(task, task), [])
+    return AboutModel(registry.tasks.get(task, task), pubs or [])
 
 
 def command(params: Mapping[str, RunParam]) -> str:
@@ -237,7 +245,7 @@ def shell_path(path: str) -> str:
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
-def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[Publication]) -> str:
+def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], known: AboutModel) -> str:
     """The page: everything that users wrote is escaped.
 
     Parameters
@@ -246,8 +254,8 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[P
         What it tells.
     shown
         The images that have a card, in order.
-    pubs
-        What to cite.
+    known
+        What manifests say of its model.
     """
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -281,7 +289,7 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[P
         recipe=recipe,
         cards=shown,
         linked={card.image.id: n for n, card in enumerate(shown, 1)},
-        task=TASK_NAMES.get(recipe.model.task, recipe.model.task),
+        task=known.task,
         steps={name: step.does for name, step in STEPS.items()},
         sbe_target=SBE_TARGET,
         heat_colours=heat.COLOURS,
@@ -289,5 +297,5 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], pubs: Sequence[P
         policy=recipe.spec.policy,
         command=command(run.params),
         precision=precision(run, recipe.spec.precision),
-        publications=pubs,
+        publications=known.publications,
     )

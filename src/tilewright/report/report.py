@@ -10,7 +10,7 @@ from tilewright.errors import INTERNAL
 from tilewright.plan.plan_file import PlanFile
 
 from .cards import cards
-from .page import publications, render
+from .page import about, render
 from .run_file import RunFile
 from .run_json import Context, describe, read_merged
 from .tasks import forget
@@ -43,7 +43,7 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     run = describe(planned, made_by, results, context)
     text = json.dumps(run.to_dict(), indent=2, ensure_ascii=False) + "\n"
     (out / "run.json").write_text(text, encoding="utf-8")
-    page = render(run, made_by, cards(run, results.images), publications(planned))
+    page = render(run, made_by, cards(run, results.images), about(planned))
     (out / "report.html").write_text(page, encoding="utf-8")
     here, group_of = Path(context["launch_dir"]), {i.id: i.group for i in planned.images}
     ours = [i for i in run.images if i.code == INTERNAL and i.step in ("PREDICT", "MERGE")]

@@ -208,6 +208,8 @@ class RunFile:
     weights_from
         Who says which file that is: the ``manifest``, the note of its ``first use`` here, or
         nobody, since it is a local ``file``; null where nothing says.
+    weights_file
+        Name of the user's own weights, or null: they are the manifest's.
     environment
         Which environment the model ran in.
     precision
@@ -250,6 +252,7 @@ class RunFile:
     made_by: dict[str, str]
     weights: str | None
     weights_from: Origin | None
+    weights_file: str | None
     environment: EnvironmentId
     precision: list[PrecisionRan]
     launch_dir: str

@@ -61,7 +61,7 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
             prefix / "bin" / "python",
             ROOT / "bin" / recipe.script.name,
             weights=str(file or ""),
-            device=device(),
+            device="cpu" if recipe.spec.device == "cpu" else device(),
             spec=replace(recipe.spec, weights_source=str(file) if file else None).to_dict(),
             params=recipe.params,
             timeout=float(os.environ.get("TILEWRIGHT_PREDICT_TIMEOUT", "600")),

@@ -26,6 +26,7 @@ from tilewright.environments.gpus import device
 from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.predict.model_process import child_env
 from tilewright.registry.checks.target import ERROR, WARNING, Case, Target, Violation
+from tilewright.registry.documents import Where
 from tilewright.registry.locations import NotTaken, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import local_path
@@ -36,7 +37,7 @@ from tilewright.weights.config_files import config_values
 from tilewright.weights.download import Download, NoAccess
 from tilewright.weights.weights import fetch, find, look
 
-from . import exactness, samples
+from . import exactness, onnx_input, samples
 from . import golden as goldens
 from .trial_run import TrialRun
 
@@ -44,6 +45,7 @@ PINNED_LINE = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?\s*={1,2}\s*[\w.+!*-]+.*"
 IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probed')"
 IMPORT_LIMIT = 300  # s to import a script and its libraries
 RUN_LIMIT = 900  # s for one run of the pipeline
+GONE = "there is no such file"
 ALWAYS = ("PLAN", "REPORT")  # steps that look again each time
 
 
@@ -71,6 +73,39 @@ class Climb:
     notes: list[str] = field(default_factory=list)
 
 
+def local_files(work: Climb) -> Iterator[Named]:
+    """Level 1: files that are here are of the size and digest, and take the tiles, that they say.
+
+    One that isn't here is level 2's business: a path may be another machine's.
+    """
+    for case in work.target.plain():
+        for where, location in case.locations():
+            local = local_path(location)
+            if local is None or not os.path.exists(local):  # noqa: PTH110  # never raises
+                if local and _is_own(local, work.target) and work.level < 2:
+                    yield "L2", _not_had(where, location, NotTaken(GONE), WARNING)
+                continue
+            try:
+                look(location, default_folder(), work.target.manifest.weights_form)
+            except NotTaken as error:
+                yield "L2", _not_had(where, location, error)
+                continue
+            if work.target.manifest.runner == "onnx":
+                yield from (("L2", fault) for fault in onnx_input.faults(local, case, where))
+
+
+def _is_own(path: Path, target: Target) -> bool:
+    """Whether a path lies in the checkout or beside the manifest: elsewhere it may be a site's."""
+    return path.is_relative_to(ROOT) or path.is_relative_to(target.folder)
+
+
+def _not_had(
+    where: Where, location: Location, error: NotTaken, severity: str | None = None
+) -> Violation:
+    message = f"{shown(location.location)} can't be had from here: {error}"
+    return Violation(where, message, "mend it, or take it out", severity)
+
+
 def locations(work: Climb) -> Iterator[Named]:
     """Level 2: each location can be reached from here, and is of the size and digest it says."""
     skipped = 0
@@ -84,13 +119,12 @@ def locations(work: Climb) -> Iterator[Named]:
                 if local is None and work.full:
                     _fetch(location)
                 else:
-                    look(location, default_folder())
+                    look(location, default_folder(), work.target.manifest.weights_form)
             except NotTaken as error:
-                site = local is not None and location.location.startswith("/")
                 gated = isinstance(error, NoAccess) and case.choice.gated
-                severity = WARNING if site or gated else ERROR
-                message = f"{shown(location.location)} can't be had from here: {error}"
-                yield "L2", Violation(where, message, "mend it, or take it out", severity)
+                elsewhere = local is not None and not _is_own(local, work.target)
+                severity = WARNING if elsewhere or gated else ERROR
+                yield "L2", _not_had(where, location, error, severity)
     if skipped:
         work.notes.append(f"{skipped} locations on the web weren't looked at (--offline)")
 

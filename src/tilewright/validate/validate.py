@@ -12,7 +12,7 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,16 @@ from pydantic import ValidationError
 from tilewright import ROOT, __version__
 from tilewright.environments.gpus import device
 from tilewright.errors import USAGE, TilewrightError
+from tilewright.registry.beside import beside
 from tilewright.registry.checks import schema
 from tilewright.registry.checks.identity import contract
 from tilewright.registry.checks.table import STATIC
 from tilewright.registry.checks.target import ERROR, Case, Diagnostic, Target, Violation
 from tilewright.registry.diagnostics import faults
 from tilewright.registry.documents import Document, FaultError, read_document
-from tilewright.registry.manifest import Manifest
-from tilewright.registry.overlays import read_folders
+from tilewright.registry.manifest import Manifest, manifest_of
+from tilewright.registry.overlays import NO_MANIFESTS, over_ours, read_folders
+from tilewright.registry.tasks import read_tasks
 from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD
 
 from . import levels
@@ -187,6 +189,7 @@ def _climb(target: Target, options: HowFar, checked: Checked) -> None:
     )
     for level, found in (
         (1, _rules(target)),
+        (1, levels.local_files(work)),
         (2, levels.locations(work)),
         (3, levels.environment(work)),
         (6, levels.models(work)),
@@ -248,14 +251,16 @@ def shown(path: Path) -> str:
 def _manifests(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise TilewrightError(f"{folder}: there is no such folder.", fix="Check it.", code=USAGE)
-    return sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES)
+    found = (p for p in folder.iterdir() if p.suffix in SUFFIXES)
+    return sorted(p for p in found if p.name not in NO_MANIFESTS)
 
 
 def _read(paths: list[Path], sites: Sequence[Path]) -> Iterator[tuple[Path, Read]]:
     """Each manifest as a document, or why it isn't one; a site's over what it extends."""
     for path in paths:
         try:
-            yield path, read_document(path)
+            document = read_document(path)
+            yield path, document if path.parent == ROOT / "manifests" else _placed(document)
         except TilewrightError as error:
             yield path, error
     if not sites:
@@ -268,20 +273,32 @@ def _read(paths: list[Path], sites: Sequence[Path]) -> Iterator[tuple[Path, Read
             yield document.path, document
 
 
+def _placed(document: Document) -> Document:
+    """A manifest that isn't among ours: over the one that it extends, with its own files."""
+    if document.data.get("extends") is not True:
+        return beside(document, if_there=True)
+    return over_ours(ROOT / "manifests", document)
+
+
 def _subjects(
     paths: list[Path], options: HowFar, published: Published | None, report: Report
 ) -> list[Target | None]:
     """Level 0 of every manifest; None where that ends it."""
-    names = _names([p for p in _manifests(ROOT / "manifests") if p not in paths])
+    folders = (ROOT / "manifests", *(path.parent for path in paths), *options.sites)
+    tasks, problems = read_tasks(*dict.fromkeys(folders))
+    names = _names([p for p in _manifests(ROOT / "manifests") if p not in paths], tasks)
     targets: list[Target | None] = []
-    for path, read in _read(paths, options.sites):
+    odd = [(getattr(problem, "path", folders[-1]), problem) for problem in problems]
+    for path, read in (*odd, *_read(paths, options.sites)):
         begun = time.perf_counter()
         checked = Checked(shown(path))
-        target = _level_0(read, path in paths, checked, options)
+        extends = isinstance(read, Document) and read.data.get("extends") is True
+        public = path in paths and not extends
+        target = _level_0(read, public, checked, options, tasks)
         report.manifests.append(checked)
         if target is not None:
             target = replace(target, names=names, published=published)
-            if path not in paths:  # a site's replaces ours of the same short_name
+            if not public:  # a site's replaces ours of the same short_name
                 for owners in names.values():
                     owners[:] = [o for o in owners if o[1] != target.manifest.short_name]
             _add_names(names, path, target.manifest)
@@ -290,12 +307,12 @@ def _subjects(
     return targets
 
 
-def _names(paths: list[Path]) -> Names:
+def _names(paths: list[Path], tasks: Mapping[str, str]) -> Names:
     """The model_names of manifests that aren't checked now, but are there."""
     names: Names = {}
     for path in paths:
         with contextlib.suppress(TilewrightError, ValidationError):
-            _add_names(names, path, Manifest.model_validate(read_document(path).data))
+            _add_names(names, path, manifest_of(read_document(path).data, tasks))
     return names
 
 
@@ -305,13 +322,15 @@ def _add_names(names: Names, path: Path, manifest: Manifest) -> None:
         names.setdefault(version.model_name or "", []).append(entry)
 
 
-def _level_0(read: Read, public: bool, checked: Checked, options: HowFar) -> Target | None:
+def _level_0(
+    read: Read, public: bool, checked: Checked, options: HowFar, tasks: Mapping[str, str]
+) -> Target | None:
     """A manifest that is one, with its models; else its faults are kept."""
     if isinstance(read, TilewrightError):
         checked.findings += [_of_error(read, checked.file)]
         return None
     try:
-        manifest = Manifest.model_validate(read.data)
+        manifest = manifest_of(read.data, tasks)
     except ValidationError as error:
         checked.findings += [_of_error(fault, checked.file) for fault in faults(error, read)]
         return None
@@ -340,16 +359,17 @@ def _published(base: str) -> Published:
     with tempfile.TemporaryDirectory() as folder:
         found = Path(base) if Path(base).is_dir() else _checked_out(base, Path(folder))
         contracts = {}
-        for case in (c for p in _manifests(found) for c in _cases(p)):
+        tasks, _ = read_tasks(found)
+        for case in (c for p in _manifests(found) for c in _cases(p, tasks)):
             key = (case.choice.model_name, case.choice.version.release, case.choice.task_name)
             contracts[key] = contract(case)
     return contracts
 
 
-def _cases(path: Path) -> Iterator[Case]:
+def _cases(path: Path, tasks: Mapping[str, str]) -> Iterator[Case]:
     try:
         document = read_document(path)
-        cases, _ = schema.cases(document, Manifest.model_validate(document.data))
+        cases, _ = schema.cases(document, manifest_of(document.data, tasks))
     except (TilewrightError, ValidationError):  # it is published: nothing to be done here
         return
     yield from (case for case in cases if case.variant is None)

@@ -10,12 +10,18 @@ import contextlib
 import hashlib
 import os
 import stat
+import zipfile
 from pathlib import Path
 
 from tilewright.contract.files import atomic, file_digest
+from tilewright.contract.jobs import digest
 from tilewright.environments.inplace import home
 from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.registry.locations import NotTaken
+from tilewright.registry.manifest import Form
+
+MOST_FILES = 1000
+"""Of a folder of weights: one too many is somebody's home, and takes hours to read."""
 
 
 def default_folder() -> Path:
@@ -51,14 +57,14 @@ def kept(sha: str, folder: Path) -> Path | None:
     except OSError:
         return None
     for path in found:
-        with contextlib.suppress(OSError):
-            if path.is_file() and (not path.is_symlink() or digest_of(path, folder) == sha):
+        with contextlib.suppress(OSError, NotTaken):
+            if path.exists() and (not path.is_symlink() or digest_of(path, folder) == sha):
                 return path
     return None
 
 
 def link(local: Path, sha: str, folder: Path) -> None:
-    """Make a local file answer to its digest.
+    """Make a local file or folder answer to its digest.
 
     Parameters
     ----------
@@ -75,21 +81,65 @@ def link(local: Path, sha: str, folder: Path) -> None:
         part.symlink_to(local.resolve())
 
 
-def readable_size(local: Path) -> int:
-    """The bytes of a file the user may read.
+def readable_size(local: Path, form: Form = "file") -> int:
+    """The bytes of a file or folder the user may read.
+
+    Parameters
+    ----------
+    form
+        What the model takes.
 
     Raises
     ------
     NotTaken
-        When there is none, it is no file, or it may not be read.
+        When there is none, it may not be read, or the model takes none of its form.
     """
     try:
-        if not stat.S_ISREG(local.stat().st_mode):
+        mode = local.stat().st_mode
+        if stat.S_ISDIR(mode):
+            if form == "file":
+                raise NotTaken("it is a folder, and the model takes a file")
+            return sum(_size_within(path) for path in files_in(local))
+        if not stat.S_ISREG(mode):
             raise NotTaken("it is no file")  # opening a pipe would wait for ever
-        with local.open("rb"):
-            return local.stat().st_size
+        size = local.stat().st_size
+        with local.open("rb") as file:
+            if form == "folder" and size and not zipfile.is_zipfile(file):
+                raise NotTaken("the model takes a folder, or a zip of one, and it is neither")
+            return size
     except (OSError, ValueError) as error:
         raise NotTaken(_why(error)) from None
+
+
+def _size_within(path: Path) -> int:
+    try:
+        return readable_size(path)
+    except NotTaken as reason:
+        raise NotTaken(f"of its file {path.name}, {reason}") from None
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder of weights, in the order of their paths; hidden ones don't count.
+
+    Raises
+    ------
+    NotTaken
+        When there are more than a model's folder can have.
+    OSError
+        When it can't be read.
+    """
+    found: list[Path] = []
+    for path, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files = (Path(path, name) for name in names if not name.startswith("."))
+        found += [file for file in files if file.is_file()]
+        if len(found) > MOST_FILES:
+            raise NotTaken(f"it holds more than {MOST_FILES} files, which is no model's folder")
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _why(error: OSError | ValueError) -> str:
@@ -101,8 +151,12 @@ def _why(error: OSError | ValueError) -> str:
 
 
 def digest_of(local: Path, folder: Path) -> str:
-    """SHA-256 of a file; that of one that hasn't changed since is remembered."""
-    real, (sha, then), now = local.resolve(), _noted(local, folder), _times(local)
+    """SHA-256 of a file, or over a folder's files; of one that hasn't changed it is remembered."""
+    real = local.resolve()
+    if real.is_dir():
+        names = {path.relative_to(real).as_posix(): path for path in files_in(real)}
+        return digest({name: digest_of(path, folder) for name, path in names.items()})
+    (sha, then), now = _noted(real, folder), _times(real)
     if then == now:
         return sha
     sha = file_digest(real)
@@ -112,7 +166,9 @@ def digest_of(local: Path, folder: Path) -> str:
 
 
 def is_noted(local: Path, folder: Path) -> bool:
-    """Whether the digest of a file, as it is now, is remembered."""
+    """Whether the digest of a file, or of all in a folder, as it is now, is remembered."""
+    if local.is_dir():
+        return all(is_noted(path, folder) for path in files_in(local))
     return _noted(local, folder)[1] == _times(local)
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 from tilewright.environments.inplace import locked, say
 from tilewright.errors import UNAVAILABLE, ProblemsError, TilewrightError
 from tilewright.registry.locations import NotTaken, hub_token, shown, source
-from tilewright.registry.manifest import Location
+from tilewright.registry.manifest import Form, Location
 from tilewright.registry.registry import Registry, ResolvedModel, local_path
 
 from .cache import (
@@ -32,14 +32,12 @@ from .cache import (
     write_note,
 )
 from .download import Download, NoAccess, Say
+from .own import needs_file, own_said, with_own
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ANY = ""
 """Stands for any config file, or none."""
-NAME_IT = (
-    "name its path as a location in a manifest given by --manifests (with extends: true): "
-    "docs/weights.md shows how."
-)
+NAME_IT = "give its path by --weights, or as a location of a manifest: docs/weights.md shows how."
 
 
 Origin = Literal["manifest", "first use", "file"]
@@ -66,6 +64,40 @@ class Found:
     """Path or address of the config file of the location that is, or would be, used."""
 
 
+def used(choice: ResolvedModel, given: str | None, here: Path, folder: Path) -> ResolvedModel:
+    """A choice with the user's own weights, where `--weights` names some.
+
+    Parameters
+    ----------
+    choice
+        The model that is run.
+    given
+        What the user wrote.
+    here
+        What it is relative to.
+    folder
+        Where weights are kept.
+
+    Raises
+    ------
+    TilewrightError
+        When they can't be used (2), or the folder can't (69).
+    """
+    try:
+        return with_own(choice, given, here, folder, _named(choice, folder)) if given else choice
+    except OSError as error:
+        raise _unusable(error, folder) from None
+
+
+def _named(choice: ResolvedModel, folder: Path) -> set[str]:
+    """The digests of the files that a manifest names, as far as they are known."""
+    found = {where.sha256 or "" for where in choice.task.locations}
+    for where in choice.task.locations:
+        with contextlib.suppress(NotTaken):
+            found.add(_here(where, folder, choice.manifest.weights_form) or "")
+    return found
+
+
 def find(choice: ResolvedModel, folder: Path, config: str | None = ANY) -> Found:
     """The weights that are here already, or else the first location to fetch them from.
 
@@ -83,6 +115,8 @@ def find(choice: ResolvedModel, folder: Path, config: str | None = ANY) -> Found
     TilewrightError
         When it has no locations and needs the user's file, or the folder can't be used (69).
     """
+    if choice.own:
+        return Found(choice.own.sha256, choice.config(next(iter(choice.task.locations), None)))
     if not choice.task.locations:
         if needs_file(choice):
             raise TilewrightError(
@@ -92,10 +126,11 @@ def find(choice: ResolvedModel, folder: Path, config: str | None = ANY) -> Found
             )
         return Found("", choice.config(None))
     places = [w for w in choice.task.locations if config in (ANY, choice.config(w))]
+    form = choice.manifest.weights_form
     try:
         for where in places:
             with contextlib.suppress(NotTaken):
-                if sha := _here(where, folder):
+                if sha := _here(where, folder, form):
                     return Found(_linked(where, sha, folder), choice.config(where))
     except OSError as error:
         raise _unusable(error, folder) from None
@@ -130,12 +165,13 @@ def fetch(choice: ResolvedModel, folder: Path, say: Say = say, config: str | Non
     if found.sha256 is not None:
         return found.sha256
     reasons: dict[str, NotTaken] = {}
+    form = choice.manifest.weights_form
     for where in choice.task.locations:
         try:
             if config not in (ANY, choice.config(where)):
-                _here(where, folder)  # a reason of its own comes first
+                _here(where, folder, form)  # a reason of its own comes first
                 raise OtherConfig("it has another config file than the one this run was planned by")
-            return _bring(where, folder, say)
+            return _bring(where, folder, say, form)
         except NotTaken as reason:
             reasons[where.location] = reason
         except OSError as error:
@@ -176,8 +212,17 @@ def fetch_all(registry: Registry, names: Sequence[str], folder: Path, tell: Say)
         raise ProblemsError(problems)
 
 
-def look(where: Location, folder: Path) -> None:
+def look(where: Location, folder: Path, form: Form = "file") -> None:
     """See that a location can be reached and has the right size, without its content.
+
+    Parameters
+    ----------
+    where
+        The location.
+    folder
+        Where weights are kept.
+    form
+        What the model takes.
 
     Raises
     ------
@@ -185,7 +230,7 @@ def look(where: Location, folder: Path) -> None:
         With the reason.
     """
     if local_path(where) is not None:
-        _here(where, folder)
+        _here(where, folder, form)
         return
     there = source(where.location, where.revision)
     Download(there, folder / ".parts" / "looked-at", size=where.bytes).look()
@@ -198,9 +243,9 @@ def state(choice: ResolvedModel, folder: Path) -> str:
         return "needs your file" if needs_file(choice) else OWN
     for where in locations:
         with contextlib.suppress(NotTaken, OSError):
-            if _unread(where, folder):
+            if _unread(where, folder, choice.manifest.weights_form):
                 return UNREAD
-            if _here(where, folder):
+            if _here(where, folder, choice.manifest.weights_form):
                 return READY
     remote = [where for where in locations if local_path(where) is None]
     if not remote:
@@ -239,10 +284,10 @@ def origin(choice: ResolvedModel, sha: str | None, folder: Path) -> Origin | Non
     return "first use" if noted else "file"
 
 
-def _unread(where: Location, folder: Path) -> bool:
-    """Whether a location is a big local file whose digest would have to be taken first."""
+def _unread(where: Location, folder: Path, form: Form) -> bool:
+    """Whether a location is big, local, and its digest would have to be taken first."""
     local = local_path(where)
-    return local is not None and readable_size(local) > QUICK and not is_noted(local, folder)
+    return local is not None and readable_size(local, form) > QUICK and not is_noted(local, folder)
 
 
 def size(choice: ResolvedModel) -> int | None:
@@ -259,13 +304,10 @@ def _has_token() -> bool:
         return False
 
 
-def needs_file(choice: ResolvedModel) -> bool:
-    """Whether a model can't do without a file: a script that only serves one, or a gated model."""
-    return choice.manifest.runner is not None or choice.gated
-
-
 def warnings(choice: ResolvedModel) -> list[str]:
-    """A line for each place whose file nothing checks."""
+    """A line on a user's own weights, or for each place whose file nothing checks."""
+    if choice.own:
+        return [own_said(choice, choice.own)]
     return [
         f"{shown(where.location)} has no sha256 in the manifest of {choice.model_name}: "
         "nothing checks that its file stays the same."
@@ -274,13 +316,13 @@ def warnings(choice: ResolvedModel) -> list[str]:
     ]
 
 
-def _here(where: Location, folder: Path) -> str | None:
+def _here(where: Location, folder: Path, form: Form) -> str | None:
     """The digest of a location's file, if it is on this machine; NotTaken for a wrong local one."""
     local = local_path(where)
     if local is None:
         sha = where.sha256 or read_note(note_of(_key(where), folder))
         return sha if sha and kept(sha, folder) else None
-    size = readable_size(local)
+    size = readable_size(local, form)
     if where.bytes not in (None, size):
         raise NotTaken(f"it has {size} bytes, not {where.bytes}")
     found = digest_of(local, folder)
@@ -296,16 +338,16 @@ def _linked(where: Location, sha: str, folder: Path) -> str:
     return sha
 
 
-def _bring(where: Location, folder: Path, say: Say) -> str:
+def _bring(where: Location, folder: Path, say: Say, form: Form) -> str:
     """Make one location's file ours, or NotTaken."""
     if local_path(where) is not None:
-        return _linked(where, str(_here(where, folder)), folder)
+        return _linked(where, str(_here(where, folder, form)), folder)
     there = source(where.location, where.revision)
     parts = folder / ".parts"
     parts.mkdir(parents=True, exist_ok=True)
     key = where.sha256 or hashlib.sha256(_key(where).encode()).hexdigest()
     with locked(parts / f"{key}.lock", say, f"fetching {there.name}") as owner:
-        sha = _here(where, folder)  # another run may have brought it meanwhile
+        sha = _here(where, folder, form)  # another run may have brought it meanwhile
         if sha:
             return sha
         part = parts / key

@@ -233,6 +233,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
                 "recipe": recipe.to_dict(),
                 "recipe_digest": recipe.digest,
                 "weights": weights,
+                **({"weights_file": group.weights_file} if group.weights_file else {}),
                 "image": provenance(ref, scene.said),
                 "merge": group.merge.to_dict(),
                 "tiles": visited(layout, context.banked),

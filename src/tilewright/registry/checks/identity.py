@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,7 +16,8 @@ from tilewright.registry.registry import local_path
 
 from .target import ERROR, WARNING, Case, Target, Violation
 
-HINTS = ("weights_source", "license", "batch_size", "tiles_per_task", "min_vram_gb", "variants")
+HINTS = ("weights_source", "license", "batch_size", "tiles_per_task", "min_vram_gb", "device",
+         "variants")  # fmt: skip
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_LOCATION = re.compile(r"hf:[^/@\s]+/[^/@\s]+(@(?P<revision>[^/]+))?(/.+)?")
 SECRETS = {"token", "access_token", "key", "apikey", "api_key", "password", "signature", "sig"}
@@ -141,6 +143,8 @@ def paths(target: Target) -> Iterator[Violation]:
         several = len(case.choice.task.locations) > 1
         for number, (where, location) in enumerate(case.locations()):
             text = location.location
+            if Path(text).is_relative_to(target.folder):
+                continue  # beside a site's manifest, which named it so
             if text.startswith(HOME_FOLDERS):
                 yield Violation(
                     where, f"{text} is in somebody's home", "put it where all can read it"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from tilewright.contract.spec import LINKS, ModelSpec
+from tilewright.registry.manifest import TASK_NAMES
 from tilewright.runtime.outputs import OUTPUT_TYPES, POLICIES
 
 from .geometry import seen
@@ -128,10 +129,10 @@ def precision(case: SpecCase) -> Iterator[Violation]:
 
 
 def tasks(case: SpecCase) -> Iterator[Violation]:
-    """The task is one of TASK_NAMES, and it, output_kind and merge's options go together."""
-    kind = case.spec.output_kind
-    if isinstance(case, Case) and (case.choice.task_name == "embed") != (kind == "embedding"):
-        message = f"the task {case.choice.task_name} can't have output_kind {kind}"
+    """The task is one of those that there are; it, output_kind and merge's options go together."""
+    kind, task = case.spec.output_kind, case.choice.task_name if isinstance(case, Case) else ""
+    if task in TASK_NAMES and (task == "embed") != (kind == "embedding"):
+        message = f"the task {task} can't have output_kind {kind}"
         fix = "embed goes with embedding, and only it does"
         yield Violation(("output_kind",), message, fix, concerns=REGISTRY)
     yield from _merge(case.spec)
@@ -161,13 +162,15 @@ def _merge(spec: ModelSpec) -> Iterator[Violation]:
 
 
 def memory(target: Target) -> Iterator[Violation]:
-    """A model of its own environment says min_vram_gb; a dense output is under 1 MB a tile."""
+    """A model of its own environment says min_vram_gb or device; a dense tile is under 1 MB."""
     for case in target.cases:
         heavy = target.manifest.environment_name != "base"
-        if heavy and case.variant is None and case.spec.min_vram_gb is None:
+        known = case.spec.device == "cpu" or case.spec.min_vram_gb is not None
+        if heavy and case.variant is None and not known:
             where = ("spec",)
             message = "min_vram_gb is missing, so a scheduler can't choose a GPU"
-            yield Violation(where, message, "say how many GB of GPU memory it takes")
+            fix = "say how many GB of GPU memory it takes, or device: cpu"
+            yield Violation(where, message, fix)
         dims, length = case.spec.output_spatial_dims, case.spec.embedding_dim
         if case.spec.output_kind == "embedding" and dims and length:
             size = 4 * length * math.prod(dims)

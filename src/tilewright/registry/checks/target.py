@@ -200,6 +200,11 @@ class Target:
     scripts: Path = ROOT / "bin"
     cases: tuple[Case, ...] = ()
 
+    @property
+    def folder(self) -> Path:
+        """Where the manifest lies."""
+        return self.document.path.absolute().parent
+
     @cached_property
     def script(self) -> Path:
         """The script its models run."""
