@@ -171,7 +171,8 @@ def test_what_must_be_installed_and_fetched_is_said(tmp_path: Path) -> None:
 
 PLACE = "https://example.org/net.onnx"
 SHA = "c0ffee" * 10 + "abcd"
-NUCLEI = file_digest(ROOT / "models" / "nuclei" / "nuclei.onnx")
+ONNX = ROOT / "models" / "nuclei" / "nuclei.onnx"
+NUCLEI = file_digest(ONNX)
 
 
 def elsewhere(folder: Path, *locations: str) -> str:
@@ -204,9 +205,9 @@ def test_a_digest_that_was_noted_at_first_use_is_said(tmp_path: Path) -> None:
     [
         ([f"{{location: {PLACE}, sha256: {SHA}}}"], "manifest"),
         ([PLACE, f"{{location: {PLACE}2, sha256: {SHA}}}"], None),
-        (["{location: models/nuclei/nuclei.onnx}"], "file"),
-        ([f"{{location: models/nuclei/nuclei.onnx, sha256: {NUCLEI}}}"], "manifest"),
-        ([PLACE, "{location: models/nuclei/nuclei.onnx}"], "file"),
+        ([f"{{location: {ONNX}}}"], "file"),
+        ([f"{{location: {ONNX}, sha256: {NUCLEI}}}"], "manifest"),
+        ([PLACE, f"{{location: {ONNX}}}"], "file"),
     ],
 )
 def test_who_says_which_weights_are_right(
