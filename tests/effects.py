@@ -226,6 +226,15 @@ def shown_by_models(version: dict[str, Any], spec: dict[str, Any], says: str) ->
     return check
 
 
+def models_tell_who_wants_a_gpu(folder: Path) -> None:
+    """The list says what there is for a model that wants a GPU, and of no other."""
+    _, site = overlaid(folder, {}, device="gpu")
+    for words, wanted in (([], False), (["--manifests", str(site)], True)):
+        told = json.loads(CliRunner().invoke(main, ["models", "--json", *words]).stdout)
+        (nuclei,) = (one for one in told if one["model_name"] == "nuclei")
+        assert (nuclei["gpu"] is not None) == wanted
+
+
 def channels_are_numbered(folder: Path) -> None:
     """A model of two channels puts nothing in the one an image hasn't."""
     path = saved(folder, PICTURE[0], "YX")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tilewright import ROOT
+from tilewright.cli import progress
 from tilewright.cli.progress import STEPS, Watch, explain, failures, run_nextflow, step_now, summary
 from tilewright.errors import TilewrightError
 from tilewright.report import trace
@@ -258,6 +259,46 @@ sys.exit(3)
     assert capsys.readouterr().err.splitlines()[-2:] == [
         "scanning images",
         "predicting: 40 % (10 of 25 tiles)",
+    ]
+
+
+def test_while_it_merges_a_run_says_how_many_groups_are_done(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run.watch.outdir / "plan.json").write_text(json.dumps(plan()))
+    for name in ("SCAN (big)", "PREDICT (big_2_00000)", "PREDICT (big_2_00001)"):
+        run.task(name)
+    run.task("PREDICT (pack_1_00000)")
+    with progress._lines() as tell:
+        progress._look(run.watch, tell)
+        run.task("MERGE (pack)", "CACHED")
+        progress._look(run.watch, tell)
+        run.task("MERGE (big)")
+        progress._look(run.watch, tell)
+    assert capsys.readouterr().err.splitlines() == [
+        "merging: 0 % (0 of 2 groups)",
+        "merging: 50 % (1 of 2 groups)",
+        "writing the report",
+    ]
+
+
+def test_of_a_single_group_only_the_step_is_said(run: Run) -> None:
+    one = plan(jobs=[{"group": "big", "job": 0, "tiles": 25}])
+    assert progress.groups_merged(one, run.watch.tasks()) == (0, 0, 0)
+
+
+def test_a_line_that_was_said_isnt_said_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "SAY_EVERY", 0.0)
+    with progress._lines() as tell:
+        for done in (0, 1, 1, 1, 2, 2):
+            tell("merging", done, 8, 0, unit="groups")
+        for _ in range(3):
+            tell("writing the report", 0, 0, 0)
+    said = [line.partition(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said == [f"merging: {p} % ({n} of 8 groups)" for n, p in enumerate((0, 12, 25))] + [
+        "writing the report"
     ]
 
 

@@ -208,6 +208,37 @@ def test_every_image_has_a_picture_of_its_own_proportions(outdir: Path, name: st
     )
 
 
+def test_the_next_plan_says_how_long_prediction_takes(
+    checkout: Checkout, sheet: Path, outdir: Path
+) -> None:
+    """By the tiles of this run, and of others by the same recipe."""
+    words = ("plan", "--input", sheet, "--outdir", outdir, *checkout.toy)
+    found = json.loads(checkout.cli(*words, "--json", cwd=outdir.parent).stdout)["estimate"]
+    jobs = run_json(outdir)["measured"]["jobs"]
+    assert found["here"]
+    assert found["device"] == "cpu"
+    assert found["tiles"] >= sum(job["tiles"] for job in jobs) > 0
+    assert all(job["pixels"] > job["tiles"] for job in jobs)
+    assert found["seconds"] > 0
+    assert " of prediction" in checkout.cli(*words, cwd=outdir.parent).stdout
+    other = (*words, "--tile_size", "256", "--json")
+    assert json.loads(checkout.cli(*other, cwd=outdir.parent).stdout)["estimate"] is None
+
+
+def test_a_run_takes_no_more_room_than_its_plan_said(outdir: Path) -> None:
+    said = json.loads((outdir / "plan.json").read_text())["disk"]
+    work = outdir / ".tilewright" / "work"
+    results = on_disk(outdir) - on_disk(outdir / ".tilewright")
+    assert said["results"] / 20 < results <= said["results"]
+    assert said["work"] / 20 < on_disk(work) <= said["work"]
+
+
+def on_disk(folder: Path) -> int:
+    """Bytes of all files in a folder, as their blocks are."""
+    files = (p.lstat() for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    return sum(found.st_blocks * 512 for found in files)
+
+
 def test_run_json_says_where_each_jobs_time_went(outdir: Path) -> None:
     run = json.loads((outdir / "run.json").read_text())
     jobs = run["measured"]["jobs"]

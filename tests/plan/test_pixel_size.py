@@ -238,7 +238,7 @@ def test_mpp_is_a_number_or_the_word(tmp_path: Path, said: object) -> None:
         assert planned(tmp_path, mpp=said).images[0].ref.mpp == (0.25, 0.25)
 
 
-@pytest.mark.parametrize("said", ["20x", "mag", True, "0,25"])
+@pytest.mark.parametrize("said", ["20x", "mag", True])
 def test_mpp_that_is_neither_is_refused_once(tmp_path: Path, said: object) -> None:
     zarrs(tmp_path, a=0.5)
     with pytest.raises(TilewrightError, match=re.escape(f"--mpp {said!r}: input should be")) as e:

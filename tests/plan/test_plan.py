@@ -215,6 +215,12 @@ BAD_PARAMS = [
     pytest.param({"model": "nope"}, "no model called 'nope'", id="model"),
     pytest.param({"modle": "nuclei"}, "no parameter --modle", id="unknown"),
     pytest.param({"mpp": "small"}, "--mpp 'small'", id="type"),
+    pytest.param(
+        {"mpp": "0,25"},
+        "--mpp 0,25: a number has a point here, no comma. Say --mpp 0.25",
+        id="comma",
+    ),
+    pytest.param({"match_iou": "0,3"}, "no comma. Say --match_iou 0.3.", id="comma-too"),
     pytest.param({"mpp": -1}, "--mpp -1: input should be greater than 0", id="range"),
     pytest.param({"tile_size": 100}, "--tile_size 100: nuclei takes multiples of 8", id="multiple"),
     pytest.param(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import socket
 import threading
@@ -146,6 +147,9 @@ def test_a_job_says_where_its_time_went(tmp_path: Path) -> None:
     out = tmp_path / "a.bank"
     run_job(job(image(tmp_path)), recipe(), out, start=begin, weights="", timing=timing)
     assert (timing.tiles, timing.batch, timing.device) == (9, 1, "cpu")
+    with TileReader(image(tmp_path), SPEC) as reader:
+        sizes = [reader.read(0, t.window).shape for t in reader.grid]
+    assert timing.pixels == sum(math.prod(size[1:]) for size in sizes)
     for part in ("load", "forward", "read", "write"):
         assert getattr(timing, part) > 0, part
     assert 0 <= timing.read_wait < 20

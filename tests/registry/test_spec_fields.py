@@ -33,6 +33,7 @@ from effects import (
     jobs_are_at_most_that_big,
     last,
     magnification_is_mpp,
+    models_tell_who_wants_a_gpu,
     names_the_store,
     padded,
     pairs,
@@ -148,8 +149,8 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
         ),
         "batch_size": batches_are_at_most_that_big,
         "tiles_per_task": jobs_are_at_most_that_big,
-        "min_vram_gb": shown_by_models({}, {"min_vram_gb": 37}, "37 GB GPU"),
-        "device": shown_by_models({}, {"device": "cpu"}, "RGB, 2D, no GPU;"),
+        "min_vram_gb": shown_by_models({}, {"min_vram_gb": 37}, "wants one (37 GB)"),
+        "device": models_tell_who_wants_a_gpu,
     },
     TileSpec: {
         "size": Seen(

@@ -64,6 +64,7 @@ class Run:
         self.trace: list[str] | None = [HEADER]
         self.given: dict[str, Any] = {"input": "/data/plate 7"}
         self.spec: dict[str, Any] = {}
+        self.weights_from: str | None = "manifest"
         self.precision: dict[str, list[str | None]] = {}  # of each job of a group
 
     def planned(self, name: str, group: str = "g", **more: Any) -> None:
@@ -161,12 +162,15 @@ class Run:
             "launch_dir": str(self.here),
             "environment": {**asdict(recipe().environment), "ready": True},
             "weights": None,
+            "weights_from": self.weights_from,
             "weights_file": None,
             "config": None,
             "manifests": [],
             "min_vram_gb": None,
             "needs": {"gpus": 0, "memory_gb": 4},
             "warnings": [],
+            "disk": {"results": 1, "work": 1, "environment": 0, "weights": None},
+            "estimate": None,
             "tiles": sum(i["tiles"] for i in self.images),
             "jobs": [],
             "scans": [],
@@ -385,6 +389,16 @@ def test_the_weights_recorded_are_those_that_were_loaded(run: Run) -> None:
     facts, page = run.write()
     assert facts["weights"] == LOADED
     assert LOADED in page
+
+
+@pytest.mark.parametrize("who", ["first use", "manifest", "file", None])
+def test_who_vouches_for_the_weights_is_said(run: Run, who: str | None) -> None:
+    run.result("a")
+    run.weights_from = who
+    facts, page = run.write()
+    assert facts["weights_from"] == who
+    noted = f"<code>{LOADED}</code>, as noted at first use: the manifest gives none"
+    assert (noted in page) == (who == "first use")
 
 
 def test_a_model_that_brings_its_own_weights_has_none(run: Run) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.contract.jobs import ModelId
-from tilewright.report.timings import collect, suggestion, waiting
+from tilewright.plan.speeds import Speed
+from tilewright.report.timings import collect, speeds, suggestion, waiting
 from tilewright.report.trace import TracedTask
 
 MODEL = ModelId("toy", "toy", "v1", release="1", task="nuclei")
@@ -36,6 +37,25 @@ def test_what_jobs_took_is_a_median_without_loading(tmp_path: Path) -> None:
         ("a_3_00000", False), ("a_3_00001", False), ("a_3_00002", True)
     ]  # fmt: skip
     assert collect(tasks[4:]) is None
+
+
+def test_a_runs_own_jobs_add_up_by_machine_and_device(tmp_path: Path) -> None:
+    """Not those of an earlier run, nor those that predicted nothing or failed."""
+    one = {"tiles": 4, "pixels": 400, "seconds": 3.0, "load": 1.0, "device": "cpu", "host": "a"}
+    tasks = [
+        predicted(tmp_path, 0, **one),
+        predicted(tmp_path, 1, **one),
+        predicted(tmp_path, 2, **{**one, "host": "b", "device": "NVIDIA H100"}),
+        predicted(tmp_path, 3, "CACHED", **one),
+        predicted(tmp_path, 4, **{**one, "tiles": 0, "pixels": 0}),
+        predicted(tmp_path, 5, **{k: v for k, v in one.items() if k != "pixels"}),
+        predicted(tmp_path, 6, "FAILED", **one),
+    ]
+    assert speeds("r", collect(tasks)) == [
+        Speed("r", "a", "cpu", jobs=2, tiles=8, pixels=800, load=2.0, seconds=4.0),
+        Speed("r", "b", "NVIDIA H100", jobs=1, tiles=4, pixels=400, load=1.0, seconds=2.0),
+    ]
+    assert speeds("r", None) == []
 
 
 def test_an_earlier_run_of_the_same_model_is_a_suggestion(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from tilewright.registry.registry import Registry
 
 from .launch import EXIT_CODES
 
+NOT_BUILT = "not built"
+
 
 @click.command(
     epilog="example: tilewright envs build cellpose --env_root /shared/tilewright/envs  |  "
@@ -80,4 +82,4 @@ def state(name: str, root: Path) -> str:
         return "has no file in envs/"
     if interpreters.ready(name, root):
         return "ready, made by an administrator" if folder.name == name else "ready"
-    return "half-built: the next build starts anew" if folder.exists() else "not built"
+    return "half-built: the next build starts anew" if folder.exists() else NOT_BUILT

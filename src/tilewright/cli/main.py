@@ -25,7 +25,7 @@ from tilewright.images.pixel_size import in_words
 from tilewright.plan.params import Params, plain
 from tilewright.plan.plan_file import ImagePlan
 from tilewright.plan.remarks import grouped
-from tilewright.registry.registry import Registry, ResolvedModel
+from tilewright.registry.registry import Registry
 from tilewright.report.timings import suggestion
 
 from . import contribute
@@ -33,6 +33,8 @@ from .again import repeated
 from .clean import clean
 from .envs import envs
 from .launch import EXIT_CODES, absolute, pipeline
+from .models import models
+from .plan_words import takes
 
 if TYPE_CHECKING:
     from tilewright.plan.plan import Plan
@@ -150,6 +152,8 @@ def plan(as_json: bool, **given: Any) -> None:
     sees = f"{told}; the model sees {gigabytes:.2f} GB of float32"
     console.print(f"{sees} and gives {gives}.", soft_wrap=True)
     console.print(masks, soft_wrap=True, end="\n" if masks else "")
+    for about, line in takes(made):
+        console.print(Text.assemble((about, "dim"), f" {line}"), soft_wrap=True)
     said = suggestion(Path(absolute(given).get("outdir", "results")), made.recipe.model)
     console.print(said, soft_wrap=True, end="\n" if said else "")
     for line in channels_said(made.file.images):
@@ -237,47 +241,6 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-@main.command(epilog="example: tilewright models")
-@click.option("--manifests", default=None, help="A folder with more manifests.")
-def models(manifests: str | None) -> None:
-    """List models, and whether their weights are here."""
-    from tilewright.plan.plan import registry, with_places
-    from tilewright.registry.missing import BRING, OUT_OF_REACH, WHY
-    from tilewright.weights.weights import state
-
-    params = Params(input=".", **absolute({"manifests": manifests}))
-    folder = Path(str(with_places(params, Path.cwd()).weights_dir))
-    console, groups = _console(), dict[str, Table]()
-    choices = list(registry(params, Path.cwd()))
-    for choice in choices:
-        about = f"{choice.manifest.name} (--model {choice.manifest.short_name}): {_about(choice)}"
-        if about not in groups:
-            groups[about] = Table(show_header=False, box=None, padding=(0, 0, 0, 2))
-            for width in (23, 11, 10, 0):
-                groups[about].add_column(min_width=width, overflow="fold")
-        words = choice.model_name, choice.version_key, choice.task_name, state(choice, folder)
-        groups[about].add_row(*words)
-    console.print("model name, version, task and weights of:", style="dim")
-    for about, table in groups.items():
-        console.print(about, style="bold", soft_wrap=True)
-        console.print(table)
-    brought = {choice.manifest.short_name for choice in choices if choice.has_script}
-    for short_name in OUT_OF_REACH.keys() - brought:
-        name = OUT_OF_REACH[short_name]
-        told = f"{name} (--model {short_name}): can't be run, as {WHY}. {BRING}"
-        console.print(told, style="dim", soft_wrap=True)
-
-
-def _about(choice: ResolvedModel) -> str:
-    """What a model takes and gives, and its licence."""
-    spec = choice.spec()
-    takes = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
-    takes += f", {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
-    takes += f", {spec.min_vram_gb:g} GB GPU" if spec.min_vram_gb else ""
-    takes += ", no GPU" if spec.device == "cpu" else ""
-    return f"takes {takes}; gives {spec.gives}; {spec.license or 'no licence given'}"
-
-
 @main.command(epilog="example: tilewright fetch cellpose  |  " + EXIT_CODES)
 @click.argument("names", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--manifests", default=None, help="A folder with more manifests.")
@@ -301,7 +264,7 @@ def doctor(plugin: bool) -> None:
     sys.exit(look(asked(["--plugin"] if plugin else [])))
 
 
-for _command in (*contribute.COMMANDS, envs, clean):
+for _command in (*contribute.COMMANDS, envs, models, clean):
     main.add_command(_command)
 
 

@@ -153,8 +153,20 @@ def _look(watch: Watch, tell: Any) -> None:
     done, cached = watch.tiles_done(plan, tasks)
     step = step_now(plan, tasks, done)
     said = f": {watch.fetching()}" if step == "FETCH" and watch.fetching() else ""
-    total = plan["tiles"] if STEPS[step].counts_tiles else 0
-    tell(STEPS[step].doing + said, done, total, cached)
+    if STEPS[step].counts == "tiles":
+        tell(STEPS[step].doing, done, plan["tiles"], cached)
+    elif STEPS[step].counts == "groups":
+        tell(STEPS[step].doing, *groups_merged(plan, tasks), unit="groups")
+    else:
+        tell(STEPS[step].doing + said, 0, 0, 0)
+
+
+def groups_merged(plan: dict[str, Any], tasks: list[TracedTask]) -> tuple[int, int, int]:
+    """Groups that are merged, how many there are (0 of a single one), and those merged before."""
+    groups = {job["group"] for job in plan["jobs"]}
+    merged = {t.tag: t.status for t in tasks if t.step == "MERGE" and t.status in DONE}
+    cached = sum(status == "CACHED" for status in merged.values())
+    return len(groups & set(merged)), len(groups) if len(groups) > 1 else 0, cached
 
 
 def step_now(plan: dict[str, Any], tasks: list[TracedTask], done: int) -> str:
@@ -193,8 +205,8 @@ def _bar() -> Iterator[Any]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("planning", total=None, tiles="")
 
-        def tell(step: str, done: int, total: int, cached: int) -> None:
-            tiles = f"{100 * done // total:3} %  {done}/{total} tiles" if total else ""
+        def tell(step: str, done: int, total: int, cached: int, unit: str = "tiles") -> None:
+            tiles = f"{100 * done // total:3} %  {done}/{total} {unit}" if total else ""
             progress.update(
                 task, description=step, total=total or None, completed=done, tiles=tiles
             )
@@ -204,25 +216,29 @@ def _bar() -> Iterator[Any]:
 
 @contextmanager
 def _lines() -> Iterator[Any]:
-    """Plain lines: at every new step and tenth of the tiles, else twice a minute."""
-    state: dict[str, Any] = {"said": "", "at": 0.0, "start": None}
+    """Plain lines: at every new step and tenth of it, else twice a minute what has changed."""
+    state: dict[str, Any] = {"key": "", "line": "", "at": 0.0, "start": None, "step": ""}
 
-    def tell(step: str, done: int, total: int, cached: int) -> None:
+    def tell(step: str, done: int, total: int, cached: int, unit: str = "tiles") -> None:
         percent = 100 * done // total if total else 0
         now = time.monotonic()
         key = f"{step} {percent // 10}"
-        if key == state["said"] and now - state["at"] < SAY_EVERY:
+        if key == state["key"] and now - state["at"] < SAY_EVERY:
             return
-        state["said"], state["at"] = key, now
-        left = _left(state, done - cached, total - done, now)
-        tiles = f": {percent} % ({done} of {total} tiles){left}" if total else ""
-        print(f"{step}{tiles}", file=sys.stderr, flush=True)  # noqa: T201
+        state["key"], state["at"] = key, now
+        left = _left(state, step, done - cached, total - done, now)
+        line = f"{step}: {percent} % ({done} of {total} {unit}){left}" if total else step
+        if line != state["line"]:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+        state["line"] = line
 
     yield tell
 
 
-def _left(state: dict[str, Any], done: int, rest: int, now: float) -> str:
-    """Time left, from the tiles of this run."""
+def _left(state: dict[str, Any], step: str, done: int, rest: int, now: float) -> str:
+    """Time left of a step, from what this run did of it."""
+    if state["step"] != step:
+        state.update(step=step, start=None)
     if state["start"] is None and done:
         state["start"] = (now, done)
     if not state["start"] or done <= state["start"][1] or not rest:

@@ -18,6 +18,8 @@ from .spec import ModelSpec
 
 ROUNDING = 1e-6
 """Of a pixel: 15162.0000001 of them are 15162."""
+SAVE_PIXELS = 1 << 28
+"""Of an image's planes at the model's resolution: up to so many it is put beside its result."""
 
 
 @dataclass(frozen=True)

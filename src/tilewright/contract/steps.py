@@ -16,14 +16,14 @@ class Step(NamedTuple):
         What is being done, for who watches.
     for_all
         No image has a result when it fails.
-    counts_tiles
-        While it goes on, the tiles done say how far the run is.
+    counts
+        What of it says, while it goes on, how far the run is: its ``tiles``, or its ``groups``.
     """
 
     does: str
     doing: str
     for_all: bool = False
-    counts_tiles: bool = False
+    counts: str = ""
 
 
 STEPS = {
@@ -35,9 +35,9 @@ STEPS = {
     ),
     "FETCH": Step("downloads the model's weights", "fetching the weights", for_all=True),
     "SCAN": Step("finds tissue, reads a big image's statistics", "scanning images"),
-    "PREDICT": Step("runs the model on tiles", "predicting", counts_tiles=True),
-    "MERGE": Step("joins tiles, measures objects, writes stores", "merging", counts_tiles=True),
+    "PREDICT": Step("runs the model on tiles", "predicting", counts="tiles"),
+    "MERGE": Step("joins tiles, measures objects, writes stores", "merging", counts="groups"),
     "EXPORT": Step("writes them in other formats", "exporting"),
-    "REPORT": Step("writes the report", "writing the report", counts_tiles=True),
+    "REPORT": Step("writes the report", "writing the report"),
 }
 """By their names in `main.nf`."""

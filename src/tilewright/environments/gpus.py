@@ -7,6 +7,7 @@ under SLURM, a task sees its own GPU only.
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import platform
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from . import installers, interpreters
 
 LOCK_EVERY = 0.5  # seconds between looks for a free GPU
+MIB = 1 << 20
 
 
 def visible() -> list[str]:
@@ -27,6 +29,14 @@ def visible() -> list[str]:
         return [name for name in said.split(",") if name]
     lines = installers.output_of(["nvidia-smi", "-L"], timeout=20).splitlines()
     return [str(n) for n, _ in enumerate(line for line in lines if line.startswith("GPU"))]
+
+
+@functools.lru_cache(None)
+def cards() -> list[tuple[str, float]]:
+    """Name and memory in GB of each GPU of this machine, as NVIDIA's own tool tells them, once."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    lines = [ln.rpartition(",") for ln in installers.output_of(query, timeout=20).splitlines()]
+    return [(name.strip(), int(mib) * MIB / 1e9) for name, _, mib in lines if mib.strip().isdigit()]
 
 
 def shared() -> bool:

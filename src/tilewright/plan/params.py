@@ -264,6 +264,9 @@ def _problem(error: Any) -> TilewrightError:
         fix = f"Did you mean --{meant}?" if meant else "`./tilewright run --help` lists them."
     elif error["type"] == "missing" and len(error["loc"]) == 1:
         what, fix = f"--{name} is missing.", "Say which images: --input FOLDER."
+    elif re.fullmatch(r"-?\d+,\d+", str(error["input"])) and error["type"] == "float_parsing":
+        what = f"--{name} {error['input']}: a number has a point here, no comma."
+        fix = f"Say --{name} {error['input'].replace(',', '.')}."
     else:
         what = f"--{name} {error['input']!r}: {misfit(error)}."
         fix = "`./tilewright run --help` explains it."
@@ -272,5 +275,5 @@ def _problem(error: Any) -> TilewrightError:
 
 def misfit(fault: Any) -> str:
     """What pydantic says of a value that doesn't fit, as the end of a sentence."""
-    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = str(fault["msg"]).removeprefix("Value error, ").partition(", unable to parse")[0]
     return message[0].lower() + message[1:]

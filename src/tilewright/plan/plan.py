@@ -27,8 +27,11 @@ from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.weights import weights
 from tilewright.weights.cache import default_folder
 from tilewright.weights.config_files import config_values
+from tilewright.weights.weights import Origin
 
+from .benchmarked import environment_bytes
 from .channels import pick_channels
+from .costs import Disk, Estimate, estimate, room, seen_pixels
 from .cut import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized, tiles_per_job
 from .earlier import Earlier, compared, earlier_plan
 from .fit import Planned
@@ -116,6 +119,35 @@ class Plan:
         return needs(self.recipe.spec, self.recipe.environment.name)
 
     @property
+    def weights_from(self) -> Origin | None:
+        """Who says which file of weights is the right one."""
+        return weights.origin(self.choice, self.weights, Path(str(self.params.weights_dir)))
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the model would compute on a GPU of this machine."""
+        wanted = self.needs.gpus if self.params.gpus is None else self.params.gpus
+        return bool(wanted) and gpus.device() != "cpu"
+
+    @property
+    def disk(self) -> Disk:
+        """Room that the run needs."""
+        results, work = room(self.images, self.recipe.spec, self.params) or (None, None)
+        environment = self.recipe.environment.name
+        return Disk(
+            results=results,
+            work=work,
+            environment=0 if self.environment_ready else environment_bytes(environment),
+            weights=0 if self.weights is not None else weights.size(self.choice),
+        )
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """How long prediction takes; None where this recipe never ran."""
+        pixels = seen_pixels(self.images, self.recipe.spec)
+        return estimate(self.recipe, pixels, len(self.jobs), gpu=self.on_gpu)
+
+    @property
     def file(self) -> PlanFile:
         """plan.json: for people, for the report and for the workflow."""
         group_of = {i.id: j.group for j in self.jobs for i in j.images}
@@ -128,12 +160,15 @@ class Plan:
             launch_dir=str(self.launch_dir),
             environment=EnvironmentPlan(**vars(environment), ready=self.environment_ready),
             weights=self.weights,
+            weights_from=self.weights_from,
             weights_file=self.choice.own.path.name if self.choice.own else None,
             config=self.config,
             manifests=[str(folder) for folder in self.manifests],
             min_vram_gb=self.recipe.spec.min_vram_gb,
             needs=self.needs,
             warnings=self.warnings,
+            disk=self.disk,
+            estimate=self.estimate,
             tiles=self.tiles,
             jobs=[JobPlan(j.group, j.job, sum(b - a for _, a, b in j.parts)) for j in self.jobs],
             scans=sorted(self.scans),

@@ -10,7 +10,9 @@ from pydantic import TypeAdapter
 
 from tilewright.contract.jobs import EnvironmentId, MaskFacts, ModelId
 from tilewright.errors import BAD_DATA
+from tilewright.weights.weights import Origin
 
+from .costs import Disk, Estimate
 from .params import Params
 from .remarks import grouped
 from .resources import Needs
@@ -199,6 +201,9 @@ class PlanFile:
         Which environment the model runs in.
     weights
         SHA-256 of the weights; "" for a model that brings its own, null if they must be fetched.
+    weights_from
+        Who says which file that is: the ``manifest``, the note of its ``first use`` here, or
+        nobody, since it is a local ``file``; null where nothing says yet.
     weights_file
         Name of the user's own weights, or null: they are the manifest's.
     config
@@ -211,6 +216,10 @@ class PlanFile:
         What a PREDICT task asks a scheduler for.
     warnings
         What needn't stop the run, a line each.
+    disk
+        Bytes that the run needs, about and at most.
+    estimate
+        How long prediction takes, by earlier runs of the same recipe; null where there were none.
     tiles
         Of the whole run; the most that are predicted where there are masks.
     jobs
@@ -232,12 +241,15 @@ class PlanFile:
     launch_dir: str
     environment: EnvironmentPlan
     weights: str | None
+    weights_from: Origin | None
     weights_file: str | None
     config: str | None
     manifests: list[str]
     min_vram_gb: float | None
     needs: Needs
     warnings: list[str]
+    disk: Disk
+    estimate: Estimate | None
     tiles: int
     jobs: list[JobPlan]
     scans: list[str]

@@ -27,6 +27,8 @@ class Timing:
     ----------
     tiles, batch
         Tiles predicted, and how many at a time; fewer than asked for when memory ran out.
+    pixels
+        Of these tiles as the model saw them (of a volume, voxels), overlaps counted.
     seconds
         From start to end.
     load
@@ -45,6 +47,7 @@ class Timing:
     """
 
     tiles: int = 0
+    pixels: int = 0
     batch: int = 0
     seconds: float = 0.0
     load: float = 0.0

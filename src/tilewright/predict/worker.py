@@ -8,6 +8,7 @@ or the model fail; before, that ends the job, and what is the machine's fault al
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -158,6 +159,7 @@ def run_job(
                     keep(banker, shown, works, results, notes)
             check_some_work(notes, banker, batch[1])
             timing.tiles += len(batch[0])
+            timing.pixels += sum(math.prod(w.pixels.shape[1:]) for w in batch[0])
             if progress:
                 progress(timing.tiles + notes.passed_over)
         banker.close()

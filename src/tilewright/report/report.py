@@ -11,12 +11,13 @@ from tilewright.plan.plan_file import PlanFile
 
 from .cards import cards
 from .page import about, render
+from .run_file import RunFile
 from .run_json import Context, describe, read_merged
 from .tasks import forget
 from .trace import read_trace
 
 
-def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: Path) -> None:
+def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: Path) -> RunFile:
     """Write report.html and run.json, whether or not anything was merged.
 
     What ended in a fault of ours over an image is forgotten, for the run may be resumed.
@@ -32,6 +33,10 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
         What the workflow says of the run.
     out
         The folder both files go into.
+
+    Returns
+    -------
+        What run.json says.
     """
     planned, made_by = PlanFile.load(plan), Recipe.load(recipe)
     results = read_merged(merged)
@@ -45,3 +50,4 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     tasks = read_trace(here / context["trace"]) if ours else []
     for step, group in {(str(i.step), group_of[i.id]) for i in ours}:  # last: it was shown above
         forget(step, group, tasks, here / context["work_dir"])
+    return run

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from tilewright.contract.jobs import EnvironmentId, MaskFacts, ModelId
 from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, SeenFacts, UnreadFacts
+from tilewright.weights.weights import Origin
 
 from .tasks import StepTimes
 from .timings import Measured
@@ -204,6 +205,9 @@ class RunFile:
     weights
         SHA-256 of the weights that were loaded; "" for a model that brings its own, null if they
         had to be fetched and no image has a result.
+    weights_from
+        Who says which file that is: the ``manifest``, the note of its ``first use`` here, or
+        nobody, since it is a local ``file``; null where nothing says.
     weights_file
         Name of the user's own weights, or null: they are the manifest's.
     environment
@@ -247,6 +251,7 @@ class RunFile:
     recipe: str
     made_by: dict[str, str]
     weights: str | None
+    weights_from: Origin | None
     weights_file: str | None
     environment: EnvironmentId
     precision: list[PrecisionRan]

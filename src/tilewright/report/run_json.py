@@ -127,6 +127,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         recipe=recipe.digest,
         made_by=recipe.made_by,
         weights=_first(results.weights, plan.weights),
+        weights_from=plan.weights_from,
         weights_file=plan.weights_file,
         environment=recipe.environment,
         precision=results.precision,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.contract.jobs import ModelId
+from tilewright.plan.speeds import Speed, together
 from tilewright.predict.timing import NAME, Timing
 
 from .trace import DONE, TracedTask
@@ -72,6 +73,24 @@ def _job(task: TracedTask) -> JobTiming | None:
         return JobTiming(task.tag, task.status == "CACHED", **timing)
     except (OSError, ValueError, TypeError):
         return None
+
+
+def speeds(recipe: str, measured: Measured | None) -> list[Speed]:
+    """What a run's own jobs came to, by machine and device; those of an earlier run are left out.
+
+    Parameters
+    ----------
+    recipe
+        SHA-256 of the run's.
+    """
+    jobs = [j for j in (measured.jobs if measured else ()) if j.pixels and not j.cached]
+    return together(
+        [],
+        [
+            Speed(recipe, j.host, j.device, 1, j.tiles, j.pixels, j.load, j.seconds - j.load)
+            for j in jobs
+        ],
+    )
 
 
 def waiting(measured: Mapping[str, Any] | None) -> str:

@@ -1,4 +1,7 @@
-"""REPORT: the plan and what every group came to in; report.html and run.json out."""
+"""REPORT: the plan and what every group came to in; report.html and run.json out.
+
+What its jobs took is noted in Tilewright's cache, for the next plan.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import json
 import sys
 from pathlib import Path
 
+from tilewright.plan.speeds import keep
 from tilewright.report.report import write_report
+from tilewright.report.timings import speeds
 
 from . import run
 
@@ -21,7 +26,8 @@ def main(plan: str, recipe: str, merged: str) -> None:
     merged
         Folder of all groups' results.
     """
-    write_report(Path(plan), Path(recipe), Path(merged), json.load(sys.stdin), Path())
+    run = write_report(Path(plan), Path(recipe), Path(merged), json.load(sys.stdin), Path())
+    keep(run.model, speeds(run.recipe, run.measured))
 
 
 if __name__ == "__main__":

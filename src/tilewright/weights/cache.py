@@ -156,16 +156,32 @@ def digest_of(local: Path, folder: Path) -> str:
     if real.is_dir():
         names = {path.relative_to(real).as_posix(): path for path in files_in(real)}
         return digest({name: digest_of(path, folder) for name, path in names.items()})
-    found = real.stat()
-    now = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-    note = note_of(str(real), folder)
-    sha, _, then = read_note(note).partition(" ")
+    (sha, then), now = _noted(real, folder), _times(real)
     if then == now:
         return sha
     sha = file_digest(real)
     with contextlib.suppress(OSError):  # a cache that only others may write in
-        write_note(note, f"{sha} {now}")
+        write_note(note_of(str(real), folder), f"{sha} {now}")
     return sha
+
+
+def is_noted(local: Path, folder: Path) -> bool:
+    """Whether the digest of a file, or of all in a folder, as it is now, is remembered."""
+    if local.is_dir():
+        return all(is_noted(path, folder) for path in files_in(local))
+    return _noted(local, folder)[1] == _times(local)
+
+
+def _noted(local: Path, folder: Path) -> tuple[str, str]:
+    """The digest that is remembered of a file, and the size and times it had then."""
+    sha, _, then = read_note(note_of(str(local.resolve()), folder)).partition(" ")
+    return sha, then
+
+
+def _times(local: Path) -> str:
+    """A file's size, and when it changed."""
+    found = local.stat()
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def note_of(key: str, folder: Path) -> Path:

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tilewright.environments.inplace import locked, say
 from tilewright.errors import UNAVAILABLE, ProblemsError, TilewrightError
@@ -19,7 +20,17 @@ from tilewright.registry.locations import NotTaken, hub_token, shown, source
 from tilewright.registry.manifest import Form, Location
 from tilewright.registry.registry import Registry, ResolvedModel, local_path
 
-from .cache import digest_of, kept, link, note_of, path_of, read_note, readable_size, write_note
+from .cache import (
+    digest_of,
+    is_noted,
+    kept,
+    link,
+    note_of,
+    path_of,
+    read_note,
+    readable_size,
+    write_note,
+)
 from .download import Download, NoAccess, Say
 from .own import needs_file, own_said, with_own
 
@@ -27,6 +38,16 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ANY = ""
 """Stands for any config file, or none."""
 NAME_IT = "give its path by --weights, or as a location of a manifest: docs/weights.md shows how."
+
+
+Origin = Literal["manifest", "first use", "file"]
+"""Who says what weights must be: the manifest's `sha256`, the note of what was first fetched from
+a place without one, or nobody: a local file is taken as it is."""
+
+
+READY, OWN, UNREAD = "ready", "its own", "here, unread"
+"""What a list says of weights that can be used: the last are looked through when first used."""
+QUICK = 1 << 26  # bytes of a file that a list looks through
 
 
 class OtherConfig(NotTaken):
@@ -219,18 +240,60 @@ def state(choice: ResolvedModel, folder: Path) -> str:
     """What a list of models says of the weights; a place that can't be looked at isn't there."""
     locations = choice.task.locations
     if not locations:
-        return "needs your file" if needs_file(choice) else "its own"
+        return "needs your file" if needs_file(choice) else OWN
     for where in locations:
         with contextlib.suppress(NotTaken, OSError):
+            if _unread(where, folder, choice.manifest.weights_form):
+                return UNREAD
             if _here(where, folder, choice.manifest.weights_form):
-                return "ready"
+                return READY
     remote = [where for where in locations if local_path(where) is None]
     if not remote:
         return "no access"
     if choice.gated and not _has_token():
         return "needs access"
-    size = next((where.bytes for where in remote if where.bytes), None)
-    return f"to fetch ({size / 1e6:.0f} MB)" if size else "to fetch"
+    bytes_ = size(choice)
+    return f"to fetch ({bytes_ / 1e6:.0f} MB)" if bytes_ else "to fetch"
+
+
+def origin(choice: ResolvedModel, sha: str | None, folder: Path) -> Origin | None:
+    """Who says which file of weights is the right one.
+
+    Parameters
+    ----------
+    choice
+        Whose weights.
+    sha
+        SHA-256 of those that are here; None where they must be fetched.
+    folder
+        Where weights are kept.
+
+    Returns
+    -------
+        None for a model that brings its own, and where that depends on the place they come from.
+    """
+    if sha == "":
+        return None
+    remote = [where for where in choice.task.locations if local_path(where) is None]
+    if sha is None:
+        given = {where.sha256 is not None for where in remote}
+        return None if len(given) != 1 else "manifest" if given.pop() else "first use"
+    if any(where.sha256 == sha for where in choice.task.locations):
+        return "manifest"
+    noted = any(read_note(note_of(_key(where), folder)) == sha for where in remote)
+    return "first use" if noted else "file"
+
+
+def _unread(where: Location, folder: Path, form: Form) -> bool:
+    """Whether a location is big, local, and its digest would have to be taken first."""
+    local = local_path(where)
+    return local is not None and readable_size(local, form) > QUICK and not is_noted(local, folder)
+
+
+def size(choice: ResolvedModel) -> int | None:
+    """Bytes of weights that must be fetched; None where the manifest doesn't say."""
+    remote = (where for where in choice.task.locations if local_path(where) is None)
+    return next((where.bytes for where in remote if where.bytes), None)
 
 
 def _has_token() -> bool:

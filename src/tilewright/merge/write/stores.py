@@ -17,7 +17,7 @@ from tilewright import __version__
 from tilewright.contract.colours import RGB, is_rgb
 from tilewright.contract.faults import mark
 from tilewright.contract.jobs import Group, ImageRef, Recipe, save
-from tilewright.contract.layout import Layout
+from tilewright.contract.layout import SAVE_PIXELS, Layout
 from tilewright.contract.names import bank_name
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.merge.measure.picture import (
@@ -41,7 +41,6 @@ from .unread import unread_of, why_none
 from .whole import place_of, show_whole, view_of
 from .writers import WRITERS, MergeInput, Written, write_image, write_visited
 
-SAVE_PIXELS = 1 << 28  # an image up to this size is put beside its labels
 PAYS_PIXELS = 1 << 25  # from so many on an image is merged by several processes
 PAYS_IMAGES = 32  # from so many on a pack's images are
 
