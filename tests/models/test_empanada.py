@@ -51,10 +51,10 @@ def test_the_plugins_settings_are_taken_as_they_are(version: str) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        pytest.param({"plane": "XZ"}, "plane is 'XZ'", id="one-plane-after-the-other"),
+        pytest.param({"plane": "ZX"}, "plane is 'ZX'", id="no-plane"),
         pytest.param({"downsampling": 3}, "downsampling is 3", id="no-power-of-two"),
         pytest.param({"conf_threshold": 1.5}, "conf_threshold is 1.5", id="no-probability"),
-        pytest.param({"label_erosion": 2}, "label_erosion is 2", id="3d-only"),
+        pytest.param({"label_erosion": 51}, "label_erosion is 51", id="too-much"),
     ],
 )
 def test_what_would_change_the_result_and_isnt_done_is_refused(
