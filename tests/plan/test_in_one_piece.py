@@ -63,6 +63,11 @@ def test_a_part_of_one_that_is_too_wide_is_taken(tmp_path: Path) -> None:
     assert plan.tiles == 1
 
 
+def test_the_bound_isnt_moved_by_a_tile_size(tmp_path: Path) -> None:
+    with pytest.raises(TilewrightError, match=r"--tile_size 600: .* takes whole images\."):
+        volume(tmp_path, variant="3d", tile_size=600)
+
+
 def test_one_bad_volume_leaves_the_others_be(tmp_path: Path) -> None:
     write_ome_zarr(tmp_path / "in" / "small.zarr", [np.zeros((5, 8, 9), np.uint8)], "ZYX")
     plan = volume(tmp_path, 1, variant="3d")

@@ -7,10 +7,12 @@ call WEIGHTS TILE.npy OUT.npy PARAMS: the library's labels of a tile, or of a vo
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 from unittest.mock import MagicMock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import empanada
 import numpy as np
 import torch
 from empanada.data.utils import heatmap_and_offsets
@@ -23,6 +25,7 @@ from zoo.scenes import balls, seen
 MEAN, STD = 0.57571, 0.12765  # of all its published networks
 NOT_HERE = (
     "napari", "napari.qt", "napari.qt.threading", "requests", "urllib3", "urllib3.exceptions",
+    "cztile", "cztile.fixed_total_area_strategy_2d", "cztile.tiling_strategy",
 )  # fmt: skip
 SIDE, BATCH, STEPS, RADIUS = 128, 8, 200, 12
 NETWORK = {"encoder": "resnet50", "num_classes": 1, "stage4_stride": 16, "decoder_channels": 32,
@@ -93,9 +96,12 @@ def call(weights, tile, out, params):
 def volume(weights, pixels, said):
     """Labels (Z, Y, X) of a volume (1, Z, Y, X), by what its plugin runs: it has its own processes.
 
-    The plugin's module is taken as it is; what it imports of a viewer and for downloads isn't here.
+    Of the plugin the module that computes is taken, as it is, without its windows; what it imports
+    of a viewer, for downloads and for tiles isn't here, nor used.
     """
     sys.modules |= {name: MagicMock(thread_worker=lambda step: step) for name in NOT_HERE}
+    plugin = sys.modules["empanada_napari"] = ModuleType("empanada_napari")
+    plugin.__path__ = [str(Path(empanada.__file__).parents[1] / "empanada_napari")]
     from empanada.inference import filters
     from empanada_napari import inference
     from skimage.measure import label

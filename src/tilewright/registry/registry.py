@@ -364,9 +364,10 @@ def defaults(axes: str | None) -> dict[str, Any]:
 
 
 def _with_tile_size(spec: ModelSpec, size: int) -> ModelSpec:
-    if not spec.tile_spec.variable_input:
+    if spec.tile_spec.whole or not spec.tile_spec.variable_input:
+        what = "whole images" if spec.tile_spec.whole else "tiles of one size only"
         raise TilewrightError(
-            f"--tile_size {size}: {spec.model_name} takes tiles of one size only.",
+            f"--tile_size {size}: {spec.model_name} takes {what}.",
             fix="Leave it out.",
             code=USAGE,
         )
