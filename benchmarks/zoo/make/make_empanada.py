@@ -1,6 +1,7 @@
 """Empanada in its own environment: a small network that finds round things, and the library's call.
 
 make FOLDER FILE: train one within minutes, and save it as the library saves its own.
+wide FOLDER FILE: save one as wide as those that are published, with chance weights.
 call WEIGHTS TILE.npy OUT.npy PARAMS: the library's labels of a tile, or of a volume.
 """
 
@@ -32,6 +33,7 @@ NETWORK = {"encoder": "resnet50", "num_classes": 1, "stage4_stride": 16, "decode
            "low_level_stages": [1], "low_level_channels_project": [16], "atrous_rates": [2, 4, 6],
            "aspp_channels": 32, "ins_decoder": True, "ins_ratio": 0.5, "num_fc": 3,
            "quantize": False}  # fmt: skip
+WIDE = {"decoder_channels": 256, "low_level_channels_project": [32], "aspp_channels": None}
 
 
 def scaled(pixels):
@@ -84,6 +86,12 @@ def make(folder, file):
             print(number, parts, file=sys.stderr, flush=True)
     network.encoder = encoder
     torch.jit.script(network.eval()).save(str(Path(folder) / file))
+
+
+def wide(folder, file):
+    """Save a network of the width that MitoNet has."""
+    network = QuantizablePanopticDeepLabPR(**{**NETWORK, **WIDE}).eval()
+    torch.jit.script(network).save(str(Path(folder) / file))
 
 
 def call(weights, tile, out, params):
@@ -149,4 +157,4 @@ def plane(weights, pixels, said):
 
 
 if __name__ == "__main__":
-    {"make": make, "call": call}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "wide": wide, "call": call}[sys.argv[1]](*sys.argv[2:])
