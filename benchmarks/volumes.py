@@ -11,6 +11,7 @@ memory of the script, and the processor's seconds. Of the whole volume the worke
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--wide", type=int, nargs="*", default=[256, 512])
     parser.add_argument("--weights", type=Path, help="keep made weights in this folder")
     asked = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # two would wait for each other at the processor's cost
     print("network   volume             objects   memory, MB   CPU s   CPU s per megavoxel")
     with tempfile.TemporaryDirectory() as own:
         folder = asked.weights or Path(own)

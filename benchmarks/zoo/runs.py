@@ -120,7 +120,7 @@ def model_process(case: Case, weights: Path, **spec: Any) -> ModelProcess:
         spec=spec_of(case).to_dict() | spec,
         params=choice.values(case.params),
         timeout=LIMIT,
-        env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
+        env={"OMP_NUM_THREADS": "2", **child_env(python.parents[1])},
     )
 
 
