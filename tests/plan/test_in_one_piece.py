@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from pictures import write_ome_zarr
 from planning import planned
+from sites import site
 
+from tilewright import ROOT
 from tilewright.errors import TilewrightError
 from tilewright.plan.plan import Plan
 from tilewright.registry.registry import Registry
@@ -68,6 +70,14 @@ def test_the_bound_isnt_moved_by_a_tile_size(tmp_path: Path) -> None:
         volume(tmp_path, variant="3d", tile_size=600)
 
 
+def test_a_site_raises_the_bound_as_the_docs_say(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "empanada.md").read_text()
+    folder = site(tmp_path / "site", page.partition("```yaml\n")[2].partition("```")[0], "own.yml")
+    plan = volume(tmp_path, 1, variant="3d", manifests=str(folder))
+    assert plan.tiles == 1
+    assert plan.needs.memory_gb == 44
+
+
 def test_one_bad_volume_leaves_the_others_be(tmp_path: Path) -> None:
     write_ome_zarr(tmp_path / "in" / "small.zarr", [np.zeros((5, 8, 9), np.uint8)], "ZYX")
     plan = volume(tmp_path, 1, variant="3d")
@@ -78,7 +88,7 @@ def test_one_bad_volume_leaves_the_others_be(tmp_path: Path) -> None:
 @pytest.mark.parametrize("plane", ["All", "XZ", "YZ"])
 def test_what_the_plugin_calls_a_plane_selects_the_variant(tmp_path: Path, plane: str) -> None:
     for manifests in ({}, {"manifests": "manifests/aiod"}):
-        given = {k: str(Path(__file__).parents[2] / v) for k, v in manifests.items()}
+        given = {k: str(ROOT / v) for k, v in manifests.items()}
         plan = volume(tmp_path, **with_own(tmp_path, plane=plane), **given)
         assert plan.recipe.spec.axes == "CZYX"
         assert plan.file.store.endswith("-mito-3d.zarr")
