@@ -41,6 +41,8 @@ class Case:
         Whether borders lie on steps of the network's, too few of them at seams for an SBE.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
+    variant
+        Of the model's spec.
     crowd
         `share` and `apart` of `scenes.balls`: SBE needs objects that touch on most lines. None:
         they fill the picture, as `scenes.tissue`.
@@ -61,6 +63,7 @@ class Case:
     whole: int | None = None
     mpp: float | None = None
     coarse: bool = False
+    variant: str | None = None
 
     @property
     def maker(self) -> Path:
@@ -164,6 +167,18 @@ CASES = {
             "edges",
             160,
             crowd=None,
+        ),
+        Case(
+            "mitonet-3d",
+            "empanada",
+            "MitoNet v1",
+            "mito.pth",
+            (48, 96, 96),
+            8,
+            "bright",
+            512,
+            params={"min_size": 50},
+            variant="3d",
         ),
     )
 }

@@ -82,22 +82,24 @@ def blocks(folder: Path) -> dict[int, int]:
 def of_case(case: Case, folder: Path) -> dict[str, Any]:
     """Figures of one version of a model, on its made picture with made weights."""
     weights = runs.made_weights(case, folder)
-    choice = runs.choice_of(case)
+    choice, spec = runs.choice_of(case), runs.spec_of(case)
     tile = runs.main_tile(case)
     ours, speed = timed(case, weights, tile)
     theirs = runs.by_library(case, weights, tile[0], folder)
-    tiled, whole = (
+    tiled, *others = (
         runs.by_pipeline(case, weights, fresh(folder / f"{case.name}-{size}"), size)
-        for size in case.sizes
+        for size in (case.sizes[:1] if spec.tile_spec.whole else case.sizes)
     )
+    whole = others[0] if others else tiled
     return {
         "model_name": choice.model_name,
+        **({"variant": case.variant} if case.variant else {}),
         "task": choice.task_name,
         **speed,
-        "difference": difference(ours, theirs, choice.spec().output_kind),
+        "difference": difference(ours, theirs, spec.output_kind),
         "objects": len(np.unique(whole.result)) - 1,
         "tiles": tiled.tiles,
-        "ap": round(runs.average_precision(tiled.result, whole.result), 4),
+        "ap": round(runs.average_precision(tiled.result, whole.result), 4) if others else None,
         "sbe": tiled.sbe and round(tiled.sbe, 2),
         **(own_rule(case, weights, tile[0], folder) if case.block else {}),
     }

@@ -17,6 +17,7 @@ import zarr
 
 from tilewright import ROOT
 from tilewright.contract.grid import grid
+from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
 from tilewright.merge.measure.seam import SeamMeter
 from tilewright.predict.model_process import ModelProcess, child_env
@@ -58,13 +59,17 @@ def python_of(case: Case) -> Path:
 
 def environment_of(case: Case) -> str:
     """The name of a model's environment."""
-    choice = choice_of(case)
-    return choice.recipe(choice.spec(), {}).environment.name
+    return choice_of(case).recipe(spec_of(case), {}).environment.name
 
 
 def choice_of(case: Case) -> ResolvedModel:
     """The model, as the registry has it."""
     return Registry.load().choose(case.model, case.version, case.task)
+
+
+def spec_of(case: Case) -> ModelSpec:
+    """Its spec, of the case's variant."""
+    return choice_of(case).spec(variant=case.variant)
 
 
 def in_its_environment(case: Case, *words: object) -> str:
@@ -112,10 +117,10 @@ def model_process(case: Case, weights: Path, **spec: Any) -> ModelProcess:
         choice.script(),
         weights=str(weights),
         device="cpu",
-        spec=choice.spec().to_dict() | spec,
+        spec=spec_of(case).to_dict() | spec,
         params=choice.values(case.params),
         timeout=LIMIT,
-        env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
+        env={"OMP_NUM_THREADS": "2", **child_env(python.parents[1])},
     )
 
 
@@ -128,6 +133,7 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int, *more: objec
         Words of the command line.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    takes = spec_of(case).tile_spec
     tifffile.imwrite(folder / "picture.tif", case.picture, **_layout(case))
     (folder / "own.json").write_text(json.dumps(case.params))
     words: Sequence[object] = (
@@ -140,7 +146,8 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int, *more: objec
             overlay(case, weights, folder, tile),
         ),
         *(("--task", case.task) if case.task else ()),
-        *(("--tile_size", tile) if choice_of(case).spec().tile_spec.variable_input else ()),
+        *(("--variant", case.variant) if case.variant else ()),
+        *(("--tile_size", tile) if takes.variable_input and not takes.whole else ()),
         *(("--mpp", case.mpp) if case.mpp else ()),
         *more,
     )
@@ -158,13 +165,13 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int, *more: objec
 
 
 def overlay(case: Case, weights: Path, folder: Path, tile: int) -> Path:
-    """A folder with a manifest of made weights, and tiles' size where the model takes one only."""
+    """A folder with a manifest of made weights, and of tiles' size where there is but one."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     choice = choice_of(case)
     tasks = {choice.task_name: {"locations": [str(weights)]}}
     said: dict[str, Any] = {"short_name": case.model, "extends": True}
-    if not choice.spec().tile_spec.variable_input:
+    if not spec_of(case).tile_spec.variable_input:
         said["spec"] = {"tile_spec": {"size": {"y": tile, "x": tile}}}
     versions = {choice.version_key: {"tasks": tasks}}
     (site / f"{case.model}.json").write_text(json.dumps({**said, "versions": versions}))
@@ -179,7 +186,7 @@ def average_precision(found: Array, wanted: Array) -> float:
 
 def sbe_on_lines(case: Case, labels: Array) -> float | None:
     """SBE of an untiled result where tiles' seams would be: what the picture alone comes to."""
-    spec = choice_of(case).spec().tile_spec
+    spec = spec_of(case).tile_spec
     size = {**spec.size, "y": case.tile, "x": case.tile}
     lines = grid(replace(spec, size=size), case.shape)
     meter = SeamMeter(lines)
@@ -209,7 +216,7 @@ def main_tile(case: Case) -> Array:
     """The whole picture as a float32 tile ``(1, C, (Z,) Y, X)``: 0 to 1, or standardised."""
     pixels = case.picture.astype(np.float32) / 255
     tile = np.moveaxis(pixels, -1, 0) if case.in_colour else pixels[None]
-    spec = choice_of(case).spec()
+    spec = spec_of(case)
     if spec.mean and spec.std:
         mean, std = (np.reshape(v, (-1, *[1] * (tile.ndim - 1))) for v in (spec.mean, spec.std))
         tile = (tile - mean) / std

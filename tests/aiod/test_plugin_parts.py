@@ -226,6 +226,8 @@ def test_more_tiles_than_fit_are_as_many_as_do() -> None:
     assert all(1 < n < 100 for n in cells.counts)
     fixed = TileSpec({"y": 64, "x": 64}, {"y": 8, "x": 8})
     assert tiled(fixed, {"y": (3, 0.0, 400), "x": (3, 0.0, 400)}) == fixed
+    whole = replace(SPEC, whole=True)
+    assert tiled(whole, {"y": (3, 0.1, 60), "x": (None, 0.1, 60)}) == whole
 
 
 # Previews

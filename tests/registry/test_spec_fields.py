@@ -168,6 +168,11 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
             last({"variable_input": True}, {}, lambda p: p[:, 40:, 80:]),
             last({"variable_input": False}, {}, lambda p: padded(p, "reflect")),
         ),
+        "whole": Elsewhere(
+            "test_in_one_piece.py",
+            "test_one_above_it_is_refused_and_goes_plane_by_plane_as_the_sentence_says",
+            "whole",
+        ),
         "pad": several(
             last({"pad": "reflect"}, {}, lambda p: padded(p, "reflect")),
             last({"pad": "edge"}, {}, lambda p: padded(p, "edge")),

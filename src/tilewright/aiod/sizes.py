@@ -56,7 +56,8 @@ def shrunk(n: int, axis: str, steps: Sequence[PrepStep]) -> int:
 def tiled(tile: TileSpec, wanted: dict[str, tuple[int | None, float, int]]) -> TileSpec:
     """A tile_spec that cuts an extent into so many tiles, which overlap by so much at least.
 
-    A model whose tiles are of one size keeps them; one that needs more overlap than was asked for
+    A model whose tiles are of one size, or whole images, keeps them; one that needs more overlap
+    than was asked for
     keeps its own band and context.
 
     Parameters
@@ -65,7 +66,7 @@ def tiled(tile: TileSpec, wanted: dict[str, tuple[int | None, float, int]]) -> T
         Per axis how many tiles (None: the model's own size), the share of a tile that overlaps the
         next, and the greatest extent in pixels.
     """
-    if not tile.variable_input or tile.resolution is not None:
+    if not tile.variable_input or tile.resolution is not None or tile.whole:
         return tile
     size, band = dict(tile.size), dict(tile.band)
     step = tile.stride_multiple

@@ -17,7 +17,9 @@ COLUMNS: dict[str, Callable[[Figures, Figures], str]] = {
     "GB": lambda env, _: f"{env['gb']:.1f}, {env['more_gb']:.1f} of its own",
     "objects": lambda _, case: str(case["objects"]),
     "its library's results": lambda _, case: agreement(case["difference"]),
-    "AP in tiles": lambda _, case: score(case["ap"], case.get("own_ap")),
+    "AP in tiles": lambda _, case: (
+        "-" if case["ap"] is None else score(case["ap"], case.get("own_ap"))
+    ),
     "SBE": lambda _, case: "-" if case["sbe"] is None else f"{case['sbe']:.2f}",
     "s per megapixel": lambda _, case: (
         f"{case['seconds_per_million']:g} ({case['cpu_seconds_per_million']:g})"
@@ -60,9 +62,10 @@ def section(licences: dict[str, str], folder: Path = FOLDER) -> list[str]:
     for model in kept:
         for case in model["cases"].values():
             figures = [tell(model["environment"], case) for tell in COLUMNS.values()]
-            name = case["model_name"]
-            lines.append(line([f"`{name}`", *figures, licences.get(name, "not said")]))
-            notes += textwrap.wrap(f"`{name}`: {case['note']}", 110) if "note" in case else []
+            name, variant = case["model_name"], case.get("variant")
+            shown = f"`{name}`" + (f", `{variant}`" if variant else "")
+            lines.append(line([shown, *figures, licences.get(name, "not said")]))
+            notes += textwrap.wrap(f"{shown}: {case['note']}", 110) if "note" in case else []
     return [*ABOUT.splitlines(), "", *lines, *([""] if notes else []), *notes]
 
 

@@ -43,6 +43,8 @@ class TileSpec:
         ``px`` or ``um``.
     variable_input
         The model takes smaller tiles at the image's end.
+    whole
+        An image is one tile; PLAN refuses one that is larger than `size`.
     pad
         Fills a tile past the image's end: ``reflect``, ``edge``, ``zero`` or ``white``.
     stride_multiple
@@ -57,6 +59,7 @@ class TileSpec:
     resolution: Resolution | None = None
     unit: Literal["px", "um"] = "px"
     variable_input: bool = False
+    whole: bool = False
     pad: Literal["reflect", "edge", "zero", "white"] = "reflect"
     stride_multiple: int = 1
 

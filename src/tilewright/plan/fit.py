@@ -118,6 +118,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
                 fix=f"{_deep(image)}hoose a 2D model.",
             )
         layout = layout_of(image, ref, spec)
+        _in_one_piece(row, layout.grid, spec, params.variant)
         return Planned(
             ref=ref,
             grid=layout.grid,
@@ -161,6 +162,24 @@ def _ref(image: Image, row: Row, params: Params, spec: ModelSpec, size: PixelSiz
         factor=factor,
         region=region(image, params.region),
         prep=row.prep,
+    )
+
+
+def _in_one_piece(row: Row, grid: Grid, spec: ModelSpec, variant: str | None) -> None:
+    """Refuse an image that would be several tiles of a model that takes whole ones."""
+    if not spec.tile_spec.whole or len(grid) == 1:
+        return
+    there, most = (" x ".join(map(str, n)) for n in (grid.shape, (a.size for a in grid.axes)))
+    fix = "Choose another model"
+    if variant is not None:
+        way = "plane by plane; --link_z iou then joins the objects"
+        fix = f"Without the variant {variant} it is predicted in tiles, {way}"
+    if max(grid.counts[:-2], default=1) == 1:  # a region has all slices
+        fix += ", or take a part of it by --region"
+    raise TilewrightError(
+        f"{row.path}: has {there} px ({spec.tile_spec.axes}), and {spec.model_name} takes up to "
+        f"{most} px in one piece.",
+        fix=f"{fix}.",
     )
 
 

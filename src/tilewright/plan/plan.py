@@ -235,7 +235,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     unread: Unread = []
     try:
         folders = manifest_folders(params, here, dialect)
-        choice, spec, values, found_weights = resolve(params, here, Registry.load(*folders))
+        params, choice, spec, values, found_weights = resolve(params, here, Registry.load(*folders))
         spec = dialect.spec(spec) if dialect else spec
         sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
@@ -333,19 +333,20 @@ def registry(params: Params, here: Path) -> Registry:
 
 def resolve(
     params: Params, here: Path, known: Registry
-) -> tuple[ResolvedModel, ModelSpec, dict[str, Any], weights.Found]:
-    """The chosen model, its spec, its parameters and its weights."""
+) -> tuple[Params, ResolvedModel, ModelSpec, dict[str, Any], weights.Found]:
+    """The run's parameters with their variant; the model, its spec, parameters and weights."""
     choice = known.choose(params.model, params.model_type, params.task)
     choice.script()  # without one, all else is beside the point
     folder = Path(str(params.weights_dir))
     choice = weights.used(choice, params.weights, here, folder)
     file = params.model_config_file
     config = read_document(here / file).data if file else {}
+    found = weights.find(choice, folder)
+    values = choice.values(config, config_values(found.config, folder), found.config)
+    params = params.model_copy(update={"variant": choice.variant_of(values, params.variant)})
     spec = run_spec(known, choice, params.tile_size, params.variant)
     linked(spec, params.link_z)
-    found = weights.find(choice, folder)
-    base = config_values(found.config, folder)
-    return choice, spec, choice.values(config, base, found.config), found
+    return params, choice, spec, values, found
 
 
 def linked(spec: ModelSpec, asked: str | None) -> Literal["none", "iou"]:

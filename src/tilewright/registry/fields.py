@@ -76,6 +76,7 @@ class TileFields(Strict):
     resolution: ResolutionFields | None = None
     unit: Literal["px", "um"] = "px"
     variable_input: bool = False
+    whole: bool = False
     pad: Literal["reflect", "edge", "zero", "white"] = "reflect"
     stride_multiple: Whole = 1
 

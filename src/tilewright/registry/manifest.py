@@ -24,7 +24,7 @@ from pydantic import (
 
 from tilewright.errors import TilewrightError
 
-from .fields import Spec, Strict
+from .fields import Spec, Strict, VariantName
 from .numbers import NO_FLAG, Number, Whole
 
 TASK_NAMES = {
@@ -147,6 +147,10 @@ class Param(Strict):
     """Number of the first item of a channel selector."""
     channel_start_label: str = "original"
     """Label of the first item of a channel selector."""
+    selects: dict[str, VariantName] = Field(default_factory=dict)
+    """Values that select a variant of the spec, as `--variant` does."""
+    variant: VariantName | None = None
+    """The variant that alone heeds it; without it no other value than the default is taken."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -178,6 +182,11 @@ class Param(Strict):
         if isinstance(self.value, list):
             return self.default if self.default is not None else self.value[0]
         return self.value
+
+    def selected_by(self, value: object) -> str | None:
+        """The variant of the spec that a value of it selects, if it does."""
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return self.selects.get(text)
 
     def check(self, given: object) -> Any:
         """The value a user gave, in the parameter's type.

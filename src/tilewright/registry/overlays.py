@@ -34,6 +34,9 @@ TAKEN_FROM_OURS = (
 )
 """What a manifest without a spec takes from ours: keys of the root and of versions."""
 
+TAKEN_BY_PARAMS = ("min", "max", "selects", "variant")
+"""What a parameter of such a manifest takes from ours."""
+
 
 def read_folders(ours: Path, *overlays: Path) -> tuple[dict[str, Document], list[TilewrightError]]:
     """The manifest of every short_name, overlaid but not checked, and what couldn't be read.
@@ -244,7 +247,7 @@ def _limited(theirs: dict[str, object], ours: dict[str, object]) -> dict[str, ob
     """A parameter with its own default, and our type, choices and range."""
     value, known = theirs.get("value"), ours.get("value")
     limits: dict[str, object] = {
-        k: ours[k] for k in ("min", "max") if k in ours and k not in theirs
+        k: ours[k] for k in TAKEN_BY_PARAMS if k in ours and k not in theirs
     }
     if isinstance(known, list) and value in known:
         limits |= {"value": known, "default": value}

@@ -194,6 +194,26 @@ class ResolvedModel:
             raise ProblemsError(problems)
         return values
 
+    def variant_of(self, values: Mapping[str, Any], asked: str | None = None) -> str | None:
+        """The variant that a user asks for, or that the parameters' values select.
+
+        Raises
+        ------
+        ProblemsError
+            Naming each parameter that only another variant heeds.
+        """
+        variant = asked or next(
+            (v for p in self.params if (v := p.selected_by(values[p.arg_name]))), None
+        )
+        unheeded = [
+            p
+            for p in self.params
+            if p.variant not in (None, variant) and values[p.arg_name] != p.start
+        ]
+        if unheeded:
+            raise ProblemsError([_unheeded(p, values[p.arg_name]) for p in unheeded])
+        return variant
+
     def config(self, where: Location | None) -> str | None:
         """Path or address of the config file of a location's weights, else the manifest's."""
         return (where.config_path if where else None) or self.manifest.config
@@ -386,9 +406,10 @@ def defaults(axes: str | None) -> dict[str, Any]:
 
 
 def _with_tile_size(spec: ModelSpec, size: int) -> ModelSpec:
-    if not spec.tile_spec.variable_input:
+    if spec.tile_spec.whole or not spec.tile_spec.variable_input:
+        what = "whole images" if spec.tile_spec.whole else "tiles of one size only"
         raise TilewrightError(
-            f"--tile_size {size}: {spec.model_name} takes tiles of one size only.",
+            f"--tile_size {size}: {spec.model_name} takes {what}.",
             fix="Leave it out.",
             code=USAGE,
         )
@@ -430,6 +451,15 @@ def _wrong(where: str, why: str) -> TilewrightError:
 def _no_such(what: str, given: str, there: list[str]) -> TilewrightError:
     fix = f"Choose from: {', '.join(there)}." if there else "It has none."
     return TilewrightError(f"There is no {what} called {given!r}.", fix=fix, code=USAGE)
+
+
+def _unheeded(param: Param, value: object) -> TilewrightError:
+    return TilewrightError(
+        f"The model parameter {param.arg_name} is {value!r}, which only the variant "
+        f"{param.variant} heeds.",
+        fix=f"Say --variant {param.variant}, or leave it at {param.start!r}.",
+        code=USAGE,
+    )
 
 
 def _unknown_parameter(name: str, model: str, known: list[str]) -> TilewrightError:

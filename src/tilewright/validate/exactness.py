@@ -37,8 +37,9 @@ def tiled_and_whole(trial: TrialRun) -> tuple[str, str]:
         What differs, or ``""``; and what was compared, or why nothing was.
     """
     spec, task = trial.spec, "everything"
-    if not spec.tile_spec.variable_input:
-        return "", "tiled against untiled: not compared, since the model takes one size of tile"
+    if spec.tile_spec.whole or not spec.tile_spec.variable_input:
+        size = "whole images" if spec.tile_spec.whole else "one size of tile"
+        return "", f"tiled against untiled: not compared, since the model takes {size}"
     small = _small(spec)
     picture = samples.pictures(small, more=TILES)["a"]
     extent = _extent(picture, small)

@@ -26,6 +26,7 @@ Array = np.ndarray[Any, Any]
 TISSUE = ROOT / "examples" / "nuclei" / "tissue.tif"
 FLUORESCENCE = ROOT / "examples" / "nuclei" / "fluorescence.tif"
 USUAL = 256  # px of a tile's side, where the model takes any
+FEW = 32  # slices, of a model that takes whole volumes
 
 
 def reading(spec: ModelSpec, side: int = USUAL) -> ModelSpec:
@@ -37,7 +38,8 @@ def reading(spec: ModelSpec, side: int = USUAL) -> ModelSpec:
     if tile.variable_input:
         needed = max(int(2 * plain.margin(a)) + 1 for a in "yx")
         wanted = -(-max(side, needed) // tile.stride_multiple) * tile.stride_multiple
-        plain = replace(plain, size=size | {a: min(size[a], wanted) for a in "yx"})
+        most = {"y": wanted, "x": wanted, "z": FEW if tile.whole else size.get("z", 0)}
+        plain = replace(plain, size={a: min(n, most[a]) for a, n in size.items()})
     return replace(spec, tile_spec=plain)
 
 

@@ -13,6 +13,7 @@ from tilewright.environments.interpreters import definition
 from tilewright.errors import TilewrightError
 from tilewright.registry.documents import Where, read_document
 from tilewright.registry.manifest import Param
+from tilewright.registry.registry import ResolvedModel
 
 from .target import WARNING, Case, Target, Violation
 
@@ -47,23 +48,23 @@ class Reads:
 
 
 def parameters(target: Target) -> Iterator[Violation]:
-    """A parameter's default is in its range and its choices, and no arg_name is there twice."""
-    for block, params in _lists(target).items():
+    """A parameter's default and variants can be had, and no arg_name is there twice."""
+    for block, choice in _lists(target).items():
         seen: set[str] = set()
-        for number, param in enumerate(params):
+        for number, param in enumerate(choice.params):
             where = (*block, number)
             if param.arg_name in seen:
                 message = f"the arg_name {param.arg_name} is there twice"
                 yield Violation(where, message, "give each parameter its own")
             seen.add(param.arg_name)
-            problem = _problem(param)
+            problem = _problem(param) or _absent(param, choice)
             if problem:
                 yield Violation(where, f"parameter {param.name}: {problem[0]}", problem[1])
 
 
-def _lists(target: Target) -> dict[Where, list[Param]]:
+def _lists(target: Target) -> dict[Where, ResolvedModel]:
     """Each list of parameters once, by what leads to it: versions share what they inherit."""
-    return {_params(case): case.choice.params for case in target.plain()}
+    return {_params(case): case.choice for case in target.plain()}
 
 
 def _params(case: Case) -> Where:
@@ -87,6 +88,14 @@ def _problem(param: Param) -> tuple[str, str] | None:
             f"its default is {param.start!r}, and it takes {error.what.rpartition('takes ')[2]}",
             ("change the default"),
         )
+    return None
+
+
+def _absent(param: Param, choice: ResolvedModel) -> tuple[str, str] | None:
+    there = choice.fields().get("variants") or {}
+    named = {*param.selects.values(), *([param.variant] if param.variant else [])}
+    if absent := sorted(named - set(there)):
+        return f"the spec has no variant {absent[0]!r}", f"it has {', '.join(there) or 'none'}"
     return None
 
 
