@@ -41,7 +41,7 @@ def device_name(device: str) -> str:
     torch = sys.modules.get("torch")
     if torch is None or not device.startswith("cuda") or not torch.cuda.is_available():
         return device
-    return str(torch.cuda.getdevice_name(device))
+    return str(torch.cuda.get_device_name(device))
 
 
 def has_bf16(device: str) -> bool:
