@@ -41,6 +41,10 @@ class Case:
         Whether borders lie on steps of the network's, too few of them at seams for an SBE.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
+    variant
+        As a run names it.
+    tile_spec
+        What its manifest's `tile_spec` says otherwise, so that a small picture is several tiles.
     crowd
         `share` and `apart` of `scenes.balls`: SBE needs objects that touch on most lines.
     """
@@ -60,6 +64,8 @@ class Case:
     whole: int | None = None
     mpp: float | None = None
     coarse: bool = False
+    variant: str | None = None
+    tile_spec: dict[str, Any] = field(default_factory=dict)
 
     @property
     def maker(self) -> Path:
@@ -150,6 +156,17 @@ CASES = {
             640,
             params={"min_size": 20},
             coarse=True,
+        ),
+        Case(
+            "cellposesam",
+            "cellposesam",
+            "cpsam",
+            "cpsam",
+            (512, 512),
+            8,
+            "bright",
+            384,
+            task="cyto",
         ),
     )
 }

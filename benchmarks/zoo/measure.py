@@ -92,9 +92,10 @@ def of_case(case: Case, folder: Path) -> dict[str, Any]:
     )
     return {
         "model_name": choice.model_name,
+        **({"variant": case.variant} if case.variant else {}),
         "task": choice.task_name,
         **speed,
-        "difference": difference(ours, theirs, choice.spec().output_kind),
+        "difference": difference(ours, theirs, runs.spec_of(case).output_kind),
         "objects": len(np.unique(whole.result)) - 1,
         "tiles": tiled.tiles,
         "ap": round(runs.average_precision(tiled.result, whole.result), 4),

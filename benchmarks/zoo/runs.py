@@ -17,6 +17,7 @@ import zarr
 
 from tilewright import ROOT
 from tilewright.contract.grid import grid
+from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
 from tilewright.merge.measure.seam import SeamMeter
 from tilewright.predict.model_process import ModelProcess, child_env
@@ -59,12 +60,17 @@ def python_of(case: Case) -> Path:
 def environment_of(case: Case) -> str:
     """The name of a model's environment."""
     choice = choice_of(case)
-    return choice.recipe(choice.spec(), {}).environment.name
+    return choice.recipe(spec_of(case), {}).environment.name
 
 
 def choice_of(case: Case) -> ResolvedModel:
     """The model, as the registry has it."""
     return Registry.load().choose(case.model, case.version, case.task)
+
+
+def spec_of(case: Case) -> ModelSpec:
+    """What the model expects, in the case's variant."""
+    return choice_of(case).spec(variant=case.variant)
 
 
 def in_its_environment(case: Case, *words: object) -> str:
@@ -112,7 +118,7 @@ def model_process(case: Case, weights: Path, **spec: Any) -> ModelProcess:
         choice.script(),
         weights=str(weights),
         device="cpu",
-        spec=choice.spec().to_dict() | spec,
+        spec=spec_of(case).to_dict() | spec,
         params=choice.values(case.params),
         timeout=LIMIT,
         env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
@@ -134,7 +140,8 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
             overlay(case, weights, folder, tile),
         ),
         *(("--task", case.task) if case.task else ()),
-        *(("--tile_size", tile) if choice_of(case).spec().tile_spec.variable_input else ()),
+        *(("--variant", case.variant) if case.variant else ()),
+        *(("--tile_size", tile) if spec_of(case).tile_spec.variable_input else ()),
         *(("--mpp", case.mpp) if case.mpp else ()),
     )
     started = time.monotonic()
@@ -151,14 +158,17 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
 
 
 def overlay(case: Case, weights: Path, folder: Path, tile: int) -> Path:
-    """A folder with a manifest of made weights, and of tiles' size where the model takes one only."""
+    """A folder with a manifest of made weights, and of what the case says otherwise of tiles."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     choice = choice_of(case)
     tasks = {choice.task_name: {"locations": [str(weights)]}}
     said: dict[str, Any] = {"short_name": case.model, "extends": True}
-    if not choice.spec().tile_spec.variable_input:
-        said["spec"] = {"tile_spec": {"size": {"y": tile, "x": tile}}}
+    own = {} if spec_of(case).tile_spec.variable_input else {"size": {"y": tile, "x": tile}}
+    own |= case.tile_spec
+    if own:
+        spec = {"tile_spec": own}
+        said["spec"] = {"variants": {case.variant: spec}} if case.variant else spec
     versions = {choice.version_key: {"tasks": tasks}}
     (site / f"{case.model}.json").write_text(json.dumps({**said, "versions": versions}))
     return site
@@ -172,9 +182,9 @@ def average_precision(found: Array, wanted: Array) -> float:
 
 def sbe_on_lines(case: Case, labels: Array) -> float | None:
     """SBE of an untiled result where tiles' seams would be: what the picture alone comes to."""
-    spec = choice_of(case).spec().tile_spec
+    spec = spec_of(case).tile_spec
     size = {**spec.size, "y": case.tile, "x": case.tile}
-    lines = grid(replace(spec, size=size), case.shape)
+    lines = grid(replace(spec, **case.tile_spec, size=size), case.shape)
     meter = SeamMeter(lines)
     meter.include(meter.count(tuple((0, n) for n in case.shape), labels.astype(np.int64)))
     return meter.value()
@@ -202,7 +212,10 @@ def main_tile(case: Case) -> Array:
     """The whole picture as a float32 tile ``(1, C, (Z,) Y, X)``: 0 to 1, or standardised."""
     pixels = case.picture.astype(np.float32) / 255
     tile = np.moveaxis(pixels, -1, 0) if case.in_colour else pixels[None]
-    spec = choice_of(case).spec()
+    spec = spec_of(case)
+    if spec.color_space == "MULTI" and len(tile) < spec.num_channels:
+        empty = np.zeros((spec.num_channels - len(tile), *tile.shape[1:]), tile.dtype)
+        tile = np.concatenate([tile, empty])  # as the pipeline does
     if spec.mean and spec.std:
         mean, std = (np.reshape(v, (-1, *[1] * (tile.ndim - 1))) for v in (spec.mean, spec.std))
         tile = (tile - mean) / std

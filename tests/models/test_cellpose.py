@@ -120,7 +120,7 @@ def test_the_manifest_and_the_script_have_the_same_parameters_and_defaults() -> 
     values, defaults = choice("cyto3").values({}), constant("DEFAULTS")
     assert {k: values[k] for k in defaults} == defaults
     unused = set(constant("REFUSED")) | set(constant("NEEDLESS"))
-    assert set(values) == set(defaults) | unused | {"diam_mean"}
+    assert set(values) == set(defaults) | unused | {"diam_mean", "anisotropy"}
 
 
 def test_the_environment_pins_every_package() -> None:
