@@ -31,7 +31,7 @@ DEFAULTS = {
     "flow3D_smooth": 0.0,
 }
 REFUSED = {
-    "do_3D": "planes are segmented one by one; --variant 3d finds the cells of volumes",
+    "do_3D": "tiles are planes, and volumes are those of --variant 3d",
     "stitch_threshold": "planes are segmented one by one; --link_z iou joins them",
     "segment_channel": "name the channels by --channels segment=0,nucleus=1",
     "nucleus_channel": "name the channels by --channels segment=0,nucleus=1",
@@ -42,10 +42,10 @@ NEEDLESS = {
 }
 
 
-def check_params(params):
+def check_params(params, deep):
     """Refuse what would change the result and can't be honoured; say what isn't needed."""
     for name, instead in REFUSED.items():
-        if params.get(name):
+        if params.get(name) and not (deep and name == "do_3D"):
             raise ValueError(f"{name} is {params[name]!r}, which isn't used here: {instead}.")
     for name, why in NEEDLESS.items():
         if params.get(name) is not None:
@@ -54,7 +54,8 @@ def check_params(params):
 
 def load(weights, device, spec, params):
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
-    check_params(params)
+    deep = "Z" in spec.get("axes", "")
+    check_params(params, deep)
     wanted = CPnet(WIDTHS, MAPS, sz=3).state_dict()
     # The library itself would start a missing layer at random.
     read(weights, "Cellpose 3").check(wanted, optional=SIZES, ignore=[""])
@@ -70,7 +71,7 @@ def load(weights, device, spec, params):
         print("Cellpose's layers for the CPU are float32: fp32 is used.")  # noqa: T201  # to the log
         precision({}, device)  # what the worker is told
     settings = {name: params.get(name, value) for name, value in DEFAULTS.items()}
-    if "Z" in spec.get("axes", ""):
+    if deep:
         settings |= {"z_axis": 1, "do_3D": True}
     return network, settings, params.get("anisotropy")
 

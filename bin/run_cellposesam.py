@@ -18,7 +18,7 @@ SIZES = {"diam_mean", "diam_labels"}  # that Cellpose 4 saves, and doesn't use
 USED = ("diameter", "resample", "cellprob_threshold", "flow_threshold", "niter", "batch_size",
         "min_size", "max_size_fraction", "tile_overlap", "augment", "flow3D_smooth")  # fmt: skip
 REFUSED = {
-    "do_3D": "planes are segmented one by one; --variant 3d finds the cells of volumes",
+    "do_3D": "tiles are planes, and volumes are those of --variant 3d",
     "stitch_threshold": "planes are segmented one by one; --link_z iou joins them",
     "segment_channel": "name the channels by --channels segment=0,second=1",
 }
@@ -33,8 +33,9 @@ def half(spec, device):
 
 def load(weights, device, spec, params):
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
+    deep = "Z" in spec["axes"]
     for name, instead in REFUSED.items():
-        if params.get(name):
+        if params.get(name) and not (deep and name == "do_3D"):
             raise ValueError(f"{name} is {params[name]!r}, which isn't used here: {instead}.")
     with torch.device("meta"):
         wanted = CPSAM().state_dict()
@@ -47,7 +48,7 @@ def load(weights, device, spec, params):
         use_bfloat16=half(spec, device),
     )
     settings = {name: params[name] for name in USED if name in params}
-    if "Z" in spec["axes"]:
+    if deep:
         settings |= {"z_axis": 1, "do_3D": True}
     return network, settings, params.get("anisotropy")
 

@@ -97,7 +97,7 @@ def test_the_plugins_settings_reach_the_script_as_they_are(version: str) -> None
     [
         pytest.param({"diameter": -3}, "diameter is -3; it takes at least 0", id="negative"),
         pytest.param({"diameter": "big"}, "diameter is 'big'", id="text"),
-        pytest.param({"do_3D": True}, "do_3D is True; it takes one of False", id="3d"),
+        pytest.param({"do_3D": "often"}, "do_3D is 'often'", id="3d"),
         pytest.param({"stitch_threshold": 0.3}, "stitch_threshold is 0.3", id="stitching"),
         pytest.param({"batch_size": 0}, "batch_size is 0; it takes at least 1", id="no-batch"),
         pytest.param({"diametre": 30}, "has no parameter 'diametre'", id="misspelt"),

@@ -64,7 +64,7 @@ def test_every_parameter_is_the_librarys_or_refused_or_of_no_use_here() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        pytest.param({"do_3D": True}, "do_3D is True; it takes one of False", id="3d"),
+        pytest.param({"do_3D": "often"}, "do_3D is 'often'", id="3d"),
         pytest.param({"stitch_threshold": 0.3}, "stitch_threshold is 0.3", id="stitching"),
         pytest.param({"tile_overlap": 0.6}, "tile_overlap is 0.6; it takes", id="overlap"),
         pytest.param({"anisotropy": -2.0}, "anisotropy is -2.0; it takes", id="negative"),

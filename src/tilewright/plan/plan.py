@@ -189,7 +189,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     found = Inputs([])
     unread: Unread = []
     try:
-        choice, spec, values, found_weights = resolve(params, here)
+        params, choice, spec, values, found_weights = resolve(params, here)
         spec = dialect.spec(spec) if dialect else spec
         sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
@@ -278,19 +278,20 @@ def registry(params: Params, here: Path) -> Registry:
 
 def resolve(
     params: Params, here: Path
-) -> tuple[ResolvedModel, ModelSpec, dict[str, Any], weights.Found]:
-    """The chosen model, its spec, its parameters and its weights."""
+) -> tuple[Params, ResolvedModel, ModelSpec, dict[str, Any], weights.Found]:
+    """The run's parameters with its variant; the model, its spec, parameters and weights."""
     known = registry(params, here)
     choice = known.choose(params.model, params.model_type, params.task)
     choice.script()  # without one, all else is beside the point
     file = params.model_config_file
     config = read_document(here / file).data if file else {}
+    params = params.model_copy(update={"variant": params.variant or choice.variant_by(config)})
     spec = run_spec(known, choice, params.tile_size, params.variant)
     linked(spec, params.link_z)
     folder = Path(str(params.weights_dir))
     found = weights.find(choice, folder)
     base = config_values(found.config, folder)
-    return choice, spec, choice.values(config, base, found.config), found
+    return params, choice, spec, choice.values(config, base, found.config), found
 
 
 def linked(spec: ModelSpec, asked: str | None) -> Literal["none", "iou"]:

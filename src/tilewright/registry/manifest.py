@@ -133,6 +133,8 @@ class Param(Strict):
     """Number of the first item of a channel selector."""
     channel_start_label: str = "original"
     """Label of the first item of a channel selector."""
+    variant: str | None = None
+    """One of the spec's variants, which true chooses."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

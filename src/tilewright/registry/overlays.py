@@ -210,10 +210,10 @@ def _named_params(params: object) -> dict[str, dict[str, object]]:
 
 
 def _limited(theirs: dict[str, object], ours: dict[str, object]) -> dict[str, object]:
-    """A parameter with its own default, and our type, choices and range."""
+    """A parameter with its own default, and our type, choices, range and variant."""
     value, known = theirs.get("value"), ours.get("value")
     limits: dict[str, object] = {
-        k: ours[k] for k in ("min", "max") if k in ours and k not in theirs
+        k: ours[k] for k in ("min", "max", "variant") if k in ours and k not in theirs
     }
     if isinstance(known, list) and value in known:
         limits |= {"value": known, "default": value}

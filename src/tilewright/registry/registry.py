@@ -127,6 +127,17 @@ class ResolvedModel:
         fields.setdefault("license", self.license)
         return fields
 
+    def variant_by(self, values: Mapping[str, object]) -> str | None:
+        """The variant that its parameters choose, by the user's values or their defaults.
+
+        Raises
+        ------
+        TilewrightError
+            When a value can't be.
+        """
+        choosing = (p for p in self.params if p.variant)
+        return next((p.variant for p in choosing if p.check(values.get(p.arg_name, p.start))), None)
+
     def _differences(self, variants: dict[str, Any], name: str) -> dict[str, Any]:
         if name not in variants:
             raise _no_such(f"variant of {self.model_name}", name, list(variants))
