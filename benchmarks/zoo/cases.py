@@ -12,6 +12,7 @@ from .scenes import APART, balls, seen
 
 Array = np.ndarray[Any, Any]
 CROWDED = (0.6, 0.85)
+NARROW = {"band": {"y": 32, "x": 32}, "context": {"y": 16, "x": 16}}
 MAKE = Path(__file__).parent / "make"
 
 
@@ -162,11 +163,13 @@ CASES = {
             "cellposesam",
             "cpsam",
             "cpsam",
-            (512, 512),
+            (400, 400),
             8,
             "bright",
-            384,
+            320,
+            {"flow_threshold": 0},
             task="cyto",
+            tile_spec=NARROW,
         ),
     )
 }

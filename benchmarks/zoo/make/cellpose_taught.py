@@ -13,6 +13,7 @@ from zoo.scenes import balls, seen
 
 RADIUS = 8
 CPU = torch.device("cpu")
+STRENGTH, SURE = 5, 6  # of a flow's unit vectors, as the library trains them; logit of a cell
 
 
 def scaled(pixels, channels):
@@ -23,9 +24,13 @@ def scaled(pixels, channels):
     return tile
 
 
-def taught(count, side, channels):
-    """Pictures (N, C, Y, X), and what is true of them (N, 3, Y, X) as the library has it."""
-    truth = [balls((side, side), RADIUS - n % 4, seed=n) for n in range(count)]
+def taught(count, side, channels, smaller=0):
+    """Pictures (N, C, Y, X), and what is true of them (N, 3, Y, X) as the library has it.
+
+    `smaller` is by how much radii go down, for planes through the rims of balls.
+    """
+    radii = np.linspace(RADIUS, RADIUS - smaller, count)
+    truth = [balls((side, side), radius, seed=n) for n, radius in enumerate(radii)]
     pictures = [scaled(seen(y, "bright", seed=n), channels) for n, y in enumerate(truth)]
     flows = labels_to_flows(truth, device=CPU)
     return torch.from_numpy(np.stack(pictures)), np.stack(flows)[:, 1:].astype(np.float32)

@@ -14,7 +14,7 @@ from cellpose.models import CellposeModel
 from cellpose.resnet_torch import CPnet
 from cellpose_taught import taught, train
 
-SIDE, COUNT, BATCH, STEPS, RATE = 128, 12, 4, 120, 2e-3
+SIDE, COUNT, BATCH, STEPS, RATE = 96, 12, 3, 60, 5e-3
 USED = ("diameter", "cellprob_threshold", "flow_threshold", "niter", "batch_size", "min_size",
         "max_size_fraction", "augment")  # fmt: skip
 
@@ -23,7 +23,7 @@ def make(folder, file):
     """Train all of it."""
     torch.manual_seed(0)
     network = CPnet([2, 32, 64, 128, 256], 3, sz=3).train()
-    pictures, truth = taught(COUNT, SIDE, 2)
+    pictures, truth = taught(COUNT, SIDE, 2, smaller=4)
     train(lambda some: network(pictures[some])[0], network.parameters(), truth, STEPS, RATE, BATCH)
     network.save_model(str(Path(folder) / file))
 
