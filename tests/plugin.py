@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,13 @@ class Desk:
         return [f for (name, _), f in zip(steps, facts, strict=True) if name in ("run", "settle")]
 
 
-def desk(folder: Path, cache: Path) -> Desk:
-    """A machine whose Cellpose is the stand-in of tests/scripts."""
+def desk(folder: Path, cache: Path, prepare: Callable[[Path], None] | None = None) -> Desk:
+    """A machine whose Cellpose is the stand-in of tests/scripts, unless a checkout is prepared."""
     nextflow = shutil.which("nextflow")
     if nextflow is None:
         pytest.fail("There is no nextflow on the PATH: ./tilewright test brings it.")
     checkout = copy_checkout(folder / "checkout", cache)
-    stand_in(checkout.root)
+    (prepare or stand_in)(checkout.root)
     home = folder / "home"
     home.mkdir()
     (home / ".profile").write_text(f"export PATH='{Path(nextflow).parent}':\"$PATH\"\n")

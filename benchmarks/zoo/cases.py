@@ -12,6 +12,7 @@ from .scenes import APART, balls, seen, tissue
 
 Array = np.ndarray[Any, Any]
 CROWDED = (0.6, 0.85)
+NARROW = {"band": {"y": 32, "x": 32}, "context": {"y": 16, "x": 16}}
 MAKE = Path(__file__).parent / "make"
 
 
@@ -42,7 +43,9 @@ class Case:
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     variant
-        Of the model's spec.
+        As a run names it.
+    tile_spec
+        What its manifest's `tile_spec` says otherwise, so that a small picture is several tiles.
     crowd
         `share` and `apart` of `scenes.balls`: SBE needs objects that touch on most lines. None:
         they fill the picture, as `scenes.tissue`.
@@ -64,6 +67,7 @@ class Case:
     mpp: float | None = None
     coarse: bool = False
     variant: str | None = None
+    tile_spec: dict[str, Any] = field(default_factory=dict)
 
     @property
     def maker(self) -> Path:
@@ -179,6 +183,32 @@ CASES = {
             512,
             params={"min_size": 50},
             variant="3d",
+        ),
+        Case("cellpose", "cellpose", "cyto3", "cyto3", (640, 640), 8, "bright", 448),
+        Case(
+            "cellpose-3d",
+            "cellpose",
+            "cyto3",
+            "cyto3",
+            (16, 128, 128),
+            6,
+            "bright",
+            104,
+            variant="3d",
+            tile_spec={"band": {"z": 8, "y": 18, "x": 18}, "context": {"z": 4, "y": 12, "x": 12}},
+        ),
+        Case(
+            "cellposesam",
+            "cellposesam",
+            "cpsam",
+            "cpsam",
+            (400, 400),
+            8,
+            "bright",
+            320,
+            {"flow_threshold": 0},
+            task="cyto",
+            tile_spec=NARROW,
         ),
     )
 }

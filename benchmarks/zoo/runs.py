@@ -165,14 +165,17 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int, *more: objec
 
 
 def overlay(case: Case, weights: Path, folder: Path, tile: int) -> Path:
-    """A folder with a manifest of made weights, and of tiles' size where there is but one."""
+    """A folder with a manifest of made weights, and of what the case says otherwise of tiles."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     choice = choice_of(case)
     tasks = {choice.task_name: {"locations": [str(weights)]}}
     said: dict[str, Any] = {"short_name": case.model, "extends": True}
-    if not spec_of(case).tile_spec.variable_input:
-        said["spec"] = {"tile_spec": {"size": {"y": tile, "x": tile}}}
+    own = {} if spec_of(case).tile_spec.variable_input else {"size": {"y": tile, "x": tile}}
+    own |= case.tile_spec
+    if own:
+        spec = {"tile_spec": own}
+        said["spec"] = {"variants": {case.variant: spec}} if case.variant else spec
     versions = {choice.version_key: {"tasks": tasks}}
     (site / f"{case.model}.json").write_text(json.dumps({**said, "versions": versions}))
     return site
@@ -188,7 +191,7 @@ def sbe_on_lines(case: Case, labels: Array) -> float | None:
     """SBE of an untiled result where tiles' seams would be: what the picture alone comes to."""
     spec = spec_of(case).tile_spec
     size = {**spec.size, "y": case.tile, "x": case.tile}
-    lines = grid(replace(spec, size=size), case.shape)
+    lines = grid(replace(spec, **case.tile_spec, size=size), case.shape)
     meter = SeamMeter(lines)
     meter.include(meter.count(tuple((0, n) for n in case.shape), labels.astype(np.int64)))
     return meter.value()
@@ -217,6 +220,9 @@ def main_tile(case: Case) -> Array:
     pixels = case.picture.astype(np.float32) / 255
     tile = np.moveaxis(pixels, -1, 0) if case.in_colour else pixels[None]
     spec = spec_of(case)
+    if spec.color_space == "MULTI" and len(tile) < spec.num_channels:
+        empty = np.zeros((spec.num_channels - len(tile), *tile.shape[1:]), tile.dtype)
+        tile = np.concatenate([tile, empty])  # as the pipeline does
     if spec.mean and spec.std:
         mean, std = (np.reshape(v, (-1, *[1] * (tile.ndim - 1))) for v in (spec.mean, spec.std))
         tile = (tile - mean) / std

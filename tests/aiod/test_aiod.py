@@ -103,8 +103,8 @@ def test_cellpose_of_ai_ondemand_is_ours_with_its_own_parameters() -> None:
         assert values["diam_mean"] == (17.0 if name == "nuclei" else 0.0)
     choice = ResolvedModel(theirs, "cyto3", "cyto")
     assert choice.values({"diameter": 30.5})["diameter"] == 30.5
-    with pytest.raises(TilewrightError, match="do_3D is True; it takes one of False"):
-        choice.values({"do_3D": True})
+    with pytest.raises(TilewrightError, match=r"stitch_threshold is 0.3; it takes"):
+        choice.values({"stitch_threshold": 0.3})
 
 
 AXES = [
@@ -199,6 +199,26 @@ def test_channels_said_twice_or_out_of_range_are_refused(tmp_path: Path) -> None
     (tmp_path / "own.yml").write_text("segment_channel: 9\n")
     with pytest.raises(TilewrightError, match="has no channel '8'"):
         planned(tmp_path, **given)
+
+
+@pytest.mark.parametrize("model", ["cellpose", "cellposesam"])
+@pytest.mark.parametrize("whose", ["", "theirs"])
+def test_3d_segmentation_of_a_plugins_form_is_the_variant_of_volumes(
+    tmp_path: Path, model: str, whose: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    volume = np.zeros((5, 32, 40), np.uint8)
+    tifffile.imwrite(tmp_path / "in" / "a.tif", volume, metadata={"axes": "ZYX"})
+    given = {"input": str(tmp_path / "in"), "outdir": str(tmp_path / "out"), "model": model}
+    given |= {"weights_dir": str(tmp_path / "weights"), "axes": "ZYX"}
+    given |= {"manifests": str(aiod())} if whose else {}
+    axes = {}
+    for ticked in (False, True):
+        (tmp_path / "own.yml").write_text(json.dumps({"do_3D": ticked}))
+        plan = plan_run({**given, "model_config": str(tmp_path / "own.yml")}, tmp_path)
+        axes[ticked] = plan.recipe.spec.axes
+        assert plan.file.store.endswith("-3d.zarr") == ticked
+    assert axes == {False: "CYX", True: "CZYX"}
 
 
 def test_a_variant_reaches_the_recipe_and_the_results_name(tmp_path: Path) -> None:

@@ -275,6 +275,22 @@ def test_nextflows_schema_takes_what_nextflow_gives() -> None:
     assert not validator.is_valid({})
 
 
+def test_the_models_page_lists_variants_and_what_was_measured_of_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    cellpose = page.partition("\n## Cellpose\n")[2].partition("\n## ")[0]
+    assert "- `--variant 3d`: 2 channels, 3D; gives labels" in cellpose.splitlines()
+    case = {"model_name": "a-b", "objects": 9, "difference": 0, "ap": 1, "sbe": None}
+    case |= {"seconds_per_million": 2, "cpu_seconds_per_million": 1}
+    env = {"first_seconds": 3, "again_seconds": 2, "gb": 1, "more_gb": 1}
+    kept = {"environment": env, "cases": {"x": case, "y": case | {"variant": "3d", "note": "why"}}}
+    (tmp_path / "a.json").write_text(json.dumps(kept))
+    *_, flat, deep, _, note = measured.section({"a-b": "MIT"}, tmp_path)
+    assert flat.startswith("| `a-b` | ")
+    assert deep.startswith("| `a-b` `3d` | ")
+    assert flat.endswith(" | MIT |")
+    assert note == "`a-b` `3d`: why"
+
+
 # Nothing is stale
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tifffile
 from pictures import speckles, write_ome_zarr
@@ -14,7 +15,7 @@ from planning import planned
 
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.plan.fit import plan_image
+from tilewright.plan.fit import UNSPACED, plan_image
 from tilewright.plan.inputs import Row
 from tilewright.plan.params import Params, check_params
 from tilewright.registry.registry import Registry
@@ -141,3 +142,26 @@ def test_what_isnt_text_is_to_be_quoted_as_it_is_written(
     with pytest.raises(TilewrightError) as caught:
         Registry.load(tmp_path)
     assert "in quotes" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "noted"),
+    [
+        ({"spacing": 2.0, "unit": "um"}, True, False),
+        ({}, True, True),
+        ({}, False, False),  # the model doesn't ask
+    ],
+)
+def test_slices_of_unknown_distance_are_noted_where_the_model_asks_for_it(
+    tmp_path: Path, known: dict[str, Any], told: bool, noted: bool
+) -> None:
+    path = tmp_path / "a.tif"
+    about = {"resolution": (2.0, 2.0)} if known else {}
+    tifffile.imwrite(
+        path, np.zeros((3, 8, 8), np.uint8), imagej=True, metadata={"axes": "ZYX"} | known, **about
+    )
+    tile = TileSpec({"z": 4, "y": 8, "x": 8}, variable_input=True)
+    spec = ModelSpec("deep", "1", tile, axes="CZYX", takes_pixel_size=told)
+    planned = plan_image(Row(path, "a"), Params(input="."), spec)
+    assert [UNSPACED in planned.remarks] == [noted]
+    assert planned.ref.z_um == known.get("spacing")

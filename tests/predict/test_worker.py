@@ -19,7 +19,7 @@ import pytest
 import tifffile
 from running import discs
 from skimage.measure import label
-from toy import GROUP, SPEC, image, job, recipe, start, thirds
+from toy import GROUP, SPEC, image, job, recipe, start, start_with, thirds
 
 from tilewright.contract.jobs import ImageRef
 from tilewright.errors import TilewrightError
@@ -116,6 +116,41 @@ def test_the_precision_that_ran_reaches_the_report_through_bank_and_merge(
         assert Bank(bank).header["precision"] == ran
     merge_group(GROUP, recipe(), banks, tmp_path / "out", tmp_path / "merged" / "group")
     assert read_merged(tmp_path / "merged").precision == [PrecisionRan(ran, jobs=3)]
+
+
+RULER = """
+import json
+import numpy as np
+from tilewright.runtime.serve import serve
+
+def predict(told, tiles, um):
+    if len(tiles) > 1:
+        raise MemoryError
+    with open(told, "a") as file:
+        file.write(json.dumps(um) + "\\n")
+    return np.zeros(tiles[:, 0].shape, "uint8")
+
+serve(lambda weights, device, spec, params: params["told"], predict)
+"""
+
+
+def test_a_script_that_asks_is_told_how_big_each_images_pixels_are(tmp_path: Path) -> None:
+    """At the resolution that is read; a batch is of one size, also where it is sent in pieces."""
+    script, told = tmp_path / "run_ruler.py", tmp_path / "told.jsonl"
+    script.write_text(RULER)
+    spec = replace(SPEC, takes_pixel_size=True, batch_size=4)
+    sizes: list[dict[str, Any]] = [
+        {"mpp": (0.5, 0.25)},
+        {"mpp": (0.5, 0.25)},
+        {"mpp": (0.5, 0.25), "factor": (0.5, 0.5)},
+        {},
+    ]
+    refs = [replace(image(tmp_path, f"i00{n}", (60, 60)), **size) for n, size in enumerate(sizes)]
+    starts = start_with(spec, str(script), told=str(told))
+    run_job(job(*refs), replace(recipe(), spec=spec), tmp_path / "a.bank", start=starts, weights="")
+    found = [json.loads(line) for line in told.read_text().splitlines()]
+    pairs = [[0.5, 0.25], [0.5, 0.25], [1.0, 0.5], [None, None]]  # the first two are sent again
+    assert sorted(map(str, found)) == sorted(map(str, pairs))
 
 
 def test_the_same_job_gives_the_same_bytes(tmp_path: Path) -> None:

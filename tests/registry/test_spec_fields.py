@@ -147,6 +147,11 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
         "precision": Elsewhere(
             "test_precision.py", "test_the_specs_precision_is_used_where_the_device_can", "bf16"
         ),
+        "takes_pixel_size": Elsewhere(
+            "test_worker.py",
+            "test_a_script_that_asks_is_told_how_big_each_images_pixels_are",
+            "takes_pixel_size",
+        ),
         "batch_size": batches_are_at_most_that_big,
         "tiles_per_task": jobs_are_at_most_that_big,
         "min_vram_gb": shown_by_models({}, {"min_vram_gb": 37}, "wants one (37 GB)"),

@@ -1,10 +1,13 @@
-"""How libraries say that a device's memory is full."""
+"""How libraries say that a device's memory is full, and what it computes in."""
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
-from tilewright.runtime.device import is_out_of_memory
+from tilewright.runtime.device import has_bf16, is_out_of_memory
 
 OUT_OF_MEMORY = [
     MemoryError(),
@@ -23,3 +26,21 @@ def test_the_ways_libraries_say_that_memory_ran_out_are_known(error: Exception) 
 
 def test_another_error_is_not_taken_for_lack_of_memory() -> None:
     assert not is_out_of_memory(RuntimeError("shape mismatch: memory format"))
+
+
+@pytest.mark.parametrize(
+    ("ops", "has"),
+    [
+        ({"_is_mkldnn_bf16_supported": lambda: True}, True),
+        ({"_is_mkldnn_bf16_supported": lambda: False}, False),
+        ({}, False),  # a torch without oneDNN
+    ],
+)
+def test_a_cpu_has_bf16_if_torch_says_so(
+    ops: dict[str, object], has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or if there is no torch to ask; this machine's own answer is one of the two."""
+    assert has_bf16("cpu")
+    mkldnn = SimpleNamespace(mkldnn=SimpleNamespace(**ops))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(ops=mkldnn))
+    assert has_bf16("cpu") is has

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tilewright import ROOT
 from tilewright.environments import interpreters
 from tilewright.predict.model_process import child_env
 
@@ -74,3 +77,40 @@ def test_outputs_keep_their_form_and_only_half_precision_is_widened(told: dict[s
 @pytest.mark.slow
 def test_the_cpus_threads_are_those_that_the_task_has(told: dict[str, Any]) -> None:
     assert told["threads"] == 1
+
+
+# What only a GPU would run, as far as it can be tested without.
+
+LACKING = """
+import functools, sys, torch
+
+for name in sys.argv[1:]:
+    try:
+        functools.reduce(getattr, name.split(".")[1:], torch)
+    except AttributeError:
+        print(name)
+"""
+
+
+def names_of_torch() -> set[str]:
+    """All that our scripts and `runtime` say of torch, as ``torch.cuda.get_device_name``."""
+    files = [*(ROOT / "src/tilewright/runtime").glob("*.py"), *(ROOT / "bin").glob("*.py")]
+    return {name for file in files for name in _dotted(ast.parse(file.read_text()))}
+
+
+def _dotted(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            if name.replace(".", "").isidentifier() and name.startswith("torch."):
+                yield name
+
+
+@pytest.mark.slow
+def test_torch_has_all_that_we_call_of_it() -> None:
+    python = interpreters.build("timm", interpreters.default_root()) / "bin" / "python"
+    names = sorted(names_of_torch())
+    assert "torch.cuda.get_device_name" in names
+    command = [str(python), "-c", LACKING, *names]
+    ran = subprocess.run(command, check=True, timeout=300, stdout=-1, text=True)
+    assert ran.stdout.split() == []

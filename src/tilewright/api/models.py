@@ -10,6 +10,7 @@ class Models(StrEnum):
     CELLPOSE_CYTO2 = "cellpose-cyto2"
     CELLPOSE_CYTO3 = "cellpose-cyto3"
     CELLPOSE_NUCLEI = "cellpose-nuclei"
+    CELLPOSESAM_CPSAM = "cellposesam-cpsam"
     EMPANADA_DROPNET_V1 = "empanada-dropnet_v1"
     EMPANADA_MITONET_MINI_V1 = "empanada-mitonet_mini_v1"
     EMPANADA_MITONET_V1 = "empanada-mitonet_v1"

@@ -214,16 +214,27 @@ def models_page(registry: Registry) -> str:
 def row(choice: ResolvedModel, names: Mapping[str, str]) -> list[str]:
     """A choice's line of the page's first table."""
     spec = choice.spec()
-    colour = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
-    seen = "3D" if "z" in spec.tile_spec.axes else "2D"
     return [
         names[choice.task_name],
         f"`{choice.model_name}`",
-        f"{colour}, {seen}",
+        sees(spec),
         spec.output_kind,
         choice.license or "not said",
         AVAILABLE[availability(choice)],
     ]
+
+
+def sees(spec: ModelSpec) -> str:
+    """What a model takes, in short: ``2 channels, 3D``."""
+    colour = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
+    return f"{colour}, {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
+
+
+def forms(choice: ResolvedModel) -> list[str]:
+    """A line for each variant: what it takes and gives."""
+    specs = {name: choice.spec(variant=name) for name in choice.spec().variants or {}}
+    told = [f"- `--variant {name}`: {sees(s)}; gives {s.gives}" for name, s in specs.items()]
+    return ["", *told] if told else []
 
 
 def chapter(manifest: Manifest, choices: list[ResolvedModel]) -> list[str]:
@@ -236,10 +247,11 @@ def chapter(manifest: Manifest, choices: list[ResolvedModel]) -> list[str]:
         lines += ["", f"Ask for access first: {first.access_url or 'its page says where'}."]
     lines += ["", f"    ./tilewright run --input IMAGES --model {first.model_name}"]
     lines += ["", *wrapped(manifest.usage_guide)] if manifest.usage_guide else []
+    lines += forms(first)
     lines += described(choices)
     if first.params:
         file = f"manifests/defaults/{first.model_name}-{first.task_name}.yml"
-        lines += ["", f"Parameters of `{first.model_name}`, as in `{file}`:", ""]
+        lines += ["", *wrapped(f"Parameters of `{first.model_name}`, as in `{file}`:"), ""]
         lines += ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]
         lines += [cells(explained(each)) for each in first.params]
     cited = [f"- [{p.title}]({p.url})" for p in about.pubs or []]

@@ -62,11 +62,15 @@ def section(licences: dict[str, str], folder: Path = FOLDER) -> list[str]:
     for model in kept:
         for case in model["cases"].values():
             figures = [tell(model["environment"], case) for tell in COLUMNS.values()]
-            name, variant = case["model_name"], case.get("variant")
-            shown = f"`{name}`" + (f", `{variant}`" if variant else "")
-            lines.append(line([shown, *figures, licences.get(name, "not said")]))
+            shown = name_of(case)
+            lines.append(line([shown, *figures, licences.get(case["model_name"], "not said")]))
             notes += textwrap.wrap(f"{shown}: {case['note']}", 110) if "note" in case else []
     return [*ABOUT.splitlines(), "", *lines, *([""] if notes else []), *notes]
+
+
+def name_of(case: Figures) -> str:
+    """A case's model, and its variant where that isn't the usual."""
+    return " ".join(f"`{case[k]}`" for k in ("model_name", "variant") if case.get(k))
 
 
 def seconds(env: Figures) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,6 +43,8 @@ class Layout:
         Where, in level-0 pixels ``(y, x)``, that begins.
     scale
         Model pixels per level-0 pixel, ``(y, x)``.
+    um
+        Of these pixels, along (z,) y and x; None for what isn't known.
     """
 
     shape: tuple[int, ...]
@@ -53,6 +55,7 @@ class Layout:
     start: tuple[int, int]
     origin: tuple[float, float]
     scale: tuple[float, float]
+    um: tuple[float | None, ...]
 
     @classmethod
     def of(
@@ -92,6 +95,7 @@ class Layout:
             start=(rows[0], columns[0]),
             origin=(rows[0] * y / ref.factor[0], columns[0] * x / ref.factor[1]),
             scale=scale,
+            um=(*([ref.z_um] if deep else []), *_um(ref, scale)),
         )
 
     @cached_property
@@ -109,6 +113,11 @@ class Layout:
     def pixels(self) -> int:
         """Of the grid, over all planes."""
         return math.prod(self.iterated.values()) * math.prod(self.shape)
+
+
+def _um(ref: ImageRef, scale: tuple[float, float]) -> Iterator[float | None]:
+    for mpp, factor in zip(ref.mpp or (None, None), scale, strict=True):
+        yield None if mpp is None else mpp / factor
 
 
 def extent(n: int, factor: float) -> int:

@@ -198,6 +198,8 @@ class ModelSpec:
         Radius in pixels beyond which an input can't change an output; None is unbounded.
     precision
         ``fp32``, ``fp16`` or ``bf16``.
+    takes_pixel_size
+        Whether predict is told how big a tile's pixels are.
     batch_size, tiles_per_task, min_vram_gb
         Hints: tiles a batch, tiles a job, GPU memory in GB.
     device
@@ -242,6 +244,7 @@ class ModelSpec:
     equivalence: Literal["exact", "approx"] = "approx"
     receptive_field: int | None = None
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    takes_pixel_size: bool = False
     batch_size: int = 1
     tiles_per_task: int | None = None
     min_vram_gb: float | None = None

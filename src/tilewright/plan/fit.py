@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from tilewright.contract.grid import Grid
 from tilewright.contract.jobs import ImageRef
+from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import TilewrightError
 from tilewright.images.image import Image, fingerprint, set_fingerprint
@@ -29,6 +30,10 @@ from .value_range import ValueRange, value_range
 UNSCALED = (
     "Nothing says its pixel size, by which tissue is told from dust: say it by --mpp, or look at "
     "its tissue.geojson."
+)
+UNSPACED = (
+    "Nothing says how far apart its slices are and how wide its pixels: objects are looked for as "
+    "if that were the same. If it isn't, say it by the model's parameter `anisotropy`."
 )
 
 
@@ -130,6 +135,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             remarks=(
                 *(row.remarks + image.remarks + _of_scenes(row, image)),
                 *(size.remarks + chosen.remarks + told + _of_mask(ref, layout.scale)),
+                *_of_slices(layout, spec),
             ),
             is_of_set=bool(image.files),
             one_of=_one_of(image),
@@ -189,6 +195,11 @@ def _of_mask(ref: ImageRef, scale: tuple[float, float]) -> tuple[str, ...]:
         with Mask(ref, scale) as mask:
             return mask.check()
     return (UNSCALED,) if ref.tissue and ref.mpp is None else ()
+
+
+def _of_slices(layout: Layout, spec: ModelSpec) -> tuple[str, ...]:
+    """What a user should know where a model asks how far apart slices are and nobody says it."""
+    return (UNSPACED,) if spec.takes_pixel_size and layout.deep and None in layout.um else ()
 
 
 def _one_of(image: Image) -> str:

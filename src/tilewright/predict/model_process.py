@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,8 @@ from tilewright.tile_results.check import check_results, described
 from .child import CLOSE_SECONDS, Child, ModelError, printed
 
 Array = np.ndarray
+Um = Sequence[float | None] | None
+"""How big a tile's pixels are, in µm along (z,) y and x; None is unknown."""
 Answer = tuple[dict[str, Any], Array]
 BatchKey = TypeVar("BatchKey")
 
@@ -52,6 +55,26 @@ def child_env(prefix: Path, base: Mapping[str, str] = os.environ) -> dict[str, s
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",  # nor does its library show a token kept in a file
     }
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a script is sent at once.
+
+    Parameters
+    ----------
+    tiles
+        (batch, C, *spatial) float32.
+    um
+        Of their pixels.
+    """
+
+    tiles: Array
+    um: Um = None
+
+    def part(self, start: int, count: int | None) -> Batch:
+        """Some of its tiles; None is all from `start` on."""
+        return Batch(self.tiles[start:][:count], self.um)
 
 
 class ScriptError(ModelError):
@@ -183,13 +206,15 @@ class ModelProcess:
             self.device_name, self.precision = answer["device"], answer["precision"]
         return self._versions
 
-    def predict(self, tiles: Array) -> Array:
+    def predict(self, tiles: Array, um: Um = None) -> Array:
         """The model's results for one batch, in its order.
 
         Parameters
         ----------
         tiles
             (batch, C, *spatial) float32. When memory runs out it is sent again in halves.
+        um
+            Of their pixels, which a spec with `takes_pixel_size` asks for.
 
         Returns
         -------
@@ -198,10 +223,15 @@ class ModelProcess:
             embedding, (batch, D) float unless the spec's `output_type` is dense or
             token_sequence; checked.
         """
-        return self._finish(tiles, self._begin(tiles))
+        batch = Batch(tiles, um)
+        return self._finish(batch, self._begin(batch))
 
     def map(
-        self, batches: Iterable[tuple[BatchKey, Array]], *, forgive: bool = False
+        self,
+        batches: Iterable[tuple[BatchKey, Array]],
+        *,
+        forgive: bool = False,
+        um: Callable[[BatchKey], Um] = lambda _: None,
     ) -> Iterator[tuple[BatchKey, Array | TilewrightError]]:
         """Predict many batches; the next is sent while the model works on one.
 
@@ -212,6 +242,8 @@ class ModelProcess:
         forgive
             A batch over which the script raises, dies or hangs is given back, too, and the others
             go on in a process of their own: nothing else will be tried.
+        um
+            Tells of a batch's key how big its pixels are.
 
         Yields
         ------
@@ -219,10 +251,11 @@ class ModelProcess:
             The key and its results, in the order given; or why they don't fit the spec. What is
             forgiven may be the fault of the batch after it: `alone` tells.
         """
-        sent: deque[tuple[BatchKey, Array, int | None]] = deque()
+        sent: deque[tuple[BatchKey, Batch, int | None]] = deque()
         try:
             for key, tiles in batches:
-                sent.append((key, tiles, self._begin_early(tiles, forgive)))
+                batch = Batch(tiles, um(key))
+                sent.append((key, batch, self._begin_early(batch, forgive)))
                 if len(sent) == UNDER_WAY:
                     yield self._finish_first(sent, forgive)
             while sent:
@@ -232,7 +265,9 @@ class ModelProcess:
                 if number is not None:
                     self._waiting.pop(number, None)  # nobody wants the answer any more
 
-    def alone(self, tiles: Array, *, forgive: bool = False) -> Array | TilewrightError:
+    def alone(
+        self, tiles: Array, *, forgive: bool = False, um: Um = None
+    ) -> Array | TilewrightError:
         """Predict one image's tiles by themselves, or say why that can't be.
 
         Parameters
@@ -241,19 +276,21 @@ class ModelProcess:
             (batch, C, *spatial), as in `predict`.
         forgive
             As of `map`.
+        um
+            Of their pixels.
 
         Returns
         -------
             As `predict`, (batch, ...); or why they don't fit the spec or, if it is forgiven, what
             the script did over them.
         """
-        return self._given_back(partial(self.predict, tiles), forgive)
+        return self._given_back(partial(self.predict, tiles, um), forgive)
 
     def _finish_first(
-        self, sent: deque[tuple[BatchKey, Array, int | None]], forgive: bool
+        self, sent: deque[tuple[BatchKey, Batch, int | None]], forgive: bool
     ) -> tuple[BatchKey, Array | TilewrightError]:
-        key, tiles, number = sent.popleft()
-        return key, self._given_back(partial(self._finish, tiles, number), forgive)
+        key, batch, number = sent.popleft()
+        return key, self._given_back(partial(self._finish, batch, number), forgive)
 
     def _given_back(
         self, predicting: Callable[[], Array], forgive: bool
@@ -271,44 +308,45 @@ class ModelProcess:
                 raise
             return error
 
-    def _begin_early(self, tiles: Array, forgive: bool) -> int | None:
+    def _begin_early(self, batch: Batch, forgive: bool) -> int | None:
         """`_begin`; where the process ended over an earlier batch, its turn will tell."""
         try:
-            return self._begin(tiles)
+            return self._begin(batch)
         except ModelError:
             if not forgive:
                 raise
             return None
 
-    def _begin(self, tiles: Array) -> int | None:
+    def _begin(self, batch: Batch) -> int | None:
         """Send a batch that can be expected to fit in memory: its number, or None."""
-        if self.batch_limit is not None and len(tiles) > self.batch_limit:
+        if self.batch_limit is not None and len(batch.tiles) > self.batch_limit:
             return None
-        return self._send(tiles)
+        return self._send(batch)
 
-    def _finish(self, tiles: Array, number: int | None) -> Array:
+    def _finish(self, batch: Batch, number: int | None) -> Array:
         """Its results; an answer that was due from a process that is over is asked for again."""
         due = number is not None and number in self._waiting
-        results = self._answer(tiles, number) if due and number is not None else None
-        return self._in_pieces(tiles) if results is None else results
+        results = self._answer(batch.tiles, number) if due and number is not None else None
+        return self._in_pieces(batch) if results is None else results
 
-    def _in_pieces(self, tiles: Array) -> Array:
+    def _in_pieces(self, batch: Batch) -> Array:
         parts: list[Array] = []
         start = 0
-        while start < len(tiles):
-            piece = tiles[start:][: self.batch_limit]
-            results = self._answer(piece, self._send(piece))
+        while start < len(batch.tiles):
+            piece = batch.part(start, self.batch_limit)
+            results = self._answer(piece.tiles, self._send(piece))
             if results is not None:
                 parts.append(results)
-                start += len(piece)
+                start += len(piece.tiles)
         return np.concatenate(parts)
 
-    def _send(self, tiles: Array) -> int:
+    def _send(self, batch: Batch) -> int:
         _ = self.versions  # a model that can't be loaded says so before it is sent anything
         self._sent += 1
         self._waiting[self._sent] = None
-        self._child.doing = f"sending {described(tiles)}"
-        self._child.write(*encode({"id": self._sent}, tiles))
+        self._child.doing = f"sending {described(batch.tiles)}"
+        told = {"um": batch.um} if self.spec.get("takes_pixel_size") else {}
+        self._child.write(*encode({"id": self._sent, **told}, batch.tiles))
         return self._sent
 
     def _answer(self, tiles: Array, number: int) -> Array | None:

@@ -153,7 +153,8 @@ def run_job(
         with timing.adds("load"):
             timing.versions = model.versions  # tiles are read meanwhile
         banker = Banker(bank, recipe.spec)
-        for batch in model.map(timing.each(batches, "read_wait"), forgive=forgive):
+        asked = timing.each(batches, "read_wait")
+        for batch in model.map(asked, forgive=forgive, um=lambda works: works[0].um):
             for works, results in by_image(model, *batch, forgive=forgive):
                 with timing.adds("write"):
                     keep(banker, shown, works, results, notes)
@@ -192,7 +193,8 @@ def by_image(
         return
     for image in images:
         some = [w for w in works if w.image == image]
-        yield some, model.alone(np.stack([w.pixels for w in some]), forgive=forgive)
+        tiles = np.stack([w.pixels for w in some])
+        yield some, model.alone(tiles, forgive=forgive, um=some[0].um)
 
 
 def keep(
@@ -401,14 +403,20 @@ def work_of(
         return None
     pixels = reader.read(plane, tile.window, mask.inside if mask else None)
     spec.check(pixels)
-    return Work(key, plane, reader.grid, tile, pixels, inside)
+    um = reader.layout.um if spec.takes_pixel_size else None
+    return Work(key, plane, reader.grid, tile, pixels, inside, um)
+
+
+def alike(one: Work, other: Work) -> bool:
+    """Whether two tiles can be of one batch."""
+    return one.pixels.shape == other.pixels.shape and one.um == other.um
 
 
 def batched(works: Iterable[Work], size: int) -> Iterator[list[Work]]:
-    """Consecutive tiles of one shape, at most `size` together."""
+    """Consecutive tiles of one shape, and one size of pixels, at most `size` together."""
     batch: list[Work] = []
     for work in works:
-        if batch and (len(batch) == size or work.pixels.shape != batch[0].pixels.shape):
+        if batch and (len(batch) == size or not alike(work, batch[0])):
             yield batch
             batch = []
         batch.append(work)

@@ -244,7 +244,7 @@ def _named_params(params: object) -> dict[str, dict[str, object]]:
 
 
 def _limited(theirs: dict[str, object], ours: dict[str, object]) -> dict[str, object]:
-    """A parameter with its own default, and our type, choices and range."""
+    """A parameter with its own default, and our type, choices, range and variant."""
     value, known = theirs.get("value"), ours.get("value")
     limits: dict[str, object] = {
         k: ours[k] for k in TAKEN_BY_PARAMS if k in ours and k not in theirs

@@ -41,12 +41,19 @@ def device_name(device: str) -> str:
     torch = sys.modules.get("torch")
     if torch is None or not device.startswith("cuda") or not torch.cuda.is_available():
         return device
-    return str(torch.cuda.getdevice_name(device))
+    return str(torch.cuda.get_device_name(device))
 
 
 def has_bf16(device: str) -> bool:
-    """Whether an NVIDIA or AMD GPU has bf16 units; without torch nobody here can tell."""
+    """Whether a CPU or GPU computes in bf16, as torch says; without torch nobody here can tell.
+
+    Of NVIDIA's GPUs those of compute capability 8 or more do, of CPUs those whose bf16 oneDNN runs.
+    Others would take many times as long as in float32.
+    """
     torch = sys.modules.get("torch")
+    if device == "cpu":
+        known = torch and getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        return torch is None or bool(known and known())
     if torch is None or torch.version.hip:
         return torch is not None
     return bool(torch.cuda.get_device_capability(device)[0] >= 8)

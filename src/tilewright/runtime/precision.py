@@ -7,8 +7,8 @@ from typing import Any
 
 from .device import has_bf16
 
-PRECISIONS = {"fp32": ("cpu", "cuda", "mps"), "fp16": ("cuda", "mps"), "bf16": ("cpu",)}
-"""Devices that always compute in it."""
+PRECISIONS = {"fp32": ("cpu", "cuda", "mps"), "fp16": ("cuda", "mps"), "bf16": ("cpu", "cuda")}
+"""Devices that can compute in it; of bf16 `has_bf16` knows which of them."""
 _said: list[str] = []  # what `precision` said last
 
 
@@ -16,7 +16,7 @@ def precision(spec: dict[str, Any], device: str) -> str:
     """The precision a script should compute in: the spec's, or ``fp32`` where the device can't.
 
     Falling back is said in one line on stderr. fp16 needs a GPU, since a CPU has no fast half
-    precision; bf16 works on a CPU, and on NVIDIA GPUs of compute capability 8 or more.
+    precision; of bf16 torch is asked.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ def precision(spec: dict[str, Any], device: str) -> str:
     if wanted not in PRECISIONS:
         raise ValueError(f"precision is {wanted!r}; it is one of {', '.join(PRECISIONS)}")
     kind = device.partition(":")[0]
-    can = wanted == "fp32" or kind in PRECISIONS[wanted] or (kind == "cuda" and has_bf16(device))
+    can = wanted == "fp32" or kind in PRECISIONS[wanted]
+    can = can and (wanted != "bf16" or has_bf16(device))
     if not can:
         sys.stderr.write(
             f"tilewright: {device} doesn't compute in {wanted} here; it is fp32 instead.\n"

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from io import FileIO
 from queue import SimpleQueue
 from typing import Any, Callable, Dict, Optional
@@ -25,7 +26,7 @@ from .precision import used
 from .protocol import END_SECONDS, NO_ARRAY, Message, filler, open_pipe, receive, send
 
 Load = Callable[[Optional[str], str, Dict[str, Any], Dict[str, Any]], object]
-Predict = Callable[[Any, np.ndarray], object]
+Predict = Callable[..., object]
 
 
 def serve(load: Load, predict: Predict) -> None:
@@ -40,7 +41,8 @@ def serve(load: Load, predict: Predict) -> None:
         ``predict(model, tiles) -> results``: `tiles` is (batch, C, *spatial) float32. Labels are
         integers (batch, *spatial), a map is (batch, class, *spatial), an embedding vectors
         (batch, D) or tokens (batch, T, D), which `pool` reduces. A list of arrays, one per
-        tile, is taken too.
+        tile, is taken too. Where the spec has `takes_pixel_size`, a third argument is how big the
+        tiles' pixels are: µm along (z,) y and x, None for what isn't known; or None for all.
     """
     requests, answers = open_pipe()
     hello, _ = receive(filler(requests))
@@ -49,7 +51,8 @@ def serve(load: Load, predict: Predict) -> None:
     try:
         model = _load(load, hello, answers)
         for header, tiles in iter(batches.get, None):
-            answer, results = _answer(predict, model, tiles, hello["spec"])
+            told = [header["um"]] if "um" in header else []
+            answer, results = _answer(partial(predict, model, tiles, *told), tiles, hello["spec"])
             send(answers, {"id": header["id"], **answer}, results)
     except BrokenPipeError:
         sys.exit(1)  # the worker is gone; there is nobody to tell
@@ -87,10 +90,10 @@ def _load(load: Load, hello: dict[str, Any], answers: FileIO) -> object:
     return model
 
 
-def _answer(predict: Predict, model: object, tiles: np.ndarray, spec: dict[str, Any]) -> Message:
+def _answer(predict: Callable[[], object], tiles: np.ndarray, spec: dict[str, Any]) -> Message:
     begun = time.perf_counter()
     try:
-        results = _results(predict(model, tiles), spec, spatial(tiles.shape, spec))
+        results = _results(predict(), spec, spatial(tiles.shape, spec))
         return {"seconds": round(time.perf_counter() - begun, 6)}, results
     except Exception as error:  # noqa: BLE001  # told to the worker, whatever it is
         if not is_out_of_memory(error):

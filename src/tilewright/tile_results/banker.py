@@ -25,6 +25,7 @@ class Work:
     """One tile on its way: whose it is, where it is, what the model sees and where it counts.
 
     `inside` are the window's ``(y, x)`` in the mask, the same for every slice; None is all of it.
+    `um` is how big its pixels are along (z,) y and x, None what isn't known.
     """
 
     image: str
@@ -33,6 +34,7 @@ class Work:
     tile: Tile
     pixels: Array
     inside: Array | None
+    um: tuple[float | None, ...] | None = None
 
 
 class Banker:
