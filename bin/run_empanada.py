@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Run Empanada's networks (MitoNet and its kin), which are TorchScript files, by its own engine.
 
-The engine finds the objects of a plane; the pipeline joins those of neighbouring tiles. Code in an
-archive runs in torch's interpreter, and no pickle is loaded.
+It finds a plane's objects; the pipeline joins those of neighbouring tiles. No pickle is loaded.
 """
 
 import os

@@ -126,6 +126,7 @@ CASES = {
             "coloured",
             448,
             {"points_per_side": 9, "points_per_batch": 16, "stability_score_thresh": 0.8},
+            crowd=(0.45, 0.95),
             whole=640,
         ),
         Case(

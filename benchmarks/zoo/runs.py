@@ -151,7 +151,7 @@ def by_pipeline(case: Case, weights: Path, folder: Path, tile: int) -> Ran:
 
 
 def overlay(case: Case, weights: Path, folder: Path, tile: int) -> Path:
-    """A folder with a manifest of made weights, and of tiles' size where the model takes one only."""
+    """A folder with a manifest of made weights, and of the only size of tiles, if it has one."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     choice = choice_of(case)

@@ -243,7 +243,7 @@ def test_a_site_may_leave_pictures_of_8_bits_as_they_are(
 ) -> None:
     spec = small_spec(normalization=None, input_range=(0.0, 255.0))
     tile = tile_of(tmp_path / "a.tif", blobs(), spec)
-    found = rules.picture(tile, *script.black_and_white(spec.to_dict()))
+    found = rules.picture(tile, *rules.black_and_white(spec.to_dict()))
     np.testing.assert_array_equal(found, blobs()[..., None].repeat(3, 2))
 
 
