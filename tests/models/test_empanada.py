@@ -97,7 +97,7 @@ def test_what_isnt_its_network_is_refused_in_a_sentence(good: Path, tmp_path: Pa
     bad = {
         other: "it doesn't take interpolate_ins and render_steps",
         pickled: "isn't a TorchScript archive",
-        cut: "isn't a TorchScript archive",
+        cut: "isn't a TorchScript archive: it is cut off; fetch or copy it anew",
         tmp_path: "is a folder",
     }
     tile = np.zeros((1, 1, 64, 64), np.float32)

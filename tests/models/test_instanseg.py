@@ -77,11 +77,11 @@ def test_what_isnt_its_network_is_refused_in_a_sentence(weights: Path, tmp_path:
     with zipfile.ZipFile(tmp_path / "pickle.zip", "w") as archive:
         archive.writestr("single/instanseg.pt", b"\x80\x04N.")
     refused = {
-        "cut.zip": "isn't a TorchScript archive",
+        "cut.zip": "isn't a TorchScript archive: it is cut off; fetch or copy it anew",
         "text.zip": "isn't a TorchScript archive",
         "other.zip": "isn't a TorchScript archive",
         "pickle.zip": "isn't a TorchScript archive",
-        "folder.zip": "folder",
+        "folder.zip": "is a folder; a TorchScript archive is one file",
     }
     tile = np.zeros((1, 1, 64, 64), np.float32)
     for name, says in refused.items():

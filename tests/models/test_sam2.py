@@ -269,13 +269,13 @@ def test_a_file_that_isnt_a_whole_network_is_refused_with_its_fault(
     refused = {
         "text.pt": "doesn't hold plain tensors",
         "whole.pt": "doesn't hold plain tensors",
-        "cut.pt": "doesn't hold plain tensors",
+        "cut.pt": "it is cut off; fetch or copy it anew",
         "list.pt": "it holds no layers",
         "sam1.pt": "it is none of sam2_hiera_t, sam2_hiera_s",
         "half.pt": "the layer sam_mask_decoder.conv_s0.bias is missing",
         "wider.pt": "no_mem_embed is (1, 1, 128), not (1, 1, 256)",
         "older.pt": "older.pt holds sam2_hiera_t, and architecture in the manifest says sam2.1_hi",
-        "folder.pt": "folder",
+        "folder.pt": "it is a folder",
         "nowhere.pt": "nowhere.pt",
     }
     tile = np.zeros((3, 64, 64), np.float32)
