@@ -299,7 +299,6 @@ def clean_environ() -> dict[str, str]:
     env.setdefault("UV_CACHE_DIR", str(home() / "cache" / "uv"))
     env.setdefault("PIP_CACHE_DIR", str(home() / "cache" / "pip"))
     env.update(PYTHONNOUSERSITE="1", CONDA_ALWAYS_YES="1", MAMBA_ALWAYS_YES="1")
-    env.setdefault("SAM2_BUILD_CUDA", "0")  # nothing that runs here needs it, and it takes nvcc
     # Set, it has py_compile check bytecode by its source's hash, and no longer by its time, which
     # a copy changes. It is the first time that a zip, and so a wheel, can hold.
     env.setdefault("SOURCE_DATE_EPOCH", "315532800")
