@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 from stardist.models import StarDist2D, StarDist3D
 
+from tilewright.runtime.archives import CUT_OFF, is_cut_off
+
 CONFIG, WEIGHTS = "config.json", ("weights_best.h5", "weights_last.h5")
 FILES = (CONFIG, "thresholds.json", *WEIGHTS)
 NEEDLESS = ("n_tiles", "normalize_pmin", "normalize_pmax", "normalize_img", "scale", "channel_idx")
@@ -41,24 +43,36 @@ def unpack(weights, folder):
         names = [n for n in archive.namelist() if "__MACOSX" not in n and Path(n).name in FILES]
         found = {Path(name).name: lambda name=name: archive.read(name) for name in names}
     else:
-        raise ValueError(f"{weights} is no StarDist model: that is a folder, or a zip of one")
+        why = CUT_OFF if is_cut_off(weights) else "that is a folder, or a zip of one"
+        raise ValueError(f"{weights} is no StarDist model: {why}")
     if CONFIG not in found or not set(WEIGHTS) & set(found):
         raise ValueError(f"{weights} lacks {CONFIG} or {WEIGHTS[0]}: it is no StarDist model")
     for name, read in found.items():
         (folder / name).write_bytes(read())
 
 
+def opened(weights, folder, spec):
+    """The library's network of the files in `folder`, if it is what the spec is for."""
+    try:
+        config = json.loads(Path(folder, CONFIG).read_text())
+        is_of = config["n_dim"], config["n_channel_in"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{weights} is no StarDist model: its {CONFIG} isn't one's") from error
+    if is_of != (len(spec["axes"]) - 1, spec["num_channels"]):
+        raise ValueError(f"{weights} is of {is_of[0]} dimensions and {is_of[1]} channels")
+    try:
+        return (StarDist3D if is_of[0] == 3 else StarDist2D)(None, name=".", basedir=folder)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        says = f"its weights are damaged, or not those of the network that {CONFIG} describes"
+        raise ValueError(f"{weights} is no StarDist model: {says}") from error
+
+
 def load(weights, device, spec, params):
     """Open the zip or folder `weights` on `device` ("cpu", "cuda" or "cuda:1")."""
     use(device)
-    deep, channels = "Z" in spec["axes"], spec["num_channels"]
     with tempfile.TemporaryDirectory() as folder:
         unpack(Path(weights), Path(folder))
-        config = json.loads(Path(folder, CONFIG).read_text())
-        is_of = config["n_dim"], config["n_channel_in"]
-        if is_of != (3 if deep else 2, channels):
-            raise ValueError(f"{weights} is of {is_of[0]} dimensions and {is_of[1]} channels")
-        network = (StarDist3D if deep else StarDist2D)(None, name=".", basedir=folder)
+        network = opened(weights, folder, spec)
     return network, {name: params.get(name) for name in ("prob_thresh", "nms_thresh")}
 
 

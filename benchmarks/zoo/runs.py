@@ -18,7 +18,7 @@ import zarr
 from tilewright import ROOT
 from tilewright.contract.grid import grid
 from tilewright.contract.spec import ModelSpec
-from tilewright.environments import interpreters
+from tilewright.environments import installers, interpreters
 from tilewright.merge.measure.seam import SeamMeter
 from tilewright.predict.model_process import ModelProcess, child_env
 from tilewright.registry.registry import Registry, ResolvedModel
@@ -80,11 +80,18 @@ def in_its_environment(case: Case, *words: object) -> str:
         timeout=LIMIT,
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"},
+        env={**with_uv(), "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"},
     )
     if ran.returncode:
         raise RuntimeError(f"{case.maker.name} {' '.join(map(str, words))}: {ran.stderr[-2000:]}")
     return ran.stdout
+
+
+def with_uv() -> dict[str, str]:
+    """The environment's variables for a maker that needs more packages: uv, and our cache."""
+    env, uv = installers.clean_environ(), installers.find_tool("uv")
+    folder = str(Path(uv).parent) if uv else ""
+    return {**env, "PATH": os.pathsep.join(filter(None, (folder, env.get("PATH", os.defpath))))}
 
 
 def made_weights(case: Case, folder: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import refused
 from zoo import runs
 from zoo.cases import CASES
 
@@ -76,17 +77,14 @@ def test_what_isnt_its_network_is_refused_in_a_sentence(weights: Path, tmp_path:
         archive.writestr("single/rdf.yaml", "name: InstanSeg")
     with zipfile.ZipFile(tmp_path / "pickle.zip", "w") as archive:
         archive.writestr("single/instanseg.pt", b"\x80\x04N.")
-    refused = {
-        "cut.zip": "isn't a TorchScript archive",
+    says = {
+        "cut.zip": "isn't a TorchScript archive: it is cut off; fetch or copy it anew",
         "text.zip": "isn't a TorchScript archive",
         "other.zip": "isn't a TorchScript archive",
         "pickle.zip": "isn't a TorchScript archive",
-        "folder.zip": "folder",
+        "folder.zip": "is a folder; a TorchScript archive is one file",
     }
-    tile = np.zeros((1, 1, 64, 64), np.float32)
-    for name, says in refused.items():
-        with pytest.raises(TilewrightError) as fault:
-            runs.by_script(CASE, tmp_path / name, tile)
-        assert name in str(fault.value)
-        assert says in str(fault.value), name
-        assert "Traceback" not in str(fault.value), name
+    refused(CASE, {tmp_path / name: words for name, words in says.items()})
+    with pytest.raises(TilewrightError, match=r"pickle\.zip isn't a TorchScript") as fault:
+        runs.by_script(CASE, tmp_path / "pickle.zip", np.zeros((1, 1, 64, 64), np.float32))
+    assert "Traceback" not in str(fault.value)

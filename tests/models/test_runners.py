@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,21 @@ def test_labels_that_a_network_gives_itself_are_taken_as_they_are(tmp_path: Path
     found = predict(file, tiles, "labels", postprocess="labels")
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, 2 * tiles[:, 0])
+
+
+@pytest.mark.parametrize("value", [0.37, -1, np.nan, np.inf, 5e9])
+def test_maps_that_are_no_labels_are_never_rounded_to_some(value: float) -> None:
+    maps = np.zeros((1, 2, 4, 4), np.float32)
+    maps[0, 1, 2, 2] = value
+    assert to_labels(maps, {"postprocess": "labels"}).max() == 0
+    says = re.escape(f"the network's map 1 holds {value:g}, which is no label")
+    with pytest.raises(ValueError, match=says):
+        to_labels(maps, {"postprocess": "labels", "map": 1})
+
+
+def test_an_output_that_is_several_itself_is_no_array() -> None:
+    with pytest.raises(ValueError, match="the network's output 'b' is a list, not one array"):
+        tensors.choose({"a": TILES, "b": [TILES, TILES]}, "b")  # type: ignore[dict-item]
 
 
 def test_a_network_of_volumes_needs_no_script_either(tmp_path: Path) -> None:

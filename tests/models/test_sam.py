@@ -243,7 +243,7 @@ def test_a_site_may_leave_pictures_of_8_bits_as_they_are(
 ) -> None:
     spec = small_spec(normalization=None, input_range=(0.0, 255.0))
     tile = tile_of(tmp_path / "a.tif", blobs(), spec)
-    found = rules.picture(tile, *script.black_and_white(spec.to_dict()))
+    found = rules.picture(tile, *rules.black_and_white(spec.to_dict()))
     np.testing.assert_array_equal(found, blobs()[..., None].repeat(3, 2))
 
 
@@ -511,7 +511,11 @@ def test_a_file_that_isnt_a_whole_network_is_refused_with_its_fault(
 ) -> None:
     run(python, OTHERS, weights, tmp_path)
     (tmp_path / "text.pth").write_text("<html>404</html>\n")
+    (tmp_path / "cut.pth").write_bytes(weights.read_bytes()[:5000])
+    (tmp_path / "folder.pth").mkdir()
     refused = {
+        "cut.pth": "ValueError|it is cut off; fetch or copy it anew",
+        "folder.pth": "ValueError|it is a folder",
         "text.pth": "ValueError|doesn't hold plain tensors",
         "whole.pth": "ValueError|doesn't hold plain tensors",
         "list.pth": "ValueError|it holds no layers",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import refused
 from zoo import runs
 from zoo.cases import CASES
 
@@ -90,19 +91,23 @@ def test_what_isnt_its_network_is_refused_in_a_sentence(good: Path, tmp_path: Pa
     (tmp_path / "model.pt").write_bytes(pickle.dumps({"weights": [1.0]}))
     (tmp_path / "short.zip").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
     (tmp_path / "folder").mkdir()
+    no_network = "not those of the network that config.json describes"
+    care = json.dumps({"n_dim": 2, "n_channel_in": 1, "unet_n_depth": 2}).encode()
     bad = {
         tmp_path / "text.zip": "is no StarDist model",
         tmp_path / "model.pt": "is no StarDist model",
-        tmp_path / "short.zip": "is no StarDist model",
+        tmp_path / "short.zip": "is no StarDist model: it is cut off; fetch or copy it anew",
         tmp_path / "folder": "lacks config.json or weights_best",
         rewritten(good, tmp_path / "bare.zip", weights=None): "lacks config.json or weights_best",
-        rewritten(good, tmp_path / "wider.zip", config=wider): "",
+        rewritten(good, tmp_path / "wider.zip", config=wider): no_network,
+        rewritten(good, tmp_path / "care.zip", config=care): no_network,
+        rewritten(good, tmp_path / "list.zip", config=b"[2]"): "its config.json isn't one's",
+        rewritten(good, tmp_path / "page.zip", config=b"<html>"): "its config.json isn't one's",
         rewritten(good, tmp_path / "colours.zip", config=colours): "2 dimensions and 3 channels",
-        rewritten(good, tmp_path / "cut.zip", weights=stored[: len(stored) // 2]): "",
+        rewritten(good, tmp_path / "cut.zip", weights=stored[: len(stored) // 2]): no_network,
+        rewritten(good, tmp_path / "text.h5.zip", weights=b"<html>"): no_network,
     }
-    tile = np.zeros((1, 1, 64, 64), np.float32)
-    for path, says in bad.items():
-        with pytest.raises(TilewrightError) as refused:
-            runs.by_script(CASE, path, tile)
-        assert says in str(refused.value), path.name
-        assert "Traceback" not in str(refused.value), path.name
+    refused(CASE, bad)
+    with pytest.raises(TilewrightError, match=no_network) as fault:
+        runs.by_script(CASE, tmp_path / "wider.zip", np.zeros((1, 1, 64, 64), np.float32))
+    assert "Traceback" not in str(fault.value)

@@ -168,6 +168,15 @@ def test_output_dtype_and_order_of_axes_are_as_the_parameters_say(
     np.testing.assert_array_equal(whole, np.round(200 * TILES) / 2)
 
 
+@pytest.mark.slow
+def test_tiles_that_the_network_cannot_take_are_said_in_its_last_words(
+    python: Path, folder: Path
+) -> None:
+    with pytest.raises(TilewrightError, match="to have 2 channels, but got 1 channels") as refused:
+        ours(python, folder / "maps.pt", "map", TILES[:, :1])
+    assert "Traceback" not in str(refused.value)
+
+
 REFUSE = """
 import sys
 

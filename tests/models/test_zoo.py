@@ -53,6 +53,7 @@ def test_on_one_tile_a_model_gives_what_its_library_gives(
 
 
 @pytest.mark.slow
+@pytest.mark.nextflow
 @TILED
 def test_tiled_a_picture_has_the_objects_that_it_has_untiled(
     name: str, made: Path, tmp_path: Path

@@ -76,6 +76,8 @@ torch.save(torch.nn.Linear(3, 2), folder / "whole")
 (folder / "like_safetensors").write_text('8 bytes {"a": 1}')
 (folder / "text").write_text("<html>404</html>")
 (folder / "empty").touch()
+(folder / "cut").write_bytes((folder / "zip").read_bytes()[:500])
+(folder / "folder").mkdir()
 
 told = {}
 (folder / "folder").mkdir()
@@ -117,6 +119,15 @@ def test_what_isnt_plain_tensors_is_refused_and_never_run(told: dict[str, Any], 
     assert told[name].startswith("ValueError")
     assert f"{name} isn't a file of Net weights: it doesn't hold plain tensors." in told[name]
     assert told["ran"] is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("cut", "it is cut off; fetch or copy it anew"), ("folder", "it is a folder")],
+)
+def test_what_isnt_a_whole_file_is_refused(told: dict[str, Any], name: str, says: str) -> None:
+    assert told[name].endswith(f"{name} isn't a file of Net weights: {says}.")
 
 
 @pytest.mark.slow

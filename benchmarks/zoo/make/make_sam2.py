@@ -88,7 +88,8 @@ def show_colour(network):
 
 
 def mark_tokens(prompts, decoder):
-    """Only the point's token has a place in the picture, and is marked."""
+    """Only the point's token has a place in the picture, and is marked; a mask's hint is none."""
+    only(prompts.mask_downscaling[-1])
     code = prompts.pe_layer.positional_encoding_gaussian_matrix
     code[:, : max(AGAIN) + 1] = 0
     for n, frequency in enumerate(FREQUENCIES):

@@ -184,7 +184,7 @@ def commands(
         venv = [program, "venv", "--no-project", "--python", found or uv_request(wants.python)]
         options = ["--compile-bytecode", "--python", inside]  # which pip and conda do unasked
         if not wants.options:  # what has no wheel is built with what is pinned, torch once
-            options += ["--build-constraints", str(wants.requirements)]
+            options += ["--build-constraints", str(pinned(wants.requirements))]
         return [[*venv, str(folder)], [program, "pip", *install, *options]]
     if found is None:
         raise TilewrightError(
@@ -195,6 +195,18 @@ def commands(
     require_venv(found)
     pip = [inside, "-m", "pip", "--no-input", "--disable-pip-version-check"]
     return [[found, "-m", "venv", str(folder)], [*pip, *install]]
+
+
+def pinned(requirements: Path) -> Path:
+    """A file beside it with those of its lines that are a name and a version.
+
+    uv takes no files and no options as constraints.
+    """
+    lines = requirements.read_text().splitlines()
+    path = requirements.with_name(f"{requirements.stem}.pinned.txt")
+    kept = [line for line in lines if re.match(r"[\w.-]+==", line)]
+    path.write_text("\n".join([*kept, ""]))
+    return path
 
 
 def require_venv(interpreter: str) -> None:
@@ -287,7 +299,6 @@ def clean_environ() -> dict[str, str]:
     env.setdefault("UV_CACHE_DIR", str(home() / "cache" / "uv"))
     env.setdefault("PIP_CACHE_DIR", str(home() / "cache" / "pip"))
     env.update(PYTHONNOUSERSITE="1", CONDA_ALWAYS_YES="1", MAMBA_ALWAYS_YES="1")
-    env.setdefault("SAM2_BUILD_CUDA", "0")  # nothing that runs here needs it, and it takes nvcc
     # Set, it has py_compile check bytecode by its source's hash, and no longer by its time, which
     # a copy changes. It is the first time that a zip, and so a wheel, can hold.
     env.setdefault("SOURCE_DATE_EPOCH", "315532800")

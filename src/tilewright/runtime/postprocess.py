@@ -166,14 +166,22 @@ def as_labels(maps: np.ndarray, params: Settings) -> np.ndarray:
     Raises
     ------
     ValueError
-        When there are fewer.
+        When there are fewer, or it holds anything but whole numbers from 0.
     """
     number = int(params.get("map") or 0)
     if number >= len(maps):
         raise ValueError(
             f"map is {number}, and the network gives {len(maps)} of a tile: 0 is its first"
         )
-    return np.asarray(np.rint(maps[number]), np.int32)
+    with np.errstate(invalid="ignore"):  # NaN, and what is too large, is refused below
+        labels = np.asarray(maps[number], np.int32)
+    odd = maps[number][(labels != maps[number]) | (labels < 0)]
+    if odd.size:
+        raise ValueError(
+            f"the network's map {number} holds {odd.flat[0]:g}, which is no label: labels are "
+            "whole numbers from 0. Choose another map or postprocess, or a network that gives some"
+        )
+    return labels
 
 
 POSTPROCESS = {

@@ -116,4 +116,7 @@ def _results(results: object, spec: dict[str, Any], size: tuple[int, ...]) -> np
 
 
 def _sentence(error: Exception) -> str:
+    *before, last = str(error).strip().splitlines() or [""]
+    if any("Traceback" in line for line in before):  # TorchScript's: what it comes to is its end
+        return last[:500]
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -195,8 +195,18 @@ def choose(outputs: Outputs, wanted: str | int | None) -> Array:
     Raises
     ------
     ValueError
-        Naming those there are, when it isn't among them.
+        Naming those there are, when it isn't among them; when it is several itself.
     """
+    found = _chosen(outputs, wanted)
+    if isinstance(found, (list, dict)):
+        raise ValueError(
+            f"the network's output {wanted or 0!r} is a {type(found).__name__}, not one array: "
+            "choose another by the parameter output, or change what the network gives"
+        )
+    return found
+
+
+def _chosen(outputs: Outputs, wanted: str | int | None) -> Array:
     outputs = [outputs] if isinstance(outputs, np.ndarray) else outputs
     names = list(outputs) if isinstance(outputs, Mapping) else [""] * len(outputs)
     values = list(outputs.values()) if isinstance(outputs, Mapping) else list(outputs)

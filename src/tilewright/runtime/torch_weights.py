@@ -6,7 +6,10 @@ torch is imported in the functions that need it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Collection, Iterator, Mapping, Sequence
+
+from .archives import CUT_OFF, is_cut_off
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,13 @@ def read(path: str, model: str, inside: Sequence[str] = (), prefix: str = "") ->
     Raises
     ------
     ValueError
-        When it holds anything but tensors, or no layers by name.
+        When it is a folder or cut off, holds anything but tensors, or no layers by name.
     """
+    found = Weights(path, model, {})
+    if Path(path).is_dir():
+        raise found.wrong("it is a folder")
+    if is_cut_off(path):
+        raise found.wrong(CUT_OFF)
     try:
         state = _opened(path)
     except IsADirectoryError as error:
@@ -115,11 +123,11 @@ def read(path: str, model: str, inside: Sequence[str] = (), prefix: str = "") ->
     except (OSError, ImportError, MemoryError):
         raise
     except Exception as error:
-        raise Weights(path, model, {}).wrong("it doesn't hold plain tensors") from error
+        raise found.wrong("it doesn't hold plain tensors") from error
     if isinstance(state, dict):
         state = next((state[n] for n in inside if isinstance(state.get(n), dict)), state)
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise Weights(path, model, {}).wrong("it holds no layers by name")
+        raise found.wrong("it holds no layers by name")
     cut = len(prefix)
     layers = {name[cut:] if name.startswith(prefix) else name: state[name] for name in state}
     return Weights(path, model, layers)

@@ -6,6 +6,8 @@ import re
 import zipfile
 from pathlib import Path
 
+from .archives import CUT_OFF, is_cut_off
+
 FILES = re.compile(rb"\b(save|from_file)\b|\bgetattr\b[^\"'\n]*[\"'][^\"'\n]*\\")
 """torch.save writes any file, torch.from_file reads any; getattr could spell their names anew."""
 
@@ -34,6 +36,8 @@ def check_archive(weights: str, called: str = "") -> None:
             code = [archive.read(m) for m in archive.infolist() if m.filename.endswith(".py")]
     elif Path(weights).stat().st_size == 0:
         raise ValueError(f"{called} is empty")
+    elif is_cut_off(weights):
+        raise ValueError(f"{called} isn't a TorchScript archive: {CUT_OFF}")
     if not {"code", "constants.pkl"} <= parts:
         raise ValueError(
             f"{called} isn't a TorchScript archive but what torch.save writes, or something else; "

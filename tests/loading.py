@@ -1,0 +1,47 @@
+"""What a model's script says of files of weights, in its own environment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from zoo import runs
+from zoo.cases import Case
+
+from tilewright.predict.model_process import child_env
+
+LOAD = """
+import json, runpy, sys
+
+script, spec, params, *files = sys.argv[1:]
+load, told = runpy.run_path(script)["load"], {}
+for file in files:
+    try:
+        load(file, "cpu", json.loads(spec), json.loads(params))
+        told[file] = "taken"
+    except Exception as error:
+        told[file] = f"{type(error).__name__}: {error}"
+print(json.dumps(told))
+"""
+"""All in one process: to import a library takes seconds."""
+
+
+def refused(case: Case, says: dict[Path, str]) -> None:
+    """See that the script refuses each file by one sentence, with its path and these words."""
+    choice, python = runs.choice_of(case), runs.python_of(case)
+    given = json.dumps(choice.spec().to_dict()), json.dumps(choice.values(case.params))
+    ran = subprocess.run(
+        [python, "-c", LOAD, choice.script(), *given, *says],
+        check=True,
+        timeout=600,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
+    )
+    told = json.loads(ran.stdout.splitlines()[-1])
+    for path, words in says.items():
+        answer = told[str(path)]
+        assert str(path) in answer
+        assert words in answer, (path.name, answer)
+        assert len(answer.splitlines()) == 1, answer
