@@ -262,7 +262,7 @@ def described(choices: list[ResolvedModel]) -> list[str]:
     """What each version is for, where the manifest says it of more than all."""
     about = {c.model_name: c.version.metadata for c in choices}
     told = [f"- `{name}`: {each.description}" for name, each in about.items() if each]
-    return ["", *told] if told else []
+    return ["", *(part for line in told for part in wrapped(line))] if told else []
 
 
 def explained(param: Param) -> list[str]:
