@@ -38,7 +38,7 @@ class Case:
     mpp
         Of the picture, where the model takes one resolution.
     coarse
-        Whether too few borders lie at seams for an SBE: on steps of the network's, or of few objects.
+        Whether too few borders lie at seams for an SBE: few objects, or steps of the network's.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     crowd
