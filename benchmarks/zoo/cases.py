@@ -39,7 +39,7 @@ class Case:
     mpp
         Of the picture, where the model takes one resolution.
     coarse
-        Whether borders lie on steps of the network's, too few of them at seams for an SBE.
+        Whether too few borders lie at seams for an SBE: few objects, or steps of the network's.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     variant
@@ -138,6 +138,7 @@ CASES = {
             {"points_per_side": 9, "points_per_batch": 16, "stability_score_thresh": 0.8},
             crowd=(0.3, 0.9),  # of more objects the colours would be too alike
             whole=512,
+            coarse=True,
         ),
         Case(
             "instanseg",
