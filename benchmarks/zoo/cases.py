@@ -39,7 +39,7 @@ class Case:
     mpp
         Of the picture, where the model takes one resolution.
     coarse
-        Whether borders lie on steps of the network's, too few of them at seams for an SBE.
+        Whether too few borders of two objects lie at seams for an SBE.
     block
         Pixels of a block where the library has a rule of its own for big images: the maker's `big`.
     variant
@@ -182,6 +182,7 @@ CASES = {
             320,
             {"flow_threshold": 0},
             task="cyto",
+            coarse=True,
             tile_spec=NARROW,
         ),
     )
