@@ -158,7 +158,7 @@ CASES = {
             params={"min_size": 20},
             coarse=True,
         ),
-        Case("cellpose", "cellpose", "cyto3", "cyto3", (640, 640), 8, "bright", 448),
+        Case("cellpose", "cellpose", "cyto3", "cyto3", (640, 640), 8, "bright", 448, coarse=True),
         Case(
             "cellpose-3d",
             "cellpose",
