@@ -40,7 +40,7 @@ def load(weights, device, spec, params):
     with torch.device("meta"):
         wanted = CPSAM().state_dict()
     # The library itself would start a missing layer at random, or download another file.
-    read(weights, "Cellpose-SAM", prefix="module.").check(wanted, optional=SIZES)
+    read(weights, "Cellpose-SAM").check(wanted, optional=SIZES)
     # The device itself, not gpu=True: that falls back to the CPU without a word.
     network = CellposeModel(
         pretrained_model=str(weights),

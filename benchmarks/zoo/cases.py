@@ -186,7 +186,7 @@ CASES = {
             params={"min_size": 50},
             variant="3d",
         ),
-        Case("cellpose", "cellpose", "cyto3", "cyto3", (640, 640), 8, "bright", 448),
+        Case("cellpose", "cellpose", "cyto3", "cyto3", (640, 640), 8, "bright", 448, coarse=True),
         Case(
             "cellpose-3d",
             "cellpose",
@@ -210,6 +210,7 @@ CASES = {
             320,
             {"flow_threshold": 0},
             task="cyto",
+            coarse=True,
             tile_spec=NARROW,
         ),
     )
