@@ -36,10 +36,7 @@ REFUSED = {
     "segment_channel": "name the channels by --channels segment=0,nucleus=1",
     "nucleus_channel": "name the channels by --channels segment=0,nucleus=1",
 }
-NEEDLESS = {
-    "channel_axis": "the image or --axes says which axis is which",
-    "z_axis": "the image or --axes says which axis is which",
-}
+NEEDLESS = ("channel_axis", "z_axis")
 
 
 def check_params(params, deep):
@@ -47,9 +44,9 @@ def check_params(params, deep):
     for name, instead in REFUSED.items():
         if params.get(name) and not (deep and name == "do_3D"):
             raise ValueError(f"{name} is {params[name]!r}, which isn't used here: {instead}.")
-    for name, why in NEEDLESS.items():
+    for name in NEEDLESS:
         if params.get(name) is not None:
-            print(f"{name} isn't used: {why}.")  # noqa: T201  # goes to the log
+            print(f"{name} isn't used: the image or --axes says which axis is which.")  # noqa: T201
 
 
 def load(weights, device, spec, params):
