@@ -12,6 +12,7 @@ from tilewright import ROOT
 from tilewright.environments.interpreters import definition
 from tilewright.errors import TilewrightError
 from tilewright.registry.documents import Where, read_document
+from tilewright.registry.locations import is_remote
 from tilewright.registry.manifest import Param
 from tilewright.registry.registry import ResolvedModel
 
@@ -125,8 +126,9 @@ def script(target: Target) -> Iterator[Violation]:
 
 def _agree(case: Case, found: Reads, name: str, *, shared: bool) -> Iterator[Violation]:
     declared = {p.arg_name for p in case.choice.params}
-    read = found.needed if shared else found.needed | found.asked
-    missing = sorted(read - declared - found.known - _config(case))
+    config = _config(case)
+    read = found.needed if shared or config is None else found.needed | found.asked
+    missing = sorted(read - declared - found.known - (config or set()))
     block = _params(case)
     if missing:
         message = f"bin/{name} reads the parameter {', '.join(missing)}, which isn't declared"
@@ -137,10 +139,12 @@ def _agree(case: Case, found: Reads, name: str, *, shared: bool) -> Iterator[Vio
             yield Violation((*block, number), message, "take it out, or read it", WARNING)
 
 
-def _config(case: Case) -> set[str]:
-    """What the manifest's own config file brings."""
+def _config(case: Case) -> set[str] | None:
+    """What the manifest's own config file brings; None where it lies elsewhere, so isn't known."""
     paths = [w.config_path for w in case.choice.task.locations] + [case.choice.manifest.config]
     found = next((p for p in paths if p), None)
+    if found is not None and is_remote(found):
+        return None
     if found is None or not (ROOT / found).is_file():
         return set()
     try:
