@@ -346,11 +346,14 @@ def test_progress_counts_up_to_all_tiles(tmp_path: Path) -> None:
     assert told[-1] == 9
 
 
-def test_a_batch_has_tiles_of_one_shape_in_their_order() -> None:
-    shapes = [(1, 4, 4)] * 5 + [(1, 4, 2)] + [(1, 4, 4)] * 2
-    works: Any = [SimpleNamespace(n=n, pixels=np.zeros(s)) for n, s in enumerate(shapes)]
+def test_a_batch_has_tiles_of_one_shape_and_pixel_size_in_their_order() -> None:
+    shapes = [(1, 4, 4)] * 5 + [(1, 4, 2)] + [(1, 4, 4)] * 3
+    works: Any = [
+        SimpleNamespace(n=n, pixels=np.zeros(s), um=(0.5, 0.5) if n < 8 else (0.25, 0.25))
+        for n, s in enumerate(shapes)
+    ]
     found = [[w.n for w in batch] for batch in cast(Any, batched(works, 3))]
-    assert found == [[0, 1, 2], [3, 4], [5], [6, 7]]
+    assert found == [[0, 1, 2], [3, 4], [5], [6, 7], [8]]
 
 
 def test_reading_ahead_stays_a_few_items_ahead() -> None:
