@@ -1,4 +1,4 @@
-"""What a model's script says of files of weights, in its own environment."""
+"""Code run in a model's own environment, and what its script says there of files of weights."""
 
 from __future__ import annotations
 
@@ -27,19 +27,25 @@ print(json.dumps(told))
 """All in one process: to import a library takes seconds."""
 
 
-def refused(case: Case, says: dict[Path, str]) -> None:
-    """See that the script refuses each file by one sentence, with its path and these words."""
-    choice, python = runs.choice_of(case), runs.python_of(case)
-    given = json.dumps(choice.spec().to_dict()), json.dumps(choice.values(case.params))
+def run(python: Path, code: str, *arguments: object) -> str:
+    """What code prints in the environment of a Python."""
     ran = subprocess.run(
-        [python, "-c", LOAD, choice.script(), *given, *says],
+        [str(python), "-c", code, *map(str, arguments)],
         check=True,
         timeout=600,
         stdout=subprocess.PIPE,
         text=True,
         env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
     )
-    told = json.loads(ran.stdout.splitlines()[-1])
+    return ran.stdout
+
+
+def refused(case: Case, says: dict[Path, str]) -> None:
+    """See that the script refuses each file by one sentence, with its path and these words."""
+    choice, python = runs.choice_of(case), runs.python_of(case)
+    given = json.dumps(choice.spec().to_dict()), json.dumps(choice.values(case.params))
+    said = run(python, LOAD, choice.script(), *given, *says)
+    told = json.loads(said.splitlines()[-1])
     for path, words in says.items():
         answer = told[str(path)]
         assert str(path) in answer

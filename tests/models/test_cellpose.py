@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
-import os
 import re
-import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from loading import run
 
 from tilewright.contract.grid import grid
 from tilewright.environments import interpreters
@@ -203,18 +202,6 @@ def speckled(channels: int, height: int, width: int) -> Array:
     coarse = rng.random((channels, height // 8 + 1, width // 8 + 1), dtype=np.float32)
     fine: Array = np.kron(coarse, np.ones((1, 8, 8), np.float32))[:, :height, :width]
     return fine
-
-
-def run(python: Path, code: str, *arguments: object) -> str:
-    ran = subprocess.run(
-        [str(python), "-c", code, *map(str, arguments)],
-        check=True,
-        timeout=600,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
-    )
-    return ran.stdout
 
 
 @pytest.fixture(scope="session")

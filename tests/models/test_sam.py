@@ -6,7 +6,6 @@ import dataclasses
 import importlib.util
 import json
 import re
-import subprocess
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import running
 import tifffile
 import yaml
+from loading import run
 from pictures import reference
 from running import Checkout
 from scipy import ndimage
@@ -391,18 +391,6 @@ FOUND = {
     "min_mask_region_area": 3,
 }
 """Settings by which the weights that the test makes find every disc, more than once."""
-
-
-def run(python: Path, code: str, *arguments: object) -> str:
-    ran = subprocess.run(
-        [str(python), "-c", code, *map(str, arguments)],
-        check=True,
-        timeout=600,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
-    )
-    return ran.stdout
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import dataclasses
 import importlib.util
 import json
 import re
-import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,13 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from loading import refused
+from loading import refused, run
 from zoo import runs
 from zoo.cases import CASES
 from zoo.scenes import seen
 
 from tilewright.errors import TilewrightError
-from tilewright.predict.model_process import child_env
 from tilewright.registry.registry import Registry
 from tilewright.runtime.torch_weights import Weights
 
@@ -183,18 +181,6 @@ def python() -> Path:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny network of 2.1 in Meta's format, whose masks are what has the point's colour."""
     return runs.made_weights(CASE, tmp_path_factory.mktemp("sam2"))
-
-
-def run(python: Path, code: str, *arguments: object) -> str:
-    ran = subprocess.run(
-        [str(python), "-c", code, *map(str, arguments)],
-        check=True,
-        timeout=600,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**child_env(python.parents[1]), "OMP_NUM_THREADS": "2"},
-    )
-    return ran.stdout
 
 
 def labels(weights: Path, tile: Array, spec: dict[str, Any] | None = None, **params: Any) -> Array:
