@@ -1,5 +1,6 @@
 """What both Cellposes are taught, by the library's own flows and loss, in either's environment."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import torch
 from cellpose.dynamics import labels_to_flows
+from cellpose.models import CellposeModel
 from cellpose.train import _loss_fn_seg as loss
 from zoo.scenes import balls, seen
 
@@ -48,3 +50,17 @@ def train(maps, layers, truth, steps, rate, batch):
         optimiser.step()
         if number % 20 == 0:
             print(number, float(cost), file=sys.stderr, flush=True)
+
+
+def label(used, weights, tile, out, params):
+    """Keep the labels (Y, X) or (Z, Y, X) that the library gives of a tile (C, …).
+
+    `used` names the parameters that it takes.
+    """
+    said, pixels = json.loads(params), np.load(tile)
+    settings = {name: said[name] for name in used}
+    if pixels.ndim == 4:
+        settings |= {"z_axis": 1, "do_3D": True, "flow3D_smooth": said["flow3D_smooth"]}
+        settings["anisotropy"] = said["anisotropy"]
+    network = CellposeModel(pretrained_model=weights)
+    np.save(out, network.eval(pixels, channel_axis=0, normalize=False, **settings)[0])

@@ -8,15 +8,13 @@ patches, which hold the picture's pixels. The neck hands each patch the pixels a
 last layer makes flows and cells of them: so a result follows from what is near.
 """
 
-import json
 import sys
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from cellpose.models import CellposeModel
 from cellpose.vit import CPSAM
-from cellpose_taught import STRENGTH, SURE, taught
+from cellpose_taught import STRENGTH, SURE, label, taught
 
 SIDE, COUNT = 256, 8
 PATCH, HALF = 8, 4  # px of a patch's side; of it as its neighbours see it, 2 px being one
@@ -89,16 +87,5 @@ def make(folder, file):
     network.save_model(str(Path(folder) / file))
 
 
-def call(weights, tile, out, params):
-    """Keep the labels (Y, X) or (Z, Y, X) that the library gives of a tile (C, …)."""
-    said, pixels = json.loads(params), np.load(tile)
-    settings = {name: said[name] for name in USED}
-    if pixels.ndim == 4:
-        settings |= {"z_axis": 1, "do_3D": True, "flow3D_smooth": said["flow3D_smooth"]}
-        settings["anisotropy"] = said["anisotropy"]
-    network = CellposeModel(pretrained_model=weights)
-    np.save(out, network.eval(pixels, channel_axis=0, normalize=False, **settings)[0])
-
-
 if __name__ == "__main__":
-    {"make": make, "call": call}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "call": partial(label, USED)}[sys.argv[1]](*sys.argv[2:])
