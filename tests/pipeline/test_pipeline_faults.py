@@ -26,7 +26,7 @@ from running import (
 )
 
 from tilewright.cli import main
-from tilewright.plan.plan import writable
+from tilewright.plan.places import writable
 
 pytestmark = pytest.mark.nextflow
 

@@ -24,7 +24,8 @@ from tilewright.plan.cut import packs
 from tilewright.plan.fit import Planned
 from tilewright.plan.inputs import Row, check_ids
 from tilewright.plan.params import Params, check_params
-from tilewright.plan.plan import check_places, write_plan
+from tilewright.plan.places import check_places
+from tilewright.plan.plan import write_plan
 from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Registry
 

@@ -57,8 +57,7 @@ def tiled(tile: TileSpec, wanted: dict[str, tuple[int | None, float, int]]) -> T
     """A tile_spec that cuts an extent into so many tiles, which overlap by so much at least.
 
     A model whose tiles are of one size, or whole images, keeps them; one that needs more overlap
-    than was asked for
-    keeps its own band and context.
+    than was asked for keeps its own band and context.
 
     Parameters
     ----------

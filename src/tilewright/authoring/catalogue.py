@@ -226,7 +226,8 @@ def row(choice: ResolvedModel, names: Mapping[str, str]) -> list[str]:
 
 def sees(spec: ModelSpec) -> str:
     """What a model takes, in short: ``2 channels, 3D``."""
-    colour = f"{spec.num_channels} channels" if spec.color_space == "MULTI" else spec.color_space
+    channels = f"{spec.num_channels} channel{'' if spec.num_channels == 1 else 's'}"
+    colour = channels if spec.color_space == "MULTI" else spec.color_space
     return f"{colour}, {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
 
 

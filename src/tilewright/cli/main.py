@@ -247,7 +247,8 @@ def _count(number: int, word: str) -> str:
 @click.option("--weights_dir", default=None, help="Folder of downloaded weights.")
 def fetch(names: tuple[str, ...], **given: Any) -> None:
     """Bring the weights of models here ahead of a run. Those of every version and task."""
-    from tilewright.plan.plan import registry, with_places
+    from tilewright.plan.places import with_places
+    from tilewright.plan.plan import registry
     from tilewright.weights.weights import fetch_all
 
     params = with_places(Params(input=".", **absolute(given)), Path.cwd())

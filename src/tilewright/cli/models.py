@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from tilewright.authoring.catalogue import sees
 from tilewright.contract.jobs import ModelId
 from tilewright.environments import gpus
 from tilewright.errors import TilewrightError
 from tilewright.plan.benchmarked import per_million
 from tilewright.plan.params import Params
-from tilewright.plan.plan import registry, with_places
+from tilewright.plan.places import with_places
+from tilewright.plan.plan import registry
 from tilewright.plan.resources import needs
 from tilewright.plan.speeds import known, latest, this_machine
 from tilewright.registry.missing import BRING, OUT_OF_REACH, WHY
@@ -140,8 +142,6 @@ def tell(found: Sequence[Listed]) -> None:
 def listed(choice: ResolvedModel, params: Params) -> Listed:
     """What is said of a model; nothing is built, fetched or read for it."""
     spec, manifest = choice.spec(), choice.manifest
-    channels = f"{spec.num_channels} channel{'' if spec.num_channels == 1 else 's'}"
-    takes = channels if spec.color_space == "MULTI" else spec.color_space
     gpu = gpu_of(choice)
     return Listed(
         title=manifest.name,
@@ -149,7 +149,7 @@ def listed(choice: ResolvedModel, params: Params) -> Listed:
         model_name=choice.model_name,
         version=choice.version_key,
         task=choice.task_name,
-        takes=f"{takes}, {'3D' if 'z' in spec.tile_spec.axes else '2D'}",
+        takes=sees(spec),
         gives=spec.gives,
         license=spec.license,
         script=script_of(choice),

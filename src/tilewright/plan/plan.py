@@ -6,8 +6,6 @@ is named and left out.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from tilewright.contract.code import MERGE, room_digests
-from tilewright.contract.files import unwritable
 from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe, Scan, digest, save
 from tilewright.contract.names import job_name
 from tilewright.contract.spec import LINKS, ModelSpec
@@ -25,7 +22,6 @@ from tilewright.registry.checks.run import run_spec
 from tilewright.registry.documents import read_document
 from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.weights import weights
-from tilewright.weights.cache import default_folder
 from tilewright.weights.config_files import config_values
 from tilewright.weights.weights import Origin
 
@@ -40,15 +36,13 @@ from .inputs import Inputs, Row, check_results, find_inputs, left_out
 from .masks import check_edited, scan_code, unused, with_masks
 from .params import Params, check_params
 from .pixel_size import needs_size
+from .places import with_places, writable
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
 from .remarks import read_again
 from .resources import Needs, contradictions, needs
 from .scenes import Unread, with_scenes
 from .unsized import problems as problems_of
 from .unsized import unsized
-
-PLACES = {"env_root": "TILEWRIGHT_ENVS", "weights_dir": "TILEWRIGHT_WEIGHTS"}
-"""What tells tasks of a parameter that is no part of their hash."""
 
 
 class Adapter(Protocol):
@@ -289,35 +283,6 @@ def _inputs(params: Params, here: Path, dialect: Adapter | None) -> tuple[Inputs
     return Inputs(rows, found.remarks + remarks), [*unread, *unmasked]
 
 
-def with_places(params: Params, here: Path) -> Params:
-    """The parameters with this machine's folders filled in."""
-    weights_dir = params.weights_dir or default_folder()
-    env_root = params.env_root or interpreters.default_root()
-    return params.model_copy(
-        update={"env_root": str(here / env_root), "weights_dir": str(here / weights_dir)}
-    )
-
-
-def check_places(given: dict[str, object], told: Mapping[str, str] = os.environ) -> None:
-    """Refuse a run whose tasks would look for environments or weights elsewhere than PLAN.
-
-    Configuration tells tasks where they are, and has done so before Nextflow reads a ``-c`` file.
-
-    Raises
-    ------
-    TilewrightError
-        Naming the parameter, and what to write in its place.
-    """
-    for name, variable in PLACES.items():
-        said, used = given.get(name), told.get(variable)
-        if said and used and Path(str(said)) != Path(used):
-            raise TilewrightError(
-                f"--{name} is {said}, and tasks are told {used}: a file of -c sets one alone.",
-                fix=f"Set env.{variable} in that file in place of params.{name}.",
-                code=USAGE,
-            )
-
-
 def manifest_folders(
     params: Params, here: Path, dialect: Adapter | None = None
 ) -> tuple[Path, ...]:
@@ -366,24 +331,6 @@ def linked(spec: ModelSpec, asked: str | None) -> Literal["none", "iou"]:
         )
     said = asked or (spec.merge or {}).get("link_z")
     return "iou" if said == "iou" else "none"
-
-
-def writable(folder: Path) -> list[TilewrightError]:
-    """A problem when results can't be written to `folder`; what is made to find out is removed."""
-    probe = folder / ".tilewright-probe"
-    made: list[Path] = []
-    try:
-        made = [p for p in (folder, *folder.parents) if not p.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        return [unwritable(f"--outdir {folder}", error, "Choose another folder.", USAGE)]
-    finally:
-        for path in made:
-            with contextlib.suppress(OSError):
-                path.rmdir()
-    return []
 
 
 def plan_images(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tilewright.aiod.planning import plan_run, write_run
 from tilewright.plan.folders import check_work
-from tilewright.plan.plan import check_places
+from tilewright.plan.places import check_places
 
 from . import run
 
