@@ -151,6 +151,10 @@ class Params(BaseModel):
     readers."""
     save_image: bool | None = None
     """Put the image beside its labels; if left out, images up to 2^28 pixels."""
+    table_rows: Annotated[int, Field(ge=1), NO_FLAG] | None = None
+    """At most so many rows in a file of the [table of objects](output.md#objectscsv-and-imagescsv),
+    which is `objects-1.csv`, `objects-2.csv` and so on then; a spreadsheet holds 1048575. If left
+    out, all are in `objects.csv`."""
     strict: bool = False
     """Stop before any work when one image is bad, in place of leaving it out; and fail at the end
     where [what the model saw](output.md#what-the-model-saw) of one can't be right, or a part of one

@@ -42,5 +42,31 @@ TILE_COLUMNS = {
     "obsm/spatial": f"the tile's centre (x, y) in {PX} (0 is the first pixel's centre); of a tile "
     "that has slices (x, y, slice)",
 }
-TAKEN = {"region", "_index", *OBJECT_COLUMNS, *TILE_COLUMNS}
+UNITS = {"px": "px", "um": "µm", "um2": "µm²", "um3": "µm³"}
+"""How the endings of columns' names are written where there is room."""
+SLICES = ("centroid_z", "bbox_z0", "bbox_z1", "depth")
+"""Columns that count slices."""
+
+
+def heading(name: str) -> str:
+    """What a column is called in CSV: ``area (µm²)`` of ``area_um2``.
+
+    Parameters
+    ----------
+    name
+        In the table; of one that isn't ours it stays.
+    """
+    if name in SLICES:
+        return f"{name} (slices)"
+    what, _, unit = name.rpartition("_")
+    ours = name in OBJECT_COLUMNS or name in TILE_COLUMNS
+    return f"{what} ({UNITS[unit]})" if ours and unit in UNITS else name
+
+
+TAKEN = {
+    "region",
+    "_index",
+    "image",
+    *(word for name in (*OBJECT_COLUMNS, *TILE_COLUMNS) for word in (name, heading(name))),
+}
 """Names that a column of the user's can't have, in one table or another."""

@@ -6,6 +6,7 @@ Blocks are composed and written by any of the pool's processes, each by one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from tilewright.contract.layout import Layout
 from tilewright.merge.measure.picture import Pictured, Plain
 from tilewright.merge.measure.principal import Axes
 from tilewright.merge.measure.tables import Measure
+from tilewright.stores.anndata import Table
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
 
@@ -68,8 +70,8 @@ class Written:
         What pictures are of.
     objects, sbe, sizes, map, embeddings
         The facts.
-    measure
-        The objects.
+    measure, table, intensities
+        The objects, their table, and percentiles of its mean intensities.
     pyramid
         Of labels, or of a map.
     axes, scores
@@ -84,6 +86,8 @@ class Written:
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None
     measure: Measure | None = None
+    table: Table | None = None
+    intensities: dict[str, list[float]] | None = None
     pyramid: Pyramid | None = None
     axes: Axes | None = None
     scores: Array | None = None
@@ -114,6 +118,8 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         sbe=merged.sbe(),
         sizes=sizes,
         measure=merged.measure,
+        table=table,
+        intensities=_intensities(merged.measure, table.var),
         pyramid=merged.pyramid,
     )
 
@@ -228,6 +234,16 @@ def write_visited(store: StoreWriter, layout: Layout, banked: BankReader) -> Non
     sides = zip(axes[-len(layout.shape) :], layout.grid.axes, layout.shape, strict=True)
     starts = {a: [side.core(i, n)[0] for i in range(side.count(n))] for a, side, n in sides}
     store.visited(axes, tiles.reshape(shape), starts)
+
+
+def _intensities(measure: Measure, names: Sequence[str]) -> dict[str, list[float]]:
+    """The 5th, 50th and 95th percentile over objects of each channel's means, by their names."""
+    found = {}
+    for channel, name in enumerate(names):
+        means = measure.means(channel)
+        quantiles = np.nanpercentile(means, [5, 50, 95]) if len(means) else ()
+        found[name] = [float(f"{q:.6g}") for q in quantiles]
+    return {name: values for name, values in found.items() if values}
 
 
 def _quantiles(sizes: Array) -> list[float]:
