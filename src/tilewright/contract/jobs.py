@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from .spec import ModelSpec
 
+Features = Literal["basic", "shape", "all"]
 EMPTY = -1
 """In place of a channel's number: one of zeros, for a model's channel that the image hasn't."""
 
@@ -308,6 +309,8 @@ class MergeOptions:
         ``iou`` joins the objects of neighbouring slices.
     connectivity
         In how many axes two touching pixels may differ, of `components`; None is 1.
+    features
+        What is measured of objects, each with what comes before: ``basic``, ``shape``, ``all``.
     code
         Digest of the code that merges.
     """
@@ -317,6 +320,7 @@ class MergeOptions:
     link_z: Literal["none", "iou"] = "none"
     connectivity: int | None = None
     code: str = ""
+    features: Features = "basic"
 
     @classmethod
     def of(
@@ -326,6 +330,7 @@ class MergeOptions:
         *,
         link_z: Literal["none", "iou"] | None = None,
         code: str = "",
+        features: Features = "basic",
     ) -> MergeOptions:
         """What a spec says, and what a run adds.
 
@@ -339,10 +344,12 @@ class MergeOptions:
             What the user says; None: what the spec does.
         code
             Digest of the code that merges.
+        features
+            What is measured of objects.
         """
         said = spec.merge or {}
         linked = link_z or said.get("link_z", "none")
-        return cls(spec.policy, min_iou, linked, said.get("connectivity"), code)
+        return cls(spec.policy, min_iou, linked, said.get("connectivity"), code, features)
 
     def to_dict(self) -> dict[str, Any]:
         """What a store says of them: all but the code, and what nobody chose."""

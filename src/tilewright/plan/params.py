@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
+from tilewright.contract.jobs import Features
 from tilewright.contract.spelling import near
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.numbers import NO_FLAG
@@ -146,6 +147,9 @@ class Params(BaseModel):
     manifest says, else not."""
     match_iou: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.25
     """Overlap (IoU) at which two whole objects of neighbouring tiles are one."""
+    features: Features = "basic"
+    """What is measured of [objects](output.md#the-table): `basic`, or `shape` as well, or `all`,
+    which takes longer. No tile is predicted again for it."""
     ome_zarr: Annotated[Literal["0.5", "0.4"], BeforeValidator(_text)] = "0.5"
     """Version of [OME-Zarr](output.md#the-store): `0.5`, or `0.4`, a file per chunk, for older
     readers."""

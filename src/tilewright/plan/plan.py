@@ -385,7 +385,8 @@ def cut(
         2, when slices can't be linked as the user says.
     """
     code, link_z = digest(room_digests(MERGE)), linked(spec, params.link_z)
-    merge = MergeOptions.of(spec, params.match_iou, link_z=link_z, code=code)
+    asked: Any = {"link_z": link_z, "code": code, "features": params.features}
+    merge = MergeOptions.of(spec, params.match_iou, **asked)
     store = choice.store(params.variant)
     spec = sized(spec, params)
     groups, jobs, scans = [], [], {}

@@ -108,7 +108,8 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         facts = MapFacts(axes, merged.dtype.name, shape, stride=1)
         return Written(merged, map=facts, pyramid=merged.pyramid)
     scene.pool.close()  # what its processes hold is room for the table
-    table = merged.measure.table(scene.place, scene.ref.channel_names)
+    names = scene.ref.channel_names
+    table = merged.measure.table(scene.place, names, merged.agreement)
     table = replace(table, said=scene.said, notes=scene.notes)
     store.table(scene.group.task, table)
     sizes = {name: _quantiles(table.obs[name][:]) for name in SIZES if name in table.obs}
