@@ -16,7 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
-from tilewright.contract.jobs import Features
+from tilewright.contract.jobs import RING_PX, Features
 from tilewright.contract.spelling import near
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.numbers import NO_FLAG
@@ -150,6 +150,9 @@ class Params(BaseModel):
     features: Features = "basic"
     """What is measured of [objects](output.md#the-table): `basic`, or `shape` as well, or `all`,
     which takes longer. No tile is predicted again for it."""
+    ring_px: Annotated[int, Field(ge=1, le=1000), NO_FLAG] = RING_PX
+    """How wide the ring around each object is whose intensities `--features all` measures, in
+    pixels of the labels."""
     ome_zarr: Annotated[Literal["0.5", "0.4"], BeforeValidator(_text)] = "0.5"
     """Version of [OME-Zarr](output.md#the-store): `0.5`, or `0.4`, a file per chunk, for older
     readers."""

@@ -386,6 +386,7 @@ def cut(
     """
     code, link_z = digest(room_digests(MERGE)), linked(spec, params.link_z)
     asked: Any = {"link_z": link_z, "code": code, "features": params.features}
+    asked |= {"ring_px": params.ring_px} if params.features == "all" else {}
     merge = MergeOptions.of(spec, params.match_iou, **asked)
     store = choice.store(params.variant)
     spec = sized(spec, params)

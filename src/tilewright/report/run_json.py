@@ -276,6 +276,11 @@ def _image(
     for name in (*from_plan, "tiles", "grid", "channels", "range", "range_from", "mpp_from"):
         values[name] = getattr(planned, name, None)
     lacking = [merged.unread.sentence] if merged.unread else []
+    if merged.too_wide:
+        lacking.append(
+            f"{merged.too_wide:,} of its objects are wider than 4,096 px: they have no solidity, "
+            "and of intensities means alone."
+        )
     return RunImage(
         id=merged.id,
         path=planned.path,

@@ -33,6 +33,7 @@ OBJECT_COLUMNS = {
     "eccentricity": "of the ellipse: 0 is a circle, 1 a line",
     "orientation_rad": "angle from the rows' axis to the longest one, -pi/2 to pi/2",
     "extent": "share of the bounding box that the object fills",
+    "solidity": "share of its convex hull that the object fills",
     "agreement": "how far the tiles that saw it agreed on it where they overlap, IoU of 0 to 1; 1 "
     "where one tile saw it",
 }

@@ -71,6 +71,30 @@ class BoxMeasures:
     steps: Array | None = None
 
 
+@dataclass(frozen=True)
+class ObjectBoxes:
+    """Where objects are.
+
+    Parameters
+    ----------
+    ids
+        (n,) labels, ascending.
+    first, stop
+        (n, axes) int64: bounding boxes in pixels of the label array, (z,) y and x.
+    planes
+        (n, 2) int64: time point and slice; of volumes the slice is 0.
+    """
+
+    ids: Array
+    first: Array
+    stop: Array
+    planes: Array
+
+    def only(self, rows: Array) -> ObjectBoxes:
+        """Some of them."""
+        return ObjectBoxes(self.ids[rows], self.first[rows], self.stop[rows], self.planes[rows])
+
+
 class Measure:
     """Sums over the objects of one image, box by box.
 
@@ -88,6 +112,11 @@ class Measure:
         Pixels of the label array's longest side, at most: boxes are held in as few bits.
     shapes
         Shapes are measured too.
+
+    Attributes
+    ----------
+    axes : int
+        Of an object: 3 of volumes, else 2.
     """
 
     def __init__(
@@ -110,6 +139,7 @@ class Measure:
         self._stop = np.zeros((count + 1, axes), pixel)
         self._light = np.zeros((count + 1, channels), kind)
         self._volumes = volumes
+        self.axes = axes
         self._shapes = shapes
         rows = count + 1 if shapes else 0
         self._second = np.zeros((rows, len(pairs(axes))), np.int64)  # from `_first`
@@ -230,6 +260,13 @@ class Measure:
                 "obsm/spatial": f"centroid (x, y) in {PX}; of a volume (x, y, slice)",
             },
         )
+
+    def boxes(self) -> ObjectBoxes:
+        """Where the objects are, in the order of ids."""
+        ids = np.flatnonzero(self._area)
+        first, stop = (held[ids].astype(np.int64) for held in (self._first, self._stop))
+        planes = np.array(list(self._planes), np.int64).reshape(-1, 2)[self._plane[ids]]
+        return ObjectBoxes(ids, first, stop, planes)
 
     def means(self, channel: int) -> Array:
         """Mean intensities of the objects in one channel, (n,) float32, in the order of ids."""

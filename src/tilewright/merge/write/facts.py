@@ -285,6 +285,8 @@ class MergedImage:
         Of labels, how many, and how well seams are hidden; None where that isn't known.
     area_px, volume_px, intensities
         5th, 50th and 95th percentile of the objects' sizes, and of each column of mean intensities.
+    too_wide
+        How many objects are too wide for all that was to be measured.
     looked_px
         Level-0 pixels of predicted tiles inside the mask, over all planes; voxels of a volume.
     map, embeddings
@@ -318,6 +320,7 @@ class MergedImage:
     area_px: list[float] | None = None
     volume_px: list[float] | None = None
     intensities: dict[str, list[float]] | None = None
+    too_wide: int | None = None
     looked_px: float | None = None
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None

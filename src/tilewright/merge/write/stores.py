@@ -283,6 +283,7 @@ def told(ref: ImageRef, written: Written, store: str, weights: str) -> MergedIma
         area_px=written.sizes.get("area_px"),
         volume_px=written.sizes.get("volume_px"),
         intensities=written.intensities,
+        too_wide=written.too_wide or None,
         map=written.map,
         embeddings=written.embeddings,
     )

@@ -25,6 +25,7 @@ from .bank_reader import BankReader, plane_box, stack_axes, stacked
 from .context import MergeContext
 from .embeddings import write_embeddings
 from .facts import EmbeddingFacts, MapFacts, UnreadFacts
+from .features import with_light
 from .merged import Merged
 from .pool import ProcessPool
 
@@ -70,8 +71,9 @@ class Written:
         What pictures are of.
     objects, sbe, sizes, map, embeddings
         The facts.
-    measure, table, intensities
-        The objects, their table, and percentiles of its mean intensities.
+    measure, table, intensities, too_wide
+        The objects, their table, percentiles of their mean intensities, and how many are too wide
+        for all that was to be measured.
     pyramid
         Of labels, or of a map.
     axes, scores
@@ -88,6 +90,7 @@ class Written:
     measure: Measure | None = None
     table: Table | None = None
     intensities: dict[str, list[float]] | None = None
+    too_wide: int = 0
     pyramid: Pyramid | None = None
     axes: Axes | None = None
     scores: Array | None = None
@@ -107,9 +110,15 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
     if merged.measure is None:
         facts = MapFacts(axes, merged.dtype.name, shape, stride=1)
         return Written(merged, map=facts, pyramid=merged.pyramid)
-    scene.pool.close()  # what its processes hold is room for the table
     names = scene.ref.channel_names
     table = merged.measure.table(scene.place, names, merged.agreement)
+    means, too_wide = table.var, 0
+    if scene.group.merge.features == "all" and merged.pyramid is not None:
+        table, too_wide = with_light(
+            table, merged.measure, scene.pool, merged.pyramid.handle(), axes, store.scratch,
+            _apart(scene.place, merged.measure.axes),
+        )  # fmt: skip
+    scene.pool.close()  # what its processes hold is room for the table
     table = replace(table, said=scene.said, notes=scene.notes)
     store.table(scene.group.task, table)
     sizes = {name: _quantiles(table.obs[name][:]) for name in SIZES if name in table.obs}
@@ -120,7 +129,8 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         sizes=sizes,
         measure=merged.measure,
         table=table,
-        intensities=_intensities(merged.measure, table.var),
+        intensities=_intensities(merged.measure, means),
+        too_wide=too_wide,
         pyramid=merged.pyramid,
     )
 
@@ -235,6 +245,12 @@ def write_visited(store: StoreWriter, layout: Layout, banked: BankReader) -> Non
     sides = zip(axes[-len(layout.shape) :], layout.grid.axes, layout.shape, strict=True)
     starts = {a: [side.core(i, n)[0] for i in range(side.count(n))] for a, side, n in sides}
     store.visited(axes, tiles.reshape(shape), starts)
+
+
+def _apart(place: Placement, axes: int) -> tuple[float, ...]:
+    """How far pixels are apart along an object's axes, in columns; 1 where it isn't known."""
+    sides = place.sides()
+    return (*([sides["z"] / sides["x"]] if axes == 3 else []), 1.0, 1.0)
 
 
 def _intensities(measure: Measure, names: Sequence[str]) -> dict[str, list[float]]:
