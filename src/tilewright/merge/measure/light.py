@@ -8,6 +8,7 @@ percentiles are numpy's, linear between pixels.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ def _values(values: Array) -> Array:
 
 
 def solidity(own: Array) -> float:
-    """The share of an object's convex hull that it fills.
+    """The share of an object's convex hull that it fills; NaN of a volume too flat to have one.
 
     Parameters
     ----------
@@ -84,4 +85,7 @@ def solidity(own: Array) -> float:
     from skimage.measure import regionprops  # half a second, that few runs need
 
     (found,) = regionprops(own.astype(np.uint8))  # type: ignore[no-untyped-call]
-    return float(found.solidity)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such a volume has no hull
+        share = float(found.solidity)
+    return share if np.isfinite(share) else np.nan

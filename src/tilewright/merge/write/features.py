@@ -6,7 +6,6 @@ together; what is held of them goes through a file of the scratch folder.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -185,9 +184,7 @@ def measured(context: MergeContext, asked: Asked) -> Array:
             for edges in ((start, stop), (first, last))
         )
         light = figures(labels[around], label, pixels[:, *around], ring, asked.sides)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a volume as flat as a slice, which has no hull
-            rows.append([solidity(labels[own] == label), *light])
+        rows.append([solidity(labels[own] == label), *light])
     return np.asarray(rows, np.float32)
 
 
