@@ -97,6 +97,7 @@ def test_flat_objects_over_seams_and_shards(tmp_path: Path, small_shards: None) 
     assert said["looked_px"] == truth.size
 
 
+@pytest.mark.filterwarnings("ignore:Failed to get convex hull", "ignore:divide by zero")
 def test_volumes(tmp_path: Path, small_shards: None) -> None:
     truth = objects((30, 80, 75), 2)
     image = np.random.default_rng(2).integers(0, 250, (1, *truth.shape)).astype("uint8")

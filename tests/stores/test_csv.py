@@ -151,7 +151,7 @@ def test_a_group_is_one_file_of_its_images(tmp_path: Path) -> None:
 
 def test_numbers_have_ten_digits_and_intensities_seven() -> None:
     columns = [np.array([123456.78901234]), np.array([[0.1]], np.float32), np.array([2**40])]
-    assert list(lines(columns, 1)) == ["123456.789,0.1,1099511627776\n"]
+    assert list(lines([*columns, None], 1, "5 %,")) == ["5 %,123456.789,0.1,1099511627776,\n"]
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The run's table of objects: parts of it, an image's rows each, and how they become one.
 
-A part is a line of JSON, which says what it is of, and lines of numbers. A group's file has its
-images' parts one after the other. What is in memory is some rows, and a line per image.
+A part is a line of JSON, which says what it is of, and numbers row by row, as numpy holds them:
+text is made once, when parts become one. A group's file has its images' parts one after the other.
+What is in memory is some rows, and a line per image.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
+
+import numpy as np
 
 from tilewright.contract import files
 from tilewright.contract.jobs import canonical
 
 from .anndata import Table
 from .columns import OBJECT_COLUMNS, heading
-from .csv_rows import ENCODING, lines, names_of, record
+from .csv_rows import BOM, SOME, lines, record
 
 NAME = "objects"
 writing = partial(files.writing, fix=files.MORE_ROOM)
@@ -37,16 +39,25 @@ class PartHead:
     said
         Names and cells of what a sheet says of it besides.
     columns
-        Names of the numbers, as the store's table has them.
-    rows, bytes
+        Names of the numbers, as the store's table has them, and what they are: ``<i8``.
+    rows
         How many follow.
     """
 
     image: str
     said: dict[str, str]
-    columns: list[str]
+    columns: list[list[str]]
     rows: int
-    bytes: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of a row."""
+        return np.dtype([(name, kind) for name, kind in self.columns])
+
+    @property
+    def bytes(self) -> int:
+        """Of all rows."""
+        return self.rows * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -91,16 +102,21 @@ def write_part(path: Path, image: str, table: Table) -> None:
     TilewrightError
         69, when it can't be written.
     """
-    body = path.with_suffix(".body")
-    with writing(path):
-        with body.open("w", encoding="ascii", newline="") as file:
-            file.writelines(lines([*table.obs.values(), table.x], len(table)))
-        size = body.stat().st_size
-        head = PartHead(image, dict(table.said), names_of(table), len(table), size)
-        with path.open("wb") as whole, body.open("rb") as rows:
-            whole.write(canonical(asdict(head)).encode() + b"\n")
-            shutil.copyfileobj(rows, whole, 1 << 20)
-        body.unlink()
+    obs = {name: column.dtype for name, column in table.obs.items()}
+    kinds = {**obs, **dict.fromkeys(table.var, table.x.dtype)}
+    columns = [[name, np.dtype(kind).newbyteorder("<").str] for name, kind in kinds.items()]
+    head = PartHead(image, dict(table.said), columns, len(table))
+    with writing(path), path.open("wb") as file:
+        file.write(canonical(asdict(head)).encode() + b"\n")
+        for at in range(0, len(table), SOME):
+            some = slice(at, min(at + SOME, len(table)))
+            rows = np.empty(some.stop - at, head.dtype)
+            x = np.asarray(table.x[some])
+            for name, column in table.obs.items():
+                rows[name] = column[some]
+            for n, name in enumerate(table.var):
+                rows[name] = x[:, n]
+            file.write(rows.tobytes())
 
 
 def gather(parts: Iterable[Path], path: Path) -> None:
@@ -167,14 +183,14 @@ def join(paths: Iterable[Path], out: Path, most: int | None = None) -> Joined:
     if not rows:
         return Joined([], 0)
     said = list(dict.fromkeys(name for part in parts for name in part.head.said))
-    names = _in_order([part.head.columns for part in parts])
-    first = record(["image", *said, *map(heading, names)]) + "\n"
+    names = _in_order([[name for name, _ in part.head.columns] for part in parts])
+    first = record(["image", *said, *map(heading, names)])
     count = 1 if most is None else -(-rows // most)
     made = [NAME + (f"-{n + 1}" if count > 1 else "") + ".csv" for n in range(count)]
     left = (line for part in parts for line in _lines(part, said, names))
     for name in made:
-        with writing(out / name), (out / name).open("w", encoding=ENCODING, newline="") as file:
-            file.write(first)
+        with writing(out / name), (out / name).open("w", encoding="utf-8", newline="") as file:
+            file.write(f"{BOM}{first}\n")
             file.writelines(islice(left, most))
     return Joined(made, rows)
 
@@ -188,13 +204,14 @@ def _in_order(tables: Sequence[Sequence[str]]) -> list[str]:
 
 def _lines(part: Part, said: Sequence[str], names: Sequence[str]) -> Iterator[str]:
     """A part's lines with all of the run's columns."""
-    own = part.head.columns
-    first = record([part.head.image, *(part.head.said.get(name, "") for name in said)]) + ","
-    pick = itemgetter(*(own.index(n) if n in own else len(own) for n in names))
-    with part.path.open("rb") as raw:
-        raw.seek(part.at)
-        for line in islice(raw, part.head.rows):
-            text = line.decode("ascii")
-            if own != list(names):
-                text = ",".join(pick([*text[:-1].split(","), ""])) + "\n"
-            yield first + text
+    head = part.head
+    first = record([head.image, *(head.said.get(name, "") for name in said)]) + ","
+    own = {name for name, _ in head.columns}
+    with part.path.open("rb") as file:
+        file.seek(part.at)
+        for at in range(0, head.rows, SOME):
+            rows = np.frombuffer(
+                file.read(min(SOME, head.rows - at) * head.dtype.itemsize), head.dtype
+            )
+            cells = [rows[name] if name in own else None for name in names]
+            yield from lines(cells, len(rows), first)

@@ -21,6 +21,8 @@ from .columns import heading
 
 Array = np.ndarray
 ENCODING = "utf-8-sig"
+"""What reads our files; Python writes UTF-8 twice as fast, and the mark by itself."""
+BOM = "\N{BOM}"
 SPREADSHEET_ROWS = 1_048_575
 """What Excel and LibreOffice show below a header."""
 SOME = 1 << 14  # rows whose text is made at once
@@ -56,22 +58,32 @@ def names_of(table: Table) -> list[str]:
     return [*table.obs, *table.var]
 
 
-def lines(columns: Sequence[Rows], rows: int) -> Iterator[str]:
-    """Rows of numbers as lines of CSV, some at a time; what isn't a number is an empty cell.
+def lines(columns: Sequence[Rows | None], rows: int, first: str = "") -> Iterator[str]:
+    """Rows of numbers as lines of CSV; what isn't a number is an empty cell.
 
     Parameters
     ----------
     columns
-        Each (rows,), or (rows, n), which is n columns.
+        Each (rows,), or (rows, n), which is n columns; None is a column of empty cells.
     rows
         How many there are.
+    first
+        Of each line, with the comma after it.
     """
     for at in range(0, rows, SOME):
         some = slice(at, min(at + SOME, rows))
-        parts = (np.asarray(column[some]) for column in columns)
-        cells = [_cells(c) for p in parts for c in (p.T if p.ndim > 1 else p[None])]
-        line = ",".join(form for form, _ in cells) + "\n"
-        yield "".join(map(line.__mod__, zip(*(values for _, values in cells), strict=True)))
+        cells = [cell for column in columns for cell in _some(column, some)]
+        line = first.replace("%", "%%") + ",".join(form for form, _ in cells) + "\n"
+        values = [values for form, values in cells if form]
+        yield from map(line.__mod__, zip(*values, strict=True))
+
+
+def _some(column: Rows | None, rows: slice) -> list[tuple[str, list[object]]]:
+    """How some rows of a column, or of several, are written, and they."""
+    if column is None:
+        return [("", [])]
+    part = np.asarray(column[rows])
+    return [_cells(values) for values in (part.T if part.ndim > 1 else part[None])]
 
 
 def _cells(values: Array) -> tuple[str, list[object]]:
@@ -105,22 +117,8 @@ def write_csv(path: Path, image: str, table: Table) -> None:
     first = record([image, *table.said.values()]) + ","
     head = record(["image", *table.said, *map(heading, names_of(table))])
     try:
-        with atomic(path) as part, part.open("w", encoding=ENCODING, newline="") as file:
-            file.write(head + "\n")
-            for text in lines([*table.obs.values(), table.x], table.x.shape[0]):
-                file.write(prefixed(text, first))
+        with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+            file.write(f"{BOM}{head}\n")
+            file.writelines(lines([*table.obs.values(), table.x], table.x.shape[0], first))
     except OSError as error:
         raise unwritable(path, error, "Make room, or choose another folder.") from error
-
-
-def prefixed(text: str, first: str) -> str:
-    """Lines of CSV, each with the same first cells.
-
-    Parameters
-    ----------
-    text
-        Whole lines of numbers.
-    first
-        Of cells, with the comma after them.
-    """
-    return first + text[:-1].replace("\n", "\n" + first) + "\n" if text else ""
