@@ -28,10 +28,13 @@ class ChunkRows:
 
     def __getitem__(self, rows: slice) -> Array:
         start, stop, _ = rows.indices(self.shape[0])
+        if start >= stop:
+            return np.zeros((0, *self.shape[1:]), self.dtype)
         chunks = range(start // self._rows, -(-stop // self._rows))
-        parts = [self._chunk(n)[max(0, start - n * self._rows) : stop - n * self._rows]
-                 for n in chunks]  # fmt: skip
-        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+        parts = [
+            self._chunk(n)[max(0, start - n * self._rows) : stop - n * self._rows] for n in chunks
+        ]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def _chunk(self, number: int) -> Array:
         if number != self._at:
