@@ -23,7 +23,7 @@ from tilewright.plan.plan_file import BadImage, ImagePlan, PlanFile
 from tilewright.plan.remarks import grouped
 from tilewright.plan.value_range import ValueRange
 from tilewright.stores.csv_parts import Joined
-from tilewright.stores.csv_rows import SPREADSHEET_ROWS
+from tilewright.stores.csv_rows import too_long
 
 from .guard import Doubt, doubts, lines, told
 from .run_file import Counts, Precision, PrecisionRan, RunFile, RunImage, RunParam
@@ -155,7 +155,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         + doubted
         + grouped([(i.id, nothing(i)) for i in images])
         + grouped(list(left.items()))
-        + too_long(results.table, plan.params.table_rows),
+        + too_long(results.table.rows, plan.params.table_rows),
         doubts=doubted,
         unread=unread,
         images=images,
@@ -295,25 +295,6 @@ def _image(
         unread=merged.unread,
         **values,
     )
-
-
-def too_long(table: Joined, most: int | None) -> list[str]:
-    """A sentence about a table that a spreadsheet wouldn't hold.
-
-    Parameters
-    ----------
-    table
-        Of all objects.
-    most
-        How many rows a file may have, as the user says.
-    """
-    if min(table.rows, most or table.rows) <= SPREADSHEET_ROWS:
-        return []
-    return [
-        f"{table.files[0]} has {min(table.rows, most or table.rows):,} rows, and a spreadsheet "
-        f"shows the first {SPREADSHEET_ROWS:,} at most: say --table_rows {SPREADSHEET_ROWS} and "
-        "run again with -resume for files that fit, or read it with a program."
-    ]
 
 
 def nothing(image: RunImage) -> list[str]:

@@ -122,3 +122,23 @@ def write_csv(path: Path, image: str, table: Table) -> None:
             file.writelines(lines([*table.obs.values(), table.x], table.x.shape[0], first))
     except OSError as error:
         raise unwritable(path, error, "Make room, or choose another folder.") from error
+
+
+def too_long(rows: int, most: int | None) -> list[str]:
+    """A sentence about a table of objects that a spreadsheet wouldn't hold; else none.
+
+    Parameters
+    ----------
+    rows
+        Of all images.
+    most
+        How many a file of it may have, as the user says; None is any number.
+    """
+    longest = min(rows, most or rows)
+    if longest <= SPREADSHEET_ROWS:
+        return []
+    return [
+        f"The table of objects has {longest:,} rows in a file, and a spreadsheet shows the first "
+        f"{SPREADSHEET_ROWS:,}: --table_rows {SPREADSHEET_ROWS} makes files that fit (with -resume "
+        "nothing else is done again), or read it with a program."
+    ]
