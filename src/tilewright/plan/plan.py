@@ -38,7 +38,7 @@ from .params import Params, check_params
 from .pixel_size import needs_size
 from .places import with_places, writable
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
-from .remarks import read_again
+from .remarks import read_again, unmeasured
 from .resources import Needs, contradictions, needs
 from .scenes import Unread, with_scenes
 from .unsized import problems as problems_of
@@ -268,6 +268,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         found=(
             *found.remarks,
             *unused(params, [i.ref for i in images]),
+            *unmeasured(spec, params.features),
             *read_again([(i.ref.id, i.one_of) for i in images]),
         ),
     )
