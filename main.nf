@@ -6,6 +6,7 @@ include { SCAN    } from './modules/scan'
 include { PREDICT } from './modules/predict'
 include { MERGE   } from './modules/merge'
 include { EXPORT  } from './modules/export'
+include { TABLES  } from './modules/tables'
 include { REPORT  } from './modules/report'
 include { begin ; context ; finish ; follow ; help ; keyed ; read ; why } from './modules/run'
 
@@ -47,8 +48,12 @@ workflow {
     wanted = PLAN.out.exports.flatten().map { e -> tuple(e.baseName, e) }
     EXPORT(wanted.join(MERGE.out.whole), weights)
 
+    // all groups' rows of objects, in the groups' order: a resume that changed nothing joins nothing
+    rows = MERGE.out.rows.collect(sort: { r -> r.name })
+    TABLES(rows, params.table_rows ?: '')
+
     // once, even when nothing was merged
-    done = MERGE.out.merged.mix(EXPORT.out).collect().ifEmpty([])
+    done = MERGE.out.merged.mix(EXPORT.out, TABLES.out.told).collect().ifEmpty([])
     REPORT(PLAN.out.plan, recipe, done, context())
     REPORT.out.run.subscribe { run ->
         def failed = why(read(run))

@@ -111,7 +111,11 @@ def finish() {
     if (lost) {
         log.error "Not in ${params.outdir}: ${lost.join(', ')}. Run again with --publish copy -resume."
     } else if (workflow.success) {
-        log.info "Results: ${file(params.outdir, glob: false)}: a folder for each image, and report.html"
+        log.info "Results: ${file(params.outdir, glob: false)}: a folder for each image, report.html and images.csv"
     }
+    // A table of an earlier run in this folder would be taken for this one's.
+    def tables = (result('run.json')?.tables ?: []) as Set
+    def there = file(params.outdir, glob: false).listFiles() ?: []
+    there.findAll { f -> f.name =~ /^objects(-\d+)?\.csv$/ && !(f.name in tables) }.each { f -> f.delete() }
     tidy()
 }

@@ -10,6 +10,7 @@ process MERGE {
     output:
     path 'stores/*/*', emit: stores, optional: true
     path "merged-${group}", emit: merged
+    path "merged-${group}/*.objects", emit: rows, optional: true
     tuple val(group), path('stores/*/*'), emit: whole, optional: true
 
     script:
@@ -19,5 +20,5 @@ process MERGE {
     """
 
     stub:
-    "mkdir -p stores/${group}/x.zarr merged-${group}; touch stores/${group}/x.zarr/zarr.json"
+    "mkdir -p stores/${group}/x.zarr merged-${group}; touch stores/${group}/x.zarr/zarr.json merged-${group}/${group}.objects"
 }

@@ -2,7 +2,7 @@
 process REPORT {
     executor 'local'
     cache false
-    publishDir { params.outdir }, mode: 'copy'
+    publishDir { params.outdir }, mode: 'copy', overwrite: 'deep'
 
     input:
     path 'plan.json'
@@ -12,6 +12,7 @@ process REPORT {
 
     output:
     path 'report.html'
+    path 'images.csv'
     path 'run.json', emit: run
 
     script:
@@ -21,7 +22,7 @@ process REPORT {
 
     stub:
     """
-    touch report.html
+    touch report.html images.csv
     echo '{"images": [{"store": "a/x.zarr"}, {"store": "b/x.zarr"}], "failed": [], "unread": [], "doubts": []}' > run.json
     """
 }

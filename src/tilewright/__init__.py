@@ -13,7 +13,15 @@ from types import ModuleType
 __version__ = "0.1.0"
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: manifests, scripts, environments and bundled weights are found from here."""
-__all__ = ["ModelSpec", "Models", "Registry", "TileSpec", "open_spatialdata", "tiles"]
+__all__ = [
+    "ModelSpec",
+    "Models",
+    "Registry",
+    "TileSpec",
+    "open_spatialdata",
+    "read_objects",
+    "tiles",
+]
 
 _HOMES = {
     "ModelSpec": "contract.spec",
@@ -21,6 +29,7 @@ _HOMES = {
     "TileSpec": "contract.spec",
     "Registry": "registry.registry",
     "open_spatialdata": "api.spatialdata",
+    "read_objects": "api.objects",
     "tiles": "api.tiles",
 }
 

@@ -106,6 +106,7 @@ def test_the_first_run_does_everything(history: History) -> None:
         "PLAN": 1,
         "PREDICT": 5,  # three jobs, two packs
         "MERGE": 3,
+        "TABLES": 1,
         "REPORT": 1,
     }
 
@@ -132,7 +133,7 @@ def test_a_merge_option_does_no_prediction_again(history: History) -> None:
 def test_an_added_image_costs_its_own_tasks_or_its_packs(history: History) -> None:
     """Of the two that were added, one is big, the other goes into the last pack."""
     done = ran_after(history, "images added")
-    assert sorted(done) == sorted(["MERGE", "PREDICT", *ALWAYS])
+    assert sorted(done) == sorted(["MERGE", "PREDICT", "TABLES", *ALWAYS])
     groups = [tag.partition("_")[0] for tag in done["PREDICT"]]
     assert sum(g.startswith("z-big") for g in groups) == 3
     assert sum(g.startswith("small") for g in groups) == 1

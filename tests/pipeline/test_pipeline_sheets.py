@@ -59,7 +59,7 @@ def test_a_sheets_other_columns_are_in_tables_and_run_json(runs: dict[str, After
 
 
 def test_another_condition_is_merged_and_not_predicted_again(runs: dict[str, After]) -> None:
-    assert runs["condition"].ran == sorted(["MERGE", *ALWAYS])
+    assert runs["condition"].ran == sorted(["MERGE", "TABLES", *ALWAYS])
     assert runs["condition"].conditions == {"a": {"treated"}, "b": set()}
 
 

@@ -1,6 +1,7 @@
 """What a user should know of images: one line for all that share a sentence."""
 
-from tilewright.plan.remarks import grouped
+from tilewright.contract.spec import ModelSpec, TileSpec
+from tilewright.plan.remarks import grouped, unmeasured
 
 
 def test_one_sentence_of_one_image_is_its_line() -> None:
@@ -21,3 +22,12 @@ def test_four_are_named_and_of_more_three() -> None:
 
 def test_a_sentence_of_every_image_says_so() -> None:
     assert grouped([(name, ["Small."]) for name in "abcd"]) == ["all 4 images: Small."]
+
+
+def test_features_of_a_model_without_objects_are_said() -> None:
+    tiles = TileSpec({"y": 64, "x": 64})
+    labels = ModelSpec("m", "1", tiles, merge={"policy": "match"})
+    vectors = ModelSpec("m", "1", tiles, output_kind="embedding", output_type="cls_token")
+    assert unmeasured(labels, "all") == unmeasured(vectors, "basic") == ()
+    (said,) = unmeasured(vectors, "shape")
+    assert said.startswith("--features shape does nothing here: m gives ")

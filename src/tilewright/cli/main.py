@@ -224,12 +224,13 @@ def channels_said(images: Sequence[ImagePlan]) -> list[str]:
 
 
 def _ahead(made: Plan) -> list[str]:
-    """Lines about stores that are there already, and aren't this plan's."""
-    from tilewright.plan.earlier import left
+    """Lines about stores that are there already and aren't this plan's, and how much they hold."""
+    from tilewright.plan.earlier import left, many_objects
 
     good, bad = ([i.ref.id for i in made.images], [row.id for row, _ in made.bad])
     results = made.launch_dir / made.params.outdir
-    return grouped(left(results, made.file.store, made.recipe.digest, good, bad))
+    many = many_objects(results, made.params.table_rows)
+    return grouped(left(results, made.file.store, made.recipe.digest, good, bad)) + many
 
 
 def _console() -> Console:

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from .spec import ModelSpec
 
+Features = Literal["basic", "shape", "all"]
+RING_PX = 5
 EMPTY = -1
 """In place of a channel's number: one of zeros, for a model's channel that the image hasn't."""
 
@@ -308,6 +310,10 @@ class MergeOptions:
         ``iou`` joins the objects of neighbouring slices.
     connectivity
         In how many axes two touching pixels may differ, of `components`; None is 1.
+    features
+        What is measured of objects, each with what comes before: ``basic``, ``shape``, ``all``.
+    ring_px
+        How wide the ring is that ``all`` looks at around each object, in pixels of the labels.
     code
         Digest of the code that merges.
     """
@@ -317,6 +323,8 @@ class MergeOptions:
     link_z: Literal["none", "iou"] = "none"
     connectivity: int | None = None
     code: str = ""
+    features: Features = "basic"
+    ring_px: int = RING_PX
 
     @classmethod
     def of(
@@ -326,6 +334,8 @@ class MergeOptions:
         *,
         link_z: Literal["none", "iou"] | None = None,
         code: str = "",
+        features: Features = "basic",
+        ring_px: int = RING_PX,
     ) -> MergeOptions:
         """What a spec says, and what a run adds.
 
@@ -339,10 +349,12 @@ class MergeOptions:
             What the user says; None: what the spec does.
         code
             Digest of the code that merges.
+        features, ring_px
+            What is measured of objects; how wide the ring around each is, which ``all`` looks at.
         """
         said = spec.merge or {}
         linked = link_z or said.get("link_z", "none")
-        return cls(spec.policy, min_iou, linked, said.get("connectivity"), code)
+        return cls(spec.policy, min_iou, linked, said.get("connectivity"), code, features, ring_px)
 
     def to_dict(self) -> dict[str, Any]:
         """What a store says of them: all but the code, and what nobody chose."""

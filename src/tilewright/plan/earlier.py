@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tilewright.contract.made import store_recipe
+from tilewright.stores.csv_rows import too_long
 
 from .fit import Planned
 
@@ -26,6 +27,24 @@ def earlier_plan(results: Path) -> Earlier:
         return {i["path"]: (i["fingerprint"], i["changed"]) for i in images}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
+
+
+def many_objects(results: Path, most: int | None) -> list[str]:
+    """A sentence where a spreadsheet wouldn't hold as many objects as an earlier run found.
+
+    Parameters
+    ----------
+    results
+        The output folder.
+    most
+        Rows of a file of the table of objects, as the user says.
+    """
+    try:
+        run = json.loads((results / "run.json").read_text(encoding="utf-8"))
+        objects = int(run["counts"]["objects"] or 0)
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    return [f"By the run that is there: {line}" for line in too_long(objects, most)]
 
 
 def compared(image: Planned, earlier: Earlier) -> Planned:

@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
+from tilewright.contract.jobs import RING_PX, Features
 from tilewright.contract.spelling import near
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.numbers import NO_FLAG
@@ -146,11 +147,21 @@ class Params(BaseModel):
     manifest says, else not."""
     match_iou: Annotated[float, Field(gt=0, le=1), NO_FLAG] = 0.25
     """Overlap (IoU) at which two whole objects of neighbouring tiles are one."""
+    features: Features = "basic"
+    """What is measured of [objects](output.md#the-table): `basic`, or `shape` as well, or `all`,
+    which takes longer. No tile is predicted again for it."""
+    ring_px: Annotated[int, Field(ge=1, le=1000), NO_FLAG] = RING_PX
+    """How wide the ring around each object is whose intensities `--features all` measures, in
+    pixels of the labels."""
     ome_zarr: Annotated[Literal["0.5", "0.4"], BeforeValidator(_text)] = "0.5"
     """Version of [OME-Zarr](output.md#the-store): `0.5`, or `0.4`, a file per chunk, for older
     readers."""
     save_image: bool | None = None
     """Put the image beside its labels; if left out, images up to 2^28 pixels."""
+    table_rows: Annotated[int, Field(ge=1), NO_FLAG] | None = None
+    """At most so many rows in a file of the [table of objects](output.md#objectscsv-and-imagescsv),
+    which is `objects-1.csv`, `objects-2.csv` and so on then; a spreadsheet holds 1048575. If left
+    out, all are in `objects.csv`."""
     strict: bool = False
     """Stop before any work when one image is bad, in place of leaving it out; and fail at the end
     where [what the model saw](output.md#what-the-model-saw) of one can't be right, or a part of one

@@ -38,7 +38,7 @@ from .params import Params, check_params
 from .pixel_size import needs_size
 from .places import with_places, writable
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
-from .remarks import read_again
+from .remarks import read_again, unmeasured
 from .resources import Needs, contradictions, needs
 from .scenes import Unread, with_scenes
 from .unsized import problems as problems_of
@@ -268,6 +268,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         found=(
             *found.remarks,
             *unused(params, [i.ref for i in images]),
+            *unmeasured(spec, params.features),
             *read_again([(i.ref.id, i.one_of) for i in images]),
         ),
     )
@@ -385,7 +386,9 @@ def cut(
         2, when slices can't be linked as the user says.
     """
     code, link_z = digest(room_digests(MERGE)), linked(spec, params.link_z)
-    merge = MergeOptions.of(spec, params.match_iou, link_z=link_z, code=code)
+    asked: Any = {"link_z": link_z, "code": code, "features": params.features}
+    asked |= {"ring_px": params.ring_px} if params.features == "all" else {}
+    merge = MergeOptions.of(spec, params.match_iou, **asked)
     store = choice.store(params.variant)
     spec = sized(spec, params)
     groups, jobs, scans = [], [], {}

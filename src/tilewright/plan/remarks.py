@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tilewright.contract.spec import ModelSpec
+
 NAMED = 3
 """Ids that a line names; the others are counted."""
 
@@ -48,6 +50,22 @@ def read_again(images: Sequence[tuple[str, str]]) -> tuple[str, ...]:
         f"{_whom(ids, 0)} are {are}, read several times, since several files of a set were given: "
         "give one of them alone.",
     )
+
+
+def unmeasured(spec: ModelSpec, features: str) -> tuple[str, ...]:
+    """A sentence where more is to be measured of objects, and the model gives none.
+
+    Parameters
+    ----------
+    spec
+        The model's.
+    features
+        What is to be measured.
+    """
+    if features == "basic" or (spec.result == "labels" and spec.policy != "keep"):
+        return ()
+    gives = f"{spec.model_name} gives {spec.gives}"
+    return (f"--features {features} does nothing here: {gives}, and no objects are measured.",)
 
 
 def _whom(names: list[str], images: int) -> str:

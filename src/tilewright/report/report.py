@@ -1,4 +1,4 @@
-"""REPORT's two files, of whatever is there: nothing merged, no trace, one that ends too soon."""
+"""REPORT's files, of whatever is there: nothing merged, no trace, one that ends too soon."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tilewright.errors import INTERNAL
 from tilewright.plan.plan_file import PlanFile
 
 from .cards import cards
+from .images_csv import write_images
 from .page import about, render
 from .run_file import RunFile
 from .run_json import Context, describe, read_merged
@@ -18,7 +19,7 @@ from .trace import read_trace
 
 
 def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: Path) -> RunFile:
-    """Write report.html and run.json, whether or not anything was merged.
+    """Write report.html, images.csv and run.json, whether or not anything was merged.
 
     What ended in a fault of ours over an image is forgotten, for the run may be resumed.
 
@@ -28,11 +29,11 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
         What PLAN wrote.
     merged
         Folder of ``merged-<group>/`` folders, each a merged.json and its pictures, and of
-        ``exported-<group>/`` with what wasn't exported; may be missing.
+        ``exported-<group>/`` with what wasn't exported; ``tables.json``; may be missing.
     context
         What the workflow says of the run.
     out
-        The folder both files go into.
+        The folder the files go into.
 
     Returns
     -------
@@ -43,6 +44,7 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     run = describe(planned, made_by, results, context)
     text = json.dumps(run.to_dict(), indent=2, ensure_ascii=False) + "\n"
     (out / "run.json").write_text(text, encoding="utf-8")
+    write_images(run, results, out / "images.csv")
     page = render(run, made_by, cards(run, results.images), about(planned))
     (out / "report.html").write_text(page, encoding="utf-8")
     here, group_of = Path(context["launch_dir"]), {i.id: i.group for i in planned.images}

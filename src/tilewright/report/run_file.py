@@ -234,6 +234,9 @@ class RunFile:
         Those, too: which parts of an image's file are damaged, so that its result lacks them.
     images
         Every image of the run.
+    tables
+        Names of the files that the table of all objects is in, below the output folder; none where
+        there are no objects.
     times
         What each step took.
     measured
@@ -265,6 +268,7 @@ class RunFile:
     doubts: list[str]
     unread: list[str]
     images: list[RunImage]
+    tables: list[str]
     times: dict[str, StepTimes]
     measured: Measured | None
 

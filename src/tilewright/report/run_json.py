@@ -22,6 +22,8 @@ from tilewright.plan.params import Params
 from tilewright.plan.plan_file import BadImage, ImagePlan, PlanFile
 from tilewright.plan.remarks import grouped
 from tilewright.plan.value_range import ValueRange
+from tilewright.stores.csv_parts import Joined
+from tilewright.stores.csv_rows import too_long
 
 from .guard import Doubt, doubts, lines, told
 from .run_file import Counts, Precision, PrecisionRan, RunFile, RunImage, RunParam
@@ -47,6 +49,9 @@ class Context(TypedDict, total=False):
 # What every group came to
 
 
+NO_TABLE = Joined([], 0)
+
+
 @dataclass(frozen=True)
 class MergeResult:
     """What MERGE says of one image, and the folder its pictures are in."""
@@ -57,10 +62,14 @@ class MergeResult:
 
 @dataclass(frozen=True)
 class Results:
-    """What MERGE says of all images, by their ids, and in how many jobs their model ran in what."""
+    """What MERGE says of all images, by their ids, and in how many jobs their model ran in what.
+
+    And which files the table of their objects is in.
+    """
 
     images: dict[str, MergeResult]
     precision: list[PrecisionRan]
+    table: Joined = NO_TABLE
 
     @property
     def weights(self) -> str | None:
@@ -83,7 +92,9 @@ def read_merged(folder: Path) -> Results:
             facts = replace(result.facts, why=failed["why"], code=failed.get("code"), step="EXPORT")
             found[failed["id"]] = replace(result, facts=facts)
     jobs = sorted(ran.items(), key=lambda item: (-item[1], str(item[0])))
-    return Results(found, [PrecisionRan(name, count) for name, count in jobs])
+    told = folder / "tables.json"
+    table = Joined(**json.loads(told.read_text())) if told.exists() else NO_TABLE
+    return Results(found, [PrecisionRan(name, count) for name, count in jobs], table)
 
 
 # All of it
@@ -143,10 +154,12 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         + unread
         + doubted
         + grouped([(i.id, nothing(i)) for i in images])
-        + grouped(list(left.items())),
+        + grouped(list(left.items()))
+        + too_long(results.table.rows, plan.params.table_rows),
         doubts=doubted,
         unread=unread,
         images=images,
+        tables=results.table.files,
         times=times(tasks),
         measured=collect(tasks),
     )
@@ -263,6 +276,11 @@ def _image(
     for name in (*from_plan, "tiles", "grid", "channels", "range", "range_from", "mpp_from"):
         values[name] = getattr(planned, name, None)
     lacking = [merged.unread.sentence] if merged.unread else []
+    if merged.too_wide:
+        lacking.append(
+            f"{merged.too_wide:,} of its objects are wider than 4,096 px: they have no solidity, "
+            "and of intensities means alone."
+        )
     return RunImage(
         id=merged.id,
         path=planned.path,

@@ -23,6 +23,19 @@ OBJECT_COLUMNS = {
     "bbox_x0_px": f"first column of the bounding box, in {PX}",
     "bbox_y1_px": f"row after the bounding box's last, in {PX}",
     "bbox_x1_px": f"column after the bounding box's last, in {PX}",
+    "perimeter_px": f"length of the outline, in {PX}",
+    "perimeter_um": "perimeter_px in µm",
+    "axis_major_px": f"longest axis of the ellipse of the same second moments, in {PX}; of a "
+    "volume of the ellipsoid, in voxels",
+    "axis_major_um": "the same in µm",
+    "axis_minor_px": "shortest axis of the same, in its unit",
+    "axis_minor_um": "the same in µm",
+    "eccentricity": "of the ellipse: 0 is a circle, 1 a line",
+    "orientation_rad": "angle from the rows' axis to the longest one, -pi/2 to pi/2",
+    "extent": "share of the bounding box that the object fills",
+    "solidity": "share of its convex hull that the object fills",
+    "agreement": "how far the tiles that saw it agreed on it where they overlap, IoU of 0 to 1; 1 "
+    "where one tile saw it",
 }
 TILE_COLUMNS = {
     "tile": "number of the tile in its plane, from 0, row by row",
@@ -42,5 +55,31 @@ TILE_COLUMNS = {
     "obsm/spatial": f"the tile's centre (x, y) in {PX} (0 is the first pixel's centre); of a tile "
     "that has slices (x, y, slice)",
 }
-TAKEN = {"region", "_index", *OBJECT_COLUMNS, *TILE_COLUMNS}
+UNITS = {"px": "px", "um": "µm", "um2": "µm²", "um3": "µm³", "rad": "rad"}
+"""How the endings of columns' names are written where there is room."""
+SLICES = ("centroid_z", "bbox_z0", "bbox_z1", "depth")
+"""Columns that count slices."""
+
+
+def heading(name: str) -> str:
+    """What a column is called in CSV: ``area (µm²)`` of ``area_um2``.
+
+    Parameters
+    ----------
+    name
+        In the table; of one that isn't ours it stays.
+    """
+    if name in SLICES:
+        return f"{name} (slices)"
+    what, _, unit = name.rpartition("_")
+    ours = name in OBJECT_COLUMNS or name in TILE_COLUMNS
+    return f"{what} ({UNITS[unit]})" if ours and unit in UNITS else name
+
+
+TAKEN = {
+    "region",
+    "_index",
+    "image",
+    *(word for name in (*OBJECT_COLUMNS, *TILE_COLUMNS) for word in (name, heading(name))),
+}
 """Names that a column of the user's can't have, in one table or another."""

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components  # type: ignore[import-unt
 
 Array = np.ndarray[Any, Any]
 NOTHING = np.zeros((2, 0), np.uint32)
+NOBODY = np.zeros(0, np.float32)
 
 
 class Match(NamedTuple):
@@ -29,6 +30,8 @@ class Match(NamedTuple):
     under_a, under_b
         (2, n) uint32: local ids that share pixels with the other tile's but aren't one with them,
         and how many pixels each.
+    agreed
+        (n,) float32, how far the tiles agree on a pair where both see it, IoU of 0 to 1.
     """
 
     a: Array
@@ -36,6 +39,7 @@ class Match(NamedTuple):
     weight: Array
     under_a: Array = NOTHING
     under_b: Array = NOTHING
+    agreed: Array = NOBODY
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,14 @@ class Edges:
     under
         (objects,) int64, pixels of each that other tiles give to objects it isn't one with,
         added up over those tiles; none where nothing is painted.
+    agreed
+        (n,) float32, how far the tiles agree on each pair; none where nobody asked.
     """
 
     nodes: Array
     weight: Array
     under: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    agreed: Array = field(default_factory=lambda: NOBODY)
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[int, int, Match]], tables: Sequence[Array]) -> Edges:
@@ -64,19 +71,22 @@ class Edges:
         `tables` are every tile's object table, (objects, columns); only their lengths count.
         """
         first = np.concatenate([[0], np.cumsum([len(t) for t in tables])]).astype(np.int64)
-        nodes, weights = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+        nodes, weights, agreed = [np.zeros((0, 2), np.int64)], [np.zeros(0)], [NOBODY]
         under = np.zeros(first[-1], np.int64)
         for a, b, found in pairs:
             nodes.append(np.stack([first[a] + found.a - 1, first[b] + found.b - 1], axis=1))
             weights.append(found.weight)
+            agreed.append(found.agreed)
             for tile, (ids, pixels) in ((a, found.under_a), (b, found.under_b)):
                 under[first[tile] + ids - 1] += pixels
-        return cls(np.concatenate(nodes), np.concatenate(weights), under).sorted()
+        both = np.concatenate(nodes), np.concatenate(weights)
+        return cls(*both, under, np.concatenate(agreed)).sorted()
 
     def sorted(self) -> Edges:
         """Strongest first; ties by tile and id, which is the order of nodes."""
         order = np.lexsort((self.nodes[:, 1], self.nodes[:, 0], -self.weight))
-        return Edges(self.nodes[order], self.weight[order], self.under)
+        agreed = self.agreed[order] if len(self.agreed) else self.agreed
+        return Edges(self.nodes[order], self.weight[order], self.under, agreed)
 
 
 def unite(edges: Edges, first: Array, uncut: Array) -> Array:

@@ -11,7 +11,7 @@ The words (core, band, valid region) are `tiling`'s; the rule is `docs/how-it-wo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +31,7 @@ from tilewright.tile_results.objects import (
 )
 from tilewright.tile_results.strips import Strips
 
-from .groups import Edges, Match, unite
+from .groups import NOBODY, Edges, Match, unite
 
 Array = np.ndarray[Any, Any]
 ReadLabels = Callable[[int], Array | Strips]
@@ -116,8 +116,10 @@ def match(a: View, b: View, min_iou: float = SAME) -> Match:
         0.0,
     )
     joined, apart = weight > 0, weight == 0
-    under = (np.array(summed(ids[apart], m[apart]), np.uint32) for ids in (ids_a, ids_b))
-    return Match(ids_a[joined], ids_b[joined], weight[joined], *under)
+    under_a, under_b = (np.array(summed(ids[apart], m[apart]), np.uint32) for ids in (ids_a, ids_b))
+    agreed = m[joined] / (in_a[ids_a[joined]] + in_b[ids_b[joined]] - m[joined])
+    found = agreed.astype(np.float32)
+    return Match(ids_a[joined], ids_b[joined], weight[joined], under_a, under_b, found)
 
 
 def _overlaps(a: View, b: View) -> tuple[Array, Array, Array]:
@@ -256,7 +258,17 @@ def resolve(grid: Grid, tables: Sequence[Array], edges: Edges) -> Resolved:
     role[_coverable(tables, edges, root, role)] += PINNED_PART - PART
     role[~paints] = MATCHED
     role[ids == 0] = DROPPED
-    return Resolved(grid, first, ids, role, count)
+    return Resolved(grid, first, ids, role, count, _agreement(edges, root, ids, count))
+
+
+def _agreement(edges: Edges, root: Array, ids: Array, count: int) -> Array:
+    """How far tiles agreed on each label at worst, (count + 1,) float32; 1 of what one tile saw."""
+    found = np.ones(count + 1, np.float32)
+    if len(edges.agreed):
+        joined = root[edges.nodes[:, 0]] == root[edges.nodes[:, 1]]
+        np.minimum.at(found, ids[edges.nodes[joined, 0]], edges.agreed[joined])
+    found[0] = 1
+    return found
 
 
 def _coverable(tables: Sequence[Array], edges: Edges, root: Array, role: Array) -> Array:
@@ -297,6 +309,8 @@ class Resolved:
         (objects,) uint8, from `DROPPED` to `PINNED_OWNER`.
     count
         Objects in the merged image; each has at least one pixel.
+    agreement
+        (count + 1,) float32, how far tiles agreed on each; empty where nobody asked.
     """
 
     grid: Grid
@@ -304,6 +318,7 @@ class Resolved:
     ids: Array
     role: Array
     count: int
+    agreement: Array = field(default_factory=lambda: NOBODY)
 
     @property
     def dtype(self) -> np.dtype[Any]:

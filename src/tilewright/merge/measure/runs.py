@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .shapes import pairs
+
 Array = np.ndarray[Any, Any]
 
 
@@ -62,6 +64,28 @@ class Runs:
             first[:, axis] = np.minimum.reduceat(at, self._first)
             stop[:, axis] = np.maximum.reduceat(ends, self._first)
         return area, sums, first, stop
+
+    def second(self, first: Array) -> Array:
+        """Sums of products of positions, from each object's first pixel: (n, pairs) int64.
+
+        Parameters
+        ----------
+        first
+            (n, axes), of `shapes`.
+        """
+        count, last = len(self.ids), len(self._shape) - 1
+        sizes = np.diff(self._first, append=len(self._order))
+        at = np.stack(np.unravel_index(self._start[self._order], self._shape), axis=1)
+        at = at - np.repeat(first, sizes, axis=0) if count else at
+        length, start = self._length, at[:, last]
+        along = start * length + length * (length - 1) // 2
+        square = length * start**2 + start * length * (length - 1)
+        square += (length - 1) * length * (2 * length - 1) // 6
+        found = np.zeros((count, len(pairs(last + 1))), np.int64)
+        for n, (i, j) in enumerate(pairs(last + 1) if count else ()):
+            one = square if i == last else at[:, i] * (along if j == last else at[:, j] * length)
+            found[:, n] = np.add.reduceat(one, self._first)
+        return found
 
     def light(self, image: Array, dtype: np.dtype[Any]) -> Array:
         """Intensities summed by object and channel, (n, C) `dtype`: int64 or float64.

@@ -9,6 +9,7 @@ bytes, another cut agrees to about 1e-12.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,16 @@ from tilewright.stores.columns import OBJECT_COLUMNS, PX
 from tilewright.stores.ome_zarr import Placement
 
 from .runs import Runs
+from .shapes import (
+    STEPS,
+    axes_of,
+    covariance,
+    eccentricity,
+    moved,
+    orientation,
+    pairs,
+    steps,
+)
 
 Array = np.ndarray[Any, Any]
 Plane = tuple[int, int]
@@ -44,6 +55,9 @@ class BoxMeasures:
         Pixels; per axis the sum of their positions, the first and the one after the last; int64.
     light
         (n, C) sums of intensities, or None where none were given.
+    second, steps
+        Of shapes: sums of products of positions from `first`, (n, pairs), and of objects that have
+        an outline how many steps of each kind it has, (n, 3); None where they aren't asked for.
     """
 
     plane: Plane
@@ -53,6 +67,32 @@ class BoxMeasures:
     first: Array
     stop: Array
     light: Array | None
+    second: Array | None = None
+    steps: Array | None = None
+
+
+@dataclass(frozen=True)
+class ObjectBoxes:
+    """Where objects are.
+
+    Parameters
+    ----------
+    ids
+        (n,) labels, ascending.
+    first, stop
+        (n, axes) int64: bounding boxes in pixels of the label array, (z,) y and x.
+    planes
+        (n, 2) int64: time point and slice; of volumes the slice is 0.
+    """
+
+    ids: Array
+    first: Array
+    stop: Array
+    planes: Array
+
+    def only(self, rows: Array) -> ObjectBoxes:
+        """Some of them."""
+        return ObjectBoxes(self.ids[rows], self.first[rows], self.stop[rows], self.planes[rows])
 
 
 class Measure:
@@ -70,6 +110,13 @@ class Measure:
         A label may be in several slices.
     side
         Pixels of the label array's longest side, at most: boxes are held in as few bits.
+    shapes
+        Shapes are measured too.
+
+    Attributes
+    ----------
+    axes : int
+        Of an object: 3 of volumes, else 2.
     """
 
     def __init__(
@@ -80,6 +127,7 @@ class Measure:
         dtype: np.dtype[Any] | type = np.uint8,
         volumes: bool = False,
         side: int = 2**32 - 1,
+        shapes: bool = False,
     ) -> None:
         kind = np.int64 if np.dtype(dtype).kind in "biu" else np.float64
         axes, pixel = 3 if volumes else 2, np.min_scalar_type(side)
@@ -91,9 +139,19 @@ class Measure:
         self._stop = np.zeros((count + 1, axes), pixel)
         self._light = np.zeros((count + 1, channels), kind)
         self._volumes = volumes
+        self.axes = axes
+        self._shapes = shapes
+        rows = count + 1 if shapes else 0
+        self._second = np.zeros((rows, len(pairs(axes))), np.int64)  # from `_first`
+        self._steps = np.zeros((0 if volumes else rows, len(STEPS)), np.uint32)
 
     def part(
-        self, labels: Array, image: Array | None, origin: Sequence[int], plane: Plane = (0, 0)
+        self,
+        labels: Array,
+        image: Array | None,
+        origin: Sequence[int],
+        plane: Plane = (0, 0),
+        around: tuple[Array, Sequence[slice]] | None = None,
     ) -> BoxMeasures:
         """Measure one box by itself: what another process sends to the one that includes it.
 
@@ -108,22 +166,44 @@ class Measure:
             The box's first pixel in the label array, one number per axis of `labels`.
         plane
             Its time point and slice; the slice is 0 where `labels` have several.
+        around
+            Labels of the box and `RIM` pixels around it, and where in them it is; None is that the
+            image has no more.
         """
         runs = Runs(labels)
         light = None if image is None else runs.light(image, self._light.dtype)
         area, *places = runs.shapes()
+        second, outlines = self._shaped(runs, places[1], around or (labels, [slice(None)] * 2))
         if self._volumes and labels.ndim == 2:
             places = [np.insert(p, 0, at, axis=1) for p, at in zip(places, (0, 0, 1), strict=True)]
             origin = (plane[1], *origin)
         sums, first, stop = places
         corner = np.asarray(origin)
         sums = sums + area[:, None] * corner
-        return BoxMeasures(plane, runs.ids, area, sums, first + corner, stop + corner, light)
+        first, stop = first + corner, stop + corner
+        return BoxMeasures(plane, runs.ids, area, sums, first, stop, light, second, outlines)
+
+    def _shaped(
+        self, runs: Runs, first: Array, around: tuple[Array, Sequence[slice]]
+    ) -> tuple[Array | None, Array | None]:
+        """A box's sums of second order, and its outlines' steps."""
+        if not self._shapes:
+            return None, None
+        second = runs.second(first)
+        if not self._volumes:
+            return second, steps(*around, runs.ids)
+        if first.shape[1] == 2:  # of one slice: along z there is nothing
+            second = np.concatenate([np.zeros_like(second), second], axis=1)
+        return second, None
 
     def include(self, part: BoxMeasures) -> None:
         """Add what was measured of a box; floats are summed in the order of these calls."""
         ids = part.ids
         self._place(ids, part.plane)
+        if part.second is not None:
+            self._second[ids] = self._second_with(part, part.second)
+        if part.steps is not None:
+            self._steps[ids] += part.steps.astype(np.uint32)
         self._area[ids] += part.area
         self._sums[ids] += part.sums
         self._first[ids] = np.minimum(self._first[ids], part.first)
@@ -131,8 +211,22 @@ class Measure:
         if part.light is not None:
             self._light[ids] += part.light
 
+    def _second_with(self, part: BoxMeasures, second: Array) -> Array:
+        """Sums of second order with a part's, from the first pixel of both."""
+        area, first = self._area[part.ids], self._first[part.ids].astype(np.int64)
+        first = np.where(area[:, None] > 0, first, part.first)
+        both = np.minimum(first, part.first)
+        own = self._sums[part.ids] - area[:, None] * first
+        new = part.sums - part.area[:, None] * part.first
+        return moved(self._second[part.ids], own, area, first - both) + moved(
+            second, new, part.area, part.first - both
+        )
+
     def table(
-        self, placement: Placement | None = None, channel_names: Sequence[str] | None = None
+        self,
+        placement: Placement | None = None,
+        channel_names: Sequence[str] | None = None,
+        agreement: Array | None = None,
     ) -> Table:
         """One row per object that has a pixel, in the order of its id.
 
@@ -144,9 +238,14 @@ class Measure:
         channel_names
             Names for the columns of mean intensities; a missing or repeated name gets the channel's
             number.
+        agreement
+            (count + 1,) how far tiles agreed on each label; None leaves the column out.
         """
         ids = np.flatnonzero(self._area).astype(np.min_scalar_type(len(self._area)))
-        figures = self._figures(placement or Placement())
+        place = placement or Placement()
+        figures = self._figures(place) | (self._shape_figures(place) if self._shapes else {})
+        if agreement is not None:
+            figures["agreement"] = lambda some: agreement[some]
         centre = [f"centroid_{axis}" for axis in ("x_px", "y_px", *("z" if self._volumes else ""))]
         return Table(
             obs={name: Computed(ids, of) for name, of in figures.items()},
@@ -161,6 +260,18 @@ class Measure:
                 "obsm/spatial": f"centroid (x, y) in {PX}; of a volume (x, y, slice)",
             },
         )
+
+    def boxes(self) -> ObjectBoxes:
+        """Where the objects are, in the order of ids."""
+        ids = np.flatnonzero(self._area)
+        first, stop = (held[ids].astype(np.int64) for held in (self._first, self._stop))
+        planes = np.array(list(self._planes), np.int64).reshape(-1, 2)[self._plane[ids]]
+        return ObjectBoxes(ids, first, stop, planes)
+
+    def means(self, channel: int) -> Array:
+        """Mean intensities of the objects in one channel, (n,) float32, in the order of ids."""
+        there = self._area > 0
+        return np.asarray(self._light[there, channel] / self._area[there], np.float32)
 
     def per_slice(self, times: int, slices: int) -> Array:
         """How many objects each slice of each time point has, (times, slices) int64.
@@ -244,6 +355,42 @@ class Measure:
             found["centroid_z_um"] = partial(self._depth, placement.z_um)
         return found
 
+    def _shape_figures(self, placement: Placement) -> dict[str, Figure]:
+        """What is said of shapes; of volumes what scikit-image has of them."""
+        found: dict[str, Figure] = {}
+        sides = _sides(placement, 3 if self._volumes else 2)
+        if not self._volumes:
+            for unit, lengths in sides.items():
+                found[f"perimeter_{unit}"] = partial(self._perimeter, lengths)
+        for n, name in enumerate(("axis_major", "axis_minor")):
+            for unit, lengths in sides.items():
+                found[f"{name}_{unit}"] = partial(self._axis, n, lengths)
+        lengths = list(sides.values())[-1]
+        if not self._volumes:
+            found["eccentricity"] = lambda ids: eccentricity(self._spread(lengths, ids))
+            found["orientation_rad"] = lambda ids: orientation(self._spread(lengths, ids))
+        found["extent"] = self._extent
+        return found
+
+    def _spread(self, sides: Sequence[float], ids: Array) -> Array:
+        """Covariances of places, (n, axes, axes)."""
+        area = self._area[ids]
+        first = self._sums[ids] - area[:, None] * self._first[ids].astype(np.int64)
+        return covariance(self._second[ids], first, area, sides)
+
+    def _axis(self, which: int, sides: Sequence[float], ids: Array) -> Array:
+        """The longest axis, or the shortest."""
+        return axes_of(self._spread(sides, ids))[which]
+
+    def _perimeter(self, sides: Sequence[float], ids: Array) -> Array:
+        """An outline's length; of pixels that aren't square by their sides' mean."""
+        return np.asarray(self._steps[ids] @ np.array(STEPS) * math.sqrt(math.prod(sides)))
+
+    def _extent(self, ids: Array) -> Array:
+        """The share of the bounding box."""
+        box = self._stop[ids].astype(np.int64) - self._first[ids]
+        return np.asarray(self._area[ids] / box.prod(axis=1))
+
     def _plane_of(self, which: int, ids: Array) -> Array:
         """Time point, or slice."""
         return np.array([plane[which] for plane in self._planes], np.int32)[self._plane[ids]]
@@ -270,6 +417,23 @@ class Measure:
     def _means(self, ids: Array) -> Array:
         """Mean intensities, (n, C) float32."""
         return (self._light[ids] / self._area[ids, None]).astype(np.float32)
+
+
+def _sides(placement: Placement, axes: int) -> dict[str, list[float]]:
+    """How long a pixel's sides are, in each unit that there is.
+
+    In level-0 pixels and, where they are known, in µm; a volume's in µm, or else in voxels.
+    """
+    um = placement.units("zyx"[-axes:])
+    known = len(um) == axes
+    if axes == 3:
+        sides = placement.sides()
+        return {"um" if known else "px": [sides[a] for a in "zyx"]}
+    pixel = [1 / f for f in placement.factor[-2:]]
+    found = {"px": pixel}
+    if known:
+        found["um"] = [p * um[a] for p, a in zip(pixel, "yx", strict=True)]
+    return found
 
 
 def _edge(

@@ -53,6 +53,8 @@ class LabelAssignment:
         (objects,) uint8, of objects that were matched.
     connectivity
         Of components.
+    agreement
+        (count + 1,) float32, how far tiles agreed on each label; empty in other processes.
     """
 
     count: int
@@ -60,6 +62,7 @@ class LabelAssignment:
     ids: Array = field(default_factory=lambda: np.zeros(0, np.uint8))
     role: Array | None = None
     connectivity: int = 0
+    agreement: Array = field(default_factory=lambda: np.ones(0, np.float32))
 
     @classmethod
     def of(
@@ -71,8 +74,13 @@ class LabelAssignment:
         """
         starts = np.cumsum([0, *(p.count for p in planes)])
         count = int(starts[-1]) if luts is None else max(int(lut.max()) for lut in luts)
+        agreement = np.ones(count + 1, np.float32)
         dtype, found = label_dtype(count), []
         for n, plane in enumerate(planes):
+            if isinstance(plane, Resolved) and len(plane.agreement):
+                own = np.arange(1, plane.count + 1)
+                own = starts[n] + own if luts is None else luts[n][own]
+                np.minimum.at(agreement, own, plane.agreement[1:])
             if luts is not None:
                 found.append(luts[n].astype(dtype)[plane.ids])
             else:
@@ -83,9 +91,10 @@ class LabelAssignment:
         first = np.stack([p.first + at for p, at in zip(planes, rows, strict=False)])
         one = planes[0]
         if isinstance(one, Components):
-            return cls(count, first, np.concatenate(found), connectivity=one.connectivity)
+            return cls(count, first, np.concatenate(found), None, one.connectivity, agreement)
         role = np.concatenate([p.role for p in planes if isinstance(p, Resolved)])
-        return cls(count, first, np.concatenate(found), role)
+        agreement[0] = 1
+        return cls(count, first, np.concatenate(found), role, agreement=agreement)
 
     @property
     def dtype(self) -> np.dtype:

@@ -283,8 +283,12 @@ class MergedImage:
         Its store below the output folder, and the digest of the weights that made it.
     objects, sbe
         Of labels, how many, and how well seams are hidden; None where that isn't known.
-    area_px, volume_px
-        5th, 50th and 95th percentile of the objects' sizes.
+    area_px, volume_px, intensities
+        5th, 50th and 95th percentile of the objects' sizes, and of each column of mean intensities.
+    too_wide
+        How many objects are too wide for all that was to be measured.
+    looked_px
+        Level-0 pixels of predicted tiles inside the mask, over all planes; voxels of a volume.
     map, embeddings
         What there is in place of objects.
     seen
@@ -315,6 +319,9 @@ class MergedImage:
     sbe: float | None = None
     area_px: list[float] | None = None
     volume_px: list[float] | None = None
+    intensities: dict[str, list[float]] | None = None
+    too_wide: int | None = None
+    looked_px: float | None = None
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None
     seen: SeenFacts | None = None

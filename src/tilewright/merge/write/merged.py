@@ -20,6 +20,7 @@ from tilewright.merge.match.groups import Edges
 from tilewright.merge.match.labels import Pair, Resolved, resolve, row_pairs
 from tilewright.merge.match.slices import StackCounts, batches, count_stack, join_slices
 from tilewright.merge.measure.seam import SeamCounts, SeamMeter, grown
+from tilewright.merge.measure.shapes import RIM
 from tilewright.merge.measure.tables import BoxMeasures, Measure
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
@@ -53,7 +54,7 @@ class Merged:
         self._context, self._pool, self._scratch = context, pool, scratch
         self.image, self.grid = context, context.grid
         self._painting = self._linked()
-        self.count = self._painting.count
+        self.count, self.agreement = self._painting.count, self._painting.agreement
         self.dtype = self._painting.dtype
         self.meter = SeamMeter(context.grid)
         keeps = context.merge.policy == "keep"
@@ -243,17 +244,29 @@ class LabelBlock:
 def write_block(context: MergeContext, block: LabelBlock) -> tuple[SeamCounts, list[BoxMeasures]]:
     """Compose and write a block of the store; what was counted and measured comes back."""
     plane, position, box = plane_box(context.layout, block.axes, block.slices)
-    around = grown(box, context.grid)
+    next_to = grown(box, context.grid)
+    around = next_to if context.merge.features == "basic" else _rimmed(box, context.grid)
     canvas = composed(context, _open(block.painting), plane, around)
-    counted, measured = SeamMeter(context.grid).count(box, canvas, plane), []
+    counted = SeamMeter(context.grid).count(box, crop(canvas, around, next_to), plane)
+    measured = []
     if context.merge.policy != "keep":
         measure = measure_of(context, 0)
         for piece in halves(box):
             mine, pixels = crop(canvas, around, piece), context.raw(plane, piece)
-            measured.append(measure.part(mine, pixels, [a for a, _ in piece], position))
+            corner = [start for start, _ in piece]
+            rim = _rimmed(piece, context.grid) if around is not next_to else piece
+            inner = [slice(a - b, c - b) for (a, c), (b, _) in zip(piece, rim, strict=True)]
+            with_rim = crop(canvas, around, rim), inner
+            measured.append(measure.part(mine, pixels, corner, position, with_rim))
     mine = crop(canvas, around, box)
     block.handle.write(block.slices, mine.reshape([s.stop - s.start for s in block.slices]))
     return counted, measured
+
+
+def _rimmed(box: Box, grid: Grid) -> Box:
+    """A box and the pixels around it that the shapes of its objects depend on."""
+    sides = zip(box, grid.shape, strict=True)
+    return tuple((max(0, start - RIM), min(n, stop + RIM)) for (start, stop), n in sides)
 
 
 def composed(context: MergeContext, painting: LabelAssignment, plane: int, box: Box) -> Array:
@@ -281,7 +294,8 @@ def measure_of(context: MergeContext, count: int) -> Measure:
     at = context.layout
     volumes = context.merge.link_z == "iou" or at.deep
     side = max(*at.shape, *at.iterated.values())
-    return Measure(count, channels=at.channels, dtype=at.dtype, volumes=volumes, side=side)
+    kinds = {"volumes": volumes, "shapes": context.merge.features != "basic"}
+    return Measure(count, channels=at.channels, dtype=at.dtype, side=side, **kinds)
 
 
 def _open(painting: LabelAssignment | Stored) -> LabelAssignment:

@@ -27,6 +27,7 @@ from tilewright.merge.measure.picture import (
     seam_section,
     shown_seam,
 )
+from tilewright.stores.csv_parts import gather, write_part
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.figures import seen_of
@@ -34,6 +35,7 @@ from tilewright.tile_results.figures import seen_of
 from .bank_reader import BankReader
 from .context import MergeContext, MergeSource, another
 from .facts import MergedImage
+from .looked import looked_px
 from .merged import Merged
 from .pool import ProcessPool, cpus
 from .seen import summed, tile_picture
@@ -92,6 +94,7 @@ def merge_group(
         with ProcessPool(alone, several, open_pack, *setting) as pool:
             results = list(pool.map(merge_one, refs))
     ran = [bank.header.get("precision") for bank in pack.banks]
+    gather((shown / f"{ref.key}.rows" for ref in refs), shown / f"{group.group}.objects")
     images = [each.to_dict() for each in results]
     save(shown / "merged.json", {"group": group.group, "precision": ran, "images": images})
 
@@ -225,6 +228,8 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
         written = WRITERS[recipe.spec.result](store, scene)
         write_visited(store, layout, context.banked)
         made = pictures(written, scene, path.with_suffix(".png"), pack.shown)
+        if written.table is not None:
+            write_part(pack.shown / f"{ref.key}.rows", ref.id, written.table)
         pool.close()
         shutil.rmtree(store.scratch, ignore_errors=True)
         store.finish(
@@ -244,7 +249,9 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
             rgb=is_rgb(ref.axes, layout.channels, ref.dtype),
         )
         result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
-        result = replace(result, unread=scene.unread)
+        result = replace(
+            result, unread=scene.unread, looked_px=looked_px(ref, layout, context.banked)
+        )
         result = replace(result, mask=ref.masked, predicted=context.banked.predicted)
         if found is None:
             return replace(result, **made)
@@ -275,6 +282,8 @@ def told(ref: ImageRef, written: Written, store: str, weights: str) -> MergedIma
         sbe=written.sbe,
         area_px=written.sizes.get("area_px"),
         volume_px=written.sizes.get("volume_px"),
+        intensities=written.intensities,
+        too_wide=written.too_wide or None,
         map=written.map,
         embeddings=written.embeddings,
     )

@@ -6,6 +6,7 @@ Blocks are composed and written by any of the pool's processes, each by one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from tilewright.contract.layout import Layout
 from tilewright.merge.measure.picture import Pictured, Plain
 from tilewright.merge.measure.principal import Axes
 from tilewright.merge.measure.tables import Measure
+from tilewright.stores.anndata import Table
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
 
@@ -23,6 +25,7 @@ from .bank_reader import BankReader, plane_box, stack_axes, stacked
 from .context import MergeContext
 from .embeddings import write_embeddings
 from .facts import EmbeddingFacts, MapFacts, UnreadFacts
+from .features import with_light
 from .merged import Merged
 from .pool import ProcessPool
 
@@ -68,8 +71,9 @@ class Written:
         What pictures are of.
     objects, sbe, sizes, map, embeddings
         The facts.
-    measure
-        The objects.
+    measure, table, intensities, too_wide
+        The objects, their table, percentiles of their mean intensities, and how many are too wide
+        for all that was to be measured.
     pyramid
         Of labels, or of a map.
     axes, scores
@@ -84,6 +88,9 @@ class Written:
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None
     measure: Measure | None = None
+    table: Table | None = None
+    intensities: dict[str, list[float]] | None = None
+    too_wide: int = 0
     pyramid: Pyramid | None = None
     axes: Axes | None = None
     scores: Array | None = None
@@ -103,8 +110,15 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
     if merged.measure is None:
         facts = MapFacts(axes, merged.dtype.name, shape, stride=1)
         return Written(merged, map=facts, pyramid=merged.pyramid)
+    names = scene.ref.channel_names
+    table = merged.measure.table(scene.place, names, merged.agreement)
+    means, too_wide = table.var, 0
+    if scene.group.merge.features == "all" and merged.pyramid is not None:
+        table, too_wide = with_light(
+            table, merged.measure, scene.pool, merged.pyramid.handle(), axes, store.scratch,
+            _apart(scene.place, merged.measure.axes),
+        )  # fmt: skip
     scene.pool.close()  # what its processes hold is room for the table
-    table = merged.measure.table(scene.place, scene.ref.channel_names)
     table = replace(table, said=scene.said, notes=scene.notes)
     store.table(scene.group.task, table)
     sizes = {name: _quantiles(table.obs[name][:]) for name in SIZES if name in table.obs}
@@ -114,6 +128,9 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         sbe=merged.sbe(),
         sizes=sizes,
         measure=merged.measure,
+        table=table,
+        intensities=_intensities(merged.measure, means),
+        too_wide=too_wide,
         pyramid=merged.pyramid,
     )
 
@@ -228,6 +245,22 @@ def write_visited(store: StoreWriter, layout: Layout, banked: BankReader) -> Non
     sides = zip(axes[-len(layout.shape) :], layout.grid.axes, layout.shape, strict=True)
     starts = {a: [side.core(i, n)[0] for i in range(side.count(n))] for a, side, n in sides}
     store.visited(axes, tiles.reshape(shape), starts)
+
+
+def _apart(place: Placement, axes: int) -> tuple[float, ...]:
+    """How far pixels are apart along an object's axes, in columns; 1 where it isn't known."""
+    sides = place.sides()
+    return (*([sides["z"] / sides["x"]] if axes == 3 else []), 1.0, 1.0)
+
+
+def _intensities(measure: Measure, names: Sequence[str]) -> dict[str, list[float]]:
+    """The 5th, 50th and 95th percentile over objects of each channel's means, by their names."""
+    found = {}
+    for channel, name in enumerate(names):
+        means = measure.means(channel)
+        quantiles = np.nanpercentile(means, [5, 50, 95]) if len(means) else ()
+        found[name] = [float(f"{q:.6g}") for q in quantiles]
+    return {name: values for name, values in found.items() if values}
 
 
 def _quantiles(sizes: Array) -> list[float]:

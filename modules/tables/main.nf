@@ -1,0 +1,22 @@
+// Every group's rows of objects and the most rows of a file in; the run's table and what it has out.
+process TABLES {
+    executor 'local'
+    cache 'deep'
+    publishDir { params.outdir }, mode: params.publish, overwrite: 'deep', pattern: 'objects*.csv'
+
+    input:
+    path 'rows/*'
+    val most
+
+    output:
+    path 'objects*.csv', optional: true
+    path 'tables.json', emit: told
+
+    script:
+    """
+    "\$TILEWRIGHT_STEP" tables rows "${most}"
+    """
+
+    stub:
+    "touch objects.csv tables.json"
+}

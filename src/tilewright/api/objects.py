@@ -1,0 +1,86 @@
+"""A run's table of objects as a pandas frame; pandas is imported only when asked for."""
+
+# mypy: disable-error-code="import-not-found, import-untyped"
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tilewright.errors import BAD_DATA, UNAVAILABLE, TilewrightError
+from tilewright.stores.csv_rows import ENCODING, unescaped
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def read_objects(outdir: str | Path) -> DataFrame:
+    """All objects of a run, a row each: ``read_objects("results")["area (px)"].median()``.
+
+    Parameters
+    ----------
+    outdir
+        The run's output folder.
+
+    Returns
+    -------
+    DataFrame
+        The columns of objects.csv. ``image`` and what a sheet says are text, without what keeps a
+        spreadsheet from computing it; all else are numbers, NaN where an image has none.
+
+    Raises
+    ------
+    TilewrightError
+        69 when pandas isn't installed; 65 when the folder has no run, or a run without a table of
+        objects.
+    """
+    folder = Path(outdir)
+    paths, said = _tables(folder)
+    try:
+        import pandas
+    except ImportError as error:
+        raise TilewrightError(
+            "pandas isn't installed here.", fix="Install it: pip install pandas", code=UNAVAILABLE
+        ) from error
+    texts = [name for name in _header(paths[0]) if unescaped(name) in {"image", *said}]
+    asked: dict[str, Any] = {
+        "encoding": ENCODING,
+        "dtype": dict.fromkeys(texts, str),
+        "keep_default_na": False,
+        "na_values": {name: [""] for name in _header(paths[0]) if name not in texts},
+    }
+    parts = [pandas.read_csv(path, **asked) for path in paths]
+    frame = pandas.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    for name in texts:
+        frame[name] = frame[name].map(unescaped)
+    return frame.rename(columns={name: unescaped(name) for name in frame.columns})
+
+
+def _tables(folder: Path) -> tuple[list[Path], set[str]]:
+    """A run's files of objects, and the sheet's own columns."""
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        paths = [folder / name for name in run["tables"]]
+        said = {name for image in run["images"] for name in image["columns"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TilewrightError(
+            f"{folder}: has no run that came to its end ({type(error).__name__}: {error}).",
+            fix="Give a run's output folder, where run.json is.",
+            code=BAD_DATA,
+        ) from error
+    gone = [path for path in paths if not path.is_file()]
+    if gone or not paths:
+        what = f"{gone[0].name} isn't there" if gone else "its run has no table of objects"
+        raise TilewrightError(
+            f"{folder}: {what}.",
+            fix="Run again with -resume." if gone else "Read each image's store: docs/output.md.",
+            code=BAD_DATA,
+        )
+    return paths, said
+
+
+def _header(path: Path) -> list[str]:
+    """The names of a file's columns, as they are written."""
+    with path.open(encoding=ENCODING, newline="") as file:
+        return next(csv.reader(file), [])

@@ -1,0 +1,63 @@
+"""A run's objects as a pandas frame, or one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tilewright import read_objects
+from tilewright.errors import BAD_DATA, UNAVAILABLE, TilewrightError
+from tilewright.stores.anndata import Table
+from tilewright.stores.csv_parts import gather, join, write_part
+
+
+def a_run(here: Path, most: int | None = None) -> Path:
+    """The output folder of a run of two images, one of them called as a formula."""
+    for name, rows in (("=a", 2), ("007", 3)):
+        obs = {"id": np.arange(1, rows + 1), "area_px": np.full(rows, 4)}
+        x = np.array([[0.5]] * (rows - 1) + [[np.nan]], np.float32)
+        table = Table(obs, x, ("mean_=x",), np.zeros((rows, 2)), said={"grade": "NA"})
+        write_part(here / f"{name}.rows", name, table)
+        gather([here / f"{name}.rows"], here / f"{name}.objects")
+    made = join(here.glob("*.objects"), here, most)
+    images = [{"id": name, "columns": {"grade": "NA"}} for name in ("=a", "007")]
+    (here / "run.json").write_text(json.dumps({"tables": made.files, "images": images}))
+    return here
+
+
+@pytest.mark.parametrize("most", [None, 2])
+def test_texts_are_what_they_were_and_numbers_are_numbers(tmp_path: Path, most: int) -> None:
+    frame = read_objects(a_run(tmp_path, most))
+    assert list(frame) == ["image", "grade", "id", "area (px)", "mean_=x"]
+    assert frame["image"].tolist() == ["007"] * 3 + ["=a"] * 2
+    assert frame["grade"].tolist() == ["NA"] * 5
+    assert frame["area (px)"].tolist() == [4] * 5
+    assert frame["mean_=x"].isna().tolist() == [False, False, True, False, True]
+
+
+def test_a_run_without_objects_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"tables": [], "images": []}))
+    with pytest.raises(TilewrightError, match="its run has no table of objects") as raised:
+        read_objects(tmp_path)
+    assert raised.value.code == BAD_DATA
+
+
+def test_a_folder_that_is_half_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TilewrightError, match="has no run that came to its end"):
+        read_objects(tmp_path)
+    (a_run(tmp_path) / "objects.csv").unlink()
+    with pytest.raises(TilewrightError, match=r"objects\.csv isn't there.*-resume"):
+        read_objects(tmp_path)
+
+
+def test_without_pandas_one_sentence_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(TilewrightError, match="pandas isn't installed here") as raised:
+        read_objects(a_run(tmp_path))
+    assert raised.value.code == UNAVAILABLE
