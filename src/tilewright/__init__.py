@@ -20,7 +20,7 @@ _HOMES = {
     "Models": "api.models",
     "TileSpec": "contract.spec",
     "Registry": "registry.registry",
-    "open_spatialdata": "api.spatialdata",
+    "open_spatialdata": "export.elements",
     "tiles": "api.tiles",
 }
 
