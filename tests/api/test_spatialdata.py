@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tilewright.export import elements as spatialdata
 from tilewright.errors import TilewrightError
+from tilewright.export import elements as spatialdata
 from tilewright.merge.measure.tables import Measure
 from tilewright.stores.anndata import Vectors
 from tilewright.stores.ome_zarr import Placement, StoreWriter

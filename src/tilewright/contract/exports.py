@@ -9,12 +9,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tilewright.errors import USAGE, ProblemsError, TilewrightError
+from tilewright.errors import BAD_DATA, USAGE, ProblemsError, TilewrightError
 
 from .spelling import near
 
 Kind = Literal["labels", "map", "table"]
 """What a model gives."""
+GIVES = {
+    "labels": "labels",
+    "classes": "classes, which have no table",
+    "map": "a map",
+    "table": "a table of tiles",
+}
+TABLES = ("csv", "parquet")
+"""Formats of a table alone."""
 ENVIRONMENT = "export"
 """Of exporters that need more than base, as envs/export.yml has it."""
 
@@ -45,6 +53,18 @@ class Format:
     makes: str
     opens: str
     environment: str = "base"
+
+    def fits(self, kind: str, *, classes: bool) -> bool:
+        """Whether it holds what a model gives; of classes there is no table.
+
+        Parameters
+        ----------
+        kind
+            ``labels``, ``map`` or ``table``.
+        classes
+            Labels are classes.
+        """
+        return kind in self.takes and not (classes and self.name in TABLES)
 
     @property
     def module(self) -> str:
@@ -203,7 +223,9 @@ def _unknown(name: str, option: str) -> TilewrightError:
     return TilewrightError(found, fix=fix, code=USAGE)
 
 
-def unfit(formats: Iterable[Format], kind: str, option: str) -> list[TilewrightError]:
+def unfit(
+    formats: Iterable[Format], kind: str, option: str, *, classes: bool = False
+) -> list[TilewrightError]:
     """What is wrong with formats for what a model gives, a problem each.
 
     Parameters
@@ -213,22 +235,23 @@ def unfit(formats: Iterable[Format], kind: str, option: str) -> list[TilewrightE
     kind
         ``labels``, ``map`` or ``table``.
     option
-        Who asks.
+        Who asks; a store's path, where it is of a store.
+    classes
+        Labels are classes, which have no table.
     """
-    fits = [f.name for f in FORMATS.values() if kind in f.takes]
+    fits = [made.name for made in FORMATS.values() if made.fits(kind, classes=classes)]
     return [
         TilewrightError(
-            f"{option} {f.name}: the result is a {kind}, and {f.name} holds {_listed(f.takes)}."
-            if kind != "labels"
-            else f"{option} {f.name}: the result is labels, and {f.name} holds {_listed(f.takes)}.",
-            fix=f"Of a {kind} there is {_listed(fits)}." if kind != "labels" else "Leave it out.",
-            code=USAGE,
+            f"{option}: {made.name} holds {_listed(made.takes)}, and the result is "
+            f"{GIVES['classes' if classes else kind]}.",
+            fix=f"Of these there is {_listed(fits)}.",
+            code=USAGE if option.startswith("--") else BAD_DATA,
         )
-        for f in formats
-        if kind not in f.takes
+        for made in formats
+        if not made.fits(kind, classes=classes)
     ]
 
 
 def _listed(words: Iterable[str]) -> str:
     *others, last = words
-    return f"{', '.join(others)} or {last}" if others else str(last)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypedDict
 
-from tilewright.contract.exports import FORMATS, Export, Format
+from tilewright.contract.exports import FORMATS, Export, Format, unfit
 from tilewright.contract.faults import mark
 from tilewright.contract.files import atomic, unwritable, writing
 from tilewright.errors import TilewrightError
@@ -81,15 +81,8 @@ def check(result: Result, made: Format) -> None:
     TilewrightError
         Naming both, and what there is.
     """
-    has = "classes, which have no table" if result.is_classes else f"a {result.kind}"
-    fits = result.kind in made.takes
-    if made.name in ("csv", "parquet") and result.is_classes:
-        fits = False
-    if fits:
-        return
-    others = [f.name for f in FORMATS.values() if result.kind in f.takes and f.name != made.name]
-    found = f"{result.path}: {made.name} is of {' or '.join(made.takes)}, and this store has {has}."
-    raise TilewrightError(found, fix=f"There is {', '.join(others)}.")
+    for problem in unfit([made], result.kind, str(result.path), classes=result.is_classes):
+        raise problem
 
 
 def export_group(

@@ -114,7 +114,8 @@ def _texts(place: Level0, axis: int, lattice: Array, form: str) -> Array:
     """(n,) texts of coordinates: each lattice line's is made once."""
     first = int(lattice.min())
     lines = place.at(axis, np.arange(first, int(lattice.max()) + 1))
-    return np.array([form.format(v) for v in lines.tolist()], dtype=object)[lattice - first]
+    texts: Array = np.array([form.format(v) for v in lines.tolist()], dtype=object)
+    return np.asarray(texts[lattice - first])
 
 
 def measurements(table: Table, labels: Array) -> list[str]:
@@ -128,9 +129,7 @@ def measurements(table: Table, labels: Array) -> list[str]:
         (m,) label values.
     """
     rows = table.rows(labels)
-    columns = [
-        _members(name, table.values(name, rows)) for name in table.columns if name != "id"
-    ]
+    columns = [_members(name, table.values(name, rows)) for name in table.columns if name != "id"]
     x = table.values("X", rows)
     columns += [_members(name, x[:, i]) for i, name in enumerate(table.variables)]
     if any("" in column for column in columns):
@@ -145,7 +144,7 @@ def _members(name: str, values: Array) -> list[str]:
         return [f"{key}{v}" for v in values.astype(np.int64).tolist()]
     good = np.isfinite(values)
     if values.dtype == np.float32:  # seven digits are all that it has
-        texts = ["%s%.7g" % (key, v) for v in values.tolist()]
+        texts = [f"{key}{v:.7g}" for v in values.tolist()]
     else:
         texts = [f"{key}{v!r}" for v in values.tolist()]
     return texts if good.all() else [t if g else "" for t, g in zip(texts, good, strict=True)]

@@ -72,5 +72,6 @@ def _batch(result: Result, labels: Array, t: Array, z: Array, found: Array) -> A
     planes = {"t": t, "z": z}
     said |= {a: planes[a] for a in result.axes if a in planes and a not in said}
     geometry = pyarrow.array(shapely.to_wkb(found).tolist(), pyarrow.binary())
-    texts = {name: pyarrow.array(v, pyarrow.string()) for name, v in said.items() if v.dtype == object}
+    words = [name for name, values in said.items() if values.dtype == object]
+    texts = {name: pyarrow.array(said[name], pyarrow.string()) for name in words}
     return pyarrow.table({**said, **texts, "geometry": geometry})

@@ -128,7 +128,7 @@ class _Plane:
     def _whole(self, last: tuple[int, int]) -> Corners:
         """The corners of objects that end by these lattice points; the others are held."""
         if self._table is None or "bbox_y1_px" not in self._table.columns:
-            return self._held[0][:0]
+            return self._held[0][np.zeros(0, np.int64)]
         parts, held = [], []
         for some in self._held:
             done = self._ended(self._table, some.label, last)

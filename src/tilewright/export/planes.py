@@ -31,7 +31,7 @@ def strips(array: Any, axes: str, rows: int = ROWS) -> Iterator[Array]:
     """
     sizes = dict.fromkeys("tzyx", 1) | dict(zip(axes, array.shape, strict=True))
     deep = dict(zip(axes, array.chunks, strict=True)).get("z", 1)
-    held = 1 < deep and deep * sizes["y"] * sizes["x"] * array.dtype.itemsize <= SLAB_BYTES
+    held = deep > 1 and deep * sizes["y"] * sizes["x"] * array.dtype.itemsize <= SLAB_BYTES
     for t in range(sizes["t"]):
         for z in range(sizes["z"]):
             if held and z % deep == 0:

@@ -158,7 +158,7 @@ class Result:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._root: Any = opened(path)
-        self.facts: Mapping[str, Any] = self._root.attrs["tilewright"]
+        self.facts: Any = self._root.attrs["tilewright"]
 
     @property
     def image_id(self) -> str:
@@ -239,7 +239,9 @@ class Result:
         """Where the labels' pixels are on level 0."""
         image, scale = self.facts["image"], dict(zip(self.axes, self._scale, strict=True))
         if image.get("mpp"):
-            step = [scale[a] / um for a, um in zip("yx", image["mpp"], strict=True)]
+            step: Sequence[float] = [
+                scale[a] / um for a, um in zip("yx", image["mpp"], strict=True)
+            ]
         else:  # a scale is then a model's resolution, or that of an OME-Zarr without a unit
             step = self._step([1.0, 1.0], [scale["y"], scale["x"]])
         whole = tuple(float(round(s)) if abs(s - round(s)) < SURE * s else s for s in step)

@@ -151,6 +151,8 @@ class Params(BaseModel):
     readers."""
     save_image: bool | None = None
     """Put the image beside its labels; if left out, images up to 2^28 pixels."""
+    export: Text | None = None
+    """Results in the formats of other programs, too, e.g. `geojson,csv`: [export](export.md)."""
     strict: bool = False
     """Stop before any work when one image is bad, in place of leaving it out; and fail at the end
     where [what the model saw](output.md#what-the-model-saw) of one can't be right, or a part of one
