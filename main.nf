@@ -22,9 +22,9 @@ workflow {
     plan   = PLAN.out.plan.map { p -> read(p) }
     plan.filter { p -> p.previews }.subscribe { _p -> follow(held.shell) }
 
-    // true, once the model's own environment is there
-    missing = plan.filter { p -> !p.environment.ready }.map { p -> p.environment.name }
-    ready   = ENV(missing).map { _name -> true }.ifEmpty(true)
+    // true, once the model's own environment is there, and that of exporters
+    missing = plan.flatMap { p -> p.to_build }
+    ready   = ENV(missing).collect().map { _names -> true }.ifEmpty(true)
 
     // the digest of the weights, e.g. 'c0ffee…'
     here    = plan.filter { p -> p.weights != null }.map { p -> p.weights }
@@ -53,7 +53,7 @@ workflow {
     TABLES(rows, params.table_rows ?: '')
 
     // once, even when nothing was merged
-    done = MERGE.out.merged.mix(EXPORT.out, TABLES.out.told).collect().ifEmpty([])
+    done = MERGE.out.merged.mix(EXPORT.out.told, TABLES.out.told).collect().ifEmpty([])
     REPORT(PLAN.out.plan, recipe, done, context())
     REPORT.out.run.subscribe { run ->
         def failed = why(read(run))

@@ -24,7 +24,7 @@ process PLAN {
     stub:  // two groups, one of them scanned and exported, of a model for which all is still to be had
     """
     mkdir groups jobs scans exports
-    echo '{"environment": {"name": "base", "ready": false}, "weights": null, "previews": null, "images": [],' \
+    echo '{"to_build": ["base"], "weights": null, "previews": null, "images": [],' \
         '"needs": {"gpus": 0, "memory_gb": 1}}' > plan.json
     echo '{}' | tee recipe.json groups/a.json groups/b.json jobs/a_1_00000.json scans/b.json exports/b.json
     """

@@ -28,7 +28,7 @@ _HOMES = {
     "Models": "api.models",
     "TileSpec": "contract.spec",
     "Registry": "registry.registry",
-    "open_spatialdata": "api.spatialdata",
+    "open_spatialdata": "export.elements",
     "read_objects": "api.objects",
     "tiles": "api.tiles",
 }

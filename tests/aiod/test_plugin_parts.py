@@ -23,13 +23,14 @@ from tilewright.aiod.adapter import MANIFESTS, image_id, prep_hash, recognised
 from tilewright.aiod.planning import plan_run, write_run
 from tilewright.aiod.previews import Previews, clear, make, pieces
 from tilewright.aiod.sizes import tiled
+from tilewright.contract.exports import Export
 from tilewright.contract.files import file_digest
 from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.export import rle
-from tilewright.export.export import Export, export, export_group, link_weights
+from tilewright.export import aiod_rle, aiod_tiff, rle
+from tilewright.export.export import export_group, link_weights
 from tilewright.images.image import open_image
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row
@@ -171,7 +172,7 @@ def stored(folder: Path, labels: np.ndarray[Any, Any]) -> Path:
             pyramid.write(box, labels[box])
         pyramid.build()
         store.finish({"image": {"id": "a"}})
-    return folder / "a.zarr" / "labels" / "cyto"
+    return folder / "a.zarr"
 
 
 @pytest.mark.parametrize("shape", [(90, 70), (3, 90, 70), (600, 1030)])
@@ -180,9 +181,9 @@ def test_a_store_is_exported_whole(tmp_path: Path, shape: tuple[int, ...], binar
     labels = np.random.default_rng(1).integers(0, 9, shape).astype(np.uint16)
     wanted = labels > 0 if binary else labels
     group = stored(tmp_path, labels)
-    export(group, tmp_path / "m_all.tiff", binary=binary)
+    aiod_tiff.write(group, tmp_path / "m_all.tiff", binary=binary)
     assert np.array_equal(tifffile.imread(tmp_path / "m_all.tiff"), wanted)
-    export(group, tmp_path / "m_all.rle", binary=binary)
+    aiod_rle.write(group, tmp_path / "m_all.rle", binary=binary)
     *slices, last = loaded(tmp_path / "m_all.rle")
     assert last == {"metadata": {"mask_type": "binary" if binary else "instance"}}
     planes = [decoded([s] if binary else s, shape[-2:]) for s in slices]
@@ -195,9 +196,9 @@ def test_more_labels_than_rle_holds_ask_for_tiff(tmp_path: Path) -> None:
     with pytest.raises(
         TilewrightError, match=r"more than 65,535 labels.* Choose tiff as the output"
     ):
-        export(group, tmp_path / "m_all.rle", binary=False)
+        aiod_rle.write(group, tmp_path / "m_all.rle")
     assert not list(tmp_path.glob("*m_all*"))
-    export(group, tmp_path / "m_all.tiff", binary=False)
+    aiod_tiff.write(group, tmp_path / "m_all.tiff")
     assert tifffile.imread(tmp_path / "m_all.tiff").max() == 69_999
 
 
@@ -389,11 +390,12 @@ def test_the_plugins_parameters_are_a_plan_of_ours(tmp_path: Path) -> None:
     told = json.loads((out / "plan.json").read_text())
     assert told["previews"]["masks"] == str(cache / "cellpose" / "cyto3_masks")
     (wanted,) = (json.loads(p.read_text()) for p in (out / "exports").iterdir())
+    assert wanted.pop("asked")  # always anew: the plugin's folder isn't ours
     assert wanted == {
-        "task": "cyto",
+        "formats": ["aiod-rle"],
+        "code": "",
         "folder": str(cache / "cellpose" / "cyto3_masks"),
         "ending": f"_masks_{HASH}_all",
-        "format": "rle",
         "binary": False,
         "links": str(cache / "cellpose" / "checkpoints"),
     }
@@ -618,15 +620,17 @@ def test_an_image_that_is_not_exported_is_named_and_the_others_are_written(tmp_p
     for number, most in enumerate((9, 70_000)):
         labels = np.arange(280 * 250, dtype=np.uint32).reshape(280, 250) % (most + 1)
         group = stored(tmp_path / f"stores{number}", labels)
-        about = group.parents[1] / "zarr.json"
+        about = group / "zarr.json"
         about.write_text(about.read_text().replace('"id": "a"', f'"id": "image {number}"'))
-    how = Export("cyto", str(tmp_path / "masks"), f"_masks_{HASH}_all", "rle", binary=False)
-    failed = export_group(how, tmp_path)
+    how = Export(("aiod-rle",), folder=str(tmp_path / "masks"), ending=f"_masks_{HASH}_all")
+    failed = export_group(how, tmp_path, tmp_path / "out")
     assert [f["id"] for f in failed] == ["image 1"]
     assert "Choose tiff" in failed[0]["why"]
     assert [p.name for p in (tmp_path / "masks").iterdir()] == [f"image 0_masks_{HASH}_all.rle"]
     (tmp_path / "file").touch()
-    blocked = export_group(replace(how, folder=str(tmp_path / "file" / "masks")), tmp_path)
+    blocked = export_group(
+        replace(how, folder=str(tmp_path / "file" / "masks")), tmp_path, tmp_path
+    )
     assert len(blocked) == 2
     assert all("can't be written" in f["why"] for f in blocked)
 
@@ -640,12 +644,12 @@ def test_weights_that_cannot_be_shown_cost_no_masks(
     weights.write_text("numbers")
     monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(tmp_path / "kept"))
     (tmp_path / "file").touch()
-    how = Export("cyto", str(tmp_path / "masks"), f"_masks_{HASH}_all", "tiff", binary=False)
+    how = Export(("aiod-tiff",), folder=str(tmp_path / "masks"), ending=f"_masks_{HASH}_all")
     how = replace(how, links=str(tmp_path / "file" / "checkpoints"))
     (tmp_path / "export.json").write_text(json.dumps(asdict(how)))
     for sha, why in (("ab" * 32, "checkpoints: can't be written"), ("cd" * 32, "are not in")):
         shown = tmp_path / f"shown-{sha}"
-        main(str(tmp_path / "export.json"), sha, str(tmp_path), str(shown))
+        main(str(tmp_path / "export.json"), sha, str(tmp_path), str(tmp_path / "out"), str(shown))
         (tmp_path / "masks" / f"a_masks_{HASH}_all.tiff").unlink()
         assert json.loads((shown / "exported.json").read_text()) == {"failed": []}
         (said,) = capsys.readouterr().err.splitlines()

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tilewright.api import spatialdata
 from tilewright.errors import TilewrightError
+from tilewright.export import elements as spatialdata
 from tilewright.merge.measure.tables import Measure
 from tilewright.stores.anndata import Vectors
 from tilewright.stores.ome_zarr import Placement, StoreWriter
@@ -27,7 +27,7 @@ OPEN = """
 import json, sys
 import numpy as np
 from spatialdata import get_centroids, join_spatialelement_table
-from tilewright.api.spatialdata import open_spatialdata
+from tilewright.export.elements import open_spatialdata
 
 def levels(element):
     one = not hasattr(element, "children")
@@ -145,7 +145,7 @@ def opened(python: Path, path: Path, time: int = 0, code: str = OPEN) -> dict[st
 TILES = """
 import json, sys
 import numpy as np
-from tilewright.api.spatialdata import open_spatialdata
+from tilewright.export.elements import open_spatialdata
 
 data = open_spatialdata(sys.argv[1])
 table = data.tables["embed_table"]
@@ -177,7 +177,7 @@ def test_spatialdata_opens_maps_and_a_table_of_tiles(
 
 NONE = """
 import json, sys
-from tilewright.api.spatialdata import open_spatialdata
+from tilewright.export.elements import open_spatialdata
 
 data = open_spatialdata(sys.argv[1], time=int(sys.argv[2]))
 print(json.dumps({"labels": list(data.labels), "rows": [data.tables["nuclei_table"].n_obs]}))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tilewright.contract.exports import Export
 from tilewright.contract.files import atomic, unwritable
 from tilewright.contract.jobs import Group, Job
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE
-from tilewright.export.export import Export
 from tilewright.plan.fit import Planned
 
 from .adapter import SPLITS, Plugin, named, prep_hash
@@ -108,12 +109,12 @@ def exports(plugin: Plugin, groups: Iterable[Group], spec: ModelSpec) -> dict[st
     one_class = spec.policy == "keep" and len(spec.classes or ()) <= 2  # the other is background
     return {
         group.group: Export(
-            task=group.task,
+            formats=(f"aiod-{plugin.asked.output_format}",),
             folder=str(plugin.masks),
             ending=f"{plugin.stem}_all",
-            format=plugin.asked.output_format,
             binary=kind == "binary" or (kind == "auto" and one_class),
             links=str(plugin.masks.parent / "checkpoints"),
+            asked=uuid.uuid4().hex,  # its files are elsewhere, and may be gone
         )
         for group in groups
     }

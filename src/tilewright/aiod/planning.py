@@ -20,7 +20,6 @@ def write_run(plan: Plan, out: Path) -> None:
     """Write the plan's files into `out` and, for the plugin, exports/ and what it looks for."""
     write_plan(plan, out)
     if isinstance(plan.dialect, Plugin):
-        (out / "exports").mkdir(exist_ok=True)
         for name, export in exports(plan.dialect, plan.groups, plan.recipe.spec).items():
             save(out / "exports" / f"{name}.json", export)
         begin(plan.dialect, plan.images, plan.jobs, plan.recipe.spec)

@@ -32,6 +32,7 @@ from . import contribute
 from .again import repeated
 from .clean import clean
 from .envs import environments, envs
+from .export import export_command
 from .launch import EXIT_CODES, absolute, pipeline
 from .models import models
 from .plan_words import takes
@@ -266,7 +267,7 @@ def doctor(plugin: bool) -> None:
     sys.exit(look(asked(["--plugin"] if plugin else [])))
 
 
-for _command in (*contribute.COMMANDS, environments, envs, models, clean):
+for _command in (*contribute.COMMANDS, environments, envs, models, export_command, clean):
     main.add_command(_command)
 
 

@@ -26,6 +26,8 @@ MERGE = ("stores", "merge")
 """Rooms that merge, besides the recipe's."""
 SCAN = ("runtime", "contract", "images", "preprocess", "stores")
 """Rooms that look at a big image ahead, and copy it."""
+EXPORT = ("contract", "export")
+"""Rooms that write a store in the formats of other programs."""
 HEADERS = ("runtime", "contract", "images", "preprocess", "plan")
 """Rooms that read an image's header and plan its tiles."""
 LAYOUT = (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)

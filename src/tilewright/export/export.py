@@ -1,51 +1,24 @@
-"""A store's labels in the formats of other programs: the plugin's RLE, and TIFF.
+"""A store in a format of another program: the one place that knows where each is made.
 
-One slice, and of it one strip, is in memory at a time; a file appears when it is whole.
+A file appears when it is whole; one image that can't be exported doesn't keep the others from it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypedDict
+from types import ModuleType
+from typing import TypedDict
 
-import zarr
-
+from tilewright.contract.exports import FORMATS, Export, Format, unfit
 from tilewright.contract.faults import mark
 from tilewright.contract.files import atomic, unwritable, writing
 from tilewright.errors import TilewrightError
-from tilewright.images.image import Image, open_image
 
-from . import rle
-from .tiff import STRIP, read_part, write_tiff
+from .apart import write_apart
+from .store import Result
 
-
-@dataclass(frozen=True)
-class Export:
-    """How a group's images are exported; PLAN writes it as exports/<group>.json.
-
-    Parameters
-    ----------
-    task
-        Name of the labels in each store.
-    folder
-        Where the files go.
-    ending
-        What follows an image's id in a file's name: ``_masks_<hash>_all``.
-    format
-        ``rle`` or ``tiff``.
-    binary
-        Everything that is found is 1.
-    links
-        Folder for a link to the weights, or None.
-    """
-
-    task: str
-    folder: str
-    ending: str
-    format: str
-    binary: bool
-    links: str | None = None
+ROOM = "Make room, or allow it, and run again."
 
 
 class NotExported(TypedDict):
@@ -56,7 +29,65 @@ class NotExported(TypedDict):
     code: int
 
 
-def export_group(asked: Export, stores: Path, *, forgive: bool = False) -> list[NotExported]:
+def export(store: Path, made: Format, path: Path, *, binary: bool = False) -> None:
+    """Write one store in one format.
+
+    Parameters
+    ----------
+    store
+        Of this release or an earlier one.
+    made
+        The format.
+    path
+        Where to; its folder is made.
+    binary
+        Everything that is found is 1, where the format can say so.
+
+    Raises
+    ------
+    TilewrightError
+        65 when the store can't be read, or the format doesn't hold what it has; 69 when the file
+        can't be written, or the format's environment isn't there.
+    """
+    check(Result(store), made)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if made.environment != "base":
+            write_apart(made.module, store, path)
+        elif binary:
+            _module(made).write(store, path, binary=True)
+        else:
+            _module(made).write(store, path)
+    except OSError as error:
+        raise unwritable(error.filename or path, error, ROOM) from error
+
+
+def _module(made: Format) -> ModuleType:
+    return import_module(f".{made.module}", __package__)
+
+
+def check(result: Result, made: Format) -> None:
+    """Refuse a format that doesn't hold what a store has.
+
+    Parameters
+    ----------
+    result
+        The store.
+    made
+        The format.
+
+    Raises
+    ------
+    TilewrightError
+        Naming both, and what there is.
+    """
+    for problem in unfit([made], result.kind, str(result.path), classes=result.is_classes):
+        raise problem
+
+
+def export_group(
+    asked: Export, stores: Path, out: Path, *, forgive: bool = False
+) -> list[NotExported]:
     """Export every image of a group that has a store; those that couldn't be come back.
 
     Parameters
@@ -65,6 +96,8 @@ def export_group(asked: Export, stores: Path, *, forgive: bool = False) -> list[
         How.
     stores
         Folder of folders with MERGE's stores; each says which image it is of.
+    out
+        Folder of a folder for each image, where nothing else is asked for.
     forgive
         This won't be tried again: an image over which we fail is named, too.
 
@@ -74,64 +107,26 @@ def export_group(asked: Export, stores: Path, *, forgive: bool = False) -> list[
         What isn't one image's alone, and before the last try what is a fault of ours.
     """
     failed = []
-    folder = Path(asked.folder)
     for store in sorted(stores.glob("*/*.zarr")):  # of an image without one, MERGE has said why
-        name = image_of(store)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            labels = store / "labels" / asked.task
-            export(labels, folder / f"{name}{asked.ending}.{asked.format}", binary=asked.binary)
-        except OSError as error:
-            where = error.filename or folder
-            why = unwritable(where, error, "Make room, or allow it, and run again.")
-            failed.append(NotExported(id=name, why=str(why), code=why.code))
-        except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
-            told = mark(error, forgive=forgive)
-            failed.append(NotExported(id=name, why=str(told), code=told.code))
+        name = Result(store).image_id
+        for made in (FORMATS[word] for word in asked.formats):
+            path = out / name / f"{store.stem}{made.ending}"
+            if asked.folder is not None:
+                path = Path(asked.folder) / f"{name}{asked.ending}{made.ending}"
+            try:
+                export(store, made, path, binary=asked.binary)
+            except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
+                told = _told(error, asked, forgive=forgive)
+                failed.append(NotExported(id=name, why=str(told), code=told.code))
     return failed
 
 
-def image_of(store: Path) -> str:
-    """The id of a store's image."""
-    attributes: Any = zarr.open_group(store, mode="r").attrs["tilewright"]
-    return str(attributes["image"]["id"])
-
-
-def export(labels: Path, path: Path, *, binary: bool) -> None:
-    """Write labels as one file, by the ending of its name; a volume's slices are its pages.
-
-    Parameters
-    ----------
-    labels
-        A group of an OME-Zarr; of several timepoints the first counts.
-    path
-        Ends in ``.rle`` or ``.tiff``; replaced at one stroke.
-
-    Raises
-    ------
-    TilewrightError
-        When there are more labels than the format holds, or the store can't be read.
-    """
-    with open_image(labels) as image:
-        if path.suffix == ".tiff":
-            write_tiff(image, path, binary=binary)
-        else:
-            slices = (_slice(image, z, binary) for z in range(image.size("Z")))
-            rle.write(path, slices, "binary" if binary else "instance")
-
-
-def _slice(image: Image, z: int, binary: bool) -> Any:
-    """A slice's entries, gathered strip by strip."""
-    runs = rle.ColumnRuns((image.size("Y"), image.size("X")))
-    for start in range(0, image.size("X"), STRIP):
-        strip = read_part(image, z, X=slice(start, start + STRIP))
-        if not binary and strip.max(initial=0) > rle.MOST_LABELS:
-            raise TilewrightError(
-                f"It has more than {rle.MOST_LABELS:,} labels, and the format rle holds no more.",
-                fix="Choose tiff as the output format and run again.",
-            )
-        runs.add(strip)
-    return runs.foreground() if binary else runs.objects()
+def _told(error: Exception, asked: Export, *, forgive: bool) -> TilewrightError:
+    """Why one image isn't exported; of a folder elsewhere, that it can't be written, too."""
+    refused = asked.folder is not None and isinstance(error.__cause__, OSError)
+    if refused and isinstance(error, TilewrightError):
+        return error
+    return mark(error, forgive=forgive)
 
 
 def link_weights(weights: Path, folder: Path) -> None:

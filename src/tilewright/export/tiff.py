@@ -1,65 +1,91 @@
-"""Labels as TIFF, tile by tile: one strip is in memory at a time."""
+"""Labels as a TIFF that ImageJ itself opens: strips, 8 or 16 bits, a stack where there are planes.
+
+ImageJ takes no tiles and no BigTIFF, and of 32 bits only floating point.
+"""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
 
 from tilewright.contract.files import atomic
-from tilewright.images.image import Image
+from tilewright.errors import TilewrightError
 
-Array = np.ndarray
-STRIP = 2048  # columns or rows read at once: a shard
-TILE = 512  # side of a TIFF's tiles
-BIG = 1 << 31  # bytes from which a TIFF is a BigTIFF
+from .planes import ROWS, strips
+from .store import Result
+
+MOST_LABELS = np.iinfo(np.uint16).max
+MOST_BYTES = (1 << 32) - (1 << 26)  # of a file without 64-bit offsets; the rest is for its head
+MOST_PIXELS = (1 << 31) - 1  # of a plane: a Java array's
+STRIP_ROWS = 64
+USE_OME = "Export it as ome-tiff, which holds 32 bits and files of any size."
 
 
-def read_part(image: Image, z: int, **where: slice) -> Array:
-    """Part of a slice of the first timepoint, ``(y, x)``, in the labels' own dtype."""
-    return image.read(0, {**dict.fromkeys("TC", 0), "Z": z, **where})
-
-
-def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
-    """Write a tiled TIFF, ``(z,) y, x``, of the labels' own dtype.
+def write(store: Path, path: Path) -> None:
+    """Write a store's labels, ``(t,) (z,) y, x``.
 
     Parameters
     ----------
-    image
-        The labels, opened.
+    store
+        With labels.
     path
         The file; it appears when it is whole.
-    binary
-        Every label is 1, uint8.
+
+    Raises
+    ------
+    TilewrightError
+        When there are more labels or pixels than ImageJ takes.
     """
-    depth, height, width = (image.size(a) for a in "ZYX")
-    dtype = np.dtype(np.uint8) if binary else image.dtype
-    shape = (depth, height, width) if depth > 1 else (height, width)
-    with atomic(path) as part:
-        tifffile.imwrite(
-            part,
-            _tiles(image, binary),
-            shape=shape,
-            dtype=dtype,
-            tile=(TILE, TILE),
-            compression="zlib",
-            photometric="minisblack",
-            bigtiff=depth * height * width * dtype.itemsize > BIG,
-            metadata={"axes": "ZYX"[-len(shape) :]},
+    result = Result(store)
+    sizes, most = result.sizes, result.most
+    if most > MOST_LABELS and result.is_classes:
+        most = MOST_LABELS  # classes are few; those that aren't fail below
+    if most > MOST_LABELS:
+        raise TilewrightError(
+            f"{store}: it has {most:,} labels, and an ImageJ TIFF holds {MOST_LABELS:,} (16 bits).",
+            fix=USE_OME,
         )
+    dtype = np.dtype(np.uint8 if most <= np.iinfo(np.uint8).max else np.uint16)
+    pixels = sizes["y"] * sizes["x"]
+    if pixels > MOST_PIXELS or pixels * sizes["t"] * sizes["z"] * dtype.itemsize > MOST_BYTES:
+        raise TilewrightError(
+            f"{store}: it has {sizes['t'] * sizes['z']:,} planes of {sizes['y']:,} x "
+            f"{sizes['x']:,} px, and ImageJ opens TIFFs up to 4 GB, planes up to 2^31 px.",
+            fix=USE_OME,
+        )
+    with atomic(path) as part:
+        _write(result, part, dtype.newbyteorder(">"))
 
 
-def _tiles(image: Image, binary: bool) -> Iterator[Array]:
-    """The TIFF's tiles in its own order, filled with 0 past the image's end."""
-    height, width = image.size("Y"), image.size("X")
-    for z in range(image.size("Z")):
-        for top in range(0, height, STRIP):
-            strip = read_part(image, z, Y=slice(top, top + STRIP))
-            strip = (strip > 0).astype(np.uint8) if binary else strip
-            rows, columns = -len(strip) % TILE, -width % TILE
-            strip = np.pad(strip, [(0, rows), (0, columns)])
-            for y in range(0, len(strip), TILE):
-                for x in range(0, strip.shape[1], TILE):
-                    yield np.ascontiguousarray(strip[y : y + TILE, x : x + TILE])
+def _write(result: Result, path: Path, dtype: np.dtype[Any]) -> None:
+    sizes, um = result.sizes, result.um
+    resolution = (1 / um["x"], 1 / um["y"]) if "x" in um else None
+    unit = {"unit": "um", "spacing": um.get("z", 1.0)} if resolution else {}
+    tifffile.imwrite(
+        path,
+        _packed(result, dtype),
+        shape=tuple(sizes[a] for a in result.axes),
+        dtype=dtype,
+        imagej=True,
+        byteorder=">",
+        compression="zlib",
+        rowsperstrip=STRIP_ROWS,
+        resolution=resolution,
+        metadata={"axes": result.axes.upper(), **unit},
+    )
+
+
+def _packed(result: Result, dtype: np.dtype[Any]) -> Iterator[bytes]:
+    """The file's strips, compressed."""
+    for rows in strips(result.levels[0], result.axes, ROWS):
+        if rows.max(initial=0) > np.iinfo(dtype).max:
+            raise TilewrightError(
+                f"{result.path}: a label is over {MOST_LABELS:,} (16 bits).", fix=USE_OME
+            )
+        for top in range(0, len(rows), STRIP_ROWS):
+            yield zlib.compress(rows[top : top + STRIP_ROWS].astype(dtype).tobytes(), 6)

@@ -162,6 +162,8 @@ class Params(BaseModel):
     """At most so many rows in a file of the [table of objects](output.md#objectscsv-and-imagescsv),
     which is `objects-1.csv`, `objects-2.csv` and so on then; a spreadsheet holds 1048575. If left
     out, all are in `objects.csv`."""
+    export: Text | None = None
+    """Results in the formats of other programs, too, e.g. `geojson,csv`: [export](export.md)."""
     strict: bool = False
     """Stop before any work when one image is bad, in place of leaving it out; and fail at the end
     where [what the model saw](output.md#what-the-model-saw) of one can't be right, or a part of one

@@ -25,6 +25,7 @@ from tilewright.weights import weights
 from tilewright.weights.config_files import config_values
 from tilewright.weights.weights import Origin
 
+from . import exports
 from .benchmarked import environment_bytes
 from .channels import pick_channels
 from .costs import Disk, Estimate, estimate, room, seen_pixels
@@ -113,6 +114,13 @@ class Plan:
         return needs(self.recipe.spec, self.recipe.environment.name)
 
     @property
+    def to_build(self) -> list[str]:
+        """Environments that aren't here yet."""
+        model = self.recipe.environment.name
+        others = exports.to_build(self.params.export, Path(str(self.params.env_root)))
+        return [*([] if self.environment_ready else [model]), *others]
+
+    @property
     def weights_from(self) -> Origin | None:
         """Who says which file of weights is the right one."""
         return weights.origin(self.choice, self.weights, Path(str(self.params.weights_dir)))
@@ -153,6 +161,7 @@ class Plan:
             params=self.params,
             launch_dir=str(self.launch_dir),
             environment=EnvironmentPlan(**vars(environment), ready=self.environment_ready),
+            to_build=self.to_build,
             weights=self.weights,
             weights_from=self.weights_from,
             weights_file=self.choice.own.path.name if self.choice.own else None,
@@ -235,6 +244,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         params, values = pick_channels(params, choice, spec, values)
         recipe = choice.recipe(spec, values)
         problems += contradictions(params, needs(spec, recipe.environment.name))
+        problems += exports.problems(params.export, spec)
     except TilewrightError as error:
         problems.append(error)
     try:
@@ -417,12 +427,12 @@ def cut(
 
 
 def write_plan(plan: Plan, out: Path) -> None:
-    """Write plan.json, recipe.json, groups/, jobs/ and scans/ into `out`.
+    """Write plan.json, recipe.json, groups/, jobs/, scans/ and exports/ into `out`.
 
     A job's file is ``<group>_<jobs of the group>_<job>.json``, so that the workflow needs nothing
     else to gather a group.
     """
-    for folder in ("groups", "jobs", "scans"):
+    for folder in ("groups", "jobs", "scans", "exports"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     counts = Counter(job.group for job in plan.jobs)
     images = {i.ref.id: i for i in plan.images}
@@ -435,6 +445,9 @@ def write_plan(plan: Plan, out: Path) -> None:
             copy = image.decode_factor > DECODE_LIMIT
             scan = Scan(ref, image.tiles, most, plan.recipe.spec, copy, code)
             save(out / "scans" / f"{group.group}.json", scan)
+        if plan.params.export:
+            asked = exports.export_of(plan.params.export)
+            save(out / "exports" / f"{group.group}.json", asked)
     for job in plan.jobs:
         if job.group not in plan.scans:
             save(out / "jobs" / f"{job_name(job.group, counts[job.group], job.job)}.json", job)

@@ -199,6 +199,8 @@ class PlanFile:
         The folder that relative paths are relative to.
     environment
         Which environment the model runs in.
+    to_build
+        Environments that aren't here yet: the model's, and that of exporters.
     weights
         SHA-256 of the weights; "" for a model that brings its own, null if they must be fetched.
     weights_from
@@ -240,6 +242,7 @@ class PlanFile:
     params: Params
     launch_dir: str
     environment: EnvironmentPlan
+    to_build: list[str]
     weights: str | None
     weights_from: Origin | None
     weights_file: str | None

@@ -29,7 +29,7 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
         What PLAN wrote.
     merged
         Folder of ``merged-<group>/`` folders, each a merged.json and its pictures, and of
-        ``exported-<group>/`` with what wasn't exported; ``tables.json``; may be missing.
+        ``told-<group>/`` with what wasn't exported; ``tables.json``; may be missing.
     context
         What the workflow says of the run.
     out

@@ -1,4 +1,4 @@
-"""EXPORT: a group's stores in; files of another format, where PLAN says, and what failed out."""
+"""EXPORT: a group's stores in; files of other formats, and what failed, out."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import os
 import sys
 from pathlib import Path
 
+from tilewright.contract.exports import Export
 from tilewright.contract.faults import last_try
 from tilewright.contract.jobs import save
 from tilewright.errors import TilewrightError
-from tilewright.export.export import Export, export_group, link_weights
+from tilewright.export.export import export_group, link_weights
 from tilewright.weights.cache import path_of
 
 from . import run
 
 
-def main(asked: str, weights: str, stores: str, shown: str) -> None:
+def main(asked: str, weights: str, stores: str, out: str, shown: str) -> None:
     """Export one group's images.
 
     Parameters
@@ -27,11 +28,13 @@ def main(asked: str, weights: str, stores: str, shown: str) -> None:
         Their SHA-256; empty of a model that brings its own.
     stores
         Folder that the group's stores are in.
+    out
+        Folder to make, with a folder for each image.
     shown
         Folder to make, for exported.json.
     """
     how = Export(**json.loads(Path(asked).read_text()))
-    failed = export_group(how, Path(stores), forgive=last_try())
+    failed = export_group(how, Path(stores), Path(out), forgive=last_try())
     Path(shown).mkdir()
     save(Path(shown) / "exported.json", {"failed": failed})
     if how.links:

@@ -1,0 +1,86 @@
+"""Labels as TIFF for AI OnDemand's plugin, tile by tile: one strip is in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from tilewright.contract.files import atomic
+from tilewright.images.image import Image, open_image
+
+from .store import Result
+
+Array = np.ndarray
+STRIP = 2048  # columns or rows read at once: a shard
+TILE = 512  # side of a TIFF's tiles
+BIG = 1 << 31  # bytes from which a TIFF is a BigTIFF
+
+
+def write(store: Path, path: Path, *, binary: bool = False) -> None:
+    """Write a store's labels as a tiled TIFF, ``(z,) y, x``, of their own dtype.
+
+    Parameters
+    ----------
+    store
+        With labels; of several timepoints the first counts.
+    path
+        The file; it appears when it is whole.
+    binary
+        Every label is 1, uint8.
+
+    Raises
+    ------
+    TilewrightError
+        When the store can't be read.
+    """
+    with open_image(store / "labels" / Result(store).name) as image:
+        write_tiff(image, path, binary=binary)
+
+
+def read_part(image: Image, z: int, **where: slice) -> Array:
+    """Part of a slice of the first timepoint, ``(y, x)``, in the labels' own dtype."""
+    return image.read(0, {**dict.fromkeys("TC", 0), "Z": z, **where})
+
+
+def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
+    """Write a tiled TIFF of an opened image.
+
+    Parameters
+    ----------
+    image
+        The labels.
+    path, binary
+        As of `write`.
+    """
+    depth, height, width = (image.size(a) for a in "ZYX")
+    dtype = np.dtype(np.uint8) if binary else image.dtype
+    shape = (depth, height, width) if depth > 1 else (height, width)
+    with atomic(path) as part:
+        tifffile.imwrite(
+            part,
+            _tiles(image, binary),
+            shape=shape,
+            dtype=dtype,
+            tile=(TILE, TILE),
+            compression="zlib",
+            photometric="minisblack",
+            bigtiff=depth * height * width * dtype.itemsize > BIG,
+            metadata={"axes": "ZYX"[-len(shape) :]},
+        )
+
+
+def _tiles(image: Image, binary: bool) -> Iterator[Array]:
+    """The TIFF's tiles in its own order, filled with 0 past the image's end."""
+    height, width = image.size("Y"), image.size("X")
+    for z in range(image.size("Z")):
+        for top in range(0, height, STRIP):
+            strip = read_part(image, z, Y=slice(top, top + STRIP))
+            strip = (strip > 0).astype(np.uint8) if binary else strip
+            rows, columns = -len(strip) % TILE, -width % TILE
+            strip = np.pad(strip, [(0, rows), (0, columns)])
+            for y in range(0, len(strip), TILE):
+                for x in range(0, strip.shape[1], TILE):
+                    yield np.ascontiguousarray(strip[y : y + TILE, x : x + TILE])

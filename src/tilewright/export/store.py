@@ -1,0 +1,325 @@
+"""A finished store, opened to be exported: its labels, where they lie, and its table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from tilewright import __version__
+from tilewright.errors import TilewrightError
+
+Array = np.ndarray[Any, Any]
+ROWS = 1 << 20  # of a table's chunk
+SURE = 1e-9  # a step this near to a whole number is one
+CLASSES = "keep"
+"""The policy by which labels are classes, not objects."""
+
+
+@dataclass(frozen=True)
+class Level0:
+    """Where the labels' pixels lie on level 0 of the image, rows and columns.
+
+    Parameters
+    ----------
+    origin
+        The level-0 pixel at which the first of them begins.
+    step
+        How many level-0 pixels one of them is long.
+    """
+
+    origin: tuple[float, float] = (0.0, 0.0)
+    step: tuple[float, float] = (1.0, 1.0)
+
+    def at(self, axis: int, lattice: Array) -> Array:
+        """Lattice points along y (0) or x (1) in level-0 pixels, 0 the first one's near side.
+
+        Whole numbers are integers; others are rounded to a ten-thousandth of a pixel.
+        """
+        origin, step = self.origin[axis], self.step[axis]
+        if origin == int(origin) and step == int(step):
+            return np.asarray(lattice.astype(np.int64) * int(step) + int(origin))
+        return np.asarray(np.round(lattice * step + origin, 4))
+
+
+class Table:
+    """A table of the store, read some rows at a time: a chunk of each column is held.
+
+    Parameters
+    ----------
+    group
+        AnnData's group.
+    """
+
+    def __init__(self, group: zarr.Group) -> None:
+        self._group: Any = group
+        self._held: dict[str, tuple[int, Array]] = {}
+
+    @cached_property
+    def columns(self) -> dict[str, Any]:
+        """Arrays of numbers of ``obs`` by their names, in their order."""
+        obs = self._group["obs"]
+        found = {name: obs[name] for name in obs.attrs["column-order"]}
+        return {name: a for name, a in found.items() if isinstance(a, zarr.Array)}
+
+    @cached_property
+    def said(self) -> dict[str, str]:
+        """Texts that are the same in every row, by their columns' names: what a sheet says."""
+        obs, found = self._group["obs"], {}
+        for name in obs.attrs["column-order"]:
+            if isinstance(obs[name], zarr.Group):
+                texts = obs[name]["categories"][:]
+                found[name] = str(texts[0]) if len(texts) else ""
+        return found
+
+    @cached_property
+    def variables(self) -> list[str]:
+        """Names of the columns of X."""
+        return [str(name) for name in self._group["var/_index"][:]]
+
+    @cached_property
+    def ids(self) -> Array:
+        """(n,) ascending label values."""
+        return np.asarray(self.columns["id"][:])
+
+    def __len__(self) -> int:
+        return int(self._group["obs/_index"].shape[0])
+
+    @property
+    def x(self) -> Any:
+        """The array X, (n, v) float32."""
+        return self._group["X"]
+
+    @property
+    def spatial(self) -> Any:
+        """The array ``obsm/spatial``."""
+        return self._group["obsm/spatial"]
+
+    def rows(self, labels: Array) -> Array:
+        """The rows of some labels.
+
+        Raises
+        ------
+        TilewrightError
+            When one has none: table and labels aren't of one run.
+        """
+        if len(self) and self.ids[-1] == len(self):  # none is lacking
+            row = np.minimum(labels, len(self)).astype(np.int64) - 1
+        else:
+            row = np.searchsorted(self.ids, labels)
+        if len(row) and (row.max() >= len(self.ids) or np.any(self.ids[row] != labels)):
+            raise TilewrightError(
+                "Its table lacks some of its labels.", fix="Run the pipeline again, then export."
+            )
+        return np.asarray(row)
+
+    def values(self, name: str, rows: Array) -> Array:
+        """What a column says in some rows; X is a column, too, of vectors."""
+        if not len(rows):
+            return np.asarray((self.x if name == "X" else self.columns[name])[:0])
+        first, last = int(rows.min()) // ROWS, int(rows.max()) // ROWS
+        if first == last:
+            return np.asarray(self._chunk(name, first)[rows - first * ROWS])
+        found = None
+        for number in range(first, last + 1):
+            here = np.flatnonzero(rows // ROWS == number)
+            part = self._chunk(name, number)[rows[here] - number * ROWS]
+            found = np.empty((len(rows), *part.shape[1:]), part.dtype) if found is None else found
+            found[here] = part
+        return np.asarray(found)
+
+    def _chunk(self, name: str, number: int) -> Array:
+        if self._held.get(name, (-1,))[0] != number:
+            array = self.x if name == "X" else self.columns[name]
+            self._held[name] = number, np.asarray(array[number * ROWS : (number + 1) * ROWS])
+        return self._held[name][1]
+
+
+class Result:
+    """A store that Tilewright wrote, of this release or an earlier one.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+
+    Raises
+    ------
+    TilewrightError
+        When it isn't one, isn't whole or is of a later version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._root: Any = opened(path)
+        self.facts: Any = self._root.attrs["tilewright"]
+
+    @property
+    def image_id(self) -> str:
+        """The id of its image."""
+        return str(self.facts["image"]["id"])
+
+    @cached_property
+    def kind(self) -> str:
+        """``labels``, ``map`` or ``table``: what the model gave."""
+        found = {"labels": "labels", "maps": "map", "tables": "table"}
+        return next(kind for folder, kind in found.items() if folder in self._root)
+
+    @property
+    def is_classes(self) -> bool:
+        """Whether labels are classes, which have no table."""
+        return self.kind == "labels" and "tables" not in self._root
+
+    @cached_property
+    def name(self) -> str:
+        """What its labels, map or table are called."""
+        folder = {"labels": "labels", "map": "maps", "table": "tables"}[self.kind]
+        return str(next(iter(sorted(self._root[folder].group_keys()))))
+
+    @cached_property
+    def table(self) -> Table | None:
+        """Its table; None of classes and maps."""
+        return Table(self._root[f"tables/{self.name}"]) if "tables" in self._root else None
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of classes, by their values."""
+        return tuple(self.facts.get("recipe", {}).get("spec", {}).get("classes") or ())
+
+    @cached_property
+    def _multiscale(self) -> dict[str, Any]:
+        attributes = self._root[f"labels/{self.name}"].attrs.asdict()
+        return dict(attributes.get("ome", attributes)["multiscales"][0])
+
+    @cached_property
+    def axes(self) -> str:
+        """Of the labels, a subset of ``tzyx`` that ends in ``yx``."""
+        return "".join(axis["name"] for axis in self._multiscale["axes"])
+
+    @cached_property
+    def levels(self) -> list[Any]:
+        """The arrays of the labels' pyramid, the finest first."""
+        group = self._root[f"labels/{self.name}"]
+        return [group[d["path"]] for d in self._multiscale["datasets"]]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Pixels of the labels along t, z, y and x; 1 where there is no such axis."""
+        return dict.fromkeys("tzyx", 1) | dict(zip(self.axes, self.levels[0].shape, strict=True))
+
+    @property
+    def most(self) -> int:
+        """The greatest label there may be."""
+        if self.table is not None:
+            return int(self.table.ids[-1]) if len(self.table) else 0
+        return int(np.iinfo(self.levels[0].dtype).max)
+
+    @property
+    def um(self) -> dict[str, float]:
+        """µm per pixel of the labels along z, y and x, where known."""
+        return {
+            axis["name"]: scale
+            for axis, scale in zip(self._multiscale["axes"], self._scale, strict=True)
+            if axis.get("unit") == "micrometer"
+        }
+
+    @property
+    def _scale(self) -> list[float]:
+        (scale, *_) = self._multiscale["datasets"][0]["coordinateTransformations"]
+        return list(scale["scale"])
+
+    @cached_property
+    def place(self) -> Level0:
+        """Where the labels' pixels are on level 0."""
+        image, scale = self.facts["image"], dict(zip(self.axes, self._scale, strict=True))
+        if image.get("mpp"):
+            step: Sequence[float] = [
+                scale[a] / um for a, um in zip("yx", image["mpp"], strict=True)
+            ]
+        else:  # a scale is then a model's resolution, or that of an OME-Zarr without a unit
+            step = self._step([1.0, 1.0], [scale["y"], scale["x"]])
+        whole = tuple(float(round(s)) if abs(s - round(s)) < SURE * s else s for s in step)
+        return Level0(self._origin(whole), (whole[0], whole[1]))
+
+    def _origin(self, step: Sequence[float]) -> tuple[float, float]:
+        """Where a region begins, at the whole image's own pixels of that step."""
+        starts = (self.facts["image"].get("region") or (0, 0))[:2]
+        y, x = (np.floor(a / s + 1e-6) * s for a, s in zip(starts, step, strict=True))
+        return float(y), float(x)
+
+    def _step(self, *candidates: Sequence[float]) -> Sequence[float]:
+        """That of some steps by which an object lies where its row of the table says."""
+        table = self.table
+        if table is None or not len(table):
+            return candidates[0]
+        row = np.zeros(1, np.int64)
+        box = [int(table.values(f"bbox_{e}_px", row)[0]) for e in ("y0", "x0", "y1", "x1")]
+        for step in candidates:
+            y, x = self._origin(step)
+            inside = tuple(
+                slice(max(0, int((a - o) / s)), int(np.ceil((b - o) / s)))
+                for a, b, o, s in zip(box[:2], box[2:], (y, x), step, strict=True)
+            )
+            seen = np.asarray(self.levels[0][(..., *inside)]) == table.ids[0]
+            area = table.values("area_px", row)[0] if "area_px" in table.columns else None
+            if seen.any() and (area is None or abs(seen.sum() * step[0] * step[1] - area) < 0.5):
+                return step
+        return candidates[0]
+
+
+def opened(path: Path) -> zarr.Group:
+    """The root group of a whole store that Tilewright wrote.
+
+    Raises
+    ------
+    TilewrightError
+        When it isn't one, isn't whole or is of a later version.
+    """
+    root = None
+    if any((path / name).is_file() for name in ("zarr.json", ".zattrs")):
+        try:
+            root = zarr.open_group(path, mode="r")
+        except (OSError, ValueError, KeyError):
+            root = None
+    facts: Any = root.attrs.get("tilewright") if root is not None else None
+    if root is None or not isinstance(facts, Mapping):
+        there = "this isn't a store that Tilewright wrote, or it is only half there"
+        fix = "Give a folder of results, or <id>/<model>-<release>-<task>.zarr in it."
+        raise TilewrightError(f"{path}: {there}.", fix=fix)
+    check_version(path, str(facts.get("version", "0")))
+    return root
+
+
+def check_version(path: Path, version: str) -> None:
+    """Refuse what a later Tilewright wrote: its files may mean something else.
+
+    Raises
+    ------
+    TilewrightError
+        Naming both versions.
+    """
+    if _numbers(version) > _numbers(__version__):
+        raise TilewrightError(
+            f"{path}: Tilewright {version} wrote it, and this is {__version__}.",
+            fix=f"Export it by Tilewright {version} or later.",
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version.split("+")[0])[:3])
+
+
+def blocks(rows: int, columns: int, side: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+    """Blocks of an array in row-major order."""
+    for y in range(0, rows, side[0]):
+        for x in range(0, columns, side[1]):
+            yield (
+                slice(y, min(y + side[0], rows)),
+                slice(x, min(x + side[1], columns)),
+            )
