@@ -22,10 +22,9 @@ from tilewright.contract.spelling import near
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.images.pixel_size import in_words
-from tilewright.plan.params import Params, plain
+from tilewright.plan.params import Params, is_own, plain
 from tilewright.plan.plan_file import ImagePlan
 from tilewright.plan.remarks import grouped
-from tilewright.registry.registry import Registry
 from tilewright.report.timings import suggestion
 
 from . import contribute
@@ -62,7 +61,7 @@ def with_params(command: Callable[..., None], *, needed: bool = True) -> Callabl
             field.alias or name,
             required=field.is_required() and needed,
             help=f"{plain(field.description or '')}{default if kind is not bool else ''}",
-            **_option(kind),
+            **(REPEATED if name == "set_" else _option(kind)),
         )(command)
     return command
 
@@ -82,6 +81,14 @@ def _option(kind: Any) -> dict[str, Any]:
     if kind is bool:
         return {"type": click.BOOL, "is_flag": False, "flag_value": True, "metavar": "[true|false]"}
     return {"metavar": {int: "N", float: "X"}.get(kind, "TEXT")}
+
+
+REPEATED: dict[str, Any] = {
+    "multiple": True,
+    "metavar": "NAME=VALUE",
+    "callback": lambda _context, _option, said: ",".join(said) or None,
+}
+"""Of ``--set``: what is given several times is one list, as Nextflow takes it."""
 
 
 @main.command(
@@ -273,15 +280,25 @@ def _nearest_option(error: click.NoSuchOption) -> click.UsageError:
     """An unknown option's error with what is meant: one of that name, or a model's parameter."""
     name = error.option_name.lstrip("-").replace("-", "_")
     known = [o for p in (error.ctx.command.params if error.ctx else []) for o in p.opts]
-    meant = near(name, known)
-    if meant or not any(p.arg_name == name for c in Registry.load() for p in c.params):
+    if not is_own(name):
+        meant = near(name, known)
         found = [meant] if meant else []
         return click.NoSuchOption(error.option_name, possibilities=found, ctx=error.ctx)
     return click.UsageError(
-        f"No such option: --{name}. It is a model's own parameter: write `{name}: VALUE` into a "
-        "file, and give that by --model_config.",
+        f"No such option: --{name}. It is a model's own parameter: say --set {name}="
+        f"{_value_behind(error.option_name, sys.argv)}.",
         ctx=error.ctx,
     )
+
+
+def _value_behind(option: str, words: list[str]) -> str:
+    """What a command line says of an option that it shouldn't have."""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word == option:
+            return "VALUE" if after.startswith("--") or not after else after
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return "VALUE"
 
 
 def _with_quotes(error: click.UsageError) -> click.UsageError:
