@@ -34,6 +34,7 @@ from .envs import envs
 from .launch import EXIT_CODES, absolute, pipeline
 from .models import models
 from .plan_words import takes
+from .score import check_truth, score, tell
 
 if TYPE_CHECKING:
     from tilewright.plan.plan import Plan
@@ -101,12 +102,14 @@ REPEATED: dict[str, Any] = {
 @click.option("--no_resume", is_flag=True, help="Do everything again, whatever was done before.")
 @click.option("--config", "configs", multiple=True, help="A Nextflow config file of your site.")
 @click.option("--again", metavar="RUN.JSON", help="Repeat this run; nothing else need be said.")
+@click.option("--truth", metavar="DIR", help="Label images by id: the results are scored by them.")
 def run(
     profile: str | None,
     work_dir: str | None,
     no_resume: bool,
     configs: tuple[str, ...],
     again: str | None,
+    truth: str | None,
     **given: Any,
 ) -> None:
     """Segment, map or embed images.
@@ -119,7 +122,10 @@ def run(
         profile, configs = profile or old_profile, configs or old_configs
     elif given["input"] is None:
         raise click.UsageError("Missing option '--input'.")
+    folder = check_truth(truth) if truth else None
     pipeline(given, profile=profile, work_dir=work_dir, resume=not no_resume, configs=configs)
+    if folder:
+        tell(Path(given.get("outdir") or "results"), folder)
 
 
 @main.command(epilog="example: tilewright demo  |  " + EXIT_CODES)
@@ -128,6 +134,7 @@ def demo(outdir: str) -> None:
     """Segment the nuclei of two real images, tile by tile. They come with Tilewright."""
     given = {"input": str(ROOT / "examples" / "nuclei"), "outdir": outdir, **DEMO}
     pipeline(given, profile="local")
+    tell(Path(outdir), ROOT / "examples" / "nuclei_truth")
 
 
 @main.command(epilog="example: tilewright plan --input slides/ --model nuclei  |  " + EXIT_CODES)
@@ -272,7 +279,7 @@ def doctor(plugin: bool) -> None:
     sys.exit(look(asked(["--plugin"] if plugin else [])))
 
 
-for _command in (*contribute.COMMANDS, envs, models, clean):
+for _command in (*contribute.COMMANDS, envs, models, clean, score):
     main.add_command(_command)
 
 
