@@ -35,6 +35,7 @@ from .launch import EXIT_CODES, absolute, pipeline
 from .models import models
 from .plan_words import takes
 from .score import check_truth, score, tell
+from .try_values import try_values
 
 if TYPE_CHECKING:
     from tilewright.plan.plan import Plan
@@ -279,7 +280,7 @@ def doctor(plugin: bool) -> None:
     sys.exit(look(asked(["--plugin"] if plugin else [])))
 
 
-for _command in (*contribute.COMMANDS, envs, models, clean, score):
+for _command in (*contribute.COMMANDS, envs, models, clean, score, try_values):
     main.add_command(_command)
 
 

@@ -240,3 +240,22 @@ def results(
     kind = spec.get("output_kind", "labels")
     found = tensors.run(network, tensors.ours(tiles, spec), params, kind)
     return to_labels(found, params) if kind == "labels" else found
+
+
+def with_params(
+    model: tuple[tensors.Network, Settings, Settings], params: Settings, opened_by: str
+) -> tuple[tensors.Network, Settings, Settings] | None:
+    """A network and what it runs by, with other parameters; None where it was opened by another.
+
+    Parameters
+    ----------
+    model
+        The network, its spec and the parameters before.
+    params
+        The parameters now.
+    opened_by
+        The name of the one that it was opened by.
+    """
+    network, spec, before = model
+    same = params.get(opened_by) == before.get(opened_by)
+    return (network, spec, params) if same else None
