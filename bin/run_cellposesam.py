@@ -31,12 +31,17 @@ def half(spec, device):
     return chosen == "bf16"
 
 
-def load(weights, device, spec, params):
-    """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
-    deep = "Z" in spec["axes"]
+def check_params(params, deep):
+    """Refuse what would change the result and can't be honoured."""
     for name, instead in REFUSED.items():
         if params.get(name) and not (deep and name == "do_3D"):
             raise ValueError(f"{name} is {params[name]!r}, which isn't used here: {instead}.")
+
+
+def load(weights, device, spec, params):
+    """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
+    deep = "Z" in spec["axes"]
+    check_params(params, deep)
     with torch.device("meta"):
         wanted = CPSAM().state_dict()
     # The library itself would start a missing layer at random, or download another file.
@@ -47,8 +52,15 @@ def load(weights, device, spec, params):
         device=torch.device(device),
         use_bfloat16=half(spec, device),
     )
+    return again((network, {"z_axis": 1} if deep else {}, None), params)
+
+
+def again(model, params):
+    """The same network with other parameters."""
+    network, before, _ = model
+    check_params(params, "z_axis" in before)
     settings = {name: params[name] for name in USED if name in params}
-    if deep:
+    if "z_axis" in before:
         settings |= {"z_axis": 1, "do_3D": True}
     return network, settings, params.get("anisotropy")
 
@@ -65,4 +77,4 @@ def predict(model, tiles, um=None):
 if __name__ == "__main__":
     from tilewright.runtime.serve import serve
 
-    serve(load, predict)
+    serve(load, predict, again)

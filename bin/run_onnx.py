@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 from tilewright.runtime import tensors
-from tilewright.runtime.postprocess import results
+from tilewright.runtime.postprocess import results, with_params
 
 Params = Dict[str, Any]
 DTYPES = {"float": "float32", "float16": "float16", "double": "float64"}
@@ -73,4 +73,4 @@ def predict(model: tuple[Any, Params, Params], tiles: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     from tilewright.runtime.serve import serve
 
-    serve(load, predict)
+    serve(load, predict, lambda model, params: with_params(model, params, "threads"))

@@ -73,7 +73,12 @@ def load(weights, device, spec, params):
     with tempfile.TemporaryDirectory() as folder:
         unpack(Path(weights), Path(folder))
         network = opened(weights, folder, spec)
-    return network, {name: params.get(name) for name in ("prob_thresh", "nms_thresh")}
+    return again((network, {}), params)
+
+
+def again(model, params):
+    """The same network with other parameters."""
+    return model[0], {name: params.get(name) for name in ("prob_thresh", "nms_thresh")}
 
 
 def predict(model, tiles):
@@ -86,4 +91,4 @@ def predict(model, tiles):
 if __name__ == "__main__":
     from tilewright.runtime.serve import serve
 
-    serve(load, predict)
+    serve(load, predict, again)

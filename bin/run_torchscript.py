@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from tilewright.runtime import tensors
-from tilewright.runtime.postprocess import results
+from tilewright.runtime.postprocess import results, with_params
 from tilewright.runtime.torch_network import on_arrays
 from tilewright.runtime.torchscript import check_archive
 
@@ -57,4 +57,4 @@ def predict(model: tuple[Any, Params, Params], tiles: np.ndarray) -> np.ndarray:
 if __name__ == "__main__":
     from tilewright.runtime.serve import serve
 
-    serve(load, predict)
+    serve(load, predict, lambda model, params: with_params(model, params, "dtype"))

@@ -52,6 +52,12 @@ def test_a_run_says_itself_how_it_is_repeated(tmp_path: Path) -> None:
     assert here["outdir"] == str(Path.cwd() / "repeated")
 
 
+def test_what_was_set_is_set_again(tmp_path: Path) -> None:
+    file = ran(tmp_path, set="min_area=50")
+    assert repeated(file, {})[0]["set"] == "min_area=50"
+    assert json.loads(file.read_text())["params"]["set"] == {"value": "min_area=50", "from": "user"}
+
+
 def test_all_that_has_changed_is_listed(tmp_path: Path) -> None:
     file = ran(tmp_path)
     (tmp_path / "in" / "a.tif").unlink()

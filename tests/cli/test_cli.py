@@ -330,7 +330,7 @@ def test_profiles_are_linted_too(tool: ModuleType, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ("--min_area", "own parameter: write `min_area: VALUE` into a file, and give that by"),
+        ("--min_area", "own parameter: say --set min_area=5."),
         ("--chanels", "Did you mean '--channels'?"),
         ("--nothing_like_it", "No such option '--nothing_like_it'"),
     ],

@@ -219,3 +219,10 @@ def test_peaks_are_those_that_reconstruction_leaves(
     mine = {frozenset(np.unique(plateaus[found == n]).tolist()) for n in np.unique(found)[1:]}
     assert len(mine) == len(np.unique(found)) - 1 == plateaus.max()
     assert mine == {frozenset({n}) for n in range(1, plateaus.max() + 1)}
+
+
+def test_objects_over_the_largest_area_are_dropped_and_0_keeps_all() -> None:
+    maps = discs((60, 120), (30, 30, 20), (30, 90, 8))
+    assert objects(maps, max_area=0).max() == 2
+    kept = objects(maps, max_area=400)
+    assert (kept[30, 30], kept[30, 90] > 0) == (0, True)

@@ -119,7 +119,7 @@ def test_a_parameter_that_is_misspelt_is_answered_with_the_nearest(given: str, m
 
 
 def test_a_parameter_near_none_is_answered_with_none(tmp_path: Path) -> None:
-    _, problems = check_params({"input": ".", "min_area": 5})
+    _, problems = check_params({"input": ".", "nothing_like_it": 5})
     assert [p.fix for p in problems] == ["`./tilewright run --help` lists them."]
 
 

@@ -22,10 +22,9 @@ from tilewright.contract.spelling import near
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.images.pixel_size import in_words
-from tilewright.plan.params import Params, plain
+from tilewright.plan.params import Params, is_own, plain
 from tilewright.plan.plan_file import ImagePlan
 from tilewright.plan.remarks import grouped
-from tilewright.registry.registry import Registry
 from tilewright.report.timings import suggestion
 
 from . import contribute
@@ -36,6 +35,8 @@ from .export import export_command
 from .launch import EXIT_CODES, absolute, pipeline
 from .models import models
 from .plan_words import takes
+from .score import check_truth, score, tell
+from .try_values import try_values
 
 if TYPE_CHECKING:
     from tilewright.plan.plan import Plan
@@ -63,7 +64,7 @@ def with_params(command: Callable[..., None], *, needed: bool = True) -> Callabl
             field.alias or name,
             required=field.is_required() and needed,
             help=f"{plain(field.description or '')}{default if kind is not bool else ''}",
-            **_option(kind),
+            **(REPEATED if name == "set_" else _option(kind)),
         )(command)
     return command
 
@@ -85,6 +86,14 @@ def _option(kind: Any) -> dict[str, Any]:
     return {"metavar": {int: "N", float: "X"}.get(kind, "TEXT")}
 
 
+REPEATED: dict[str, Any] = {
+    "multiple": True,
+    "metavar": "NAME=VALUE",
+    "callback": lambda _context, _option, said: ",".join(said) or None,
+}
+"""Of ``--set``: what is given several times is one list, as Nextflow takes it."""
+
+
 @main.command(
     epilog="example: tilewright run --input slides/ --model nuclei --outdir results  |  "
     + EXIT_CODES
@@ -95,12 +104,14 @@ def _option(kind: Any) -> dict[str, Any]:
 @click.option("--no_resume", is_flag=True, help="Do everything again, whatever was done before.")
 @click.option("--config", "configs", multiple=True, help="A Nextflow config file of your site.")
 @click.option("--again", metavar="RUN.JSON", help="Repeat this run; nothing else need be said.")
+@click.option("--truth", metavar="DIR", help="Label images by id: the results are scored by them.")
 def run(
     profile: str | None,
     work_dir: str | None,
     no_resume: bool,
     configs: tuple[str, ...],
     again: str | None,
+    truth: str | None,
     **given: Any,
 ) -> None:
     """Segment, map or embed images.
@@ -113,7 +124,10 @@ def run(
         profile, configs = profile or old_profile, configs or old_configs
     elif given["input"] is None:
         raise click.UsageError("Missing option '--input'.")
+    folder = check_truth(truth) if truth else None
     pipeline(given, profile=profile, work_dir=work_dir, resume=not no_resume, configs=configs)
+    if folder:
+        tell(Path(given.get("outdir") or "results"), folder)
 
 
 @main.command(epilog="example: tilewright demo  |  " + EXIT_CODES)
@@ -122,6 +136,7 @@ def demo(outdir: str) -> None:
     """Segment the nuclei of two real images, tile by tile. They come with Tilewright."""
     given = {"input": str(ROOT / "examples" / "nuclei"), "outdir": outdir, **DEMO}
     pipeline(given, profile="local")
+    tell(Path(outdir), ROOT / "examples" / "nuclei_truth")
 
 
 @main.command(epilog="example: tilewright plan --input slides/ --model nuclei  |  " + EXIT_CODES)
@@ -267,7 +282,16 @@ def doctor(plugin: bool) -> None:
     sys.exit(look(asked(["--plugin"] if plugin else [])))
 
 
-for _command in (*contribute.COMMANDS, environments, envs, models, export_command, clean):
+for _command in (
+    *contribute.COMMANDS,
+    environments,
+    envs,
+    models,
+    export_command,
+    clean,
+    score,
+    try_values,
+):
     main.add_command(_command)
 
 
@@ -275,15 +299,25 @@ def _nearest_option(error: click.NoSuchOption) -> click.UsageError:
     """An unknown option's error with what is meant: one of that name, or a model's parameter."""
     name = error.option_name.lstrip("-").replace("-", "_")
     known = [o for p in (error.ctx.command.params if error.ctx else []) for o in p.opts]
-    meant = near(name, known)
-    if meant or not any(p.arg_name == name for c in Registry.load() for p in c.params):
+    if not is_own(name):
+        meant = near(name, known)
         found = [meant] if meant else []
         return click.NoSuchOption(error.option_name, possibilities=found, ctx=error.ctx)
     return click.UsageError(
-        f"No such option: --{name}. It is a model's own parameter: write `{name}: VALUE` into a "
-        "file, and give that by --model_config.",
+        f"No such option: --{name}. It is a model's own parameter: say --set {name}="
+        f"{_value_behind(error.option_name, sys.argv)}.",
         ctx=error.ctx,
     )
+
+
+def _value_behind(option: str, words: list[str]) -> str:
+    """What a command line says of an option that it shouldn't have."""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word == option:
+            return "VALUE" if after.startswith("--") or not after else after
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return "VALUE"
 
 
 def _with_quotes(error: click.UsageError) -> click.UsageError:

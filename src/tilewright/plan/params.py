@@ -20,6 +20,7 @@ from tilewright.contract.jobs import RING_PX, Features
 from tilewright.contract.spelling import near
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.numbers import NO_FLAG
+from tilewright.registry.registry import Registry
 
 
 def _text(value: Any) -> Any:
@@ -131,6 +132,9 @@ class Params(BaseModel):
     """One of the variants that the model's spec names; its name ends the result's."""
     model_config_file: Annotated[Text | None, Field(alias="model_config")] = None
     """A YAML or JSON file with the model's own parameters."""
+    set_: Annotated[Text | None, Field(alias="set")] = None
+    """Own parameters of the model, e.g. `diameter=30,min_area=50`; they win over the file's:
+    [setting](#a-models-own-parameters)."""
     weights: Text | None = None
     """A file of weights, or a folder where the model takes one, in place of its manifest's:
     [your own](weights.md#a-file-of-your-own)."""
@@ -271,7 +275,10 @@ def check_site(given: dict[str, object]) -> None:
 
 def _problem(error: Any) -> TilewrightError:
     name = str(error["loc"][0])
-    if error["type"] == "extra_forbidden":
+    if error["type"] == "extra_forbidden" and is_own(name):
+        what = f"There is no parameter --{name}: it is a model's own."
+        fix = f"Say --set {name}={error['input']}."
+    elif error["type"] == "extra_forbidden":
         meant = near(name, [f.alias or n for n, f in Params.model_fields.items()])
         what = f"There is no parameter --{name}."
         fix = f"Did you mean --{meant}?" if meant else "`./tilewright run --help` lists them."
@@ -284,6 +291,11 @@ def _problem(error: Any) -> TilewrightError:
         what = f"--{name} {error['input']!r}: {misfit(error)}."
         fix = "`./tilewright run --help` explains it."
     return TilewrightError(what, fix=fix, code=USAGE)
+
+
+def is_own(name: str) -> bool:
+    """Whether some model of ours has a parameter of its own of that name."""
+    return any(param.arg_name == name for choice in Registry.load() for param in choice.params)
 
 
 def misfit(fault: Any) -> str:

@@ -19,7 +19,6 @@ from tilewright.contract.spec import LINKS, ModelSpec
 from tilewright.environments import gpus, interpreters
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.registry.checks.run import run_spec
-from tilewright.registry.documents import read_document
 from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.weights import weights
 from tilewright.weights.config_files import config_values
@@ -42,6 +41,7 @@ from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, 
 from .remarks import read_again, unmeasured
 from .resources import Needs, contradictions, needs
 from .scenes import Unread, with_scenes
+from .settings import settings
 from .unsized import problems as problems_of
 from .unsized import unsized
 
@@ -277,6 +277,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         dialect=dialect,
         found=(
             *found.remarks,
+            *settings(params.model_config_file, params.set_, here).remarks,
             *unused(params, [i.ref for i in images]),
             *unmeasured(spec, params.features),
             *read_again([(i.ref.id, i.one_of) for i in images]),
@@ -315,10 +316,10 @@ def resolve(
     choice.script()  # without one, all else is beside the point
     folder = Path(str(params.weights_dir))
     choice = weights.used(choice, params.weights, here, folder)
-    file = params.model_config_file
-    config = read_document(here / file).data if file else {}
+    asked = settings(params.model_config_file, params.set_, here)
     found = weights.find(choice, folder)
-    values = choice.values(config, config_values(found.config, folder), found.config)
+    own = config_values(found.config, folder)
+    values = choice.values(asked.values, own, found.config, asked.by_set)
     params = params.model_copy(update={"variant": choice.variant_of(values, params.variant)})
     spec = run_spec(known, choice, params.tile_size, params.variant)
     linked(spec, params.link_z)

@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from tilewright import ROOT
 from tilewright.contract.faults import MachineError
+from tilewright.contract.jobs import Recipe
+from tilewright.environments.gpus import device
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.runtime.protocol import encode, receive
 from tilewright.tile_results.check import check_results, described
@@ -114,7 +117,7 @@ class ModelProcess:
         What people call the device, and what the model computes in, or None: its script asked for
         none, so it is its own; known when the first result is there.
     seconds
-        That the script has spent in `predict`, by its own clock.
+        That the script has spent in `predict` with its parameters, by its own clock.
 
     Raises
     ------
@@ -177,6 +180,23 @@ class ModelProcess:
         self._child.close(0)
         self._waiting.clear()
         self._versions, self._is_over = None, True
+
+    def change(self, params: dict[str, Any]) -> None:
+        """Go on with other parameters; the model stays loaded where its script can do that.
+
+        Parameters
+        ----------
+        params
+            All of the user's.
+        """
+        self._hello = {**self._hello, "params": params}
+        self.seconds = 0.0
+        if self._is_over:  # the next batch starts another process
+            return
+        _ = self.versions
+        self._child.doing = "taking other parameters"
+        self._child.write(*encode({"params": params}))
+        self._versions = None  # as after a start
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._child.close(CLOSE_SECONDS if kind is None else 0)
@@ -393,6 +413,32 @@ class ModelProcess:
             fix=f"The traceback is {printed()}.",
             code=INTERNAL,
         )
+
+
+def process_of(recipe: Recipe, prefix: Path, file: Path | None, timeout: float) -> ModelProcess:
+    """A recipe's model on this machine, to be entered.
+
+    Parameters
+    ----------
+    recipe
+        Says the script, the spec and the parameters.
+    prefix
+        Of the model's environment.
+    file
+        Its weights; None of a model that brings its own.
+    timeout
+        As of `ModelProcess`.
+    """
+    return ModelProcess(
+        prefix / "bin" / "python",
+        ROOT / "bin" / recipe.script.name,
+        weights=str(file or ""),
+        device="cpu" if recipe.spec.device == "cpu" else device(),
+        spec=replace(recipe.spec, weights_source=str(file) if file else None).to_dict(),
+        params=recipe.params,
+        timeout=timeout,
+        env=child_env(prefix),
+    )
 
 
 def _check_is_there(path: Path, what: str, fix: str) -> None:

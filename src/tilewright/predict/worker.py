@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -112,7 +112,7 @@ def run_job(
     recipe: Recipe,
     out: Path,
     *,
-    start: Callable[[], ModelProcess],
+    start: Callable[[], AbstractContextManager[ModelProcess]],
     weights: str,
     progress: Callable[[int], None] | None = None,
     shown: Callable[[Work, Array], None] | None = None,

@@ -117,6 +117,25 @@ def read_document(path: Path) -> Document:
     return Document(path, data, lines, words=words)
 
 
+def plain_value(text: str) -> object:
+    """A single value as it would stand in a YAML file: ``30``, ``true``, ``[1, 2]``, or a text.
+
+    Raises
+    ------
+    ValueError
+        Saying what isn't taken.
+    """
+    path = Path("value")
+    try:
+        _check_depth(path, text)
+        node = yaml.compose(text, Loader=Loader)
+        return _Walk(path, text).noted(node, ()) if node else None
+    except FaultError as error:
+        raise ValueError(error.why) from None
+    except (yaml.YAMLError, RecursionError):
+        raise ValueError("can't be read as a value") from None
+
+
 def deep_merge(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
     """`over` on `base`: dicts are merged key by key, anything else is replaced."""
     merged = dict(base)

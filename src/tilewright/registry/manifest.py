@@ -98,6 +98,14 @@ _TYPES: dict[str, TypeAdapter[Any]] = {
     "bool": TypeAdapter(bool),
     **dict.fromkeys(("list", "tuple"), TypeAdapter(list)),
 }
+KINDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    **dict.fromkeys(("list", "tuple"), "a list in brackets"),
+}
+"""The types of parameters, for people."""
 Scalar = str | int | float | bool
 Release = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=50)]
 TaskName = Annotated[str, AfterValidator(known_task)]
@@ -183,6 +191,17 @@ class Param(Strict):
             return self.default if self.default is not None else self.value[0]
         return self.value
 
+    @property
+    def allowed(self) -> str:
+        """The values that it takes, in words: `a whole number of at least 0`."""
+        if self.choices:
+            return f"one of {', '.join(_in_yaml(c) for c in self.choices)}"
+        low, high = (None if n is None else f"{n:g}" for n in (self.min, self.max))
+        limits = f" from {low} to {high}" if low and high else ""
+        limits = limits or (f" of at least {low}" if low else f" of at most {high}" if high else "")
+        none = " or null" if self.start is None else ""
+        return f"{KINDS[self.kind]}{limits}{none}"
+
     def selected_by(self, value: object) -> str | None:
         """The variant of the spec that a value of it selects, if it does."""
         text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -217,6 +236,11 @@ class Param(Strict):
             fix="Change it in the file given by --model_config.",
             code=2,
         )
+
+
+def _in_yaml(value: Scalar) -> str:
+    """A value as one writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class Author(Strict):

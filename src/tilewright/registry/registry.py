@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tilewright.contract.code import PREDICT, room_digests
 from tilewright.contract.files import file_digest
 from tilewright.contract.jobs import EnvironmentId, ModelId, Recipe, ScriptId
 from tilewright.contract.spec import ModelSpec
+from tilewright.contract.spelling import near
 from tilewright.environments.interpreters import digest as environment_digest
 from tilewright.errors import BAD_DATA, UNAVAILABLE, USAGE, ProblemsError, TilewrightError
 
@@ -157,7 +158,11 @@ class ResolvedModel:
         return dict(variants[name] or {})
 
     def values(
-        self, config: dict[str, Any], base: Mapping[str, Any] | None = None, file: str | None = None
+        self,
+        config: dict[str, Any],
+        base: Mapping[str, Any] | None = None,
+        file: str | None = None,
+        by_set: Collection[str] = (),
     ) -> dict[str, Any]:
         """Every parameter the script gets: the defaults, those of a config file, the user's.
 
@@ -167,6 +172,8 @@ class ResolvedModel:
             What the user says.
         base, file
             What the model's own config file says, and its path or address.
+        by_set
+            The names in `config` that were given by ``--set``.
 
         Raises
         ------
@@ -189,7 +196,8 @@ class ResolvedModel:
                 if name not in known and name not in base:
                     raise _unknown_parameter(name, self.model_name, sorted(known))
             except TilewrightError as problem:
-                problems.append(problem)
+                wrong = known.get(near(name, known) or name) if name in by_set else None
+                problems.append(_by_set(problem, wrong) if wrong else problem)
         if problems:
             raise ProblemsError(problems)
         return values
@@ -460,6 +468,12 @@ def _unheeded(param: Param, value: object) -> TilewrightError:
         fix=f"Say --variant {param.variant}, or leave it at {param.start!r}.",
         code=USAGE,
     )
+
+
+def _by_set(problem: TilewrightError, param: Param) -> TilewrightError:
+    """What is wrong with a ``--set``, and what would be right of the parameter that is meant."""
+    fix = f"Say --set {param.arg_name}=VALUE, with {param.allowed}."
+    return TilewrightError(problem.what, fix=fix, code=problem.code)
 
 
 def _unknown_parameter(name: str, model: str, known: list[str]) -> TilewrightError:

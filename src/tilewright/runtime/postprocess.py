@@ -24,14 +24,14 @@ def watershed(maps: np.ndarray, params: Settings) -> np.ndarray:
     """Objects, (H, W) int32, from maps (3, H, W) of foreground, boundary (unused) and distance.
 
     The distance is 1 at each object's centre; its `peaks` over ``seed_threshold``, told apart by
-    ``split_ratio``, are flooded within the foreground. ``min_area`` and ``max_hole`` are px;
-    ``min_certainty`` is the least mean chance of foreground of an object.
+    ``split_ratio``, are flooded within the foreground. ``min_area``, ``max_area`` and ``max_hole``
+    are px; ``min_certainty`` is the least mean chance of foreground of an object.
     """
     foreground = fill(maps[0] > params["foreground_threshold"], params["max_hole"])
     height = np.where(foreground, maps[2], 0)
     seeds = peaks(height, params["split_ratio"], params["seed_threshold"])
     flooded = flood(-height, seeds, mask=foreground)  # type: ignore[no-untyped-call]
-    labels = drop_small(flooded, params["min_area"])
+    labels = drop_by_area(flooded, params["min_area"], params["max_area"])
     return drop_doubtful(labels, maps[0], params["min_certainty"])
 
 
@@ -102,11 +102,11 @@ def borders(basins: np.ndarray, height: np.ndarray) -> list[np.ndarray]:
 def components(maps: np.ndarray, params: Settings) -> np.ndarray:
     """Objects, (H, W) int32: connected pieces of maps (1 or more, H, W)'s first.
 
-    A pixel is in one where the map is above ``foreground_threshold``; ``min_area`` and ``max_hole``
-    are px.
+    A pixel is in one where the map is above ``foreground_threshold``; ``min_area``, ``max_area``
+    and ``max_hole`` are px.
     """
     foreground = fill(maps[0] > params["foreground_threshold"], params["max_hole"])
-    return drop_small(ndimage.label(foreground)[0], params["min_area"])
+    return drop_by_area(ndimage.label(foreground)[0], params["min_area"], params["max_area"])
 
 
 def argmax(maps: np.ndarray, params: Settings) -> np.ndarray:
@@ -131,9 +131,10 @@ def fill(mask: np.ndarray, most: float) -> np.ndarray:
     return np.asarray(mask | closed[holes])
 
 
-def drop_small(labels: np.ndarray, least: float) -> np.ndarray:
-    """Labels, (H, W) int32, without the objects under `least` px."""
-    return only(labels, np.bincount(labels.ravel()) >= least)
+def drop_by_area(labels: np.ndarray, least: float, most: float) -> np.ndarray:
+    """Labels, (H, W) int32, without the objects under `least` px, or over `most`; 0 is any."""
+    area = np.bincount(labels.ravel())
+    return only(labels, (area >= least) & (area <= (most or np.inf)))
 
 
 def drop_doubtful(labels: np.ndarray, foreground: np.ndarray, least: float) -> np.ndarray:
@@ -196,6 +197,7 @@ DEFAULTS = {
     "seed_threshold": 0.4,
     "split_ratio": 0.45,
     "min_area": 30,
+    "max_area": 0,
     "min_certainty": 0.6,
     "max_hole": 100,
 }
@@ -238,3 +240,22 @@ def results(
     kind = spec.get("output_kind", "labels")
     found = tensors.run(network, tensors.ours(tiles, spec), params, kind)
     return to_labels(found, params) if kind == "labels" else found
+
+
+def with_params(
+    model: tuple[tensors.Network, Settings, Settings], params: Settings, opened_by: str
+) -> tuple[tensors.Network, Settings, Settings] | None:
+    """A network and what it runs by, with other parameters; None where it was opened by another.
+
+    Parameters
+    ----------
+    model
+        The network, its spec and the parameters before.
+    params
+        The parameters now.
+    opened_by
+        The name of the one that it was opened by.
+    """
+    network, spec, before = model
+    same = params.get(opened_by) == before.get(opened_by)
+    return (network, spec, params) if same else None

@@ -27,9 +27,10 @@ from .protocol import END_SECONDS, NO_ARRAY, Message, filler, open_pipe, receive
 
 Load = Callable[[Optional[str], str, Dict[str, Any], Dict[str, Any]], object]
 Predict = Callable[..., object]
+Again = Callable[[Any, Dict[str, Any]], object]
 
 
-def serve(load: Load, predict: Predict) -> None:
+def serve(load: Load, predict: Predict, again: Again | None = None) -> None:
     """Load the model, then answer batches of tiles until there are no more.
 
     Parameters
@@ -43,6 +44,9 @@ def serve(load: Load, predict: Predict) -> None:
         (batch, D) or tokens (batch, T, D), which `pool` reduces. A list of arrays, one per
         tile, is taken too. Where the spec has `takes_pixel_size`, a third argument is how big the
         tiles' pixels are: µm along (z,) y and x, None for what isn't known; or None for all.
+    again
+        ``again(model, params) -> model``: the model with other parameters, or None where it must
+        be loaded anew, as it is without this function.
     """
     requests, answers = open_pipe()
     hello, _ = receive(filler(requests))
@@ -51,6 +55,11 @@ def serve(load: Load, predict: Predict) -> None:
     try:
         model = _load(load, hello, answers)
         for header, tiles in iter(batches.get, None):
+            if "params" in header:
+                hello["params"], held = header["params"], [model]
+                model = None  # so that two are never in memory
+                model = _load(partial(_once_more, load, again, held), hello, answers)
+                continue
             told = [header["um"]] if "um" in header else []
             answer, results = _answer(partial(predict, model, tiles, *told), tiles, hello["spec"])
             send(answers, {"id": header["id"], **answer}, results)
@@ -88,6 +97,13 @@ def _load(load: Load, hello: dict[str, Any], answers: FileIO) -> object:
     ran = {"device": device_name(hello["device"]), "precision": used()}
     send(answers, {"ready": True, **versions, **ran})
     return model
+
+
+def _once_more(load: Load, again: Again | None, held: list[object], *hello: Any) -> object:
+    """The model that is held, with other parameters; loaded anew where that can't be."""
+    found = again(held[0], hello[-1]) if again else None
+    held.clear()
+    return load(*hello) if found is None else found
 
 
 def _answer(predict: Callable[[], object], tiles: np.ndarray, spec: dict[str, Any]) -> Message:

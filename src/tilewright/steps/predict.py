@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
-from tilewright import ROOT
 from tilewright.aiod.previews import Previews
 from tilewright.contract.faults import last_try
 from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.names import note_name
 from tilewright.environments import interpreters
-from tilewright.environments.gpus import device, own_gpu
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.environments.gpus import own_gpu
+from tilewright.predict.model_process import ModelProcess, process_of
 from tilewright.predict.timing import Timing
 from tilewright.predict.worker import ProgressFile, run_job
 from tilewright.weights.cache import path_of
@@ -57,16 +55,8 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
     name = note_name(job.group, job.job)
 
     def start() -> ModelProcess:
-        return ModelProcess(
-            prefix / "bin" / "python",
-            ROOT / "bin" / recipe.script.name,
-            weights=str(file or ""),
-            device="cpu" if recipe.spec.device == "cpu" else device(),
-            spec=replace(recipe.spec, weights_source=str(file) if file else None).to_dict(),
-            params=recipe.params,
-            timeout=float(os.environ.get("TILEWRIGHT_PREDICT_TIMEOUT", "600")),
-            env=child_env(prefix),
-        )
+        silent = float(os.environ.get("TILEWRIGHT_PREDICT_TIMEOUT", "600"))
+        return process_of(recipe, prefix, file, silent)
 
     progress = ProgressFile(Path(folder) / name) if folder else None
     watched = os.environ.get("TILEWRIGHT_PREVIEWS")
