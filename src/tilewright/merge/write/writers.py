@@ -13,6 +13,7 @@ import numpy as np
 from tilewright.contract.colours import is_rgb
 from tilewright.contract.jobs import Group, ImageRef, Recipe
 from tilewright.contract.layout import Layout
+from tilewright.merge.measure.histograms import Histogram, histograms
 from tilewright.merge.measure.picture import Pictured, Plain
 from tilewright.merge.measure.principal import Axes
 from tilewright.merge.measure.tables import Measure
@@ -68,8 +69,8 @@ class Written:
         What pictures are of.
     objects, sbe, sizes, map, embeddings
         The facts.
-    measure
-        The objects.
+    measure, histograms
+        The objects, and how their sizes and intensities are spread.
     pyramid
         Of labels, or of a map.
     axes, scores
@@ -84,6 +85,7 @@ class Written:
     map: MapFacts | None = None
     embeddings: EmbeddingFacts | None = None
     measure: Measure | None = None
+    histograms: list[Histogram] = field(default_factory=list)
     pyramid: Pyramid | None = None
     axes: Axes | None = None
     scores: Array | None = None
@@ -114,6 +116,7 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         sbe=merged.sbe(),
         sizes=sizes,
         measure=merged.measure,
+        histograms=histograms(table, scene.ref.channels),
         pyramid=merged.pyramid,
     )
 
