@@ -1,12 +1,11 @@
-"""How often does a flag of the report stand on an image that deserves it, and on one that doesn't?
+"""How often does a flag of the report stand where it should, and where it shouldn't.
 
     ./tilewright bench flags --data DIR
 
 DIR holds images `<name>.tif` with hand-made labels `<name>_labels.tif`, as BBBC038's are laid out.
 Each image is judged as it is, and made worse: blurred by a Gaussian of 4, 6 or 8 px (with new noise
 of 0.7 grey values), its contrast 2 % of what it was, its values stretched until a tenth is white
-(glass has to stay: fluorescence alone), and all but a small nucleus replaced by background (fluorescence
-whose nuclei are smaller than a third of a percent).
+and all but a small nucleus replaced by background (both of fluorescence alone).
 """
 
 from __future__ import annotations

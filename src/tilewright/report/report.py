@@ -1,4 +1,4 @@
-"""REPORT's two files, of whatever is there: nothing merged, no trace, one that ends too soon."""
+"""REPORT's files, of whatever is there: nothing merged, no trace, one that ends too soon."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import json
 from pathlib import Path
 
 from tilewright.contract.jobs import Recipe
+from tilewright.contract.made import PAGE, PICTURES
 from tilewright.errors import INTERNAL
 from tilewright.plan.plan_file import PlanFile
 
 from .cards import cards
+from .linked import link_pictures
 from .page import about, render
 from .run_file import RunFile
 from .run_json import Context, describe, read_merged
+from .scores import read_scores
 from .tasks import forget
 from .trace import read_trace
 
 
 def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: Path) -> RunFile:
-    """Write report.html and run.json, whether or not anything was merged.
+    """Write report.html, the pictures it links and run.json, whether or not anything was merged.
 
     What ended in a fault of ours over an image is forgotten, for the run may be resumed.
 
@@ -32,7 +35,7 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     context
         What the workflow says of the run.
     out
-        The folder both files go into.
+        The folder they go into.
 
     Returns
     -------
@@ -43,8 +46,13 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     run = describe(planned, made_by, results, context)
     text = json.dumps(run.to_dict(), indent=2, ensure_ascii=False) + "\n"
     (out / "run.json").write_text(text, encoding="utf-8")
-    page = render(run, made_by, cards(run, results.images), about(planned))
-    (out / "report.html").write_text(page, encoding="utf-8")
+    shown = cards(run, results.images)
+    known = {card.image.id for card in shown}
+    others = [r for i, r in results.images.items() if i not in known]
+    files = link_pictures(others, out / PICTURES)
+    scores = read_scores(Path(planned.launch_dir, planned.params.outdir))
+    page = render(run, made_by, shown, about(planned), files, scores)
+    (out / PAGE).write_text(page, encoding="utf-8")
     here, group_of = Path(context["launch_dir"]), {i.id: i.group for i in planned.images}
     ours = [i for i in run.images if i.code == INTERNAL and i.step in ("PREDICT", "MERGE")]
     tasks = read_trace(here / context["trace"]) if ours else []

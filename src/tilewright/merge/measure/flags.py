@@ -1,4 +1,4 @@
-"""What may be wrong with an image's pixels: out of focus, saturated, nearly empty, hardly any contrast.
+"""What may be wrong with an image's pixels: focus, saturation, contrast, or that little is there.
 
 Figures are of the pixels that the report shows: the whole picture, or the windows of a big image.
 """
@@ -21,9 +21,9 @@ EDGE = 11.0  # px from dark to bright
 APART = 9.0  # times the noise of a pixel, in the mean of nine: 27 standard deviations of that
 FULL = (1.0, *(2.0**n - 1 for n in (8, 10, 12, 14, 16)))  # where cameras end
 SMOOTHED = 1.0  # px, the standard deviation of what noise is smoothed by before edges are looked at
-GAUSS = math.sqrt(2 * math.pi)  # a step of 1, smoothed by σ, is steepest at 1 / (GAUSS σ)
-WIDTH = 2.563  # σ from 10 to 90 % of a smoothed step
-MAD = 0.6745  # of a normal distribution, in σ
+GAUSS = math.sqrt(2 * math.pi)  # 1 / (GAUSS * sigma) is the slope of a smoothed step
+WIDTH = 2.563  # standard deviations from 10 to 90 % of a smoothed step
+MAD = 0.6745  # of a normal distribution, in standard deviations
 MOST = 1e6  # of contrast: pixels may be made without noise
 LAPLACIAN = np.array([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])
 
@@ -114,25 +114,24 @@ class Judge:
 def flags(looks: tuple[Look, ...]) -> list[Flag]:
     """What may be wrong with a channel, by its windows.
 
-    An image that hasn't any contrast isn't judged any further, nor is the focus of an empty one.
+    One that is saturated or has no contrast isn't judged any further, nor an empty one's focus.
     """
-    found = []
     contrast = max(one.contrast for one in looks)
     saturated = float(np.mean([one.full for one in looks]))
     apart, edge = max(one.apart for one in looks), min(one.edge for one in looks)
     if saturated > SATURATED:
         rule = f"% of pixels are as bright as can be; over {SATURATED:g} %"
-        found.append(Flag("saturated", _rounded(saturated), rule))
+        return [Flag("saturated", _rounded(saturated), rule)]
     if contrast < CONTRAST:
         rule = f"times the noise (or one grey value) from dark to bright; under {CONTRAST:g}"
-        return [*found, Flag("hardly any contrast", _rounded(contrast), rule)]
+        return [Flag("hardly any contrast", _rounded(contrast), rule)]
     if apart < EMPTY:
         rule = f"% of pixels stand out of the background; under {EMPTY:g} %"
-        return [*found, Flag("nearly empty", _rounded(apart), rule)]
+        return [Flag("nearly empty", _rounded(apart), rule)]
     if edge > EDGE:
         rule = f"px that the sharpest edges take from dark to bright; over {EDGE:g} px"
-        found.append(Flag("out of focus", _rounded(edge), rule))
-    return found
+        return [Flag("out of focus", _rounded(edge), rule)]
+    return []
 
 
 def look(channel: Array, share_full: float, grain: float) -> Look:
