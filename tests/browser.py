@@ -79,7 +79,8 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        features = [X for k, v in media.items()]
+        names = [f"prefers-{name}".replace("_", "-") for name in media]
+        features = [{"name": n, "value": v} for n, v in zip(names, media.values(), strict=True)]
         self._ask("Emulation.setEmulatedMedia", features=features)
         begun = time.monotonic()
         self._ask("Page.navigate", url=page.absolute().as_uri())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 Array = np.ndarray[Any, Any]
 LOW, HIGH = 1.0, 99.8  # percentiles that are an image's black and white
@@ -151,16 +151,17 @@ def look(channel: Array, share_full: float, grain: float) -> Look:
     Noise: Immerkaer, "Fast noise variance estimation", 1996, with the median in place of the mean.
     """
     values = np.nan_to_num(channel.astype(np.float64), posinf=0, neginf=0)
-    low, high = np.percentile(values, (LOW, HIGH))
-    least = grain or float(high - low) / MOST or 1.0
+    low, high = map(float, np.percentile(values, (LOW, HIGH)))
+    least = grain or (high - low) / MOST or 1.0
     detail = ndimage.convolve(values, LAPLACIAN)[1:-1, 1:-1]
-    noise = max(float(np.median(np.abs(detail))) / MAD / np.linalg.norm(LAPLACIAN), least)
+    spread = float(np.median(np.abs(detail))) / MAD
+    noise = max(spread / float(np.linalg.norm(LAPLACIAN)), least)
     gap = np.abs(ndimage.uniform_filter(values, 3) - np.median(values))
     slopes = ndimage.gaussian_gradient_magnitude(values, SMOOTHED)
     steepest = float(np.percentile(slopes, HIGH))
     sigma = (high - low) / (GAUSS * steepest) if steepest > 0 else 0.0
     return Look(
-        contrast=float(high - low) / noise,
+        contrast=(high - low) / noise,
         apart=100 * float((gap > APART * noise / 3).mean()),
         full=share_full,
         edge=WIDTH * math.sqrt(max(0.0, sigma**2 - SMOOTHED**2)),

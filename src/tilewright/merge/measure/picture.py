@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import imagecodecs
 import numpy as np
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation  # type: ignore[import-untyped]
 from skimage.segmentation import find_boundaries
 
 from tilewright.contract.grid import Box, Grid, shape_of
