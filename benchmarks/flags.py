@@ -71,7 +71,7 @@ def worse(image: Array, labels: Array, rng: np.random.Generator) -> Iterator[tup
         yield f"blur {sigma} px", _bytes(soft)
     yield "faint", _bytes((values - values.mean()) * FAINT + values.mean())
     if image.ndim == 2:
-        yield "stretched", _bytes(values * 255 / np.percentile(values, 90))
+        yield "bright", _bytes(values * 255 / np.percentile(values, 90))
         sizes = np.bincount(labels.ravel())[1:]
         small = np.flatnonzero((sizes > LEAST) & (sizes < SMALL * labels.size))
         ground = image[~ndimage.binary_dilation(labels > 0, iterations=HALO)]
