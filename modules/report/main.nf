@@ -1,4 +1,4 @@
-// The plan and what every group came to in, even none; report.html and run.json out.
+// The plan and what every group came to in, even none; report.html, the pictures it links and run.json out.
 process REPORT {
     executor 'local'
     cache false
@@ -13,6 +13,7 @@ process REPORT {
     output:
     path 'report.html'
     path 'images.csv'
+    path 'report', optional: true
     path 'run.json', emit: run
 
     script:

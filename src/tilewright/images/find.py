@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from tilewright.contract.made import BESIDE_STORES, is_zarr, store_recipe
+from tilewright.contract.made import BESIDE_STORES, holds_pictures, is_zarr, store_recipe
 from tilewright.errors import TilewrightError
 
 from .formats import ENDINGS, endings, names, unread
@@ -126,6 +126,8 @@ def _kind(path: Path) -> Kind:
     if path.is_dir():
         if is_zarr(path) or path.suffix == ".zarr":
             return "image" if store_recipe(path) is None else "ours"
+        if holds_pictures(path):
+            return "ours"
         if whole_of(path):
             return "part"
         if (path / ".command.run").is_file():

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from tilewright.merge.write.facts import PlaceFacts, WholeFacts
 
+from .histogram import Drawn, drawn
 from .run_file import RunFile, RunImage
 from .run_json import MergeResult
 
-PICTURES = 24  # images shown by a picture; the others are in the table
-PICTURE_BYTES = 48 << 20  # of all pictures together, so that a browser opens the page at once
+PICTURES = 100  # images that have a card; pictures of the others are files beside the page
+PICTURE_BYTES = 40 << 20  # of all pictures in the page, so that a browser opens it at once
 SEAM_ZOOM = 3  # picture pixels per model pixel in MERGE's pictures of seams
 MM = 1000  # µm
 TYPES = {"png": "png", "jpg": "jpeg"}
@@ -68,7 +69,7 @@ class WholeShots:
 
 @dataclass(frozen=True)
 class Card:
-    """What is shown of an image: its pictures, and where its seam is."""
+    """What is shown of an image: its pictures, where its seam is, and histograms of its objects."""
 
     image: RunImage
     whole: WholeShots | None
@@ -79,6 +80,7 @@ class Card:
     seam_at: Mapping[str, int | str]
     mapped: Shot | None
     tile: Shot | None
+    histograms: list[Drawn]
 
     @property
     def size(self) -> int:
@@ -113,6 +115,7 @@ def _card(image: RunImage, result: MergeResult, region: object) -> Card:
         seam_at=facts.seam_at or {},
         mapped=_shot(result, facts.mapped, um, 1),
         tile=_shot(result, facts.tile, None, None),
+        histograms=[drawn(each) for each in facts.histograms],
     )
 
 

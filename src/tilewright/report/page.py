@@ -1,30 +1,38 @@
-"""report.html: what a run came to, for people, in one file by itself.
+"""report.html: what a run came to, for people.
 
-How the page looks is in `report.html.j2`; the pictures are MERGE's, and `cards.py` takes them in.
+How the page looks is in `report.html.j2` and what it includes; the pictures are MERGE's: `cards.py`
+takes in those of the first images, `linked.py` links the others.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 import shlex
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
+from tilewright import ROOT
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.contract.steps import STEPS
 from tilewright.errors import TilewrightError
 from tilewright.merge.measure import heat
 from tilewright.merge.measure.seam import SBE_TARGET
+from tilewright.merge.write.facts import ChannelFigures
 from tilewright.plan.plan_file import PlanFile
 from tilewright.registry.manifest import TASK_NAMES, Publication
 from tilewright.registry.registry import Registry
 
 from .cards import Card, percents, place_said
-from .run_file import RunFile, RunImage, RunParam
+from .linked import Linked
+from .run_file import RunFile, RunImage
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Sizes:
     unit: str
     um: list[str] | None
     um_unit: str
+    um_median: float
 
 
 def seam_sentence(image: RunImage) -> str:
@@ -59,13 +68,20 @@ def seen_figures(image: RunImage, spec: ModelSpec) -> list[str]:
     """What the model saw of each channel, for people, a line each."""
     channels = image.seen.channels if image.seen else []
     names = spec.channel_names or ("red", "green", "blue")
+    if len(channels) > 1 and all(c == channels[0] for c in channels):
+        return [f"each channel: {_figures(channels[0])}"]
     known = len(names) == len(channels) and len(channels) > 1
     return [
-        (f"{names[n]}: " if known else f"channel {n}: " if len(channels) > 1 else "")
-        + f"mean {number(c.mean)}, std {number(c.std)}, from {number(c.min)} to {number(c.max)}, "
-        f"99.9 % under {number(c.p999)}"
+        (f"{names[n]}: " if known else f"channel {n}: " if len(channels) > 1 else "") + _figures(c)
         for n, c in enumerate(channels)
     ]
+
+
+def _figures(c: ChannelFigures) -> str:
+    return (
+        f"mean {number(c.mean)}, std {number(c.std)}, from {number(c.min)} to {number(c.max)}, "
+        f"99.9 % under {number(c.p999)}"
+    )
 
 
 def range_said(image: RunImage) -> str:
@@ -110,13 +126,16 @@ def about(plan: PlanFile) -> AboutModel:
     return AboutModel(registry.tasks.get(task, task), pubs or [])
 
 
-def command(params: Mapping[str, RunParam]) -> str:
-    """The command that gives the same results, with what the user chose."""
-    words = ["./tilewright", "run"]
-    for name, param in params.items():
+def command(run: RunFile) -> str:
+    """The command that gives the same results, with what the user chose, from any folder."""
+    words = [str(ROOT / "tilewright"), "run"]
+    for name, param in run.params.items():
         if param.from_ == "user":
             words += [f"--{name}", _word(param.value)]
-    return shlex.join(words)
+    words += ["--profile", run.profile] if run.profile not in (None, "local", "standard") else []
+    for file in run.configs:
+        words += ["--config", file]
+    return f"cd {shlex.quote(run.launch_dir)} && {shlex.join(words)}"
 
 
 def _word(value: object) -> str:
@@ -156,6 +175,7 @@ def sizes(image: RunImage) -> Sizes | None:
         unit="voxels" if image.volume_px else "px",
         um=[number(a * each) for a in values] if each else None,
         um_unit="µm³" if image.volume_px else "µm²",
+        um_median=float(f"{values[1] * each:.6g}"),
     )
 
 
@@ -169,6 +189,30 @@ def found(image: RunImage) -> str:
         return ""
     sides = " \u00d7 ".join(number(n) for n in image.map.shape)
     return f"{image.map.axes.upper()} {sides}, {image.map.dtype}"
+
+
+def tiles_said(image: RunImage, *, short: bool = False) -> str:
+    """How many of an image's tiles were looked at, for people."""
+    seen, total = number(image.predicted), number(image.tiles)
+    if short:
+        return total if image.predicted == image.tiles else f"{seen} of {total}"
+    every = "all " if image.predicted == image.tiles and image.tiles != 1 else ""
+    word = "tile" if image.tiles == 1 else "tiles"
+    return f"{every}{total} {word}" if every else f"{seen} of {total} {word}"
+
+
+OK, FLAGGED, REMARKED = "without a flag", "with a flag", "with a note"
+FAILED, NOTHING = "without a result", "without objects"
+KINDS = (FLAGGED, OK, NOTHING, REMARKED, FAILED)
+
+
+def kinds_of(image: RunImage) -> list[str]:
+    """What the table of images is filtered by."""
+    if image.why is not None:
+        return [FAILED]
+    of = [flag.name for flag in image.flags]
+    found = [FLAGGED, *of] if of else [OK]
+    return found + [NOTHING] * (image.objects == 0) + [REMARKED] * bool(image.remarks)
 
 
 def mask_said(image: RunImage) -> str:
@@ -245,7 +289,25 @@ def shell_path(path: str) -> str:
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
-def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], known: AboutModel) -> str:
+def templates() -> jinja2.Environment:
+    """What makes HTML of the templates beside this file, whatever is in the text."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(
+    run: RunFile,
+    recipe: Recipe,
+    shown: Sequence[Card],
+    known: AboutModel,
+    files: Mapping[str, Sequence[Linked]],
+    scores: object = None,
+) -> str:
     """The page: everything that users wrote is escaped.
 
     Parameters
@@ -256,14 +318,15 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], known: AboutMode
         The images that have a card, in order.
     known
         What manifests say of its model.
+    files
+        Pictures that it links, by the ids of images without a card.
+    scores
+        What scores.json says, None where there is none.
     """
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    pages = templates()
+    script = (Path(__file__).parent / "report.js").read_text(encoding="utf-8")
+    seams = sorted((i for i in run.images if i.sbe is not None), key=lambda i: i.sbe or 0)
+    kinds = {kind for image in run.images for kind in kinds_of(image)}
     pages.filters |= {
         "number": number,
         "duration": duration,
@@ -280,22 +343,37 @@ def render(run: RunFile, recipe: Recipe, shown: Sequence[Card], known: AboutMode
         "seen_figures": seen_figures,
         "range_said": range_said,
         "mask_said": mask_said,
+        "tiles_said": tiles_said,
+        "kinds_of": kinds_of,
         "quoted": repr,
         "word": _word,
     }
     return pages.get_template("report.html.j2").render(
         run=run,
+        counts=run.counts,
+        objects=run.result == "labels",
         spec=recipe.spec,
+        tile=recipe.spec.tile_spec,
+        deep="z" in recipe.spec.tile_spec.axes,
+        folder="labels" if run.result == "classes" else "maps",
         recipe=recipe,
         cards=shown,
         linked={card.image.id: n for n, card in enumerate(shown, 1)},
+        files=files,
+        seams=seams,
+        median_sbe=statistics.median([i.sbe or 0 for i in seams] or [0]),
+        flagged=[i for i in run.images if i.flags],
+        kinds=sorted(kinds, key=lambda k: (KINDS.index(k) if k in KINDS else 0, k)),
+        scores=scores,
+        script=Markup(script),  # noqa: S704  # ours, a file beside this one
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         task=known.task,
         steps={name: step.does for name, step in STEPS.items()},
         sbe_target=SBE_TARGET,
         heat_colours=heat.COLOURS,
         headline=headline(run),
         policy=recipe.spec.policy,
-        command=command(run.params),
+        command=command(run),
         precision=precision(run, recipe.spec.precision),
         publications=known.publications,
     )

@@ -6,20 +6,23 @@ import json
 from pathlib import Path
 
 from tilewright.contract.jobs import Recipe
+from tilewright.contract.made import PAGE, PICTURES
 from tilewright.errors import INTERNAL
 from tilewright.plan.plan_file import PlanFile
 
 from .cards import cards
 from .images_csv import write_images
+from .linked import link_pictures
 from .page import about, render
 from .run_file import RunFile
 from .run_json import Context, describe, read_merged
+from .scores import read_scores
 from .tasks import forget
 from .trace import read_trace
 
 
 def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: Path) -> RunFile:
-    """Write report.html, images.csv and run.json, whether or not anything was merged.
+    """Write report.html, the pictures it links, images.csv and run.json, whatever was merged.
 
     What ended in a fault of ours over an image is forgotten, for the run may be resumed.
 
@@ -45,8 +48,13 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     text = json.dumps(run.to_dict(), indent=2, ensure_ascii=False) + "\n"
     (out / "run.json").write_text(text, encoding="utf-8")
     write_images(run, results, out / "images.csv")
-    page = render(run, made_by, cards(run, results.images), about(planned))
-    (out / "report.html").write_text(page, encoding="utf-8")
+    shown = cards(run, results.images)
+    known = {card.image.id for card in shown}
+    others = [r for i, r in results.images.items() if i not in known]
+    files = link_pictures(others, out / PICTURES)
+    scores = read_scores(Path(planned.launch_dir, planned.params.outdir))
+    page = render(run, made_by, shown, about(planned), files, scores)
+    (out / PAGE).write_text(page, encoding="utf-8")
     here, group_of = Path(context["launch_dir"]), {i.id: i.group for i in planned.images}
     ours = [i for i in run.images if i.code == INTERNAL and i.step in ("PREDICT", "MERGE")]
     tasks = read_trace(here / context["trace"]) if ours else []

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from tilewright.contract.jobs import EnvironmentId, MaskFacts, ModelId
+from tilewright.merge.measure.flags import Flag
 from tilewright.merge.write.facts import EmbeddingFacts, MapFacts, SeenFacts, UnreadFacts
 from tilewright.weights.weights import Origin
 
@@ -132,6 +133,8 @@ class RunImage:
         Why that can't be what the model was made for, a sentence each; they are among the remarks.
     unread
         What couldn't be read of its file and is lacking in its result, or null where all could.
+    flags
+        What may be wrong with its pixels, by figures of those that the report shows.
     columns
         What the sheet says of it besides, by the names of its columns.
     stale
@@ -172,6 +175,7 @@ class RunImage:
     seen: SeenFacts | None
     doubts: list[str]
     unread: UnreadFacts | None
+    flags: list[Flag]
     columns: dict[str, str]
     stale: str | None
 

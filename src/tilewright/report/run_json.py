@@ -270,7 +270,7 @@ def _image(
     merged: MergedImage, planned: ImagePlan | BadImage, doubted: Sequence[str] = ()
 ) -> RunImage:
     from_merge = ("code", "step", "note", "store", "objects", "sbe", "map", "embeddings", "seen",
-                  "predicted")  # fmt: skip
+                  "predicted", "flags")  # fmt: skip
     from_plan = ("fingerprint", "axes", "shape", "dtype", "mpp", "z_um", "model_shape", "planes")
     values: dict[str, Any] = {name: getattr(merged, name) for name in from_merge}
     for name in (*from_plan, "tiles", "grid", "channels", "range", "range_from", "mpp_from"):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import imagecodecs
 import numpy as np
+from scipy.ndimage import binary_dilation  # type: ignore[import-untyped]
 from skimage.segmentation import find_boundaries
 
 from tilewright.contract.grid import Box, Grid, shape_of
@@ -18,12 +19,15 @@ from .seam import Seam
 Array = np.ndarray[Any, Any]
 Labels = Callable[[int, Box], Array]
 """Labels of a box of a plane."""
+Look = Callable[[Array], None]
+"""Looks at pixels that are shown, (C, y, x)."""
 WHOLE = 1536  # px: an image up to this side is shown whole
 CROP = 1024  # px: side, at most, of the places that are shown of a bigger one
 JPEG_LEVEL = 90  # colours of all pixels are kept: outlines are a pixel wide
 NEAR = 192  # px: side of a seam's picture
 TALLEST = 8  # picture rows per slice, however far apart they are
 OUTLINE = (255, 214, 10)
+SHADE = 0.3  # of their brightness is left to pixels beside an outline: it shows on white, too
 CORE_BORDER = (90, 200, 250)
 UNREAD = (230, 40, 160)
 HATCH = 16  # px from one line to the next, over what couldn't be read
@@ -106,7 +110,9 @@ def is_big(shape: Sequence[int]) -> bool:
     return max(shape[-2:]) > WHOLE
 
 
-def overview(merged: Pictured, path: Path, plane: int = 0, z: int = 0) -> Path:
+def overview(
+    merged: Pictured, path: Path, plane: int = 0, z: int = 0, look: Look | None = None
+) -> Path:
     """Write all of a plane's, or a volume's slice's, overlay.
 
     Parameters
@@ -117,10 +123,12 @@ def overview(merged: Pictured, path: Path, plane: int = 0, z: int = 0) -> Path:
         The file, which comes back.
     plane, z
         Their numbers; z counts in a volume.
+    look
+        Is given the pixels, as `place_picture` says.
     """
     shape = merged.grid.shape
     whole = tuple((0, n) for n in shape[-2:])
-    return _write(merged, section_of(shape, whole, plane, z), merged.labels, path)
+    return _write(merged, section_of(shape, whole, plane, z), merged.labels, path, look=look)
 
 
 def section_of(shape: Sequence[int], part: Box, plane: int, z: int) -> Section:
@@ -139,7 +147,13 @@ def section_of(shape: Sequence[int], part: Box, plane: int, z: int) -> Section:
     return Section(box, (len(box) - 2, len(box) - 1), plane=plane)
 
 
-def place_picture(merged: Pictured, section: Section, white: float | None, path: Path) -> Path:
+def place_picture(
+    merged: Pictured,
+    section: Section,
+    white: float | None,
+    path: Path,
+    look: Look | None = None,
+) -> Path:
     """Write a part of a big image, with outlines and the borders of its tiles, as a JPEG.
 
     Parameters
@@ -150,8 +164,10 @@ def place_picture(merged: Pictured, section: Section, white: float | None, path:
         The value of white of a picture of transmitted light; None stretches each channel.
     path
         The file, which comes back.
+    look
+        Is given the image's own pixels of the section, (C, y, x), which are read but once.
     """
-    return _write(merged, section, merged.labels, path, white=white)
+    return _write(merged, section, merged.labels, path, white=white, look=look)
 
 
 def shown_seam(seams: Sequence[Seam]) -> Seam | None:
@@ -275,9 +291,22 @@ def overlay(
         line = picture[tuple(index)]
         tint = np.array(CORE_BORDER).reshape(3, 1, 1)
         picture[tuple(index)] = 0.6 * line + 0.4 * tint
-    outline = find_boundaries(labels, mode="inner")  # type: ignore[no-untyped-call]
-    picture[:, outline] = np.array(OUTLINE)[:, None]
+    outline(picture, find_boundaries(labels, mode="inner"))  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(np.moveaxis(picture, 0, -1).astype(np.uint8))
+
+
+def outline(picture: Array, where: Array) -> None:
+    """Draw a light line with dark edges, in place: on white, black and all between one shows.
+
+    Parameters
+    ----------
+    picture
+        ``(3, y, x)`` float, 0 to 255.
+    where
+        ``(y, x)`` bool: the light pixels. Those beside them become dark.
+    """
+    picture[:, binary_dilation(where) & ~where] *= SHADE
+    picture[:, where] = np.array(OUTLINE, picture.dtype)[:, None]
 
 
 def hatch(picture: Array, lost: Array) -> None:
@@ -313,6 +342,7 @@ def _write(
     path: Path,
     zoom: int = 1,
     white: float | None = None,
+    look: Look | None = None,
 ) -> Path:
     box, grid = section.box, merged.grid
     cores = ([], [])  # type: tuple[list[int], list[int]]
@@ -320,8 +350,10 @@ def _write(
         (start, stop), side, extent = box[axis], grid.axes[axis], grid.shape[axis]
         begins = [side.core(i, extent)[0] for i in range(1, side.count(extent))]
         found += [(b - start) * each for b in begins if start <= b < stop]
-    raw = merged.image.raw(section.plane, box)
-    picture = overlay(section.flat(raw), section.flat(labels(section.plane, box)), cores, white)
+    raw = section.flat(merged.image.raw(section.plane, box))
+    if look:
+        look(raw)
+    picture = overlay(raw, section.flat(labels(section.plane, box)), cores, white)
     hatch(picture, section.flat(merged.image.lost(section.plane, box)))
     return write(path, np.repeat(np.repeat(picture, zoom, axis=0), zoom, axis=1))
 

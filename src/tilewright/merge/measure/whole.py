@@ -10,7 +10,7 @@ from skimage.segmentation import find_boundaries
 
 from tilewright.contract.grid import Grid
 
-from .picture import CORE_BORDER, OUTLINE
+from .picture import CORE_BORDER, outline
 
 Array = np.ndarray[Any, Any]
 SIDE = 1200  # picture pixels along the longer side
@@ -135,7 +135,7 @@ def drawn(picture: Array, tiles: Array, inside: Array | None, labels: Array | No
         _paint(found, _borders(tiles) & predicted, CORE_BORDER, FAINT)
     _paint(found, _borders(predicted) & predicted, CORE_BORDER, PLAIN)
     if labels is not None:
-        _paint(found, _borders(labels) & (labels > 0), OUTLINE, 1)
+        outline(found, _borders(labels) & (labels > 0))
     if inside is not None:
         _paint(found, find_boundaries(inside, mode="thick"), MASK_OUTLINE, 1)  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(np.moveaxis(found, 0, -1).round().astype(np.uint8))

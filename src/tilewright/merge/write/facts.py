@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tilewright.contract.jobs import MaskFacts
+from tilewright.merge.measure.flags import Flag
+from tilewright.merge.measure.histograms import Histogram
 
 NAMED = 3
 """Tiles that a sentence names; the others are counted."""
@@ -297,12 +299,16 @@ class MergedImage:
         Which mask said where to look, None where all is, and how many tiles were predicted.
     unread
         What couldn't be read of it.
+    flags
+        What may be wrong with its pixels.
+    histograms
+        How its objects' sizes and intensities are spread.
     overview, seam, seam_before, mapped, tile
         Names of pictures.
     seam_at
         Where the seam is that is shown.
     shown_at
-        Which time point and slice `overview` shows, where that isn't the first or the middle one.
+        Which time point and slice `overview` shows, where there are several.
     whole
         What is shown of a big image, in place of `overview` and `mapped`.
     """
@@ -328,6 +334,8 @@ class MergedImage:
     mask: MaskFacts | None = None
     predicted: int | None = None
     unread: UnreadFacts | None = None
+    flags: list[Flag] = field(default_factory=list)
+    histograms: list[Histogram] = field(default_factory=list)
     overview: str | None = None
     seam: str | None = None
     seam_before: str | None = None
@@ -351,6 +359,8 @@ class MergedImage:
             parts["seen"] = SeenFacts.from_dict(data["seen"])
         if data.get("whole"):
             parts["whole"] = WholeFacts.from_dict(data["whole"])
+        parts["flags"] = [Flag(**each) for each in data.get("flags", ())]
+        parts["histograms"] = [Histogram(**each) for each in data.get("histograms", ())]
         return cls(**{**data, **parts})
 
     def to_dict(self) -> dict[str, object]:

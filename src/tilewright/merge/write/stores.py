@@ -16,11 +16,13 @@ from typing import Any
 from tilewright import __version__
 from tilewright.contract.colours import RGB, is_rgb
 from tilewright.contract.faults import mark
-from tilewright.contract.jobs import Group, ImageRef, Recipe, save
+from tilewright.contract.jobs import EMPTY, Group, ImageRef, Recipe, save
 from tilewright.contract.layout import SAVE_PIXELS, Layout
 from tilewright.contract.names import bank_name
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
+from tilewright.merge.measure.flags import Judge
 from tilewright.merge.measure.picture import (
+    Array,
     is_big,
     overview,
     seam_picture,
@@ -28,6 +30,7 @@ from tilewright.merge.measure.picture import (
     shown_seam,
 )
 from tilewright.stores.csv_parts import gather, write_part
+from tilewright.merge.measure.whole import white_of
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.figures import seen_of
@@ -284,6 +287,7 @@ def told(ref: ImageRef, written: Written, store: str, weights: str) -> MergedIma
         volume_px=written.sizes.get("volume_px"),
         intensities=written.intensities,
         too_wide=written.too_wide or None,
+        histograms=written.histograms,
         map=written.map,
         embeddings=written.embeddings,
     )
@@ -334,27 +338,40 @@ def pictures(written: Written, scene: MergeInput, picture: Path, shown: Path) ->
         An existing folder.
     """
     made: dict[str, Any]
-    white = None
+    white, judge = None, judge_of(scene)
     if is_big(scene.layout.shape):
-        made, white = show_whole(written, scene, picture, shown)
+        made, white = show_whole(written, scene, picture, shown, judge)
     else:
-        made = _small_pictures(written, scene, picture, shown)
+        made = _small_pictures(written, scene, picture, shown, judge)
+    made["flags"] = judge.flags()
     drawn = written.drawn
     if isinstance(drawn, Merged) and drawn.measure is not None:
         made |= _seam_pictures(drawn, scene, shown, white)
     return made
 
 
+def judge_of(scene: MergeInput) -> Judge:
+    """What looks at the channels that the model read."""
+    ref, layout = scene.ref, scene.layout
+    read = tuple(sorted({n for n in ref.channels if n != EMPTY}))
+    colour = len(read) == len(RGB) and is_rgb(ref.axes, layout.channels, ref.dtype)
+    return Judge(read, colour=colour, end=ref.range[1] if ref.range else None)
+
+
 def _small_pictures(
-    written: Written, scene: MergeInput, picture: Path, shown: Path
+    written: Written, scene: MergeInput, picture: Path, shown: Path, judge: Judge
 ) -> dict[str, Any]:
     """All of a plane, and of its map."""
-    key, usual = scene.ref.key, view_of(scene.context, None, first=True)
-    view = view_of(scene.context, written.measure, first=True)
-    overview(written.drawn, picture, view.plane, view.z)
+    key, view = scene.ref.key, view_of(scene.context, written.measure)
+
+    def look(pixels: Array) -> None:
+        judge.light = judge.colour and white_of(pixels, scene.layout.dtype) is not None
+        judge.look(pixels)
+
+    overview(written.drawn, picture, view.plane, view.z, look)
     made: dict[str, Any] = {"overview": shutil.copyfile(picture, shown / f"{key}.png").name}
-    if view != usual:
-        made["shown_at"] = place_of(view, scene.layout)
+    if at := place_of(view, scene.layout):
+        made["shown_at"] = at
     if written.mapped:
         made["mapped"] = overview(written.mapped, shown / f"{key}-map.png", view.plane, view.z).name
     return made

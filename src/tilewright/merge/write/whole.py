@@ -16,6 +16,7 @@ import numpy as np
 from tilewright.contract.layout import Layout
 from tilewright.images.mask import Mask
 from tilewright.merge.measure import heat, picture, principal, whole
+from tilewright.merge.measure.flags import Judge
 from tilewright.merge.measure.places import Place, Windows, chosen
 from tilewright.merge.measure.tables import Measure
 from tilewright.stores.pyramid import Array, Pyramid
@@ -45,25 +46,23 @@ class View:
     z: int
 
 
-def view_of(context: MergeContext, measure: Measure | None, *, first: bool) -> View:
-    """What is shown: the slice with most objects.
+def view_of(context: MergeContext, measure: Measure | None) -> View:
+    """What is shown: the slice with most objects, the first of several; without any, the middle.
 
     Parameters
     ----------
     context
         The image.
     measure
-        Its objects, where it has any.
-    first
-        The first plane, or of a volume the middle slice, where that has objects or none has.
+        Its objects; None of what has none.
     """
     layout = context.layout
     times, looped = layout.iterated.get("T", 1), layout.iterated.get("Z", 1)
     slices = layout.shape[0] if layout.deep else looped
-    t, z = 0, slices // 2 if layout.deep else 0
+    t, z = 0, slices // 2
     if measure is not None:
         counts = measure.per_slice(times, slices)
-        if counts.any() and not (first and counts[t, z]):
+        if counts.any():
             t, z = map(int, np.unravel_index(counts.argmax(), counts.shape))
     return View(t * looped + (0 if layout.deep else z), t, z)
 
@@ -75,7 +74,7 @@ def place_of(view: View, layout: Layout) -> dict[str, int]:
 
 
 def show_whole(
-    written: Written, scene: MergeInput, path: Path, shown: Path
+    written: Written, scene: MergeInput, path: Path, shown: Path, judge: Judge
 ) -> tuple[dict[str, Any], float | None]:
     """Make all pictures of a big image; what the report says of them, and the value of white.
 
@@ -87,8 +86,10 @@ def show_whole(
         Where the picture of the whole goes, a PNG; the report's is a JPEG.
     shown
         The folder of the report's pictures.
+    judge
+        Looks at its places.
     """
-    facts, white = Shower(written, scene, shown).show(path)
+    facts, white = Shower(written, scene, shown, judge).show(path)
     return {"whole": facts}, white
 
 
@@ -118,11 +119,13 @@ class Shower:
     written: Written
     scene: MergeInput
     shown: Path
+    judge: Judge
 
     def show(self, path: Path) -> tuple[WholeFacts, float | None]:
         """All pictures, of which the whole also goes to `path`, a PNG; the value of white."""
         pixels = self.context.small(self.view.plane, self.view.z, self.canvas.sides)
         white = whole.white_of(pixels, self.context.layout.dtype)
+        self.judge.light = white is not None
         ground = picture.shown(pixels, white)
         outlined = self.written.objects is not None and max(self.canvas.step) <= OUTLINED
         labels = self._spread(self.written.pyramid) if outlined else None
@@ -152,7 +155,7 @@ class Shower:
     @cached_property
     def view(self) -> View:
         """What of it is shown."""
-        return view_of(self.context, self.written.measure, first=False)
+        return view_of(self.context, self.written.measure)
 
     @cached_property
     def canvas(self) -> whole.Canvas:
@@ -333,7 +336,9 @@ class Shower:
         starts, sides = zip(*((o + a / f, n / f) for a, n, (o, f) in pair), strict=True)
         return PlaceFacts(
             rank=place.rank,
-            file=picture.place_picture(self.written.drawn, section, white, file).name,
+            file=picture.place_picture(
+                self.written.drawn, section, white, file, self.judge.look
+            ).name,
             sides=[bottom - top, right - left],
             box=[round(n) for n in (*starts, *sides)],
             value=value,

@@ -14,6 +14,7 @@ import numpy as np
 from tilewright.contract.colours import is_rgb
 from tilewright.contract.jobs import Group, ImageRef, Recipe
 from tilewright.contract.layout import Layout
+from tilewright.merge.measure.histograms import Histogram, histograms
 from tilewright.merge.measure.picture import Pictured, Plain
 from tilewright.merge.measure.principal import Axes
 from tilewright.merge.measure.tables import Measure
@@ -71,9 +72,9 @@ class Written:
         What pictures are of.
     objects, sbe, sizes, map, embeddings
         The facts.
-    measure, table, intensities, too_wide
-        The objects, their table, percentiles of their mean intensities, and how many are too wide
-        for all that was to be measured.
+    measure, table, intensities, histograms, too_wide
+        The objects, their table, percentiles of their mean intensities, how these and their sizes
+        are spread, and how many are too wide for all that was to be measured.
     pyramid
         Of labels, or of a map.
     axes, scores
@@ -91,6 +92,7 @@ class Written:
     table: Table | None = None
     intensities: dict[str, list[float]] | None = None
     too_wide: int = 0
+    histograms: list[Histogram] = field(default_factory=list)
     pyramid: Pyramid | None = None
     axes: Axes | None = None
     scores: Array | None = None
@@ -131,6 +133,7 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         table=table,
         intensities=_intensities(merged.measure, means),
         too_wide=too_wide,
+        histograms=histograms(table, scene.ref.channels),
         pyramid=merged.pyramid,
     )
 
