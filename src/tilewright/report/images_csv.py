@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tilewright.merge.write.facts import MergedImage
@@ -53,7 +53,7 @@ def _ordered(names: Sequence[str]) -> list[str]:
 
 def _row(image: RunImage, merged: MergedImage | None) -> Row:
     """An image's cells, by the names of their columns."""
-    row: Row = {"store": image.store or "", "flags": _flags(image)}
+    row: Row = {"store": image.store or "", "flags": "; ".join(flag.name for flag in image.flags)}
     row["why none"] = image.why or image.note or " ".join(nothing(image))
     if image.why is None and image.objects is not None:
         row["objects"] = str(image.objects)
@@ -62,12 +62,6 @@ def _row(image: RunImage, merged: MergedImage | None) -> Row:
         for name, values in ((merged and merged.intensities) or {}).items():
             row |= _percentiles(name, "", values)
     return row
-
-
-def _flags(image: RunImage) -> str:
-    """The names of what is doubtful of an image's pixels."""
-    flags: Sequence[Mapping[str, object]] = getattr(image, "flags", None) or ()
-    return "; ".join(str(flag["name"]) for flag in flags)
 
 
 def _density(image: RunImage, merged: MergedImage | None) -> Row:

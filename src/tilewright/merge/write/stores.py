@@ -29,8 +29,8 @@ from tilewright.merge.measure.picture import (
     seam_section,
     shown_seam,
 )
-from tilewright.stores.csv_parts import gather, write_part
 from tilewright.merge.measure.whole import white_of
+from tilewright.stores.csv_parts import gather, write_part
 from tilewright.stores.ome_zarr import Placement, StoreWriter
 from tilewright.tile_results.bank import Bank, open_banks
 from tilewright.tile_results.figures import seen_of
