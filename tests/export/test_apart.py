@@ -56,7 +56,7 @@ def test_geopandas_opens_outlines_and_table(tmp_path: Path, export_python: Path)
     assert found["valid"]
     assert found["crs"] == "None"
     assert found["types"] == ["MultiPolygon", "Polygon"]
-    assert found["bounds"][:2] == [62.0, 40.0]
+    assert found["bounds"][:2] == [64.0, 40.0]
     assert found["columns"][-2:] == ["mean_DAPI", "geometry"]
 
 

@@ -36,7 +36,14 @@ def imagej(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     out = tmp_path_factory.mktemp("imagej")
     compiled = [java, "-jar", compiler, "-21", "-cp", ij, "-d", out, SOURCE]
     subprocess.run(compiled, check=True, timeout=120, capture_output=True)
-    return [str(java), "-Djava.awt.headless=true", "-cp", f"{ij}:{out}", "Read"]
+    return [
+        str(java),
+        "-Djava.awt.headless=true",
+        "-Dstdout.encoding=UTF-8",
+        "-cp",
+        f"{ij}:{out}",
+        "Read",
+    ]
 
 
 def jar(name: str, sha256: str) -> Path:
@@ -51,7 +58,8 @@ def jar(name: str, sha256: str) -> Path:
 
 def seen(imagej: list[str], *paths: Path) -> dict[str, list[list[str]]]:
     """What it prints, by the first word of each line."""
-    ran = subprocess.run([*imagej, *map(str, paths)], check=True, timeout=120, stdout=-1, text=True)
+    words = [*imagej, *map(str, paths)]
+    ran = subprocess.run(words, check=True, timeout=120, stdout=subprocess.PIPE, encoding="utf-8")
     found: dict[str, list[list[str]]] = {"image": [], "plane": [], "roi": []}
     for line in ran.stdout.splitlines():
         first, *words = line.split(" ", 2 if line.startswith("plane") else -1)
@@ -75,7 +83,7 @@ def test_imagej_sees_each_object_in_mask_and_roi(tmp_path: Path, imagej: list[st
     tiff.write(store, tmp_path / "a.tif")
     roi.write(store, tmp_path / "a.roi.zip")
     found = seen(imagej, tmp_path / "a.tif", tmp_path / "a.roi.zip")
-    assert found["image"] == [["480", "300", "1", "1", "16", "0.5", "um"]]
+    assert found["image"] == [["480", "300", "1", "1", "16", "0.5", "µm"]]
     assert found["plane"] == [["1", areas(labels)]]
     counts = np.bincount(labels.ravel())
     told = {int(name): [int(w) for w in words] for name, *words in found["roi"]}
@@ -93,7 +101,7 @@ def test_imagej_sees_rois_on_their_own_planes(tmp_path: Path, imagej: list[str],
     roi.write(path, tmp_path / "a.roi.zip")
     found = seen(imagej, tmp_path / "a.tif", tmp_path / "a.roi.zip")
     slices, frames = ("6", "1") if axes == "zyx" else ("3", "2")
-    assert found["image"][0][2:5] == [slices, frames, "16"]
+    assert found["image"][0][2:5] == [slices, frames, "8"]
     assert found["plane"] == [[str(n + 1), areas(plane)] for n, plane in enumerate(labels)]
     for name, plane, area, least, most in found["roi"]:
         label = int(name.split("-")[0])

@@ -1,6 +1,7 @@
 """Labels as a TIFF that ImageJ itself opens: strips, 8 or 16 bits, a stack where there are planes.
 
-ImageJ takes no tiles and no BigTIFF, and of 32 bits only floating point.
+ImageJ takes no tiles and no BigTIFF, of 32 bits only floating point, and of a stack it reads one
+page's offset and takes the others to follow: a stack can't be compressed.
 """
 
 from __future__ import annotations
@@ -65,27 +66,29 @@ def write(store: Path, path: Path) -> None:
 def _write(result: Result, path: Path, dtype: np.dtype[Any]) -> None:
     sizes, um = result.sizes, result.um
     resolution = (1 / um["x"], 1 / um["y"]) if "x" in um else None
+    single = sizes["t"] * sizes["z"] == 1
+    packed: dict[str, Any] = {"compression": "zlib", "rowsperstrip": STRIP_ROWS} if single else {}
     unit = {"unit": "um", "spacing": um.get("z", 1.0)} if resolution else {}
     tifffile.imwrite(
         path,
-        _packed(result, dtype),
+        _parts(result, dtype, packed=single),
         shape=tuple(sizes[a] for a in result.axes),
         dtype=dtype,
         imagej=True,
         byteorder=">",
-        compression="zlib",
-        rowsperstrip=STRIP_ROWS,
         resolution=resolution,
         metadata={"axes": result.axes.upper(), **unit},
+        **packed,
     )
 
 
-def _packed(result: Result, dtype: np.dtype[Any]) -> Iterator[bytes]:
-    """The file's strips, compressed."""
+def _parts(result: Result, dtype: np.dtype[Any], *, packed: bool) -> Iterator[bytes]:
+    """The file's strips, compressed or as they are."""
     for rows in strips(result.levels[0], result.axes, ROWS):
         if rows.max(initial=0) > np.iinfo(dtype).max:
             raise TilewrightError(
                 f"{result.path}: a label is over {MOST_LABELS:,} (16 bits).", fix=USE_OME
             )
         for top in range(0, len(rows), STRIP_ROWS):
-            yield zlib.compress(rows[top : top + STRIP_ROWS].astype(dtype).tobytes(), 6)
+            strip = rows[top : top + STRIP_ROWS].astype(dtype).tobytes()
+            yield zlib.compress(strip, 6) if packed else strip
