@@ -160,6 +160,7 @@ class Run:
             "jobs": [],
             "scans": [],
             "previews": None,
+            "to_build": [],
             "images": self.images,
             "bad": [{"columns": {}} | each for each in self.bad],
             "unsized": [],

@@ -24,7 +24,7 @@ from tilewright.merge.measure.seam import Seam
 from tilewright.report import cards as shown_cards
 from tilewright.report.cards import PICTURES, SEAM_ZOOM, scale_bar, um_per_model_px
 from tilewright.report.page import channels_said
-from tilewright.report.scores import with_scores
+from tilewright.report.scores_page import with_scores
 
 SCRIPT = Path(shown_cards.__file__).with_name("report.js").read_text(encoding="utf-8")
 

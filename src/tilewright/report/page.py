@@ -306,7 +306,6 @@ def render(
     shown: Sequence[Card],
     known: AboutModel,
     files: Mapping[str, Sequence[Linked]],
-    scores: object = None,
 ) -> str:
     """The page: everything that users wrote is escaped.
 
@@ -320,8 +319,6 @@ def render(
         What manifests say of its model.
     files
         Pictures that it links, by the ids of images without a card.
-    scores
-        What scores.json says, None where there is none.
     """
     pages = templates()
     script = (Path(__file__).parent / "report.js").read_text(encoding="utf-8")
@@ -364,7 +361,6 @@ def render(
         median_sbe=statistics.median([i.sbe or 0 for i in seams] or [0]),
         flagged=[i for i in run.images if i.flags],
         kinds=sorted(kinds, key=lambda k: (KINDS.index(k) if k in KINDS else 0, k)),
-        scores=scores,
         script=Markup(script),  # noqa: S704  # ours, a file beside this one
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         task=known.task,

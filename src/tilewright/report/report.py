@@ -16,7 +16,6 @@ from .linked import link_pictures
 from .page import about, render
 from .run_file import RunFile
 from .run_json import Context, describe, read_merged
-from .scores import read_scores
 from .tasks import forget
 from .trace import read_trace
 
@@ -52,8 +51,7 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     known = {card.image.id for card in shown}
     others = [r for i, r in results.images.items() if i not in known]
     files = link_pictures(others, out / PICTURES)
-    scores = read_scores(Path(planned.launch_dir, planned.params.outdir))
-    page = render(run, made_by, shown, about(planned), files, scores)
+    page = render(run, made_by, shown, about(planned), files)
     (out / PAGE).write_text(page, encoding="utf-8")
     here, group_of = Path(context["launch_dir"]), {i.id: i.group for i in planned.images}
     ours = [i for i in run.images if i.code == INTERNAL and i.step in ("PREDICT", "MERGE")]

@@ -127,10 +127,23 @@ def write_scores(scores: Scores, results: Path) -> Path:
             part.write_text(text, encoding="utf-8")
         report = results / "report.html"
         before = report.read_text(encoding="utf-8") if report.is_file() else ""
-        if BEGIN in before and END in before:
-            inside = render_scores(scores, "scores.html.j2")
-            head, _, rest = before.partition(BEGIN)
+        after = with_scores(before, render_scores(scores, "scores.html.j2"))
+        if after != before:
             with atomic(report) as part:
-                tail = rest.partition(END)[2]
-                part.write_text(f"{head}{BEGIN}\n{inside}\n{END}{tail}", encoding="utf-8")
+                part.write_text(after, encoding="utf-8")
     return page
+
+
+def with_scores(page: str, shown: str) -> str:
+    """A page with its scores, or other ones in their place; as it is, where it has no place.
+
+    Parameters
+    ----------
+    page
+        Text of a report.html.
+    shown
+        HTML, of `scores.html.j2`.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}\n{shown}\n{end}{after}" if end else page
