@@ -159,6 +159,17 @@ class Result:
         self.path = path
         self._root: Any = opened(path)
         self.facts: Any = self._root.attrs["tilewright"]
+        try:
+            self._look()
+        except (KeyError, StopIteration, TypeError, ValueError):
+            raise not_whole(path) from None
+
+    def _look(self) -> None:
+        """Fail where a part of it isn't there."""
+        if self.kind == "labels":
+            _ = self.axes, self.levels, self.image_id
+        if self.table is not None:
+            _ = self.table.columns, self.table.x
 
     @property
     def image_id(self) -> str:
@@ -289,11 +300,17 @@ def opened(path: Path) -> zarr.Group:
             root = None
     facts: Any = root.attrs.get("tilewright") if root is not None else None
     if root is None or not isinstance(facts, Mapping):
-        there = "this isn't a store that Tilewright wrote, or it is only half there"
-        fix = "Give a folder of results, or <id>/<model>-<release>-<task>.zarr in it."
-        raise TilewrightError(f"{path}: {there}.", fix=fix)
+        raise not_whole(path)
     check_version(path, str(facts.get("version", "0")))
     return root
+
+
+def not_whole(path: Path) -> TilewrightError:
+    """What is said of a folder that isn't a store, or only a part of one."""
+    return TilewrightError(
+        f"{path}: this isn't a store that Tilewright wrote, or it is only half there.",
+        fix="Give a folder of results, or <id>/<model>-<release>-<task>.zarr in it.",
+    )
 
 
 def check_version(path: Path, version: str) -> None:
