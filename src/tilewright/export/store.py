@@ -109,11 +109,15 @@ class Table:
         TilewrightError
             When one has none: table and labels aren't of one run.
         """
-        if len(self) and self.ids[-1] == len(self):  # none is lacking
-            row = np.minimum(labels, len(self)).astype(np.int64) - 1
+        lacks = bool(len(labels)) and not len(self)
+        if len(labels) and not lacks and self.ids[-1] == len(self):  # none is lacking
+            row = labels.astype(np.int64) - 1
+            lacks = int(row.max()) >= len(self)
         else:
             row = np.searchsorted(self.ids, labels)
-        if len(row) and (row.max() >= len(self.ids) or np.any(self.ids[row] != labels)):
+            lacks = lacks or bool(len(row) and int(row.max()) >= len(self))
+            lacks = lacks or bool(np.any(self.ids[row] != labels))
+        if lacks:
             raise TilewrightError(
                 "Its table lacks some of its labels.", fix="Run the pipeline again, then export."
             )
