@@ -98,11 +98,13 @@ def _of_classes(
 def polygons(some: Outlines, place: Level0) -> list[str]:
     """The coordinates of each polygon as JSON: rings of points, the last as the first."""
     of = some.rings
-    points = (_texts(place, 1, of.x, "[{},") + _texts(place, 0, of.y, "{}]")).tolist()
+    texts = np.stack([_texts(place, 1, of.x, "[{},"), _texts(place, 0, of.y, "{}],")], axis=1)
+    words = texts.ravel().tolist()
     found: list[str] = []
-    bounds = of.first.tolist()
+    bounds = (2 * of.first).tolist()
     for a, b, outer in zip(bounds[:-1], bounds[1:], some.outer.tolist(), strict=True):
-        ring = f"[{','.join(points[a:b])},{points[a]}]"
+        ring = "".join(words[a:b])
+        ring = f"[{ring}{ring[: ring.index(']') + 1]}]"
         if outer:
             found.append(ring)
         else:

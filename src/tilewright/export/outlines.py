@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.errors import TilewrightError
+
 from .corners import Corners, corners, joined
 from .rings import Rings, rings
 from .store import Result, Table, blocks
@@ -57,7 +59,27 @@ def outlines(store: Result) -> Iterator[Outlines]:
     ----------
     store
         With labels; those of classes are whole at the end of a plane.
+
+    Raises
+    ------
+    TilewrightError
+        At the end, when there are fewer objects than in the table: shards are missing.
     """
+    count = 0
+    for some in _of_planes(store):
+        count += len(some)
+        yield some
+    table = store.table
+    if table is not None and "bbox_z0" not in table.columns and count != len(table):
+        raise TilewrightError(
+            f"{store.path}: its table has {len(table):,} objects and its labels {count:,}: a part "
+            "of them isn't there.",
+            fix="Copy it again, or run the pipeline again.",
+        )
+
+
+def _of_planes(store: Result) -> Iterator[Outlines]:
+    """The same, whether or not all that the table tells of is there."""
     array, sizes = store.levels[0], store.sizes
     files = getattr(array, "shards", None) or array.chunks
     side = dict(zip(store.axes, files, strict=True))

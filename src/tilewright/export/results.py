@@ -9,7 +9,7 @@ from typing import Any
 
 from tilewright.errors import USAGE, TilewrightError
 
-from .store import check_version, opened
+from .store import Result, check_version
 
 METADATA = ("zarr.json", ".zattrs")
 
@@ -48,14 +48,14 @@ def find(path: Path) -> Found:
             f"{path}: there is no such folder.", fix="Give a run's --outdir.", code=USAGE
         )
     if any((path / name).is_file() for name in METADATA):
-        opened(path)
+        Result(path)
         return Found([(path, "")], [])
     run = path / "run.json"
     names = _told(run) if run.is_file() else _lying(path)
     found = Found([], [])
     for name in names:
         try:
-            opened(path / name)
+            Result(path / name)
             found.stores.append((path / name, Path(name).parent.as_posix()))
         except TilewrightError as error:
             found.bad.append(_lost(path / name) if not (path / name).exists() else error)

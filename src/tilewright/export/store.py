@@ -109,11 +109,15 @@ class Table:
         TilewrightError
             When one has none: table and labels aren't of one run.
         """
-        if len(self) and self.ids[-1] == len(self):  # none is lacking
-            row = np.minimum(labels, len(self)).astype(np.int64) - 1
+        lacks = bool(len(labels)) and not len(self)
+        if len(labels) and not lacks and self.ids[-1] == len(self):  # none is lacking
+            row = labels.astype(np.int64) - 1
+            lacks = int(row.max()) >= len(self)
         else:
             row = np.searchsorted(self.ids, labels)
-        if len(row) and (row.max() >= len(self.ids) or np.any(self.ids[row] != labels)):
+            lacks = lacks or bool(len(row) and int(row.max()) >= len(self))
+            lacks = lacks or bool(np.any(self.ids[row] != labels))
+        if lacks:
             raise TilewrightError(
                 "Its table lacks some of its labels.", fix="Run the pipeline again, then export."
             )
@@ -159,6 +163,17 @@ class Result:
         self.path = path
         self._root: Any = opened(path)
         self.facts: Any = self._root.attrs["tilewright"]
+        try:
+            self._look()
+        except (KeyError, StopIteration, TypeError, ValueError):
+            raise not_whole(path) from None
+
+    def _look(self) -> None:
+        """Fail where a part of it isn't there."""
+        if self.kind == "labels":
+            _ = self.axes, self.levels, self.image_id
+        if self.table is not None:
+            _ = self.table.columns, self.table.x
 
     @property
     def image_id(self) -> str:
@@ -289,11 +304,17 @@ def opened(path: Path) -> zarr.Group:
             root = None
     facts: Any = root.attrs.get("tilewright") if root is not None else None
     if root is None or not isinstance(facts, Mapping):
-        there = "this isn't a store that Tilewright wrote, or it is only half there"
-        fix = "Give a folder of results, or <id>/<model>-<release>-<task>.zarr in it."
-        raise TilewrightError(f"{path}: {there}.", fix=fix)
+        raise not_whole(path)
     check_version(path, str(facts.get("version", "0")))
     return root
+
+
+def not_whole(path: Path) -> TilewrightError:
+    """What is said of a folder that isn't a store, or only a part of one."""
+    return TilewrightError(
+        f"{path}: this isn't a store that Tilewright wrote, or it is only half there.",
+        fix="Give a folder of results, or <id>/<model>-<release>-<task>.zarr in it.",
+    )
 
 
 def check_version(path: Path, version: str) -> None:
