@@ -62,29 +62,15 @@ def load(weights, device, spec, params):
         pretrained_model=str(weights), device=torch.device(device), diam_mean=trained_at or 30.0
     )
     network.diam_mean = trained_at or network.diam_mean
-    network.trained_at = params.get("diam_mean")
     if device != "cpu":
         network.net.forward = in_precision(network.net.forward, spec, device)
     elif precision(spec, device) != "fp32":
         print("Cellpose's layers for the CPU are float32: fp32 is used.")  # noqa: T201  # to the log
         precision({}, device)  # what the worker is told
-    return with_params(network, deep, params)
-
-
-def with_params(network, deep, params):
-    """A network, and what it is called with."""
     settings = {name: params.get(name, value) for name, value in DEFAULTS.items()}
     if deep:
         settings |= {"z_axis": 1, "do_3D": True}
     return network, settings, params.get("anisotropy")
-
-
-def again(model, params):
-    """The same network with other parameters; None where its own diameter is another."""
-    network, deep = model[0], "z_axis" in model[1]
-    check_params(params, deep)
-    trained_at = params.get("diam_mean")
-    return with_params(network, deep, params) if trained_at == network.trained_at else None
 
 
 def segment(network, settings, tile):
@@ -108,4 +94,4 @@ def predict(model, tiles, um=None):
 if __name__ == "__main__":
     from tilewright.runtime.serve import serve
 
-    serve(load, predict, again)
+    serve(load, predict)

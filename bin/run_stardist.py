@@ -73,12 +73,7 @@ def load(weights, device, spec, params):
     with tempfile.TemporaryDirectory() as folder:
         unpack(Path(weights), Path(folder))
         network = opened(weights, folder, spec)
-    return again((network, {}), params)
-
-
-def again(model, params):
-    """The same network with other parameters."""
-    return model[0], {name: params.get(name) for name in ("prob_thresh", "nms_thresh")}
+    return network, {name: params.get(name) for name in ("prob_thresh", "nms_thresh")}
 
 
 def predict(model, tiles):
@@ -91,4 +86,4 @@ def predict(model, tiles):
 if __name__ == "__main__":
     from tilewright.runtime.serve import serve
 
-    serve(load, predict, again)
+    serve(load, predict, lambda model, params: (model[0], {n: params.get(n) for n in model[1]}))

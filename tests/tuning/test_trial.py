@@ -13,6 +13,7 @@ from tilewright import ROOT
 from tilewright.cli import main
 from tilewright.tuning import trial as trials
 from tilewright.tuning.page import command, render
+from tilewright.tuning.pictures import DARK, LIGHT
 from tilewright.tuning.trial import Trial, run_trial
 
 IMAGE = ROOT / "examples" / "nuclei" / "tissue.tif"
@@ -61,6 +62,24 @@ def test_the_page_has_each_picture_figure_and_command(done: tuple[Trial, Path, l
     assert "<script" not in page
     assert "http://" not in page
     assert "default-src 'none'" in page
+
+
+@pytest.mark.parametrize("grey", range(0, 256, 15))
+def test_outlines_show_on_white_nuclei_and_on_black_and_all_between(grey: int) -> None:
+    """One of the line's two colours has at least 3:1 to what it lies on (WCAG 2.2, 1.4.11)."""
+
+    def luminance(colour: np.ndarray) -> float:
+        part = colour[:3] / 255
+        linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    below = np.full(3, float(grey))
+    ratios = []
+    for *colour, opacity in (LIGHT, DARK):
+        share = opacity / 255
+        one, other = luminance(np.array(colour) * share + below * (1 - share)), luminance(below)
+        ratios.append((max(one, other) + 0.05) / (min(one, other) + 0.05))
+    assert max(ratios) >= 3
 
 
 def test_a_command_is_the_whole_runs(tmp_path: Path) -> None:

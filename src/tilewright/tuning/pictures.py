@@ -16,6 +16,7 @@ from tilewright.merge.measure.picture import shown
 
 Array = np.ndarray
 MOST = 1536  # px: a picture's larger side; of a larger crop every second, third, … pixel
+WIDE = 700  # px: of a picture beyond this, shown smaller, lines are two pixels wide
 LIGHT, DARK = (255, 214, 10, 255), (0, 0, 0, 170)
 """Of outlines and their edges, red, green, blue and opacity: one of the two shows on any grey."""
 JPEG_LEVEL = 92
@@ -79,7 +80,8 @@ def outlines(labels: Path, at: Index) -> str:
     with open_image(labels) as image:
         step = _step(image)
         plane = np.ascontiguousarray(_plane(image, at)[::step, ::step])
-    line = np.asarray(find_boundaries(plane, mode="inner"))  # type: ignore[no-untyped-call]
+    mode = "thick" if max(plane.shape) > WIDE else "inner"
+    line = np.asarray(find_boundaries(plane, mode=mode))  # type: ignore[no-untyped-call]
     drawn = np.zeros((*plane.shape, 4), np.uint8)
     drawn[binary_dilation(line)] = DARK
     drawn[line] = LIGHT
