@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 SCORES = "scores.json"
-BEGIN, END = "<!-- scores: begin -->", "<!-- scores: end -->"
+SCORES_BEGIN, SCORES_END = "<!-- scores: begin -->", "<!-- scores: end -->"
 """Round the place, which is there without a score, too."""
 
 
@@ -29,6 +29,6 @@ def with_scores(page: str, shown: str) -> str:
     shown
         HTML, of `scores.html.j2`.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(SCORES_BEGIN)
+    _, end, after = rest.partition(SCORES_END)
     return f"{before}{begin}\n{shown}\n{end}{after}" if end else page
