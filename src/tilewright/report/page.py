@@ -215,6 +215,11 @@ def kinds_of(image: RunImage) -> list[str]:
     return found + [WITHOUT_OBJECTS] * (image.objects == 0) + [WITH_NOTE] * bool(image.remarks)
 
 
+def _in_order(kind: str) -> tuple[int, str]:
+    """Each flag follows all images that have one."""
+    return FILTER_KINDS.index(kind) if kind in FILTER_KINDS else 0, kind
+
+
 def mask_said(image: RunImage) -> str:
     """Which mask said where to look, for people; nothing where all was looked at."""
     mask = image.mask
