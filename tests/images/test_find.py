@@ -144,6 +144,17 @@ def test_results_in_a_folder_of_images_are_no_images(tmp_path: Path) -> None:
     assert find_images(str(store)).images == [store], "asked for by its name, it is"
 
 
+def test_pictures_that_a_report_links_are_no_images(tmp_path: Path) -> None:
+    picture = tmp_path / "report" / "a" / "picture.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"x")
+    assert find_images(str(tmp_path), recursive=True).images == [picture], "somebody's own folder"
+    (tmp_path / "a.tif").write_bytes(b"x")
+    (tmp_path / "report.html").write_text("")
+    found = find_images(str(tmp_path), recursive=True)
+    assert [p.name for p in found.images] == ["a.tif"]
+
+
 def test_work_of_nextflows_tasks_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"x")
     write_ome_zarr(tmp_path / "work" / "ab" / "cdef" / "copy.zarr", [numbered("YX")], "YX")

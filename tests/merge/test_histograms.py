@@ -21,7 +21,7 @@ def test_bins_are_round_few_and_hold_both_ends(one: float, other: float, whole: 
     slack = 1e-9 * max(abs(low), abs(high), step)
     assert start <= low + slack
     assert start + count * step >= high - slack
-    assert 1 <= count <= made.BINS
+    assert 1 <= count <= made.MOST_BINS
     assert f"{step:.0e}"[0] in "125"
     assert not whole or step >= 1
 
@@ -30,7 +30,7 @@ def test_counts_are_those_of_numpy_and_what_is_beyond_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(made, "ROWS", 1000)
-    monkeypatch.setattr(made, "SAMPLE", 2000)
+    monkeypatch.setattr(made, "SAMPLED_ROWS", 2000)
     values = np.random.default_rng(0).lognormal(5, 0.5, 30_000)
     values[::5000] = np.nan
     found = made.histogram("area_px", "px", values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from running import Checkout, run_json, tasks, write_discs
 
 from tilewright.plan.plan import make_plan
+from tilewright.report.cards import PICTURES
 
 FEW = 25  # tasks
 
@@ -38,3 +40,8 @@ def test_five_hundred_small_images_give_five_hundred_stores(checkout: Checkout, 
     assert sum(ran.values()) < FEW
     assert len(list((many / "out").glob("*/*.zarr/zarr.json"))) == 500
     assert [i["objects"] for i in run_json(many / "out")["images"]] == [1] * 500
+    page = (many / "out" / "report.html").read_text()
+    links = set(re.findall('href="(report/[^"]*)"', page))
+    assert {name.split("/")[1] for name in links} == {f"{n:03d}" for n in range(PICTURES, 500)}
+    published = (p.relative_to(many / "out") for p in (many / "out" / "report").rglob("*.png"))
+    assert links == {str(path) for path in published}

@@ -178,7 +178,11 @@ def test_only_the_first_images_have_pictures_and_all_are_in_the_table(run: Run) 
 def test_a_run_of_a_few_images_makes_no_further_files(run: Run) -> None:
     run.result("a")
     run.write()
-    assert {p.name for p in (run.here / "out").iterdir()} == {"report.html", "run.json"}
+    assert {p.name for p in (run.here / "out").iterdir()} == {
+        "images.csv",
+        "report.html",
+        "run.json",
+    }
 
 
 def test_a_row_says_what_it_is_filtered_by(run: Run) -> None:

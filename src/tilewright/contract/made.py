@@ -14,14 +14,14 @@ BESIDE_STORES = (
     ".tilewright-lock",
 )
 """What lies in an output folder beside the images' own folders."""
-PAGE, PICTURES = BESIDE_STORES[0], "report"
+REPORT_PAGE, REPORT_PICTURES = BESIDE_STORES[0], "report"
 """The report, and the folder of pictures that it links, which an image's own may be, too."""
 ZARR_METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
 def holds_pictures(folder: Path) -> bool:
     """Whether a folder has the pictures that a report beside it links."""
-    return folder.name == PICTURES and (folder.parent / PAGE).is_file()
+    return folder.name == REPORT_PICTURES and (folder.parent / REPORT_PAGE).is_file()
 
 
 def is_zarr(folder: Path) -> bool:

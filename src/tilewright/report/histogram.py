@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tilewright.merge.measure.histograms import MEAN, Histogram
+from tilewright.merge.measure.histograms import MEAN_PREFIX, Histogram
 
-WIDE, HIGH = 240.0, 64.0  # of the bars, in units of the drawing
+BARS_WIDE, BARS_HIGH = 240.0, 64.0  # of the bars, in units of the drawing
 GAP = 0.1  # of a bar
-NAMES = {"area": "Area", "volume": "Volume"}
-OWN = "the image's own values"
+SIZE_NAMES = {"area": "Area", "volume": "Volume"}
+OWN_VALUES = "the image's own values"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Drawn:
     title, unit
         What its horizontal axis has, and in what.
     path
-        The bars, in units of the drawing, `WIDE` and `HIGH`.
+        The bars, in units of the drawing, `BARS_WIDE` and `BARS_HIGH`.
     ticks
         Of the horizontal axis: where, and what stands there.
     most
@@ -44,10 +44,10 @@ class Drawn:
 def drawn(made: Histogram) -> Drawn:
     """A histogram's drawing: the same counts give the same text."""
     title, unit = axis_of(made)
-    most, bar = max([*made.counts, 1]), WIDE / len(made.counts)
+    most, bar = max([*made.counts, 1]), BARS_WIDE / len(made.counts)
     path = "".join(
-        f"M{_short(n * bar)} {_short(HIGH)}v-{_short(HIGH * count / most)}"
-        f"h{_short(bar * (1 - GAP))}V{_short(HIGH)}z"
+        f"M{_short(n * bar)} {_short(BARS_HIGH)}v-{_short(BARS_HIGH * count / most)}"
+        f"h{_short(bar * (1 - GAP))}V{_short(BARS_HIGH)}z"
         for n, count in enumerate(made.counts)
         if count
     )
@@ -65,10 +65,10 @@ def drawn(made: Histogram) -> Drawn:
 
 def axis_of(made: Histogram) -> tuple[str, str]:
     """What a histogram is of, for people, and its unit."""
-    if made.column.startswith(MEAN):
-        channel = made.column.removeprefix(MEAN).replace("channel_", "channel ")
-        return f"Mean intensity of {channel}", OWN
-    return NAMES[made.column.partition("_")[0]], made.unit
+    if made.column.startswith(MEAN_PREFIX):
+        channel = made.column.removeprefix(MEAN_PREFIX).replace("channel_", "channel ")
+        return f"Mean intensity of {channel}", OWN_VALUES
+    return SIZE_NAMES[made.column.partition("_")[0]], made.unit
 
 
 def number(value: float) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tilewright.contract.made import PICTURES
+from tilewright.contract.made import REPORT_PICTURES
 from tilewright.merge.write.facts import MergedImage
 
 from .run_json import MergeResult
@@ -48,7 +48,7 @@ def link_pictures(results: Iterable[MergeResult], folder: Path) -> dict[str, lis
                 continue
             file = f"{what.replace(' ', '-')}{source.suffix}"
             _give(source, folder / facts.id / file)
-            href = quote(f"{PICTURES}/{facts.id}/{file}")
+            href = quote(f"{REPORT_PICTURES}/{facts.id}/{file}")
             found.setdefault(facts.id, []).append(Linked(what, href))
     return found
 

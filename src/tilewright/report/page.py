@@ -11,7 +11,7 @@ import hashlib
 import math
 import shlex
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,18 +201,23 @@ def tiles_said(image: RunImage, *, short: bool = False) -> str:
     return f"{every}{total} {word}" if every else f"{seen} of {total} {word}"
 
 
-OK, FLAGGED, REMARKED = "without a flag", "with a flag", "with a note"
-FAILED, NOTHING = "without a result", "without objects"
-KINDS = (FLAGGED, OK, NOTHING, REMARKED, FAILED)
+WITHOUT_FLAG, WITH_FLAG, WITH_NOTE = "without a flag", "with a flag", "with a note"
+WITHOUT_RESULT, WITHOUT_OBJECTS = "without a result", "without objects"
+FILTER_KINDS = (WITH_FLAG, WITHOUT_FLAG, WITHOUT_OBJECTS, WITH_NOTE, WITHOUT_RESULT)
 
 
 def kinds_of(image: RunImage) -> list[str]:
     """What the table of images is filtered by."""
     if image.why is not None:
-        return [FAILED]
+        return [WITHOUT_RESULT]
     of = [flag.name for flag in image.flags]
-    found = [FLAGGED, *of] if of else [OK]
-    return found + [NOTHING] * (image.objects == 0) + [REMARKED] * bool(image.remarks)
+    found = [WITH_FLAG, *of] if of else [WITHOUT_FLAG]
+    return found + [WITHOUT_OBJECTS] * (image.objects == 0) + [WITH_NOTE] * bool(image.remarks)
+
+
+def _in_order(kind: str) -> tuple[int, str]:
+    """Each flag follows all images that have one."""
+    return FILTER_KINDS.index(kind) if kind in FILTER_KINDS else 0, kind
 
 
 def mask_said(image: RunImage) -> str:
@@ -289,15 +294,41 @@ def shell_path(path: str) -> str:
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
+IN_TEMPLATES: dict[str, Callable[..., object]] = {
+    "number": number,
+    "duration": duration,
+    "sizes": sizes,
+    "seam_sentence": seam_sentence,
+    "extent": extent,
+    "lacking": lacking,
+    "shell_path": shell_path,
+    "found": found,
+    "channels_said": channels_said,
+    "percents": percents,
+    "place_said": place_said,
+    "intensity": intensity,
+    "seen_figures": seen_figures,
+    "range_said": range_said,
+    "mask_said": mask_said,
+    "tiles_said": tiles_said,
+    "kinds_of": kinds_of,
+    "quoted": repr,
+    "word": _word,
+}
+"""What templates call by name."""
+
+
 def templates() -> jinja2.Environment:
     """What makes HTML of the templates beside this file, whatever is in the text."""
-    return jinja2.Environment(
+    pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    pages.filters |= IN_TEMPLATES
+    return pages
 
 
 def render(
@@ -320,56 +351,40 @@ def render(
     files
         Pictures that it links, by the ids of images without a card.
     """
-    pages = templates()
     script = (Path(__file__).parent / "report.js").read_text(encoding="utf-8")
     seams = sorted((i for i in run.images if i.sbe is not None), key=lambda i: i.sbe or 0)
     kinds = {kind for image in run.images for kind in kinds_of(image)}
-    pages.filters |= {
-        "number": number,
-        "duration": duration,
-        "sizes": sizes,
-        "seam_sentence": seam_sentence,
-        "extent": extent,
-        "lacking": lacking,
-        "shell_path": shell_path,
-        "found": found,
-        "channels_said": channels_said,
-        "percents": percents,
-        "place_said": place_said,
-        "intensity": intensity,
-        "seen_figures": seen_figures,
-        "range_said": range_said,
-        "mask_said": mask_said,
-        "tiles_said": tiles_said,
-        "kinds_of": kinds_of,
-        "quoted": repr,
-        "word": _word,
-    }
-    return pages.get_template("report.html.j2").render(
-        run=run,
-        counts=run.counts,
-        objects=run.result == "labels",
-        spec=recipe.spec,
-        tile=recipe.spec.tile_spec,
-        deep="z" in recipe.spec.tile_spec.axes,
-        folder="labels" if run.result == "classes" else "maps",
-        recipe=recipe,
-        cards=shown,
-        linked={card.image.id: n for n, card in enumerate(shown, 1)},
-        files=files,
-        seams=seams,
-        median_sbe=statistics.median([i.sbe or 0 for i in seams] or [0]),
-        flagged=[i for i in run.images if i.flags],
-        kinds=sorted(kinds, key=lambda k: (KINDS.index(k) if k in KINDS else 0, k)),
-        script=Markup(script),  # noqa: S704  # ours, a file beside this one
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        task=known.task,
-        steps={name: step.does for name, step in STEPS.items()},
-        sbe_target=SBE_TARGET,
-        heat_colours=heat.COLOURS,
-        headline=headline(run),
-        policy=recipe.spec.policy,
-        command=command(run),
-        precision=precision(run, recipe.spec.precision),
-        publications=known.publications,
+    return (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            run=run,
+            counts=run.counts,
+            objects=run.result == "labels",
+            spec=recipe.spec,
+            tile=recipe.spec.tile_spec,
+            deep="z" in recipe.spec.tile_spec.axes,
+            folder="labels" if run.result == "classes" else "maps",
+            recipe=recipe,
+            cards=shown,
+            linked={card.image.id: n for n, card in enumerate(shown, 1)},
+            files=files,
+            seams=seams,
+            median_sbe=statistics.median([i.sbe or 0 for i in seams] or [0]),
+            flagged=[i for i in run.images if i.flags],
+            kinds=sorted(
+                kinds, key=lambda k: (FILTER_KINDS.index(k) if k in FILTER_KINDS else 0, k)
+            ),
+            script=Markup(script),  # noqa: S704  # ours, a file beside this one
+            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            task=known.task,
+            steps={name: step.does for name, step in STEPS.items()},
+            sbe_target=SBE_TARGET,
+            heat_colours=heat.COLOURS,
+            headline=headline(run),
+            policy=recipe.spec.policy,
+            command=command(run),
+            precision=precision(run, recipe.spec.precision),
+            publications=known.publications,
+        )
     )

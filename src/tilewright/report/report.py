@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tilewright.contract.jobs import Recipe
-from tilewright.contract.made import PAGE, PICTURES
+from tilewright.contract.made import REPORT_PAGE, REPORT_PICTURES
 from tilewright.errors import INTERNAL
 from tilewright.plan.plan_file import PlanFile
 
@@ -50,9 +50,9 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     shown = cards(run, results.images)
     known = {card.image.id for card in shown}
     others = [r for i, r in results.images.items() if i not in known]
-    files = link_pictures(others, out / PICTURES)
+    files = link_pictures(others, out / REPORT_PICTURES)
     page = render(run, made_by, shown, about(planned), files)
-    (out / PAGE).write_text(page, encoding="utf-8")
+    (out / REPORT_PAGE).write_text(page, encoding="utf-8")
     here, group_of = Path(context["launch_dir"]), {i.id: i.group for i in planned.images}
     ours = [i for i in run.images if i.code == INTERNAL and i.step in ("PREDICT", "MERGE")]
     tasks = read_trace(here / context["trace"]) if ours else []

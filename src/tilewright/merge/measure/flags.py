@@ -13,18 +13,18 @@ import numpy as np
 from scipy import ndimage  # type: ignore[import-untyped]
 
 Array = np.ndarray[Any, Any]
-LOW, HIGH = 1.0, 99.8  # percentiles that are an image's black and white
+BLACK_AT, WHITE_AT = 1.0, 99.8  # percentiles that are an image's black and white
 CONTRAST = 10.0  # times the noise; `benchmarks/flags.py` has the rates of all these
-EMPTY = 1.0  # % of pixels
+LEAST_APART = 1.0  # % of pixels
 SATURATED = 2.0  # % of pixels
 EDGE = 11.0  # px from dark to bright
 APART = 9.0  # times the noise of a pixel, in the mean of nine: 27 standard deviations of that
-FULL = (1.0, *(2.0**n - 1 for n in (8, 10, 12, 14, 16)))  # where cameras end
+CAMERA_ENDS = (1.0, *(2.0**n - 1 for n in (8, 10, 12, 14, 16)))  # where cameras end
 SMOOTHED = 1.0  # px, the standard deviation of what noise is smoothed by before edges are looked at
 GAUSS = math.sqrt(2 * math.pi)  # 1 / (GAUSS * sigma) is the slope of a smoothed step
-WIDTH = 2.563  # standard deviations from 10 to 90 % of a smoothed step
+EDGE_WIDTH = 2.563  # standard deviations from 10 to 90 % of a smoothed step
 MAD = 0.6745  # of a normal distribution, in standard deviations
-MOST = 1e6  # of contrast: pixels may be made without noise
+MOST_CONTRAST = 1e6  # of contrast: pixels may be made without noise
 LAPLACIAN = np.array([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])
 
 
@@ -48,7 +48,7 @@ class Flag:
 
 
 @dataclass(frozen=True)
-class Look:
+class LookFigures:
     """Figures of one channel of a window.
 
     Parameters
@@ -89,10 +89,10 @@ class Judge:
     colour: bool = False
     light: bool = False
     end: float | None = None
-    looks: list[list[Look]] = field(default_factory=list)
+    looks: list[list[LookFigures]] = field(default_factory=list)
 
     def look(self, pixels: Array) -> None:
-        """Look at a window, (C, y, x) of any dtype."""
+        """LookFigures at a window, (C, y, x) of any dtype."""
         if min(pixels.shape[1:]) < len(LAPLACIAN):
             return
         some = pixels[list(self.channels)]
@@ -111,7 +111,7 @@ class Judge:
         return list(found.values())
 
 
-def flags(looks: tuple[Look, ...]) -> list[Flag]:
+def flags(looks: tuple[LookFigures, ...]) -> list[Flag]:
     """What may be wrong with a channel, by its windows.
 
     One that is saturated or has no contrast isn't judged any further, nor an empty one's focus.
@@ -125,8 +125,8 @@ def flags(looks: tuple[Look, ...]) -> list[Flag]:
     if contrast < CONTRAST:
         rule = f"times the noise (or one grey value) from dark to bright; under {CONTRAST:g}"
         return [Flag("hardly any contrast", _rounded(contrast), rule)]
-    if apart < EMPTY:
-        rule = f"% of pixels stand out of the background; under {EMPTY:g} %"
+    if apart < LEAST_APART:
+        rule = f"% of pixels stand out of the background; under {LEAST_APART:g} %"
         return [Flag("nearly empty", _rounded(apart), rule)]
     if edge > EDGE:
         rule = f"px that the sharpest edges take from dark to bright; over {EDGE:g} px"
@@ -134,7 +134,7 @@ def flags(looks: tuple[Look, ...]) -> list[Flag]:
     return []
 
 
-def look(channel: Array, share_full: float, grain: float) -> Look:
+def look(channel: Array, share_full: float, grain: float) -> LookFigures:
     """Figures of a channel.
 
     Parameters
@@ -151,20 +151,20 @@ def look(channel: Array, share_full: float, grain: float) -> Look:
     Noise: Immerkaer, "Fast noise variance estimation", 1996, with the median in place of the mean.
     """
     values = np.nan_to_num(channel.astype(np.float64), posinf=0, neginf=0)
-    low, high = map(float, np.percentile(values, (LOW, HIGH)))
-    least = grain or (high - low) / MOST or 1.0
+    low, high = map(float, np.percentile(values, (BLACK_AT, WHITE_AT)))
+    least = grain or (high - low) / MOST_CONTRAST or 1.0
     detail = ndimage.convolve(values, LAPLACIAN)[1:-1, 1:-1]
     spread = float(np.median(np.abs(detail))) / MAD
     noise = max(spread / float(np.linalg.norm(LAPLACIAN)), least)
     gap = np.abs(ndimage.uniform_filter(values, 3) - np.median(values))
     slopes = ndimage.gaussian_gradient_magnitude(values, SMOOTHED)
-    steepest = float(np.percentile(slopes, HIGH))
+    steepest = float(np.percentile(slopes, WHITE_AT))
     sigma = (high - low) / (GAUSS * steepest) if steepest > 0 else 0.0
-    return Look(
+    return LookFigures(
         contrast=(high - low) / noise,
         apart=100 * float((gap > APART * noise / 3).mean()),
         full=share_full,
-        edge=WIDTH * math.sqrt(max(0.0, sigma**2 - SMOOTHED**2)),
+        edge=EDGE_WIDTH * math.sqrt(max(0.0, sigma**2 - SMOOTHED**2)),
     )
 
 
@@ -178,8 +178,8 @@ def full(channel: Array, end: float | None) -> float:
     end
         That value, where the run says it.
     """
-    most = channel.max()
-    if most not in ((end,) if end else FULL) or channel.dtype == bool:
+    most = float(channel.max())
+    if most not in ((end,) if end else CAMERA_ENDS) or channel.dtype == bool:
         return 0.0
     share = 100 * float((channel == most).mean())
     return 0.0 if ((channel == most) | (channel == channel.min())).all() else share

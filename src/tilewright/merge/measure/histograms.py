@@ -12,15 +12,15 @@ import numpy as np
 from tilewright.stores.anndata import Rows, Table
 
 Array = np.ndarray[Any, Any]
-BINS = 24  # at most
-SIZES = {"area_um2": "µm²", "area_px": "px", "volume_um3": "µm³", "volume_px": "voxels"}
+MOST_BINS = 24  # at most
+SIZE_UNITS = {"area_um2": "µm²", "area_px": "px", "volume_um3": "µm³", "volume_px": "voxels"}
 """Columns of sizes and their units: the first that a table has is shown."""
-MEAN = "mean_"
+MEAN_PREFIX = "mean_"
 """What the names of columns of mean intensities begin with."""
-CHANNELS = 3  # whose intensities are shown, at most
-ENDS = (0.5, 99.5)  # percentiles that the bins hold; what is beyond is counted at either end
+SHOWN_CHANNELS = 3  # whose intensities are shown, at most
+HELD = (0.5, 99.5)  # percentiles that the bins hold; what is beyond is counted at either end
 ROWS = 1 << 18  # that are looked at at once
-SAMPLE = 1 << 20  # rows, evenly spaced, that say where bins begin and end
+SAMPLED_ROWS = 1 << 20  # rows, evenly spaced, that say where bins begin and end
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def histograms(table: Table, channels: Sequence[int] = ()) -> list[Histogram]:
     """
     if not len(table):
         return []
-    size = next((name for name in SIZES if name in table.obs), None)
-    found = [histogram(size, SIZES[size], table.obs[size])] if size else []
-    means = [i for i, name in enumerate(table.var) if name.startswith(MEAN)]
-    shown = sorted(means, key=lambda i: (i not in channels, i))[:CHANNELS]
+    size = next((name for name in SIZE_UNITS if name in table.obs), None)
+    found = [histogram(size, SIZE_UNITS[size], table.obs[size])] if size else []
+    means = [i for i, name in enumerate(table.var) if name.startswith(MEAN_PREFIX)]
+    shown = sorted(means, key=lambda i: (i not in channels, i))[:SHOWN_CHANNELS]
     return found + [histogram(table.var[i], "", table.x, i) for i in sorted(shown)]
 
 
@@ -81,9 +81,9 @@ def histogram(name: str, unit: str, rows: Rows, column: int | None = None) -> Hi
     column
         Which, of (n, v).
     """
-    every = math.ceil(rows.shape[0] / SAMPLE)
+    every = math.ceil(rows.shape[0] / SAMPLED_ROWS)
     seen = np.concatenate([part[::every] for part in _parts(rows, column)])
-    low, high = np.percentile(seen, ENDS) if seen.size else (0.0, 1.0)
+    low, high = np.percentile(seen, HELD) if seen.size else (0.0, 1.0)
     whole = rows.dtype.kind in "biu"
     start, step, count = bins(float(low), float(high), least=1.0 if whole else 0.0)
     edges = start + step * np.arange(count + 1)
@@ -115,10 +115,10 @@ def bins(low: float, high: float, least: float = 0.0) -> tuple[float, float, int
         Of a width: 1 for whole numbers.
     """
     span = high - low or abs(high) or 1.0
-    power = math.floor(math.log10(span / BINS))
+    power = math.floor(math.log10(span / MOST_BINS))
     widths = (float(f"{n}e{power + k}") for k in (0, 1) for n in (1, 2, 5))
-    step = max(least, next(w for w in widths if span / w + 2 <= BINS))
+    step = max(least, next(w for w in widths if span / w + 2 <= MOST_BINS))
     first, last = math.floor(low / step), math.floor(high / step)
-    if first > 0 and last < BINS:
+    if first > 0 and last < MOST_BINS:
         first = 0
     return float(f"{first * step:.12g}"), step, last - first + 1
