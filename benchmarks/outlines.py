@@ -127,7 +127,7 @@ def peer(store: Path, path: Path) -> None:
 
 
 def peak() -> int:
-    """This process's most bytes of memory; what `getrusage` says is also its parent's."""
+    """The most bytes of memory of this process; what `getrusage` says is also its parent's."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(next(w for w in status.splitlines() if w.startswith("VmHWM")).split()[1])
 
