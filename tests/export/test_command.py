@@ -182,3 +182,10 @@ def test_every_format_has_a_file_of_its_own(tmp_path: Path) -> None:
     assert all((room / f"{made.module}.py").is_file() for made in FORMATS.values())
     endings: list[Any] = [made.ending for made in FORMATS.values()]
     assert len(set(endings)) == len(endings)
+
+
+def test_the_docs_have_each_format_as_the_table_of_formats_has_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    for f in FORMATS.values():
+        cells = f"`{f.name}`", f"`{f.ending}`", ", ".join(f.takes), f.makes, f.opens, f.environment
+        assert f"| {' | '.join(cells)} |" in page

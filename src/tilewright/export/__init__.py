@@ -1,1 +1,1 @@
-"""A store's labels in the formats of other programs."""
+"""A store in the formats of other programs."""
