@@ -2,7 +2,7 @@
 process TABLES {
     executor 'local'
     cache 'deep'
-    publishDir { params.outdir }, mode: params.publish, overwrite: 'deep', pattern: 'objects*.csv'
+    publishDir { params.outdir }, mode: 'copy', overwrite: 'deep', pattern: 'objects*.csv'  // never a link: people edit it
 
     input:
     path 'rows/*'

@@ -1,10 +1,10 @@
 """What is measured of each object: one row of area, place and intensity, streamed box by box.
 
-Memory grows with the objects, never with the pixels: some 50 bytes each. Columns are computed while
-they are written, some rows at a time. Areas, places and integer intensities are sums of integers,
-so they don't depend on how the image was cut into boxes. Floating-point intensities are summed in
-float64 in the order of the boxes (the store's shards, row-major): the same store gives the same
-bytes, another cut agrees to about 1e-12.
+Memory grows with the objects, never with the pixels: some 50 bytes each, 90 with shapes. Columns
+are computed while they are written, some rows at a time. Areas, places and integer intensities are
+sums of integers, so they don't depend on how the image was cut into boxes. Floating-point
+intensities are summed in float64 in the order of the boxes (the store's shards, row-major): the
+same store gives the same bytes, another cut agrees to about 1e-12.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tilewright.stores.ome_zarr import Placement
 
 from .runs import Runs
 from .shapes import (
+    RIM,
     STEPS,
     axes_of,
     covariance,
@@ -117,6 +118,8 @@ class Measure:
     ----------
     axes : int
         Of an object: 3 of volumes, else 2.
+    rim : int
+        Pixels around a box that what is measured in it depends on.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class Measure:
         self._volumes = volumes
         self.axes = axes
         self._shapes = shapes
+        self.rim = RIM if shapes and not volumes else 0
         rows = count + 1 if shapes else 0
         self._second = np.zeros((rows, len(pairs(axes))), np.int64)  # from `_first`
         self._steps = np.zeros((0 if volumes else rows, len(STEPS)), np.uint32)

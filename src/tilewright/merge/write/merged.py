@@ -20,7 +20,6 @@ from tilewright.merge.match.groups import Edges
 from tilewright.merge.match.labels import Pair, Resolved, resolve, row_pairs
 from tilewright.merge.match.slices import StackCounts, batches, count_stack, join_slices
 from tilewright.merge.measure.seam import SeamCounts, SeamMeter, grown
-from tilewright.merge.measure.shapes import RIM
 from tilewright.merge.measure.tables import BoxMeasures, Measure
 from tilewright.stores.ome_zarr import Placement, Slices, StoreWriter
 from tilewright.stores.pyramid import Handle, Pyramid
@@ -244,29 +243,29 @@ class LabelBlock:
 def write_block(context: MergeContext, block: LabelBlock) -> tuple[SeamCounts, list[BoxMeasures]]:
     """Compose and write a block of the store; what was counted and measured comes back."""
     plane, position, box = plane_box(context.layout, block.axes, block.slices)
-    next_to = grown(box, context.grid)
-    around = next_to if context.merge.features == "basic" else _rimmed(box, context.grid)
+    measure = None if context.merge.policy == "keep" else measure_of(context, 0)
+    next_to, rim = grown(box, context.grid), measure.rim if measure else 0
+    around = _rimmed(box, rim, context.grid) if rim else next_to
     canvas = composed(context, _open(block.painting), plane, around)
     counted = SeamMeter(context.grid).count(box, crop(canvas, around, next_to), plane)
     measured = []
-    if context.merge.policy != "keep":
-        measure = measure_of(context, 0)
-        for piece in halves(box):
-            mine, pixels = crop(canvas, around, piece), context.raw(plane, piece)
-            corner = [start for start, _ in piece]
-            rim = _rimmed(piece, context.grid) if around is not next_to else piece
-            inner = [slice(a - b, c - b) for (a, c), (b, _) in zip(piece, rim, strict=True)]
-            with_rim = crop(canvas, around, rim), inner
-            measured.append(measure.part(mine, pixels, corner, position, with_rim))
+    for piece in halves(box) if measure is not None else ():
+        assert measure is not None  # noqa: S101 - there would be no piece
+        mine, pixels = crop(canvas, around, piece), context.raw(plane, piece)
+        corner = [start for start, _ in piece]
+        wide = _rimmed(piece, rim, context.grid)
+        inner = [slice(a - b, c - b) for (a, c), (b, _) in zip(piece, wide, strict=True)]
+        with_rim = crop(canvas, around, wide), inner
+        measured.append(measure.part(mine, pixels, corner, position, with_rim))
     mine = crop(canvas, around, box)
     block.handle.write(block.slices, mine.reshape([s.stop - s.start for s in block.slices]))
     return counted, measured
 
 
-def _rimmed(box: Box, grid: Grid) -> Box:
-    """A box and the pixels around it that the shapes of its objects depend on."""
+def _rimmed(box: Box, rim: int, grid: Grid) -> Box:
+    """A box and so many pixels around it, as far as the image goes."""
     sides = zip(box, grid.shape, strict=True)
-    return tuple((max(0, start - RIM), min(n, stop + RIM)) for (start, stop), n in sides)
+    return tuple((max(0, start - rim), min(n, stop + rim)) for (start, stop), n in sides)
 
 
 def composed(context: MergeContext, painting: LabelAssignment, plane: int, box: Box) -> Array:
