@@ -161,6 +161,7 @@ class Run:
             "params": params.model_dump(by_alias=True),
             "launch_dir": str(self.here),
             "environment": {**asdict(recipe().environment), "ready": True},
+            "to_build": [],
             "weights": None,
             "weights_from": self.weights_from,
             "weights_file": None,
