@@ -60,6 +60,7 @@ def plan(**more: Any) -> dict[str, Any]:
     jobs = [("big", 0, 10), ("big", 1, 10), ("pack", 0, 5)]
     return {
         "environment": {"name": "base", "ready": True},
+        "to_build": [],
         "weights": "c0ffee",
         "tiles": 25,
         "jobs": [dict(zip(("group", "job", "tiles"), job, strict=True)) for job in jobs],
@@ -211,7 +212,7 @@ def tasks(*names: str) -> list[TracedTask]:
     return [TracedTask(w[0], w[2], s, "0", 1.0, "", "") for w, s in zip(words, status, strict=True)]
 
 
-NO_ENV = {"environment": {"name": "toy", "ready": False}}
+NO_ENV = {"to_build": ["toy"]}
 NO_WEIGHTS: dict[str, Any] = {"weights": None}
 NOW = [
     pytest.param(NO_ENV, [], 0, "ENV", id="environment first"),

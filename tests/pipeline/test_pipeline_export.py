@@ -11,7 +11,7 @@ import pytest
 import shapely
 import tifffile
 from exporting import features
-from running import Checkout, labels, tasks, write_discs
+from running import Checkout, labels, store, tasks, write_discs
 
 pytestmark = pytest.mark.nextflow
 Done = subprocess.CompletedProcess[str]
@@ -31,17 +31,12 @@ def runs(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return here, done
 
 
-def store(here: Path, name: str) -> Path:
-    (found,) = (here / "out" / name).glob("*.zarr")
-    return found
-
-
 def test_each_image_has_its_exports_beside_its_store(runs: tuple[Path, list[Done]]) -> None:
     here, (first, _) = runs
     assert first.returncode == 0, first.stderr
     for name in ("a", "b c"):
-        there = store(here, name)
-        pixels = labels(there)
+        there = store(here / "out", name)
+        pixels = labels(here / "out", name)
         found = features(there.with_suffix(".geojson"))
         areas = [shapely.from_geojson(json.dumps(f["geometry"])).area for f in found]
         assert areas == np.bincount(pixels.ravel())[1:].tolist()

@@ -184,7 +184,7 @@ def step_now(plan: dict[str, Any], tasks: list[TracedTask], done: int) -> str:
     ended = {(t.step, t.tag) for t in tasks if t.status in DONE}
     steps = {step for step, _ in ended}
     waiting = {
-        "ENV": not plan["environment"]["ready"] and "ENV" not in steps,
+        "ENV": bool(plan["to_build"]) and "ENV" not in steps,
         "FETCH": plan["weights"] is None and "FETCH" not in steps,
         "SCAN": done == 0 and any(("SCAN", group) not in ended for group in plan["scans"]),
         "PREDICT": done < plan["tiles"],

@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 RIGHT, DOWN, START = 1, 2, 4
 """Bits of a corner: its level edge goes right of it; its upright edge goes down of it; the outline,
 which has its label on its right hand (y down), leaves it by the level edge."""
+BAND = 256  # rows looked at at once
 # What a corner has in which the label's one pixel is upper left, upper right, lower left, lower
 # right; where only that pixel isn't the label's, edges are the same, and the outline goes backward.
 TURNS = (START, RIGHT, DOWN, RIGHT | DOWN | START)
@@ -64,6 +65,12 @@ def corners(padded: Array, y: int, x: int) -> Corners:
     y, x
         The first lattice point.
     """
+    bands = range(0, len(padded) - 1, BAND)
+    return joined([_of_band(padded[top : top + BAND + 1], y + top, x) for top in bands])
+
+
+def _of_band(padded: Array, y: int, x: int) -> Corners:
+    """The same of a few rows, which stay in a core's cache."""
     level = padded[:, 1:] != padded[:, :-1]
     upright = padded[1:] != padded[:-1]
     turns = (level[1:] | level[:-1]) & (upright[:, 1:] | upright[:, :-1])

@@ -160,6 +160,16 @@ class _Plane:
         return joined(parts)
 
     def _ended(self, table: Table, label: Array, last: tuple[int, int]) -> Array:
+        """Of each corner, whether its object ends by these lattice points."""
+        if not len(label):
+            return np.zeros(0, bool)
+        first, most = int(label.min()), int(label.max())
+        if not table.is_dense or most - first > len(label):
+            return self._ends(table, label, last)
+        done = self._ends(table, np.arange(first, most + 1), last)
+        return np.asarray(done[label - label.dtype.type(first)])
+
+    def _ends(self, table: Table, label: Array, last: tuple[int, int]) -> Array:
         rows, done = table.rows(label), np.ones(len(label), bool)
         for axis, name in enumerate(("bbox_y1_px", "bbox_x1_px")):
             stop = table.values(name, rows)

@@ -88,6 +88,11 @@ class Table:
         """(n,) ascending label values."""
         return np.asarray(self.columns["id"][:])
 
+    @cached_property
+    def is_dense(self) -> bool:
+        """Whether no label value is lacking: rows are labels less one."""
+        return bool(len(self)) and int(self.ids[-1]) == len(self)
+
     def __len__(self) -> int:
         return int(self._group["obs/_index"].shape[0])
 
@@ -109,14 +114,13 @@ class Table:
         TilewrightError
             When one has none: table and labels aren't of one run.
         """
-        lacks = bool(len(labels)) and not len(self)
-        if len(labels) and not lacks and self.ids[-1] == len(self):  # none is lacking
+        if self.is_dense:
             row = labels.astype(np.int64) - 1
-            lacks = int(row.max()) >= len(self)
+            lacks = bool(len(row)) and int(row.max()) >= len(self)
         else:
             row = np.searchsorted(self.ids, labels)
-            lacks = lacks or bool(len(row) and int(row.max()) >= len(self))
-            lacks = lacks or bool(np.any(self.ids[row] != labels))
+            past = bool(len(row)) and int(row.max()) >= len(self)
+            lacks = past or bool(np.any(self.ids[row] != labels))
         if lacks:
             raise TilewrightError(
                 "Its table lacks some of its labels.", fix="Run the pipeline again, then export."
