@@ -198,6 +198,7 @@ CASES = {
             104,
             variant="3d",
             tile_spec={"band": {"z": 8, "y": 18, "x": 18}, "context": {"z": 4, "y": 12, "x": 12}},
+            coarse=True,
         ),
         Case(
             "cellposesam",

@@ -101,8 +101,15 @@ def of_case(case: Case, folder: Path) -> dict[str, Any]:
         "tiles": tiled.tiles,
         "ap": round(runs.average_precision(tiled.result, whole.result), 4) if others else None,
         "sbe": tiled.sbe and round(tiled.sbe, 2),
+        **({"whole_sbe": by_chance(case, whole.result)} if tiled.sbe else {}),
         **(own_rule(case, weights, tile[0], folder) if case.block else {}),
     }
+
+
+def by_chance(case: Case, labels: Array) -> float | None:
+    """SBE of a result in one piece on the lines of tiles, where it is defined."""
+    value = runs.sbe_on_lines(case, labels)
+    return None if value is None else round(value, 2)
 
 
 def timed(case: Case, weights: Path, tile: Array) -> tuple[Array, dict[str, float]]:

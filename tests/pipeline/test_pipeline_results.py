@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from ome_models import metadata_of
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
@@ -133,7 +134,7 @@ def test_no_two_planes_of_a_stack_share_a_label(outdir: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_store_is_valid_ome_zarr(outdir: Path, name: str) -> None:
-    root = zarr.open_group(store(outdir, name), mode="r")
+    root = metadata_of(store(outdir, name))
     for model, where in ((Image, ""), (Labels, "labels"), (ImageLabel, f"labels/{TASK}")):
         model.from_zarr(root[where] if where else root)  # type: ignore[arg-type]
 

@@ -16,6 +16,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ome_models import metadata_of
 from ome_zarr_models import v04
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
@@ -87,7 +88,7 @@ def digests(root: Path) -> dict[str, str]:
 
 def test_a_store_with_its_image_is_valid_and_finds_its_labels(tmp_path: Path) -> None:
     path = write(tmp_path / "s.zarr", squares((1200, 700)), ramp((2, 1200, 700)))
-    image = Image.from_zarr(zarr.open_group(path, mode="r"))
+    image = Image.from_zarr(metadata_of(path))
     assert image.labels is not None
     assert image.labels.label_paths == ["nuclei"]
     assert len(image.ome_attributes.multiscales[0].datasets) == 3
@@ -95,7 +96,7 @@ def test_a_store_with_its_image_is_valid_and_finds_its_labels(tmp_path: Path) ->
 
 @pytest.mark.parametrize("shape", [(30, 20), (1, 1), (3, 30, 20), (2, 3, 30, 20)], ids=str)
 def test_a_store_without_its_image_holds_valid_labels(tmp_path: Path, shape: Sequence[int]) -> None:
-    group = zarr.open_group(write(tmp_path / "s.zarr", squares(tuple(shape))), mode="r")
+    group = metadata_of(write(tmp_path / "s.zarr", squares(tuple(shape))))
     assert Labels.from_zarr(group["labels"]).label_paths == ["nuclei"]
     assert ImageLabel.from_zarr(group["labels/nuclei"]).ome_attributes.image_label is not None
     assert "ome" not in group.attrs
@@ -244,7 +245,7 @@ def test_channels_show_the_range_of_the_picture(tmp_path: Path) -> None:
     assert [c["label"] for c in shown] == ["DAPI", "GFP"]
     assert shown[1]["window"] == {"min": 0.0, "max": 65535.0, "start": 0.0, "end": 599.0}
     assert shown[0]["window"]["start"] < shown[0]["window"]["end"]
-    Image.from_zarr(zarr.open_group(path, mode="r"))
+    Image.from_zarr(metadata_of(path))
 
 
 @pytest.mark.parametrize(
@@ -408,7 +409,7 @@ def test_a_store_for_older_readers_is_valid(tmp_path: Path) -> None:
     specs = {"GroupSpec": GroupSpec, "ArraySpec": ArraySpec}
     for model in (v04.Labels, v04.Image, v04.ImageLabel):  # of 1.7, not whole by themselves
         model.model_rebuild(_types_namespace=specs)
-    group = zarr.open_group(path, mode="r")
+    group = metadata_of(path)
     image = v04.Image.from_zarr(group)
     assert image.labels.attributes.labels == ["nuclei"]
     assert [c.label for c in image.attributes.omero.channels] == ["DAPI", "GFP"]
@@ -445,3 +446,15 @@ def test_tables_are_listed_where_ngio_looks_for_them(tmp_path: Path) -> None:
     write(tmp_path / "new.zarr", squares((30, 20)))
     for name in ("old.zarr", "new.zarr"):
         assert zarr.open_group(tmp_path / name, mode="r")["tables"].attrs["tables"] == ["nuclei"]
+
+
+def test_tables_of_objects_say_to_ngio_whose_they_are(tmp_path: Path) -> None:
+    """Read by ngio 1.1.3: `list_tables(filter_types="feature_table")`, `get_feature_table`."""
+    old_store(tmp_path / "old.zarr", squares((30, 20)), ramp((1, 30, 20)))
+    write(tmp_path / "new.zarr", squares((30, 20)))
+    for name in ("old.zarr", "new.zarr"):
+        said = zarr.open_group(tmp_path / name, mode="r")["tables/nuclei"].attrs.asdict()
+        assert said["type"] == "feature_table"
+        assert said["region"] == {"path": "../labels/nuclei"}
+        assert (said["instance_key"], said["index_key"], said["index_type"]) == ("id", "id", "int")
+        assert (said["table_version"], said["backend"]) == ("1", "anndata_v1")

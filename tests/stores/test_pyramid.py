@@ -13,6 +13,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ome_models import metadata_of
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 from test_ome_zarr import digests
@@ -91,8 +92,9 @@ def test_a_volume_is_halved_in_z_once_its_slices_are_no_coarser(
 def test_every_level_of_a_volume_covers_the_same_place(tmp_path: Path, place: Placement) -> None:
     path = deep(tmp_path / "s.zarr", volume((20, 64, 48)), place=place)
     group = zarr.open_group(path, mode="r")
-    Image.from_zarr(group)
-    ImageLabel.from_zarr(group["labels/cells"])
+    judged = metadata_of(path)
+    Image.from_zarr(judged)
+    ImageLabel.from_zarr(judged["labels/cells"])
     image, labels = (g.attrs["ome"]["multiscales"][0] for g in (group, group["labels/cells"]))
     assert image["datasets"] == labels["datasets"]
     sizes = [1, 1, 1] if place.mpp is None else [place.z_um, *place.mpp]

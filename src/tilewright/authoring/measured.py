@@ -20,7 +20,9 @@ COLUMNS: dict[str, Callable[[Figures, Figures], str]] = {
     "AP in tiles": lambda _, case: (
         "-" if case["ap"] is None else score(case["ap"], case.get("own_ap"))
     ),
-    "SBE": lambda _, case: "-" if case["sbe"] is None else f"{case['sbe']:.2f}",
+    "SBE": lambda _, case: (
+        "-" if case["sbe"] is None else score(case["sbe"], case.get("whole_sbe"), digits=2)
+    ),
     "s per megapixel": lambda _, case: (
         f"{case['seconds_per_million']:g} ({case['cpu_seconds_per_million']:g})"
     ),
@@ -38,7 +40,8 @@ made pictures: this shows that a model runs, not how well the published weights 
   another label, or a map's greatest difference.
 - *AP in tiles*: of the objects in tiles against those in one tile, at an IoU over 0.5; in brackets
   the library's own rule for big images, against its own result in one piece.
-- *SBE*: the [seam boundary excess](seams.md), 1 where no seam can be seen.
+- *SBE*: the [seam boundary excess](seams.md), 1 where no seam can be seen; in brackets that of the
+  result in one piece, on the same lines: what the picture alone comes to.
 - *s per megapixel* (of a volume, megavoxel): on two cores of an x86-64, the processor's seconds in
   brackets.
 """
@@ -84,9 +87,9 @@ def agreement(difference: float) -> str:
     return "equal" if difference == 0 else f"within {difference:.1g}"
 
 
-def score(ours: float, own: float | None) -> str:
-    """Ours, and the library's own rule's in brackets."""
-    return f"{ours:.3f}" + ("" if own is None else f" ({own:.3f})")
+def score(ours: float, other: float | None, digits: int = 3) -> str:
+    """Ours, and in brackets what it is to be compared with."""
+    return f"{ours:.{digits}f}" + ("" if other is None else f" ({other:.{digits}f})")
 
 
 def line(values: list[str]) -> str:

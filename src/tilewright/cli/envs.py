@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def envs(
         return
     for name in users:
         click.echo(f"{name}: {interpreters.build(name, root, tool, click.echo)}")
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="build|prefix NAME...")
+def environments(words: tuple[str, ...]) -> None:
+    """Build an environment by its name, or say where it is.
+
+    Needs a bare Python alone, so that the launcher does it itself and this is for --help.
+    """
+    sys.exit(interpreters.main(list(words)))
 
 
 def users_of(registry: Registry, models: Sequence[str]) -> dict[str, list[str]]:

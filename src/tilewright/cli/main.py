@@ -30,7 +30,7 @@ from tilewright.report.timings import suggestion
 from . import contribute
 from .again import repeated
 from .clean import clean
-from .envs import envs
+from .envs import environments, envs
 from .launch import EXIT_CODES, absolute, pipeline
 from .models import models
 from .plan_words import takes
@@ -280,7 +280,7 @@ def doctor(plugin: bool) -> None:
     sys.exit(look(asked(["--plugin"] if plugin else [])))
 
 
-for _command in (*contribute.COMMANDS, envs, models, clean, score, try_values):
+for _command in (*contribute.COMMANDS, environments, envs, models, clean, score, try_values):
     main.add_command(_command)
 
 

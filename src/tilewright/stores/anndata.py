@@ -171,7 +171,7 @@ def write_table(root: zarr.Group, name: str, table: Table) -> None:
 def _write_table(root: zarr.Group, name: str, table: Table) -> None:
     obs: dict[str, Rows | str] = {"region": name, **table.obs, **table.said}
     attributes = {"region": name, "region_key": "region", "instance_key": "id"}
-    group = _annotated(root, name)
+    group = _annotated(root, name, of_labels=True)
     _put(group, "X", table.x)
     _frame(group, "obs", obs, index=table.obs["id"])
     _frame(group, "var", {}, index=np.array(table.var, dtype=str))
@@ -236,10 +236,17 @@ def _lines(columns: Mapping[str, str], said: Mapping[str, str]) -> Array:
     return np.array([*lines, *(f"{name}: as the run's sheet says" for name in said)], dtype=str)
 
 
-def _annotated(root: zarr.Group, name: str) -> zarr.Group:
+NGIO = {"table_version": "1", "backend": "anndata_v1"}
+"""By which ngio reads a table, https://biovisioncenter.github.io/ngio/stable/table_specs/overview/."""
+
+
+def _annotated(root: zarr.Group, name: str, *, of_labels: bool = False) -> zarr.Group:
     """A store's one table, and the list of them, without which ngio finds none."""
     tables = root.create_group("tables", attributes={"tables": [name]})
-    return _group(tables, name, "anndata", "0.1.0")
+    region = {"path": f"../labels/{name}"}
+    keys = {"region": region, "instance_key": "id", "index_key": "id", "index_type": "int"}
+    kind = {"type": "feature_table", **keys} if of_labels else {"type": "generic_table"}
+    return _group(tables, name, "anndata", "0.1.0", **kind, **NGIO)
 
 
 def _group(parent: zarr.Group, name: str, kind: str, version: str, **extra: Any) -> zarr.Group:

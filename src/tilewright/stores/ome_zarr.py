@@ -243,9 +243,8 @@ class StoreWriter:
             if pyramid.channels:
                 fields["omero"] = pyramid.omero(pyramid.channels, rgb=False)
             if where.startswith("labels/"):
-                # No colours; left out altogether, ome-zarr-models 1.6 stumbles over its own None.
-                source = {"source": {"image": "../../"}} if has_image else {}
-                fields["image-label"] = {"colors": [], **source}
+                # No colours: with an empty list of them napari-ome-zarr 0.11 shows no label at all.
+                fields["image-label"] = {"source": {"image": "../../"}} if has_image else {}
             self._root[where].attrs.update(self._ome(**fields))
         labels = [where.removeprefix("labels/") for where in members if where.startswith("labels/")]
         if labels:
