@@ -22,7 +22,7 @@ from tilewright.api.tiles import Tiles
 from tilewright.contract.blocks import Resolution
 from tilewright.contract.jobs import EnvironmentId, Job, Recipe, ScriptId
 from tilewright.errors import TilewrightError
-from tilewright.predict import worker
+from tilewright.predict import model_process, worker
 from tilewright.predict.worker import run_job
 from tilewright.steps import predict as steps_predict
 
@@ -198,7 +198,7 @@ def test_a_script_learns_where_its_weights_are_and_the_recipe_does_not(
     (tmp_path / "bin" / "run_recorder.py").symlink_to(HERE / "scripts" / "run_recorder.py")
     (tmp_path / "envs" / "base").symlink_to(sys.prefix)
     (tmp_path / "weights" / "abc" / "net.pt").write_text("weights")
-    monkeypatch.setattr(steps_predict, "ROOT", tmp_path)
+    monkeypatch.setattr(model_process, "ROOT", tmp_path)
     monkeypatch.setenv("TILEWRIGHT_ENVS", str(tmp_path / "envs"))
     monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(tmp_path / "weights"))
     spec = ModelSpec("m", "1", TileSpec({"y": 64, "x": 64}))

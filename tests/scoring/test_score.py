@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from click.testing import CliRunner
 
-from tilewright import __version__
+from tilewright import ROOT, __version__
 from tilewright.cli import main
 from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.report.scores_page import BEGIN, END, write_scores
@@ -227,3 +227,17 @@ def test_a_cell_that_a_spreadsheet_would_compute_is_escaped(tmp_path: Path) -> N
     out = results(tmp_path / "out", **{"=1+1": squares()})
     score_run(out, truth(tmp_path / "truth", **{"=1+1": squares()}))
     assert "\n'=1+1,'=1+1.tif," in (out / "scores.csv").read_text()
+
+
+def test_a_truth_that_isnt_there_stops_a_run_before_it_begins(tmp_path: Path) -> None:
+    words = ["run", "--input", ".", "--outdir", str(tmp_path / "out"), "--truth", "/nowhere"]
+    done = CliRunner().invoke(main.main, words)
+    assert "--truth /nowhere: there is no such folder." in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_demos_truth_is_its_images() -> None:
+    examples = ROOT / "examples"
+    true = tifffile.imread(examples / "nuclei_truth" / "tissue.tif")
+    assert true.shape == tifffile.imread(examples / "nuclei" / "tissue.tif").shape[:2]
+    assert len(np.unique(true)) == 82
