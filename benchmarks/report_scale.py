@@ -4,6 +4,7 @@
 
 DIR is the output folder of a finished run of `./tilewright run` with its work folder; its images
 are repeated under other names, so that there are as many as asked for, with all their pictures.
+Where Chromium is here, it opens each page: seconds until it has loaded, its start left out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from tilewright.contract.jobs import save
 from tilewright.report.report import write_report
 
+ROOT = Path(__file__).resolve().parents[1]
 ALONE = "TILEWRIGHT_BENCH_ALONE"  # in its own process, whose memory is measured
 
 
@@ -36,7 +38,7 @@ def main() -> None:
     if ALONE in os.environ:
         alone(asked.results, asked.images[0], asked.keep)
         return
-    print(f"{'images':>8}{'CPU s':>8}{'MB held':>9}{'page, MB':>10}{'files':>8}")
+    print(f"{'images':>8}{'CPU s':>8}{'MB held':>9}{'page, MB':>10}{'files':>8}{'opened, s':>11}")
     with tempfile.TemporaryDirectory() as folder:
         for count in asked.images:
             here = (asked.keep or Path(folder)) / str(count)
@@ -61,7 +63,19 @@ def alone(results: Path, count: int, here: Path) -> None:
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     page = (here / "out" / "report.html").stat().st_size / 1e6
     files = sum(p.is_file() for p in (here / "out" / "report").rglob("*"))
-    print(f"{count:>8}{took:>8.1f}{held:>9.0f}{page:>10.1f}{files:>8}", flush=True)
+    shown = opened(here / "out" / "report.html")
+    print(f"{count:>8}{took:>8.1f}{held:>9.0f}{page:>10.1f}{files:>8}{shown:>11}", flush=True)
+
+
+def opened(page: Path) -> str:
+    """Seconds that Chromium takes to open a page; "-" without it."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from browser import Browser, chromium
+
+    if not chromium():
+        return "-"
+    with tempfile.TemporaryDirectory() as folder, Browser(Path(folder) / "profile") as browser:
+        return f"{browser.open(page):.1f}"
 
 
 def repeat(plan: dict[str, Any], merged: list[Path], count: int, here: Path) -> None:
