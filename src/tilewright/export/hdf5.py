@@ -18,7 +18,6 @@ from tilewright.errors import TilewrightError
 from .store import Result, Table
 
 STEP = 1 << 24  # numbers of vectors at once
-LEAST_NAMES = ("x_px", "y_px", "width_px")
 
 
 def write(store: Path, path: Path) -> None:
