@@ -26,7 +26,7 @@ import numpy as np
 import tifffile
 import zarr
 
-from tilewright.export import geojson
+from tilewright.export.formats import geojson
 from tilewright.merge.measure.tables import Measure
 from tilewright.stores.ome_zarr import StoreWriter
 

@@ -29,8 +29,9 @@ from tilewright.contract.grid import grid
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
-from tilewright.export import aiod_rle, aiod_tiff, rle
+from tilewright.export import rle
 from tilewright.export.export import export_group, link_weights
+from tilewright.export.formats import aiod_rle, aiod_tiff
 from tilewright.images.image import open_image
 from tilewright.plan.fit import plan_image
 from tilewright.plan.inputs import Row

@@ -178,7 +178,7 @@ def test_formats_that_there_are_not_are_named(tmp_path: Path, words: str, says: 
 
 
 def test_every_format_has_a_file_of_its_own(tmp_path: Path) -> None:
-    room = Path(__file__).parents[2] / "src" / "tilewright" / "export"
+    room = Path(__file__).parents[2] / "src" / "tilewright" / "export" / "formats"
     assert all((room / f"{made.module}.py").is_file() for made in FORMATS.values())
     endings: list[Any] = [made.ending for made in FORMATS.values()]
     assert len(set(endings)) == len(endings)

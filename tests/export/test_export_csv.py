@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from inprocess import written
 
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import BAD_DATA, TilewrightError
-from tilewright.export.csv import write
+from tilewright.export.formats.csv import write
 from tilewright.stores.anndata_reader import ChunkRows
 
 
@@ -61,6 +62,7 @@ def test_every_column_of_the_table_is_there(store: Path, tmp_path: Path) -> None
 
 
 def test_what_is_no_store_with_a_table_is_said(store: Path, tmp_path: Path) -> None:
+    shutil.rmtree(store / "tables")
     for folder in (tmp_path / "none", store):
         with pytest.raises(TilewrightError, match="has no table of Tilewright's") as raised:
             write(folder, tmp_path / "a.csv")

@@ -15,8 +15,8 @@ from PIL import Image as Pillow
 
 from tilewright.contract.exports import FORMATS
 from tilewright.errors import TilewrightError
-from tilewright.export import csv, ome_tiff, roi, tiff
 from tilewright.export.export import export
+from tilewright.export.formats import csv, ome_tiff, roi, tiff
 from tilewright.stores.ome_zarr import Placement
 
 Array = np.ndarray[Any, Any]

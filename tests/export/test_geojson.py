@@ -11,7 +11,7 @@ import pytest
 import shapely
 from exporting import discs, features, store_of
 
-from tilewright.export import geojson
+from tilewright.export.formats import geojson
 from tilewright.stores.ome_zarr import Placement
 
 Array = np.ndarray[Any, Any]

@@ -12,7 +12,7 @@ import pytest
 from exporting import discs, store_of
 
 from tilewright.environments import interpreters
-from tilewright.export import roi, tiff
+from tilewright.export.formats import roi, tiff
 from tilewright.stores.ome_zarr import Placement
 
 CENTRAL = "https://repo1.maven.org/maven2"

@@ -63,7 +63,7 @@ def write_apart(module: str, store: Path, path: Path, env_root: Path | None = No
 def main(module: str, store: str, path: str) -> int:
     """Export, in the environment; the exit code."""
     try:
-        import_module(f".{module}", __package__).write(Path(store), Path(path))
+        import_module(f".formats.{module}", __package__).write(Path(store), Path(path))
     except Exception as error:
         told = error if isinstance(error, TilewrightError) else None
         if lacking(error):

@@ -63,7 +63,7 @@ def export(store: Path, made: Format, path: Path, *, binary: bool = False) -> No
 
 
 def _module(made: Format) -> ModuleType:
-    return import_module(f".{made.module}", __package__)
+    return import_module(f".formats.{made.module}", __package__)
 
 
 def check(result: Result, made: Format) -> None:

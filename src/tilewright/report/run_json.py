@@ -89,7 +89,9 @@ def read_merged(folder: Path) -> Results:
     for path in sorted(folder.glob("*/exported.json")):
         for failed in json.loads(path.read_text(encoding="utf-8"))["failed"]:
             result = found[failed["id"]]
-            facts = replace(result.facts, why=failed["why"], code=failed.get("code"), step="EXPORT")
+            there = f" Its Zarr is there: {result.facts.store}." if result.facts.store else ""
+            why = failed["why"] + there
+            facts = replace(result.facts, why=why, code=failed.get("code"), step="EXPORT")
             found[failed["id"]] = replace(result, facts=facts)
     jobs = sorted(ran.items(), key=lambda item: (-item[1], str(item[0])))
     told = folder / "tables.json"

@@ -9,9 +9,8 @@ import numpy as np
 import tifffile
 
 from tilewright.contract.files import atomic
+from tilewright.export.store import Result
 from tilewright.images.image import Image, open_image
-
-from .store import Result
 
 Array = np.ndarray
 STRIP = 2048  # columns or rows read at once: a shard

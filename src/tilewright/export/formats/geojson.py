@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.files import atomic
-
-from .outlines import Outlines, outlines
-from .store import Level0, Result, Table
+from tilewright.export.outlines import Outlines, outlines
+from tilewright.export.store import Level0, Result, Table
 
 Array = np.ndarray[Any, Any]
 HEAD, FOOT = '{"type":"FeatureCollection","features":[', "\n]}\n"

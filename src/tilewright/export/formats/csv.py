@@ -28,10 +28,9 @@ def write(store: Path, path: Path) -> None:
         65, when the store has no table or can't be read; 69, when the file can't be written.
     """
     try:
-        root = zarr.open_group(store, mode="r")
-        attributes: Any = root.attrs["tilewright"]
-        task = attributes["recipe"]["model"]["task"]
-        image, table = str(attributes["image"]["id"]), read_table(root, task)
+        root: Any = zarr.open_group(store, mode="r")
+        (task,) = root["tables"].group_keys()
+        image, table = str(root.attrs["tilewright"]["image"]["id"]), read_table(root, task)
     except (KeyError, OSError, ValueError) as error:
         raise TilewrightError(
             f"{store}: has no table of Tilewright's ({type(error).__name__}: {error}).",

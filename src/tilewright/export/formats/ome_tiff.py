@@ -10,9 +10,8 @@ import tifffile
 
 from tilewright.contract.files import atomic
 from tilewright.errors import TilewrightError
-
-from .planes import tiles
-from .store import Result
+from tilewright.export.planes import tiles
+from tilewright.export.store import Result
 
 TILE = 512  # side, px
 BIG = 1 << 31  # bytes from which it is a BigTIFF

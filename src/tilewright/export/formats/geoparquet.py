@@ -19,11 +19,10 @@ import pyarrow.parquet
 import shapely
 
 from tilewright.contract.files import atomic
-
-from .outlines import Outlines
-from .shapes import shapes
-from .store import Result
-from .tables import columns
+from tilewright.export.outlines import Outlines
+from tilewright.export.shapes import shapes
+from tilewright.export.store import Result
+from tilewright.export.tables import columns
 
 Array = np.ndarray[Any, Any]
 GEO = {

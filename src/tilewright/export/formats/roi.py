@@ -14,9 +14,8 @@ import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
 
 from tilewright.contract.files import atomic
-
-from .outlines import Outlines, outlines
-from .store import Result
+from tilewright.export.outlines import Outlines, outlines
+from tilewright.export.store import Result
 
 Array = np.ndarray[Any, Any]
 MOVE, LINE, CLOSE = 0, 1, 4

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.errors import TilewrightError
+from tilewright.export import rle
+from tilewright.export.store import Result
 from tilewright.images.image import Image, open_image
 
-from . import rle
 from .aiod_tiff import STRIP, read_part
-from .store import Result
 
 
 def write(store: Path, path: Path, *, binary: bool = False) -> None:

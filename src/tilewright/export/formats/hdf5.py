@@ -14,8 +14,7 @@ import numpy as np
 
 from tilewright.contract.files import atomic
 from tilewright.errors import TilewrightError
-
-from .store import Result, Table
+from tilewright.export.store import Result, Table
 
 STEP = 1 << 24  # numbers of vectors at once
 

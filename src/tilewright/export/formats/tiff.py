@@ -16,9 +16,8 @@ import tifffile
 
 from tilewright.contract.files import atomic
 from tilewright.errors import TilewrightError
-
-from .planes import ROWS, strips
-from .store import Result
+from tilewright.export.planes import ROWS, strips
+from tilewright.export.store import Result
 
 MOST_LABELS = np.iinfo(np.uint16).max
 MOST_BYTES = (1 << 32) - (1 << 26)  # of a file without 64-bit offsets; the rest is for its head

@@ -9,9 +9,8 @@ import pyarrow
 import pyarrow.parquet
 
 from tilewright.contract.files import atomic
-
-from .store import Result
-from .tables import parts
+from tilewright.export.store import Result
+from tilewright.export.tables import parts
 
 
 def write(store: Path, path: Path) -> None:

@@ -12,10 +12,9 @@ import geopandas
 import numpy as np
 
 from tilewright.errors import TilewrightError
-
-from .elements import open_spatialdata
-from .shapes import shapes
-from .store import Result
+from tilewright.export.elements import open_spatialdata
+from tilewright.export.shapes import shapes
+from tilewright.export.store import Result
 
 Array = np.ndarray[Any, Any]
 

@@ -1,0 +1,1 @@
+"""A store in one format each: `write(store, path)`."""
