@@ -84,6 +84,7 @@ WRONG = {
     "near image": ("images,id\na,b\n", "no column `image`; its first line is images, id"),
     "no image": ("image,id\na,b\n,c\n", "line 3: names no image. Write its path"),
     "no name": (",image\n0,a.tif\n", "line 2: has '0' in column 1, which has no name. Name it"),
+    "an images' own": ("image,Flags\na,b\n", "'Flags' is called as one of the tables' own. Give"),
     "a table's own": ("image,region\na,b\n", "'region' is called as one of the tables' own. Give"),
     "a folder": ("image,a/b\na,b\n", "'a/b' can't be a table's: it has /"),
     "a file": ("image,.zattrs\na,b\n", "'.zattrs' can't be a table's, whose files"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from itertools import permutations
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.stores.anndata import Table
 from tilewright.stores.columns import OBJECT_COLUMNS, TAKEN, TILE_COLUMNS, heading
 from tilewright.stores.csv_parts import Joined, gather, join, write_part
-from tilewright.stores.csv_rows import SOME, escaped, lines, unescaped, write_csv
+from tilewright.stores.csv_rows import SOME, escaped, lines, record, unescaped, write_csv
 
 FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "'=1"]
 
@@ -53,6 +54,12 @@ def test_no_spreadsheet_computes_a_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["-1.5", "+3", "-1,5", "-1e-5", "a=1", "", "slide 1", "'quoted'"])
 def test_numbers_and_ordinary_texts_stay(text: str) -> None:
     assert escaped(text) == text
+
+
+@given(st.lists(st.text(alphabet="a,\"\r\n' ", max_size=4), min_size=1, max_size=4))
+def test_a_cell_with_a_line_end_in_it_stays_one_cell(cells: list[str]) -> None:
+    (read,) = csv.reader(io.StringIO(record(cells) + "\n", newline=""))
+    assert [unescaped(cell) for cell in read] == cells
 
 
 @given(st.text(alphabet="'=+-@\t\r1.5ab", max_size=6))

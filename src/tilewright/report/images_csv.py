@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tilewright.merge.write.facts import MergedImage
+from tilewright.stores.columns import IMAGE_FIRST, IMAGE_LAST
 from tilewright.stores.csv_rows import ENCODING, record
 
 from .run_file import RunFile, RunImage
@@ -41,14 +42,10 @@ def write_images(run: RunFile, results: Results, path: Path) -> None:
             file.write(record([image.id, *cells, *found]) + "\n")
 
 
-FIRST = ("objects", "looked at (mm²)", "looked at (mm³)", "density (1/mm²)", "density (1/mm³)")
-LAST = ("flags", "why none", "store")
-
-
 def _ordered(names: Sequence[str]) -> list[str]:
     """Counts first, why there is none last; what is measured between, as it comes."""
-    between = [name for name in names if name not in (*FIRST, *LAST)]
-    return [*(n for n in FIRST if n in names), *between, *LAST]
+    between = [name for name in names if name not in (*IMAGE_FIRST, *IMAGE_LAST)]
+    return [*(n for n in IMAGE_FIRST if n in names), *between, *IMAGE_LAST]
 
 
 def _row(image: RunImage, merged: MergedImage | None) -> Row:

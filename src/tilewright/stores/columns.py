@@ -76,10 +76,15 @@ def heading(name: str) -> str:
     return f"{what} ({UNITS[unit]})" if ours and unit in UNITS else name
 
 
+IMAGE_FIRST = ("objects", "looked at (mm²)", "looked at (mm³)", "density (1/mm²)", "density (1/mm³)")
+IMAGE_LAST = ("flags", "why none", "store")
+"""Columns of a run's images, before and after what is measured."""
 TAKEN = {
     "region",
     "_index",
     "image",
+    *IMAGE_FIRST,
+    *IMAGE_LAST,
     *(word for name in (*OBJECT_COLUMNS, *TILE_COLUMNS) for word in (name, heading(name))),
 }
 """Names that a column of the user's can't have, in one table or another."""

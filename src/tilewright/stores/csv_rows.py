@@ -49,8 +49,9 @@ def unescaped(cell: str) -> str:
 def record(cells: Iterable[str]) -> str:
     """Texts as one line of CSV, escaped, without its end."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow([escaped(cell) for cell in cells])
-    return text.getvalue()
+    # Before Python 3.13 a cell's line end is quoted only where it is one of the lines' own.
+    csv.writer(text, lineterminator="\r\n").writerow([escaped(cell) for cell in cells])
+    return text.getvalue().removesuffix("\r\n")
 
 
 def names_of(table: Table) -> list[str]:
