@@ -76,7 +76,13 @@ def heading(name: str) -> str:
     return f"{what} ({UNITS[unit]})" if ours and unit in UNITS else name
 
 
-IMAGE_FIRST = ("objects", "looked at (mm²)", "looked at (mm³)", "density (1/mm²)", "density (1/mm³)")
+IMAGE_FIRST = (
+    "objects",
+    "looked at (mm²)",
+    "looked at (mm³)",
+    "density (1/mm²)",
+    "density (1/mm³)",
+)
 IMAGE_LAST = ("flags", "why none", "store")
 """Columns of a run's images, before and after what is measured."""
 TAKEN = {
