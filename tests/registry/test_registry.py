@@ -172,6 +172,7 @@ PARAMS = [
     pytest.param({"value": ["a", "b"]}, "c", "one of a, b", id="choice"),
     pytest.param({"value": 3}, "many", "of type int", id="type"),
     pytest.param({"value": 3}, True, "P is True; it takes a value of type int", id="flag"),
+    pytest.param({"value": 0.5, "min": 0, "max": 1}, "nan", "P is .nan.; it takes a n", id="nan"),
     pytest.param({"dtype": "float"}, False, "P is False; it takes a value of type f", id="float"),
     pytest.param({"value": [1, 2]}, True, "P is True; it takes a value of type int", id="of some"),
 ]

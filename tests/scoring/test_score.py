@@ -152,6 +152,7 @@ BAD = [
     ("none", r"has no label image of any of the 1 images\. Name them by the images' ids: a\.tif"),
     ("gone", r"nowhere: can't be read"),
     ("half", r"n\.zarr: isn't there, or only half of it\. Run again"),
+    ("lacking", r"its run found 4 objects, and 3 are there\. Copy it again"),
     ("unfinished", r"has no run\.json, so no run into it has come to its end"),
     ("broken", r"run\.json: can't be read \(it isn't a run\.json of this release\)"),
     ("later", r"is of Tilewright 99\.0\.0, and this is"),
@@ -189,6 +190,8 @@ def spoil(fault: str, out: Path, masks: Path) -> None:
         (masks / "a.tif").rename(masks / "z.tif")
     elif fault == "half":
         (out / "a" / "n.zarr" / "zarr.json").unlink()
+    elif fault == "lacking":
+        write_run(out, [entry("a", (60, 50)) | {"objects": 4}])
     elif fault == "unfinished":
         (out / "run.json").unlink()
     elif fault == "broken":

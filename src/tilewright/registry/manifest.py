@@ -6,6 +6,7 @@ Resolving versions, tasks and overlays is `registry`'s.
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from collections.abc import Mapping
@@ -222,6 +223,8 @@ class Param(Strict):
             value = _TYPES[self.kind].validate_python(given)
         except ValidationError:
             raise self._refuse(given, f"a value of type {self.kind}") from None
+        if isinstance(value, float) and math.isnan(value):  # no limit is passed by it
+            raise self._refuse(given, "a number")
         if self.choices and value not in self.choices:
             raise self._refuse(given, f"one of {', '.join(map(str, self.choices))}")
         if self.min is not None and value < self.min:

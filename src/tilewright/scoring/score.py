@@ -51,6 +51,8 @@ class Scored:
         Whether its objects go on from slice to slice.
     masked
         Whether only a part was looked at.
+    objects
+        How many its run found, if that is known.
     """
 
     id: str
@@ -60,6 +62,7 @@ class Scored:
     region: tuple[int, int, int, int]
     deep: bool
     masked: bool
+    objects: int | None = None
 
 
 def score_run(results: Path, truth: Path) -> Scores:
@@ -210,6 +213,7 @@ def to_score(results: Path, image: Mapping[str, Any], task: str) -> Scored:
         region=tuple(region) if region else (0, 0, sides["Y"], sides["X"]),
         deep=len(image["model_shape"]) > 2 or link == "iou",
         masked=image["mask"] is not None,
+        objects=image.get("objects"),
     )
 
 
@@ -235,10 +239,22 @@ def image_counts(image: Scored, truth: Path) -> tuple[Array, list[str]]:
         views = [_blocks(image, found, true, names, at) for at in _planes(image)]
         labels = Labels(truth)
         each = [counts(overlap(labels.checked(view))) for view in views]
+        _check_whole(image, found, int(np.sum(each, 0)[1]))
     remarks = [OF_ONE_VALUE.format(truth)] if labels.largest == labels.least > 0 else []
     if image.masked:
         remarks.append(f"{image.id}: only a part was looked at, and all of its truth counts.")
     return np.sum(each, 0), remarks
+
+
+def _check_whole(image: Scored, found: Image, seen: int) -> None:
+    """Fail where labels lack objects: a store's chunk that isn't there reads as background."""
+    finer = any(found.size(a) > n for a, n in zip("YX", image.region[2:], strict=True))
+    if finer or image.objects is None or seen >= image.objects:
+        return  # of labels finer than level 0 an object may have no pixel's centre
+    raise TilewrightError(
+        f"{image.labels}: its run found {image.objects:,} objects, and {seen:,} are there.",
+        fix="Copy it again, or run again into that folder.",
+    )
 
 
 class Labels:
