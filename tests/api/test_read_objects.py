@@ -39,9 +39,32 @@ def test_texts_are_what_they_were_and_numbers_are_numbers(tmp_path: Path, most: 
     assert frame["mean_=x"].isna().tolist() == [False, False, True, False, True]
 
 
-def test_a_run_without_objects_is_said(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text(json.dumps({"tables": [], "images": []}))
-    with pytest.raises(TilewrightError, match="its run has no table of objects") as raised:
+def test_a_run_that_found_nothing_gives_a_frame_without_rows(tmp_path: Path) -> None:
+    images = [{"id": "a", "columns": {"grade": "1"}}]
+    run = {"tables": [], "images": images, "result": "labels"}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    frame = read_objects(tmp_path)
+    assert list(frame) == ["image", "grade", "id"]
+    assert len(frame) == 0
+
+
+def test_a_sheets_column_called_as_a_measured_one_keeps_its_text(tmp_path: Path) -> None:
+    obs = {"id": np.array([1]), "area_px": np.array([4])}
+    x, said = np.array([[0.5]], np.float32), {"mean_DAPI": "7"}
+    write_part(tmp_path / "a.rows", "a", Table(obs, x, ("mean_DAPI",), np.zeros((1, 2)), said=said))
+    gather([tmp_path / "a.rows"], tmp_path / "a.objects")
+    made = join(tmp_path.glob("*.objects"), tmp_path)
+    run = {"tables": made.files, "images": [{"id": "a", "columns": said}], "result": "labels"}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    frame = read_objects(tmp_path)
+    assert list(frame) == ["image", "mean_DAPI (sheet)", "id", "area (px)", "mean_DAPI"]
+    assert frame["mean_DAPI (sheet)"].tolist() == ["7"]
+    assert frame["mean_DAPI"].tolist() == [0.5]
+
+
+def test_a_run_of_maps_has_no_objects_which_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"tables": [], "images": [], "result": "map"}))
+    with pytest.raises(TilewrightError, match="its run has no objects, but map") as raised:
         read_objects(tmp_path)
     assert raised.value.code == BAD_DATA
 

@@ -198,7 +198,7 @@ def test_tiles_are_counted_where_scan_cut_fewer_jobs_than_were_planned(run: Run)
 def test_a_run_with_masks_ends_with_how_many_tiles_were_predicted(tmp_path: Path) -> None:
     image = {"store": "a/x.zarr", "embeddings": {"rows": 3}, "mask": None, "unread": None}
     counts = {"objects": None, "tiles": 12, "predicted": 3}
-    run = {"images": [image], "result": "table", "counts": counts}
+    run = {"images": [image], "result": "table", "counts": counts, "tables": []}
     assert summary(run, tmp_path)[0] == "1 of 1 images, 3 tiles embedded"
     image["mask"] = {"by": "tissue"}
     said = "1 of 1 images, 3 tiles embedded; 3 of 12 tiles were predicted"

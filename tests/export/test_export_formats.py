@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import roifile
 import tifffile
+import zarr
 from exporting import discs, store_of, tiles_of
 from PIL import Image as Pillow
 
@@ -180,3 +182,25 @@ def test_without_room_there_is_one_sentence_and_nothing_half_made(
         export(store, FORMATS[name], full_disk / "a" / "x")
     assert caught.value.code == 69
     assert [p for p in full_disk.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("name", ["tiff", "ome-tiff", "aiod-rle", "aiod-tiff", "geojson", "roi"])
+def test_labels_whose_chunks_are_gone_are_refused_not_taken_for_background(
+    tmp_path: Path, name: str
+) -> None:
+    store = store_of(tmp_path / "a.zarr", discs((60, 80)))
+    shutil.rmtree(store / "labels" / "nuclei" / "0" / "c")
+    made = FORMATS[name]
+    with pytest.raises(TilewrightError, match=r"its labels 0: a part of them isn't there"):
+        export(store, made, tmp_path / f"a{made.ending}")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_a_store_of_objects_without_its_table_is_half_there(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "a.zarr", discs((60, 80)))
+    root = zarr.open_group(store)
+    said: Any = dict(root.attrs["tilewright"])  # type: ignore[arg-type]
+    root.attrs["tilewright"] = {**said, "merge": {"policy": "match"}}
+    shutil.rmtree(store / "tables")
+    with pytest.raises(TilewrightError, match="it is only half there"):
+        export(store, FORMATS["roi"], tmp_path / "a.roi.zip")

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tilewright.errors import BAD_DATA, UNAVAILABLE, TilewrightError
-from tilewright.stores.csv_rows import ENCODING, unescaped
+from tilewright.stores.csv_rows import ENCODING, OF_SHEET, unescaped
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -43,7 +44,10 @@ def read_objects(outdir: str | Path) -> DataFrame:
         raise TilewrightError(
             "pandas isn't installed here.", fix="Install it: pip install pandas", code=UNAVAILABLE
         ) from error
-    texts = [name for name in _header(paths[0]) if unescaped(name) in {"image", *said}]
+    if not paths:  # nothing was found in any image
+        return pandas.DataFrame({name: [] for name in ("image", *sorted(said), "id")})
+    names = {"image", *said, *(name + OF_SHEET for name in said)}
+    texts = list(takewhile(lambda name: unescaped(name) in names, _header(paths[0])))
     asked: dict[str, Any] = {
         "encoding": ENCODING,
         "dtype": dict.fromkeys(texts, str),
@@ -70,12 +74,15 @@ def _tables(folder: Path) -> tuple[list[Path], set[str]]:
             code=BAD_DATA,
         ) from error
     gone = [path for path in paths if not path.is_file()]
-    if gone or not paths:
-        what = f"{gone[0].name} isn't there" if gone else "its run has no table of objects"
+    if not paths and run.get("result") != "labels":
         raise TilewrightError(
-            f"{folder}: {what}.",
-            fix="Run again with -resume." if gone else "Read each image's store: docs/output.md.",
+            f"{folder}: its run has no objects, but {run.get('result')}.",
+            fix="Read each image's store: docs/output.md.",
             code=BAD_DATA,
+        )
+    if gone:
+        raise TilewrightError(
+            f"{folder}: {gone[0].name} isn't there.", fix="Run again with -resume.", code=BAD_DATA
         )
     return paths, said
 

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tilewright.contract.made import RUN_IMAGES
 from tilewright.contract.names import group_of, job_name, note_name
 from tilewright.contract.steps import STEPS
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
@@ -308,4 +309,6 @@ def summary(result: dict[str, Any], outdir: Path) -> list[str]:
         lines.append(f"  … and {len(good) - 5} more")
     told = waiting(result.get("measured"))
     lines += [f"  note     {told}"] if told else []
+    for made in (*result["tables"], RUN_IMAGES):
+        lines.append(f"  table    {outdir / made}")
     return [*lines, f"  report   {outdir / 'report.html'}"]

@@ -38,3 +38,7 @@ def store_recipe(store: Path) -> str | None:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue
     return None
+
+
+RUN_IMAGES = "images.csv"
+"""A row per image, which REPORT writes."""

@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.errors import TilewrightError
-
 from .corners import Corners, corners, joined
 from .rings import Rings, rings
-from .store import Result, Table, blocks
+from .store import Result, Table, blocks, lacking
 
 Array = np.ndarray[Any, Any]
 SIDE = 2048  # of a block, at least
@@ -71,11 +69,7 @@ def outlines(store: Result) -> Iterator[Outlines]:
         yield some
     table = store.table
     if table is not None and "bbox_z0" not in table.columns and count != len(table):
-        raise TilewrightError(
-            f"{store.path}: its table has {len(table):,} objects and its labels {count:,}: a part "
-            "of them isn't there.",
-            fix="Copy it again, or run the pipeline again.",
-        )
+        raise lacking(store, count)
 
 
 def _of_planes(store: Result) -> Iterator[Outlines]:

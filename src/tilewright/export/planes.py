@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,9 +45,9 @@ def _read(array: Any, axes: str, **at: int | slice) -> Array:
     return np.asarray(array[tuple(at.get(a, slice(None)) for a in axes)])
 
 
-def tiles(array: Any, axes: str, side: int) -> Iterator[Array]:
-    """The same as square tiles in a TIFF's order, filled with 0 past the end."""
-    for strip in strips(array, axes):
+def tiles(rows: Iterable[Array], side: int) -> Iterator[Array]:
+    """Strips as square tiles in a TIFF's order, filled with 0 past the end."""
+    for strip in rows:
         below, right = (-n % side for n in strip.shape)
         padded = np.pad(strip, [(0, below), (0, right)])
         for y in range(0, padded.shape[0], side):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -178,6 +178,8 @@ class Result:
             _ = self.axes, self.levels, self.image_id
         if self.table is not None:
             _ = self.table.columns, self.table.x
+        elif self.kind == "labels" and not self.is_classes:
+            raise KeyError("tables")
 
     @property
     def image_id(self) -> str:
@@ -193,7 +195,8 @@ class Result:
     @property
     def is_classes(self) -> bool:
         """Whether labels are classes, which have no table."""
-        return self.kind == "labels" and "tables" not in self._root
+        policy = self.facts.get("merge", {}).get("policy", CLASSES)
+        return self.kind == "labels" and "tables" not in self._root and policy == CLASSES
 
     @cached_property
     def name(self) -> str:
@@ -290,6 +293,51 @@ class Result:
             if seen.any() and (area is None or abs(seen.sum() * step[0] * step[1] - area) < 0.5):
                 return step
         return candidates[0]
+
+
+class Seen:
+    """Which objects of a store were read: what a lost shard held reads as background.
+
+    Parameters
+    ----------
+    store
+        With labels; of classes, which have no table, nothing is known.
+    """
+
+    def __init__(self, store: Result) -> None:
+        self._store = store
+        self._there = np.zeros(store.most + 1 if store.table is not None else 0, bool)
+
+    def of(self, blocks: Iterable[Array]) -> Iterator[Array]:
+        """Blocks of the labels as they are, once each is looked at."""
+        for block in blocks:
+            if self._store.table is not None:
+                if block.max(initial=0) > self._store.most:
+                    raise lacking(self._store, int(block.max()))
+                self._there[block.ravel()] = True
+            yield block
+
+    def check(self) -> None:
+        """Say that all were read.
+
+        Raises
+        ------
+        TilewrightError
+            When there are fewer objects than in the table: shards are missing.
+        """
+        count = int(self._there[1:].sum())
+        if self._store.table is not None and count != len(self._store.table):
+            raise lacking(self._store, count)
+
+
+def lacking(store: Result, count: int) -> TilewrightError:
+    """What is said of a store whose labels aren't its table's objects."""
+    rows = len(store.table) if store.table is not None else 0
+    return TilewrightError(
+        f"{store.path}: its table has {rows:,} objects and its labels {count:,}: a part of them "
+        "isn't there.",
+        fix="Copy it again, or run the pipeline again.",
+    )
 
 
 def opened(path: Path) -> zarr.Group:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tilewright.contract.jobs import Recipe
-from tilewright.contract.made import REPORT_PAGE, REPORT_PICTURES
+from tilewright.contract.made import REPORT_PAGE, REPORT_PICTURES, RUN_IMAGES
 from tilewright.errors import INTERNAL
 from tilewright.plan.plan_file import PlanFile
 
@@ -46,7 +46,7 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     run = describe(planned, made_by, results, context)
     text = json.dumps(run.to_dict(), indent=2, ensure_ascii=False) + "\n"
     (out / "run.json").write_text(text, encoding="utf-8")
-    write_images(run, results, out / "images.csv")
+    write_images(run, results, out / RUN_IMAGES)
     shown = cards(run, results.images)
     known = {card.image.id for card in shown}
     others = [r for i, r in results.images.items() if i not in known]

@@ -21,8 +21,8 @@ from tilewright.contract import files
 from tilewright.contract.jobs import canonical
 
 from .anndata import Table
-from .columns import OBJECT_COLUMNS, heading
-from .csv_rows import BOM, SOME, lines, record
+from .columns import OBJECT_COLUMNS
+from .csv_rows import BOM, SOME, header, lines, record
 
 NAME = "objects"
 writing = partial(files.writing, fix=files.MORE_ROOM)
@@ -184,7 +184,7 @@ def join(paths: Iterable[Path], out: Path, most: int | None = None) -> Joined:
         return Joined([], 0)
     said = list(dict.fromkeys(name for part in parts for name in part.head.said))
     names = _in_order([[name for name, _ in part.head.columns] for part in parts])
-    first = record(["image", *said, *map(heading, names)])
+    first = header(said, names)
     count = 1 if most is None else -(-rows // most)
     made = [NAME + (f"-{n + 1}" if count > 1 else "") + ".csv" for n in range(count)]
     left = (line for part in parts for line in _lines(part, said, names))

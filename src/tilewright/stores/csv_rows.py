@@ -20,6 +20,8 @@ from .anndata import Rows, Table
 from .columns import heading
 
 Array = np.ndarray
+OF_SHEET = " (sheet)"
+"""Ends the name of a sheet's column that is called as a measured one, ``mean_DAPI``."""
 ENCODING = "utf-8-sig"
 """What reads our files; Python writes UTF-8 twice as fast, and the mark by itself."""
 BOM = "\N{BOM}"
@@ -57,6 +59,21 @@ def record(cells: Iterable[str]) -> str:
 def names_of(table: Table) -> list[str]:
     """A table's columns of numbers: of `obs`, then of `x`."""
     return [*table.obs, *table.var]
+
+
+def header(said: Sequence[str], names: Sequence[str]) -> str:
+    """The header of a table of objects or tiles.
+
+    Parameters
+    ----------
+    said
+        The sheet's own columns; one called as what is measured gets another name.
+    names
+        The table's.
+    """
+    measured = [heading(name) for name in names]
+    own = [f"{name}{OF_SHEET}" if name in measured else name for name in said]
+    return record(["image", *own, *measured])
 
 
 def lines(columns: Sequence[Rows | None], rows: int, first: str = "") -> Iterator[str]:
@@ -116,7 +133,7 @@ def write_csv(path: Path, image: str, table: Table) -> None:
         69, when it can't be written.
     """
     first = record([image, *table.said.values()]) + ","
-    head = record(["image", *table.said, *map(heading, names_of(table))])
+    head = header(list(table.said), names_of(table))
     try:
         with atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
             file.write(f"{BOM}{head}\n")

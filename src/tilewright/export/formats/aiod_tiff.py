@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
 from tilewright.contract.files import atomic
-from tilewright.export.store import Result
+from tilewright.export.planes import tiles
+from tilewright.export.store import Result, Seen
 from tilewright.images.image import Image, open_image
 
 Array = np.ndarray
@@ -35,8 +36,9 @@ def write(store: Path, path: Path, *, binary: bool = False) -> None:
     TilewrightError
         When the store can't be read.
     """
-    with open_image(store / "labels" / Result(store).name) as image:
-        write_tiff(image, path, binary=binary)
+    result = Result(store)
+    with open_image(store / "labels" / result.name) as image:
+        write_tiff(image, result, path, binary=binary)
 
 
 def read_part(image: Image, z: int, **where: slice) -> Array:
@@ -44,23 +46,24 @@ def read_part(image: Image, z: int, **where: slice) -> Array:
     return image.read(0, {**dict.fromkeys("TC", 0), "Z": z, **where})
 
 
-def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
+def write_tiff(image: Image, store: Result, path: Path, *, binary: bool) -> None:
     """Write a tiled TIFF of an opened image.
 
     Parameters
     ----------
-    image
-        The labels.
+    image, store
+        The labels, and what they are of.
     path, binary
         As of `write`.
     """
     depth, height, width = (image.size(a) for a in "ZYX")
     dtype = np.dtype(np.uint8) if binary else image.dtype
     shape = (depth, height, width) if depth > 1 else (height, width)
+    seen = Seen(store)
     with atomic(path) as part:
         tifffile.imwrite(
             part,
-            _tiles(image, binary),
+            _tiles(seen.of(parts_of(image, "Y")), binary),
             shape=shape,
             dtype=dtype,
             tile=(TILE, TILE),
@@ -69,17 +72,18 @@ def write_tiff(image: Image, path: Path, *, binary: bool) -> None:
             bigtiff=depth * height * width * dtype.itemsize > BIG,
             metadata={"axes": "ZYX"[-len(shape) :]},
         )
+        if store.sizes["t"] == 1:  # else the others' objects are lacking
+            seen.check()
 
 
-def _tiles(image: Image, binary: bool) -> Iterator[Array]:
+def _tiles(rows: Iterable[Array], binary: bool) -> Iterator[Array]:
     """The TIFF's tiles in its own order, filled with 0 past the image's end."""
-    height, width = image.size("Y"), image.size("X")
+    for some in rows:
+        yield from tiles([(some > 0).astype(np.uint8) if binary else some], TILE)
+
+
+def parts_of(image: Image, axis: str) -> Iterator[Array]:
+    """All slices of the first timepoint in strips along an axis, ``(y, x)``, of their own dtype."""
     for z in range(image.size("Z")):
-        for top in range(0, height, STRIP):
-            strip = read_part(image, z, Y=slice(top, top + STRIP))
-            strip = (strip > 0).astype(np.uint8) if binary else strip
-            rows, columns = -len(strip) % TILE, -width % TILE
-            strip = np.pad(strip, [(0, rows), (0, columns)])
-            for y in range(0, len(strip), TILE):
-                for x in range(0, strip.shape[1], TILE):
-                    yield np.ascontiguousarray(strip[y : y + TILE, x : x + TILE])
+        for at in range(0, image.size(axis), STRIP):
+            yield read_part(image, z, **{axis: slice(at, at + STRIP)})

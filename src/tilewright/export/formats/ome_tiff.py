@@ -10,8 +10,8 @@ import tifffile
 
 from tilewright.contract.files import atomic
 from tilewright.errors import TilewrightError
-from tilewright.export.planes import tiles
-from tilewright.export.store import Result
+from tilewright.export.planes import strips, tiles
+from tilewright.export.store import Result, Seen
 
 TILE = 512  # side, px
 BIG = 1 << 31  # bytes from which it is a BigTIFF
@@ -51,8 +51,9 @@ def write(store: Path, path: Path) -> None:
 
 
 def _level(file: tifffile.TiffWriter, result: Result, level: Any, **more: Any) -> None:
+    seen = Seen(result)
     file.write(
-        tiles(level, result.axes, TILE),
+        tiles(seen.of(strips(level, result.axes)), TILE),
         shape=level.shape,
         dtype=np.dtype(level.dtype),
         tile=(TILE, TILE),
@@ -60,6 +61,8 @@ def _level(file: tifffile.TiffWriter, result: Result, level: Any, **more: Any) -
         photometric="minisblack",
         **more,
     )
+    if level is result.levels[0]:  # levels above lack what is small
+        seen.check()
 
 
 def _about(result: Result) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import tifffile
 from tilewright.contract.files import atomic
 from tilewright.errors import TilewrightError
 from tilewright.export.planes import ROWS, strips
-from tilewright.export.store import Result
+from tilewright.export.store import Result, Seen
 
 MOST_LABELS = np.iinfo(np.uint16).max
 MOST_BYTES = (1 << 32) - (1 << 26)  # of a file without 64-bit offsets; the rest is for its head
@@ -65,12 +65,13 @@ def write(store: Path, path: Path) -> None:
 def _write(result: Result, path: Path, dtype: np.dtype[Any]) -> None:
     sizes, um = result.sizes, result.um
     resolution = (1 / um["x"], 1 / um["y"]) if "x" in um else None
+    seen = Seen(result)
     single = sizes["t"] * sizes["z"] == 1
     packed: dict[str, Any] = {"compression": "zlib", "rowsperstrip": STRIP_ROWS} if single else {}
     unit = {"unit": "um", "spacing": um.get("z", 1.0)} if resolution else {}
     tifffile.imwrite(
         path,
-        _parts(result, dtype, packed=single),
+        _parts(result, seen, dtype, packed=single),
         shape=tuple(sizes[a] for a in result.axes),
         dtype=dtype,
         imagej=True,
@@ -79,11 +80,12 @@ def _write(result: Result, path: Path, dtype: np.dtype[Any]) -> None:
         metadata={"axes": result.axes.upper(), **unit},
         **packed,
     )
+    seen.check()
 
 
-def _parts(result: Result, dtype: np.dtype[Any], *, packed: bool) -> Iterator[bytes]:
+def _parts(result: Result, seen: Seen, dtype: np.dtype[Any], *, packed: bool) -> Iterator[bytes]:
     """The file's strips, compressed or as they are."""
-    for rows in strips(result.levels[0], result.axes, ROWS):
+    for rows in seen.of(strips(result.levels[0], result.axes, ROWS)):
         if rows.max(initial=0) > np.iinfo(dtype).max:
             raise TilewrightError(
                 f"{result.path}: a label is over {MOST_LABELS:,} (16 bits).", fix=USE_OME
