@@ -40,6 +40,12 @@ def run(python: Path, code: str, *arguments: object) -> str:
     return ran.stdout
 
 
+def has_bf16(python: Path) -> bool:
+    """Whether torch, in the environment of a Python, computes in bf16 on this machine's CPU."""
+    code = "from tilewright.runtime.device import has_bf16; print(has_bf16('cpu'))"
+    return run(python, code).split() == ["True"]
+
+
 def refused(case: Case, says: dict[Path, str]) -> None:
     """See that the script refuses each file by one sentence, with its path and these words."""
     choice, python = runs.choice_of(case), runs.python_of(case)

@@ -155,6 +155,7 @@ import torch
 
 sys.path.insert(0, sys.argv[1])
 import run_sam2
+from tilewright.runtime.device import has_bf16
 
 torch.manual_seed(0)
 picture, found = torch.rand(1, 3, 1024, 1024), []
@@ -166,7 +167,7 @@ for precision in ("fp32", "bf16"):
         found.append(generator.predictor.model.forward_image(picture)["backbone_fpn"])
 for full, short in zip(*found):
     assert full.dtype == short.dtype == torch.float32
-    assert not torch.equal(full, short)
+    assert torch.equal(full, short) != has_bf16("cpu")
     print(float((full - short).norm() / full.norm()))
 """
 

@@ -265,9 +265,13 @@ def test_bf16_changes_numbers_a_little_and_fp16_falls_back_on_the_cpu(
 ) -> None:
     fp32, fp16, bf16 = (np.load(folder / f"{p}.npy") for p in ("fp32", "fp16", "bf16"))
     assert "cpu doesn't compute in fp16 here; it is fp32 instead" in told["fp16"]
-    assert told["bf16"] == told["fp32"] == ""
+    assert told["fp32"] == ""
     np.testing.assert_array_equal(fp16, fp32)
-    assert 1e-4 < np.abs(bf16 - fp32).max() < 0.2
+    if told["bf16"]:  # of a CPU that hasn't it
+        assert "cpu doesn't compute in bf16 here; it is fp32 instead" in told["bf16"]
+        np.testing.assert_array_equal(bf16, fp32)
+    else:
+        assert 1e-4 < np.abs(bf16 - fp32).max() < 0.2
 
 
 @pytest.mark.slow

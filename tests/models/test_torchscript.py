@@ -11,6 +11,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import yaml
+from loading import has_bf16
 
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
@@ -146,7 +147,10 @@ def test_maps_vectors_and_labels_are_those_of_torch_alone(python: Path, folder: 
     np.testing.assert_allclose(found, maps, rtol=1e-5, atol=1e-6)
     halved = ours(python, folder / "maps.pt", "map", precision="bf16")
     assert halved.dtype == np.float32
-    assert 1e-4 < np.abs(halved - maps).mean() < 0.1, "bfloat16 has 8 bits"
+    if has_bf16(python):
+        assert 1e-4 < np.abs(halved - maps).mean() < 0.1, "bfloat16 has 8 bits"
+    else:
+        np.testing.assert_array_equal(halved, found)
     vectors = np.load(folder / "vectors.npy")
     found = ours(python, folder / "vectors.pt", "embedding")
     np.testing.assert_allclose(found, vectors, rtol=1e-5, atol=1e-6)
