@@ -42,7 +42,7 @@ def run(python: Path, code: str, *arguments: object) -> str:
 
 def has_bf16(python: Path) -> bool:
     """Whether torch, in the environment of a Python, computes in bf16 on this machine's CPU."""
-    code = "from tilewright.runtime.device import has_bf16; print(has_bf16('cpu'))"
+    code = "import torch; from tilewright.runtime.device import has_bf16; print(has_bf16('cpu'))"
     return run(python, code).split() == ["True"]
 
 
