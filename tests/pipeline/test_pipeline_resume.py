@@ -197,6 +197,7 @@ def killed(checkout: Checkout, tmp_path: Path) -> Iterator[Path]:
     )
     try:
         wait_for_a_prediction(tmp_path / "out", process)
+        time.sleep(0.5)  # Nextflow notes a task in its cache just after it is in the trace
         process.kill()
         process.wait(10)
         yield tmp_path
