@@ -13,7 +13,9 @@ each has the area of its pixels.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ import numpy as np
 import tifffile
 import zarr
 
+from tilewright.environments import interpreters
 from tilewright.export.formats import geojson
 from tilewright.merge.measure.tables import Measure
 from tilewright.stores.ome_zarr import StoreWriter
@@ -43,6 +46,9 @@ def main() -> None:
     parser.add_argument("--no_peer", action="store_true")
     parser.add_argument("--way", nargs=3, help=argparse.SUPPRESS)  # of the processes below
     asked = parser.parse_args()
+    if importlib.util.find_spec("shapely") is None:  # the judge and the peer are test tools
+        python = str(interpreters.build("test") / "bin" / "python")
+        os.execv(python, [python, *sys.argv])  # noqa: S606  # this program again
     if asked.way:
         name, store, path = asked.way
         WAYS[name](Path(store), Path(path))
