@@ -6,6 +6,7 @@ the table tells. So memory is bounded by a block, and by what crosses a row of b
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from .store import Result, Table, blocks, lacking
 Array = np.ndarray[Any, Any]
 SIDE = 2048  # of a block, at least
 DEEP_SIDE = 512  # of one that has several slices
+ENDS, BEGINS, ASKS = range(3)
+"""What happens in a row, in this order: upright edges end and begin, and holes ask for theirs."""
 
 
 @dataclass(frozen=True)
@@ -185,33 +188,54 @@ def _outlined(t: int, z: int, of: Rings) -> Outlines:
 def _owners(of: Rings) -> Array:
     """The number of the outer ring that each ring is, or lies in."""
     outer = of.area > 0
-    owner = np.arange(len(outer))
-    before = np.maximum.accumulate(np.where(outer, owner, -1))
-    owner = np.where(outer, owner, before)  # right where an object is one piece: its first ring
+    numbers = np.arange(len(outer))
+    before = np.maximum.accumulate(np.where(outer, numbers, -1))
+    owner = np.where(outer, numbers, before)  # right where an object is one piece: its first ring
     new = np.concatenate([[True], of.label[1:] != of.label[:-1]])
     number = np.cumsum(new) - 1
-    pieces = np.bincount(number[outer], minlength=number[-1] + 1)
-    for ring in np.flatnonzero(~outer & (pieces[number] > 1)):
-        same = np.flatnonzero((number == number[ring]) & outer)
-        owner[ring] = _around(of, int(ring), same)
+    unsure = (np.bincount(number[outer], minlength=number[-1] + 1) > 1)[number]
+    if np.any(unsure & ~outer):
+        _owned(of, number, unsure, owner)
     return owner
 
 
-def _around(of: Rings, hole: int, candidates: Array) -> int:
-    """Which of some outer rings is next around a hole: the smallest that has it inside."""
-    # a pixel of the hole: its first point is its upper right corner
-    x, y = of.x[of.first[hole]] - 0.5, of.y[of.first[hole]] + 0.5
-    found = [(int(of.area[n]), int(n)) for n in candidates if _inside(of, int(n), x, y)]
-    return min(found)[1]
+def _owned(of: Rings, number: Array, which: Array, owner: Array) -> None:
+    """Say of objects in several pieces in which outer ring each hole lies: a sweep from above.
 
+    The pixel above a hole's first edge is of its piece, and so is the upright edge next to its
+    left: one of the outer ring, or of a hole that begins higher up, whose owner is known by then.
 
-def _inside(of: Rings, ring: int, x: float, y: float) -> bool:
-    """Whether a point is in a ring: it has an odd number of upright edges to the right."""
-    here = slice(of.first[ring], of.first[ring + 1])
-    xs, ys = of.x[here], of.y[here]
-    y_next = np.roll(ys, -1)
-    crossed = (np.minimum(ys, y_next) < y) & (y < np.maximum(ys, y_next)) & (xs > x)
-    return bool(np.count_nonzero(crossed) % 2)
+    Parameters
+    ----------
+    of
+        The rings.
+    number, which
+        (r,): each ring's object, and whether that has several pieces.
+    owner
+        (r,): what is said, in place; outer rings own themselves.
+    """
+    ring = np.repeat(np.arange(len(which)), np.diff(of.first) // 2)
+    x, ends, starts = of.x[1::2], of.y[1::2], of.y[0::2]
+    after = np.roll(starts, -1)
+    after[of.first[1:] // 2 - 1] = starts[of.first[:-1] // 2]
+    edges = np.flatnonzero(which[ring])
+    holes = np.flatnonzero(which & (of.area < 0))
+    first, ring = of.first[holes], ring[edges]
+    low, high = np.minimum(ends, after)[edges], np.maximum(ends, after)[edges]
+    rows = np.concatenate([high, low, of.y[first] - 1])
+    kind = np.repeat([ENDS, BEGINS, ASKS], [len(edges), len(edges), len(holes)])
+    columns = np.concatenate([x[edges], x[edges], of.x[first] - 1])
+    rings = np.concatenate([ring, ring, holes])
+    order = np.lexsort((kind, rows))
+    there: list[tuple[int, int, int]] = []  # upright edges of this row by object and column
+    events = (a[order].tolist() for a in (kind, number[rings], columns, rings))
+    for what, thing, column, one in zip(*events, strict=True):
+        if what == ENDS:
+            del there[bisect_left(there, (thing, column))]
+        elif what == BEGINS:
+            insort(there, (thing, column, one))
+        else:
+            owner[one] = owner[there[bisect_left(there, (thing, column + 1)) - 1][2]]
 
 
 def _reordered(of: Rings, order: Array) -> Rings:

@@ -41,15 +41,11 @@ def _geometries(some: Outlines, along: Along) -> Array:
     at = np.insert(np.arange(of.first[-1]), of.first[1:], of.first[:-1])  # each closed
     points = np.stack([along(1, of.x)[at], along(0, of.y)[at]], axis=1).astype(float)
     rings = shapely.linearrings(points, indices=np.repeat(np.arange(len(length)), length + 1))
-    piece = np.cumsum(some.outer) - 1
-    holes = ~some.outer
     polygons = shapely.polygons(rings[some.outer])
-    with_holes = np.unique(piece[holes])
-    for number in with_holes.tolist():
-        mine = holes & (piece == number)
-        polygons[number] = shapely.polygons(
-            rings[np.flatnonzero(some.outer)[number]], holes=rings[mine]
-        )
+    starts = np.append(np.flatnonzero(some.outer), len(rings))  # its holes follow an outer ring
+    for number in np.flatnonzero(np.diff(starts) > 1).tolist():
+        own = rings[starts[number] : starts[number + 1]]
+        polygons[number] = shapely.polygons(own[0], holes=own[1:])
     begins = np.concatenate([[0], np.cumsum(some.outer)])[some.objects]
     found = polygons[begins[:-1]]
     for number in np.flatnonzero(np.diff(begins) > 1).tolist():
