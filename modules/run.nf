@@ -30,10 +30,14 @@ def read(path) {
     new groovy.json.JsonSlurper().parse(path)
 }
 
-// What a JSON file of the output folder says; null if there is none
+// What a JSON file of the output folder says; null if there is none that can be read
 def result(name) {
     def path = file("${params.outdir}/${name}", glob: false)
-    path.exists() ? read(path) : null
+    try {
+        return path.exists() ? read(path) : null
+    } catch (groovy.json.JsonException _e) {
+        return null
+    }
 }
 
 // A job's file is <group>_<jobs of the group>_<job>.json: [group with its size, job.json]
@@ -60,7 +64,8 @@ def begin() {
     if (lock == null) {
         error "Another run into ${params.outdir} still goes on. Wait for its end, or stop it; or choose another --outdir."
     }
-    [lock: lock, shell: ProcessHandle.current().parent().orElse(null)]
+    def tables = (result('run.json')?.tables ?: []).findAll { name -> name =~ /^objects(-\d+)?\.csv$/ }
+    [lock: lock, shell: ProcessHandle.current().parent().orElse(null), tables: tables]
 }
 
 // Who watches a run by previews stops it by ending the shell it was started in: what Ctrl-C is elsewhere.
@@ -105,7 +110,7 @@ def why(run) {
 
 // Says where the results are, and which stores that run.json promises aren't there: links across file
 // systems are lost silently.
-def finish() {
+def finish(tables) {
     def stores = workflow.success ? (result('run.json')?.images ?: []).findResults { i -> i.store } : []
     def lost = stores.findAll { s -> !['zarr.json', '.zattrs'].any { f -> file("${params.outdir}/${s}/${f}", glob: false).exists() } }
     if (lost) {
@@ -113,9 +118,7 @@ def finish() {
     } else if (workflow.success) {
         log.info "Results: ${file(params.outdir, glob: false)}: a folder for each image, report.html and images.csv"
     }
-    // A table of an earlier run in this folder would be taken for this one's.
-    def tables = (result('run.json')?.tables ?: []) as Set
-    def there = file(params.outdir, glob: false).listFiles() ?: []
-    there.findAll { f -> f.name =~ /^objects(-\d+)?\.csv$/ && !(f.name in tables) }.each { f -> f.delete() }
+    // A table that an earlier run wrote here would be taken for this one's; others are somebody's own.
+    (tables - (result('run.json')?.tables ?: [])).each { name -> file("${params.outdir}/${name}", glob: false).delete() }
     tidy()
 }

@@ -52,11 +52,14 @@ def runs(checkout: Checkout, here: Path) -> dict[str, After]:
              "in/none.tif,,")  # fmt: skip
     (here / "sheet.csv").write_text("\n".join(lines))
     found: dict[str, After] = {}
+    (here / "out").mkdir()
+    (here / "out" / "objects-7.csv").write_text("somebody's own")
 
     def run(name: str, *args: str) -> None:
         out = here / "out"
         done = checkout.run(here / "sheet.csv", out, *args, cwd=here)
-        written = {p.name: p.stat().st_mtime_ns for p in sorted(out.glob("*.csv"))}
+        made = [p for p in sorted(out.glob("*.csv")) if p.name != "objects-7.csv"]
+        written = {p.name: p.stat().st_mtime_ns for p in made}
         facts, images = run_json(out), rows(out / "images.csv")
         found[name] = After(done.returncode, done.stderr, ran(out), facts, written, images)
 
@@ -110,6 +113,13 @@ def test_a_long_table_is_split_on_request_and_nothing_else_is_done(
     assert split.ran == ["PLAN", "REPORT", "TABLES"]
     assert split.facts["tables"] == ["objects-1.csv", "objects-2.csv"]
     assert sorted(split.written) == ["images.csv", "objects-1.csv", "objects-2.csv"]
+
+
+def test_only_tables_that_a_run_wrote_are_taken_away(runs: dict[str, After], here: Path) -> None:
+    assert runs["shape"].facts["tables"] == ["objects.csv"]
+    there = sorted(p.name for p in (here / "out").glob("objects*.csv"))
+    assert there == ["objects-7.csv", "objects.csv"]
+    assert (here / "out" / "objects-7.csv").read_text() == "somebody's own"
 
 
 def test_more_features_predict_nothing_again(runs: dict[str, After]) -> None:

@@ -169,6 +169,16 @@ def test_results_in_an_image_or_over_one_are_refused(tmp_path: Path) -> None:
         planned(tmp_path, outdir=str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["images.csv", "objects.csv"])
+def test_a_sheet_that_the_run_would_write_over_is_refused(tmp_path: Path, name: str) -> None:
+    grey(tmp_path / "a.tif")
+    (tmp_path / name).write_text("image\na.tif\n")
+    with pytest.raises(TilewrightError, match=rf"the run's own {name} would replace it") as why:
+        planned(tmp_path, input=str(tmp_path / name), outdir=str(tmp_path))
+    assert why.value.code == USAGE
+    planned(tmp_path, input=str(tmp_path / name), outdir=str(tmp_path / "out"))
+
+
 def test_results_in_anybodys_zarr_are_refused(tmp_path: Path) -> None:
     grey(tmp_path / "in" / "a.tif")
     write_ome_zarr(tmp_path / "other.zarr", [numbered("YX")], "YX")

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+REPORT_PAGE, REPORT_PICTURES = "report.html", "report"
+"""The report, and the folder of pictures that it links, which an image's own may be, too."""
+RUN_IMAGES, RUN_OBJECTS = "images.csv", "objects.csv"
+"""A row per image; a row per object, in several files where the user wants them short."""
 BESIDE_STORES = (
-    "report.html",
+    REPORT_PAGE,
+    RUN_IMAGES,
+    RUN_OBJECTS,
     "run.json",
     "plan.json",
     "trace.txt",
@@ -14,8 +20,6 @@ BESIDE_STORES = (
     ".tilewright-lock",
 )
 """What lies in an output folder beside the images' own folders."""
-REPORT_PAGE, REPORT_PICTURES = BESIDE_STORES[0], "report"
-"""The report, and the folder of pictures that it links, which an image's own may be, too."""
 ZARR_METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
@@ -38,7 +42,3 @@ def store_recipe(store: Path) -> str | None:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue
     return None
-
-
-RUN_IMAGES = "images.csv"
-"""A row per image, which REPORT writes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tilewright.contract.made import is_zarr
+from tilewright.contract.made import RUN_IMAGES, RUN_OBJECTS, is_zarr
 from tilewright.errors import USAGE, TilewrightError
 
 
@@ -49,5 +49,28 @@ def check_zarr(results: Path) -> None:
         raise TilewrightError(
             f"--outdir {results} lies in {found}, which is a Zarr.",
             fix="Choose another --outdir.",
+            code=USAGE,
+        )
+
+
+def check_sheet(sheet: Path, results: Path) -> None:
+    """Refuse a sheet where the run would write a table of its own.
+
+    Parameters
+    ----------
+    sheet
+        Which the user wrote.
+    results
+        The output folder.
+
+    Raises
+    ------
+    TilewrightError
+        When it has the table's name and place (2).
+    """
+    if sheet.name in (RUN_IMAGES, RUN_OBJECTS) and sheet.resolve().parent == results.resolve():
+        raise TilewrightError(
+            f"--input {sheet}: with --outdir {results} the run's own {sheet.name} would replace it.",
+            fix="Choose another --outdir, or give the sheet another name.",
             code=USAGE,
         )

@@ -17,7 +17,7 @@ from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.find import find_images, resolved
 from tilewright.images.image import image_id
 
-from .folders import check_zarr
+from .folders import check_sheet, check_zarr
 from .params import MASK_WORDS, MaskWord, Mpp, Params, PixelSizeSaid, Range, misfit
 from .sheet import Line, is_sheet, read_sheet
 
@@ -94,6 +94,7 @@ def find_inputs(params: Params, here: Path) -> Inputs:
     source, results = here / params.input, (here / params.outdir).resolve()
     asked = mask_said(params.mask, here)
     if is_sheet(source):
+        check_sheet(source, results)
         rows, remarks = _from_sheet(source, params)
     else:
         found = find_images(str(source), recursive=params.recursive, results=results)
