@@ -9,7 +9,7 @@ from pathlib import Path
 from zoo import runs
 from zoo.cases import Case
 
-from tilewright.predict.model_process import child_env
+from tilewright.environments.interpreters import child_env
 
 LOAD = """
 import json, runpy, sys

@@ -19,8 +19,9 @@ from tilewright import ROOT
 from tilewright.contract.grid import grid
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments import installers, interpreters
+from tilewright.environments.interpreters import child_env
 from tilewright.merge.measure.seam import SeamMeter
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess
 from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.validate.compare import f1
 

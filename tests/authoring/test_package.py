@@ -28,8 +28,9 @@ from tilewright.authoring.package import Wishes, import_package, member, opened,
 from tilewright.contract.files import file_digest
 from tilewright.contract.jobs import ImageRef, Job
 from tilewright.environments import interpreters
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import TilewrightError
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Registry, ResolvedModel

@@ -25,10 +25,11 @@ from tilewright.cli.envs import users_of
 from tilewright.contract.blocks import Resolution
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.environments import interpreters
+from tilewright.environments.interpreters import child_env
 from tilewright.plan.inputs import INPUT_COLUMNS
 from tilewright.plan.params import Params
 from tilewright.plan.plan_file import PlanFile
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess
 from tilewright.registry.manifest import (
     TASK_NAMES,
     Author,

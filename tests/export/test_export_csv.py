@@ -64,7 +64,7 @@ def test_every_column_of_the_table_is_there(store: Path, tmp_path: Path) -> None
 def test_what_is_no_store_with_a_table_is_said(store: Path, tmp_path: Path) -> None:
     shutil.rmtree(store / "tables")
     for folder in (tmp_path / "none", store):
-        with pytest.raises(TilewrightError, match="has no table of Tilewright's") as raised:
+        with pytest.raises(TilewrightError, match="isn't a store that Tilewright wrote") as raised:
             write(folder, tmp_path / "a.csv")
         assert raised.value.code == BAD_DATA
     assert not (tmp_path / "a.csv").exists()

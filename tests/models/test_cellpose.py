@@ -17,8 +17,9 @@ from loading import run
 
 from tilewright.contract.grid import grid
 from tilewright.environments import interpreters
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import TilewrightError
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess
 from tilewright.registry.registry import Registry, ResolvedModel
 
 Array = np.ndarray[Any, Any]

@@ -17,8 +17,8 @@ from zoo import runs
 from zoo.cases import CASES
 
 from tilewright import ROOT
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import TilewrightError
-from tilewright.predict.model_process import child_env
 from tilewright.registry.registry import Registry
 from tilewright.runtime.volumes import anisotropy
 

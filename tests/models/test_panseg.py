@@ -13,8 +13,9 @@ import pytest
 from zoo import runs
 from zoo.cases import CASES
 
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import TilewrightError
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess
 from tilewright.registry.registry import Registry
 
 CASE = CASES["panseg"]

@@ -24,8 +24,9 @@ from scipy import ndimage
 
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import TilewrightError
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess
 from tilewright.preprocess.reader import TileReader
 from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.runtime import masks as rules

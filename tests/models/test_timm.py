@@ -20,8 +20,9 @@ from tilewright import ModelSpec, TileSpec
 from tilewright.api.tiles import tiles
 from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe
 from tilewright.environments import interpreters
+from tilewright.environments.interpreters import child_env
 from tilewright.merge.write.stores import merge_group
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess
 from tilewright.predict.worker import run_job
 from tilewright.registry.registry import Registry
 from tilewright.weights.config_files import config_values

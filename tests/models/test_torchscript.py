@@ -14,8 +14,9 @@ import yaml
 from loading import has_bf16
 
 from tilewright.environments import interpreters
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import TilewrightError
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess
 from tilewright.runtime.postprocess import to_labels
 
 Array = np.ndarray[Any, Any]

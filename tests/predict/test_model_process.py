@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import TilewrightError
 from tilewright.predict.child import CLOSE_SECONDS
-from tilewright.predict.model_process import ModelProcess, child_env
+from tilewright.predict.model_process import ModelProcess
 from tilewright.tile_results.check import check_results
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tilewright.predict.model_process import child_env
+from tilewright.environments.interpreters import child_env
 
 ROOM = Path(__file__).parents[2] / "src" / "tilewright" / "runtime"
 NEEDS_MORE = {"postprocess"}  # scipy and scikit-image

@@ -12,7 +12,7 @@ import pytest
 
 from tilewright import ROOT
 from tilewright.environments import interpreters
-from tilewright.predict.model_process import child_env
+from tilewright.environments.interpreters import child_env
 
 CALL = """
 import json, numpy, torch

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tilewright.environments import interpreters
-from tilewright.predict.model_process import child_env
+from tilewright.environments.interpreters import child_env
 from tilewright.runtime.torch_weights import Weights
 
 OWN = {"a": np.zeros(3), "b": np.zeros((2, 4))}

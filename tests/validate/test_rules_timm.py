@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tilewright.environments import interpreters
-from tilewright.predict.model_process import child_env
+from tilewright.environments.interpreters import child_env
 from tilewright.validate.validate import Checked, check_files
 
 MAKE = """

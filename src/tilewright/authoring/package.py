@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from tilewright import ROOT
 from tilewright.contract.files import file_digest
 from tilewright.environments import interpreters
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
-from tilewright.predict.model_process import child_env
 from tilewright.registry.manifest import TASK_NAMES, manifest_of
 from tilewright.registry.registry import ResolvedModel
 from tilewright.registry.tasks import FILE as TASKS_FILE

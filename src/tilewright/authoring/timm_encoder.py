@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.environments import interpreters
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
-from tilewright.predict.model_process import child_env
 
 ASK_TIMM = """
 import json, sys, timm, torch

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+
+from tilewright import __version__
 
 REPORT_PAGE, REPORT_PICTURES = "report.html", "report"
 """The report, and the folder of pictures that it links, which an image's own may be, too."""
@@ -42,3 +45,12 @@ def store_recipe(store: Path) -> str | None:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue
     return None
+
+
+def is_later(version: str) -> bool:
+    """Whether a later Tilewright than this one says so of what it wrote."""
+    return _numbers(version) > _numbers(__version__)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(n) for n in re.findall(r"\d+", version.partition("+")[0])[:3]]

@@ -20,6 +20,7 @@ import importlib.util
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,31 @@ PROOF = (
     "cc3d, click, fastremap, imagecodecs, jinja2, onnxruntime, pydantic, rich, scipy.ndimage, "
     "skimage.color, skimage.segmentation, tifffile, yaml, zarr"
 )
+
+
+NOT_FOR_MODELS = ("VIRTUAL_ENV", "PYTHONHOME", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+
+
+def child_env(prefix: Path, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment variables of a program that runs in the environment at `prefix`.
+
+    Parameters
+    ----------
+    prefix
+        The environment's folder, which has ``bin/python``.
+    base
+        The variables to start from.
+    """
+    env = {k: v for k, v in base.items() if k not in NOT_FOR_MODELS}
+    return {
+        **env,
+        "PATH": os.pathsep.join([str(prefix / "bin"), base.get("PATH", os.defpath)]),
+        "CONDA_PREFIX": str(prefix),
+        "PYTHONPATH": str(ROOT / "src"),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",  # nor does its library show a token kept in a file
+    }
 
 
 def default_root() -> Path:

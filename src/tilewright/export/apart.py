@@ -8,19 +8,15 @@ What is wrong comes back as JSON on standard output.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
-from tilewright import ROOT
 from tilewright.contract.exports import ENVIRONMENT
 from tilewright.contract.faults import lacking, of_machine
 from tilewright.environments import interpreters
 from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
-
-ASTRAY = ("PYTHONHOME", "VIRTUAL_ENV", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def write_apart(module: str, store: Path, path: Path, env_root: Path | None = None) -> None:
@@ -47,8 +43,7 @@ def write_apart(module: str, store: Path, path: Path, env_root: Path | None = No
             fix=f"Build it: ./tilewright environments build {ENVIRONMENT}.",
             code=UNAVAILABLE,
         )
-    env = {k: v for k, v in os.environ.items() if k not in ASTRAY}
-    env |= {"PYTHONPATH": str(ROOT / "src"), "PYTHONNOUSERSITE": "1", "PYTHONWARNINGS": "ignore"}
+    env = interpreters.child_env(python.parents[1]) | {"PYTHONWARNINGS": "ignore"}
     words = [str(python), "-P", "-m", "tilewright.export.apart", module, str(store), str(path)]
     ran = subprocess.run(words, env=env, stdout=subprocess.PIPE, check=False, text=True)
     if ran.returncode == 0:

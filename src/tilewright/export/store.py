@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +12,13 @@ import numpy as np
 import zarr
 
 from tilewright import __version__
+from tilewright.contract.made import is_later
 from tilewright.errors import TilewrightError
+from tilewright.stores.anndata import TABLE_ROWS as ROWS
+from tilewright.stores.anndata import Table as Written
+from tilewright.stores.anndata_reader import read_table
 
 Array = np.ndarray[Any, Any]
-ROWS = 1 << 20  # of a table's chunk
 SURE = 1e-9  # a step this near to a whole number is one
 CLASSES = "keep"
 """The policy by which labels are classes, not objects."""
@@ -49,39 +51,17 @@ class Level0:
 
 
 class Table:
-    """A table of the store, read some rows at a time: a chunk of each column is held.
+    """A table of the store, and which of its rows are which labels'.
 
     Parameters
     ----------
-    group
-        AnnData's group.
+    table
+        As it lies in the store: a chunk of each column is held.
     """
 
-    def __init__(self, group: zarr.Group) -> None:
-        self._group: Any = group
-        self._held: dict[str, tuple[int, Array]] = {}
-
-    @cached_property
-    def columns(self) -> dict[str, Any]:
-        """Arrays of numbers of ``obs`` by their names, in their order."""
-        obs = self._group["obs"]
-        found = {name: obs[name] for name in obs.attrs["column-order"]}
-        return {name: a for name, a in found.items() if isinstance(a, zarr.Array)}
-
-    @cached_property
-    def said(self) -> dict[str, str]:
-        """Texts that are the same in every row, by their columns' names: what a sheet says."""
-        obs, found = self._group["obs"], {}
-        for name in obs.attrs["column-order"]:
-            if isinstance(obs[name], zarr.Group):
-                texts = obs[name]["categories"][:]
-                found[name] = str(texts[0]) if len(texts) else ""
-        return found
-
-    @cached_property
-    def variables(self) -> list[str]:
-        """Names of the columns of X."""
-        return [str(name) for name in self._group["var/_index"][:]]
+    def __init__(self, table: Written) -> None:
+        self.columns, self.x = table.obs, table.x
+        self.variables, self.said = table.var, table.said
 
     @cached_property
     def ids(self) -> Array:
@@ -94,17 +74,7 @@ class Table:
         return bool(len(self)) and int(self.ids[-1]) == len(self)
 
     def __len__(self) -> int:
-        return int(self._group["obs/_index"].shape[0])
-
-    @property
-    def x(self) -> Any:
-        """The array X, (n, v) float32."""
-        return self._group["X"]
-
-    @property
-    def spatial(self) -> Any:
-        """The array ``obsm/spatial``."""
-        return self._group["obsm/spatial"]
+        return int(self.x.shape[0])
 
     def rows(self, labels: Array) -> Array:
         """The rows of some labels.
@@ -122,31 +92,18 @@ class Table:
             past = bool(len(row)) and int(row.max()) >= len(self)
             lacks = past or bool(np.any(self.ids[row] != labels))
         if lacks:
-            raise TilewrightError(
-                "Its table lacks some of its labels.", fix="Run the pipeline again, then export."
-            )
+            raise other_run()
         return np.asarray(row)
 
     def values(self, name: str, rows: Array) -> Array:
         """What a column says in some rows; X is a column, too, of vectors."""
-        if not len(rows):
-            return np.asarray((self.x if name == "X" else self.columns[name])[:0])
-        first, last = int(rows.min()) // ROWS, int(rows.max()) // ROWS
-        if first == last:
-            return np.asarray(self._chunk(name, first)[rows - first * ROWS])
-        found = None
-        for number in range(first, last + 1):
+        column = self.x if name == "X" else self.columns[name]
+        found = np.empty((len(rows), *column.shape[1:]), column.dtype)
+        for number in np.unique(rows // ROWS).tolist():
             here = np.flatnonzero(rows // ROWS == number)
-            part = self._chunk(name, number)[rows[here] - number * ROWS]
-            found = np.empty((len(rows), *part.shape[1:]), part.dtype) if found is None else found
-            found[here] = part
-        return np.asarray(found)
-
-    def _chunk(self, name: str, number: int) -> Array:
-        if self._held.get(name, (-1,))[0] != number:
-            array = self.x if name == "X" else self.columns[name]
-            self._held[name] = number, np.asarray(array[number * ROWS : (number + 1) * ROWS])
-        return self._held[name][1]
+            part = np.asarray(column[number * ROWS : (number + 1) * ROWS])
+            found[here] = part[rows[here] - number * ROWS]
+        return found
 
 
 class Result:
@@ -176,9 +133,7 @@ class Result:
         """Fail where a part of it isn't there."""
         if self.kind == "labels":
             _ = self.axes, self.levels, self.image_id
-        if self.table is not None:
-            _ = self.table.columns, self.table.x
-        elif self.kind == "labels" and not self.is_classes:
+        if self.table is None and self.kind == "labels" and not self.is_classes:
             raise KeyError("tables")
 
     @property
@@ -205,9 +160,14 @@ class Result:
         return str(next(iter(sorted(self._root[folder].group_keys()))))
 
     @cached_property
+    def written(self) -> Written | None:
+        """Its table as it lies there; None of classes and maps."""
+        return read_table(self._root, self.name) if "tables" in self._root else None
+
+    @cached_property
     def table(self) -> Table | None:
-        """Its table; None of classes and maps."""
-        return Table(self._root[f"tables/{self.name}"]) if "tables" in self._root else None
+        """The same, by labels."""
+        return None if self.written is None else Table(self.written)
 
     @property
     def classes(self) -> Sequence[str]:
@@ -313,7 +273,7 @@ class Seen:
         for block in blocks:
             if self._store.table is not None:
                 if block.max(initial=0) > self._store.most:
-                    raise lacking(self._store, int(block.max()))
+                    raise other_run()
                 self._there[block.ravel()] = True
             yield block
 
@@ -328,6 +288,13 @@ class Seen:
         count = int(self._there[1:].sum())
         if self._store.table is not None and count != len(self._store.table):
             raise lacking(self._store, count)
+
+
+def other_run() -> TilewrightError:
+    """What is said of labels that their table doesn't have."""
+    return TilewrightError(
+        "Its table lacks some of its labels.", fix="Run the pipeline again, then export."
+    )
 
 
 def lacking(store: Result, count: int) -> TilewrightError:
@@ -377,15 +344,11 @@ def check_version(path: Path, version: str) -> None:
     TilewrightError
         Naming both versions.
     """
-    if _numbers(version) > _numbers(__version__):
+    if is_later(version):
         raise TilewrightError(
             f"{path}: Tilewright {version} wrote it, and this is {__version__}.",
             fix=f"Export it by Tilewright {version} or later.",
         )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", version.split("+")[0])[:3])
 
 
 def blocks(rows: int, columns: int, side: tuple[int, int]) -> Iterator[tuple[slice, slice]]:

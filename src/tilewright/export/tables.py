@@ -22,21 +22,25 @@ def parts(table: Table) -> Iterator[dict[str, Array]]:
         By name a column of numbers each, then those of X, then what a sheet says, as text.
     """
     for at in range(0, max(1, len(table)), ROWS):
-        yield columns(table, np.arange(at, min(at + ROWS, len(table))))
+        some = slice(at, at + ROWS)
+        found = {name: np.asarray(column[some]) for name, column in table.columns.items()}
+        yield _with_x(table, found, np.asarray(table.x[some]))
 
 
 def columns(table: Table, rows: Array) -> dict[str, Array]:
-    """Some rows of a table.
+    """Some rows of a table of objects, as `parts` gives them.
 
     Parameters
     ----------
     table
         A store's.
     rows
-        Their numbers, ascending.
+        Their numbers.
     """
     found = {name: table.values(name, rows) for name in table.columns}
-    x = table.values("X", rows)
+    return _with_x(table, found, table.values("X", rows))
+
+
+def _with_x(table: Table, found: dict[str, Array], x: Array) -> dict[str, Array]:
     found |= {name: x[:, i] for i, name in enumerate(table.variables)}
-    said = {name: text for name, text in table.said.items() if name != "region"}
-    return found | {name: np.full(len(rows), text, object) for name, text in said.items()}
+    return found | {name: np.full(len(x), text, object) for name, text in table.said.items()}

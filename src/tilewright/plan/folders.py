@@ -70,7 +70,8 @@ def check_sheet(sheet: Path, results: Path) -> None:
     """
     if sheet.name in (RUN_IMAGES, RUN_OBJECTS) and sheet.resolve().parent == results.resolve():
         raise TilewrightError(
-            f"--input {sheet}: with --outdir {results} the run's own {sheet.name} would replace it.",
+            f"--input {sheet}: with --outdir {results} the run's own {sheet.name} would "
+            "replace it.",
             fix="Choose another --outdir, or give the sheet another name.",
             code=USAGE,
         )

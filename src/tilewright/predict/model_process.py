@@ -7,7 +7,6 @@ nonsense or runs out of memory becomes one sentence or a smaller batch. `child` 
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from tilewright import ROOT
 from tilewright.contract.faults import MachineError
 from tilewright.contract.jobs import Recipe
 from tilewright.environments.gpus import device
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.runtime.protocol import encode, receive
 from tilewright.tile_results.check import check_results, described
@@ -34,30 +34,6 @@ Answer = tuple[dict[str, Any], Array]
 BatchKey = TypeVar("BatchKey")
 
 UNDER_WAY = 2  # batches sent and not yet answered: one the model works on, one read ahead
-SOURCE = Path(__file__).resolve().parents[2]
-NOT_FOR_MODELS = ("VIRTUAL_ENV", "PYTHONHOME", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-
-
-def child_env(prefix: Path, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment variables of a program that runs in the environment at `prefix`.
-
-    Parameters
-    ----------
-    prefix
-        The environment's folder, which has ``bin/python``.
-    base
-        The variables to start from.
-    """
-    env = {k: v for k, v in base.items() if k not in NOT_FOR_MODELS}
-    return {
-        **env,
-        "PATH": os.pathsep.join([str(prefix / "bin"), base.get("PATH", os.defpath)]),
-        "CONDA_PREFIX": str(prefix),
-        "PYTHONPATH": str(SOURCE),
-        "PYTHONNOUSERSITE": "1",
-        "PYTHONUNBUFFERED": "1",
-        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",  # nor does its library show a token kept in a file
-    }
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import zarr
 
 from tilewright import __version__
 from tilewright.contract.files import atomic, writing
+from tilewright.contract.made import is_later
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.image import Image, open_image
 
@@ -159,7 +159,7 @@ def read_run(results: Path) -> dict[str, Any]:
         raise TilewrightError(
             f"{path}: can't be read ({why}).", fix="Run again into that folder.", code=USAGE
         ) from None
-    if _numbers(version) > _numbers(__version__):
+    if is_later(version):
         raise TilewrightError(
             f"{results}: is of Tilewright {version}, and this is {__version__}.",
             fix="Use that version or a later one.",
@@ -172,10 +172,6 @@ def read_run(results: Path) -> dict[str, Any]:
             code=USAGE,
         )
     return run
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(n) for n in re.findall(r"\d+", version.partition("+")[0])[:3]]
 
 
 def to_score(results: Path, image: Mapping[str, Any], task: str) -> Scored:

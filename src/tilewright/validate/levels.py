@@ -23,8 +23,8 @@ import yaml
 from tilewright import ROOT
 from tilewright.environments import interpreters
 from tilewright.environments.gpus import device
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import ProblemsError, TilewrightError
-from tilewright.predict.model_process import child_env
 from tilewright.registry.checks.target import ERROR, WARNING, Case, Target, Violation
 from tilewright.registry.documents import Where
 from tilewright.registry.locations import NotTaken, shown, source

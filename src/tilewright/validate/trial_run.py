@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from tilewright.contract.spec import ModelSpec
+from tilewright.environments.interpreters import child_env
 from tilewright.errors import TilewrightError
-from tilewright.predict.model_process import ModelProcess, ScriptError, child_env
+from tilewright.predict.model_process import ModelProcess, ScriptError
 
 from . import samples
 
