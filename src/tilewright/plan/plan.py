@@ -41,7 +41,7 @@ from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, 
 from .remarks import read_again, unmeasured
 from .resources import Needs, contradictions, needs
 from .scenes import Unread, with_scenes
-from .settings import settings
+from .settings import Settings, settings
 from .unsized import problems as problems_of
 from .unsized import unsized
 
@@ -238,7 +238,11 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     unread: Unread = []
     try:
         folders = manifest_folders(params, here, dialect)
-        params, choice, spec, values, found_weights = resolve(params, here, Registry.load(*folders))
+        known, asked = (
+            Registry.load(*folders),
+            settings(params.model_config_file, params.set_, here),
+        )
+        params, choice, spec, values, found_weights = resolve(params, here, known, asked)
         spec = dialect.spec(spec) if dialect else spec
         sized(spec, params)
         params, values = pick_channels(params, choice, spec, values)
@@ -277,7 +281,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         dialect=dialect,
         found=(
             *found.remarks,
-            *settings(params.model_config_file, params.set_, here).remarks,
+            *asked.remarks,
             *unused(params, [i.ref for i in images]),
             *unmeasured(spec, params.features),
             *read_again([(i.ref.id, i.one_of) for i in images]),
@@ -309,14 +313,13 @@ def registry(params: Params, here: Path) -> Registry:
 
 
 def resolve(
-    params: Params, here: Path, known: Registry
+    params: Params, here: Path, known: Registry, asked: Settings
 ) -> tuple[Params, ResolvedModel, ModelSpec, dict[str, Any], weights.Found]:
     """The run's parameters with their variant; the model, its spec, parameters and weights."""
     choice = known.choose(params.model, params.model_type, params.task)
     choice.script()  # without one, all else is beside the point
     folder = Path(str(params.weights_dir))
     choice = weights.used(choice, params.weights, here, folder)
-    asked = settings(params.model_config_file, params.set_, here)
     found = weights.find(choice, folder)
     own = config_values(found.config, folder)
     values = choice.values(asked.values, own, found.config, asked.by_set)

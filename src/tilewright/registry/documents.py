@@ -261,10 +261,12 @@ class _Walk:
         raise self.tagged(node)
 
     def noted(self, node: yaml.Node, where: Where) -> object:
+        """A node's value; its line is kept for whoever finds it wrong."""
         self.lines[where] = _line(node)
         return self.value(node, where)
 
     def items(self, node: yaml.MappingNode, where: Where) -> Iterable[tuple[str, object]]:
+        """Keys and values of a mapping, each key once."""
         seen: set[str] = set()
         for key_node, value_node in node.value:
             line, key = _line(key_node), key_node.value
@@ -295,11 +297,13 @@ class _Walk:
         return self.finite(value, text, _line(node)) if isinstance(value, float) else value
 
     def finite(self, value: float, text: str, line: int) -> float:
+        """A number, unless it is infinite or none."""
         if not math.isfinite(value):
             raise _wrong(self.path, line, f"{text} isn't a finite number")
         return value
 
     def shown(self, text: str, line: int) -> str:
+        """A text, unless a part of it can't be seen."""
         if UNSEEN.search(text):
             raise _wrong(self.path, line, f"{text!r} has characters that can't be shown")
         return text
@@ -314,6 +318,7 @@ class _Walk:
         return found
 
     def tagged(self, node: yaml.Node) -> FaultError:
+        """What is said of a node of another kind."""
         name = node.tag.removeprefix(TAG)
         return _wrong(self.path, _line(node), f"the tag or form {name!r} isn't taken")
 

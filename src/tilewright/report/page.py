@@ -354,37 +354,32 @@ def render(
     script = (Path(__file__).parent / "report.js").read_text(encoding="utf-8")
     seams = sorted((i for i in run.images if i.sbe is not None), key=lambda i: i.sbe or 0)
     kinds = {kind for image in run.images for kind in kinds_of(image)}
-    return (
-        templates()
-        .get_template("report.html.j2")
-        .render(
-            run=run,
-            counts=run.counts,
-            objects=run.result == "labels",
-            spec=recipe.spec,
-            tile=recipe.spec.tile_spec,
-            deep="z" in recipe.spec.tile_spec.axes,
-            folder="labels" if run.result == "classes" else "maps",
-            recipe=recipe,
-            cards=shown,
-            linked={card.image.id: n for n, card in enumerate(shown, 1)},
-            files=files,
-            seams=seams,
-            median_sbe=statistics.median([i.sbe or 0 for i in seams] or [0]),
-            flagged=[i for i in run.images if i.flags],
-            kinds=sorted(
-                kinds, key=lambda k: (FILTER_KINDS.index(k) if k in FILTER_KINDS else 0, k)
-            ),
-            script=Markup(script),  # noqa: S704  # ours, a file beside this one
-            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            task=known.task,
-            steps={name: step.does for name, step in STEPS.items()},
-            sbe_target=SBE_TARGET,
-            heat_colours=heat.COLOURS,
-            headline=headline(run),
-            policy=recipe.spec.policy,
-            command=command(run),
-            precision=precision(run, recipe.spec.precision),
-            publications=known.publications,
-        )
+    page = templates().get_template("report.html.j2")
+    return page.render(
+        run=run,
+        counts=run.counts,
+        objects=run.result == "labels",
+        spec=recipe.spec,
+        tile=recipe.spec.tile_spec,
+        deep="z" in recipe.spec.tile_spec.axes,
+        folder="labels" if run.result == "classes" else "maps",
+        recipe=recipe,
+        cards=shown,
+        linked={card.image.id: n for n, card in enumerate(shown, 1)},
+        files=files,
+        seams=seams,
+        median_sbe=statistics.median([i.sbe or 0 for i in seams] or [0]),
+        flagged=[i for i in run.images if i.flags],
+        kinds=sorted(kinds, key=_in_order),
+        script=Markup(script),  # noqa: S704  # ours, a file beside this one
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        task=known.task,
+        steps={name: step.does for name, step in STEPS.items()},
+        sbe_target=SBE_TARGET,
+        heat_colours=heat.COLOURS,
+        headline=headline(run),
+        policy=recipe.spec.policy,
+        command=command(run),
+        precision=precision(run, recipe.spec.precision),
+        publications=known.publications,
     )

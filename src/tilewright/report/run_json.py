@@ -89,14 +89,19 @@ def read_merged(folder: Path) -> Results:
     for path in sorted(folder.glob("*/exported.json")):
         for failed in json.loads(path.read_text(encoding="utf-8"))["failed"]:
             result = found[failed["id"]]
-            there = f" Its Zarr is there: {result.facts.store}." if result.facts.store else ""
-            why = failed["why"] + there
-            facts = replace(result.facts, why=why, code=failed.get("code"), step="EXPORT")
-            found[failed["id"]] = replace(result, facts=facts)
+            found[failed["id"]] = replace(result, facts=_not_exported(result.facts, failed))
     jobs = sorted(ran.items(), key=lambda item: (-item[1], str(item[0])))
     told = folder / "tables.json"
     table = Joined(**json.loads(told.read_text())) if told.exists() else NO_TABLE
     return Results(found, [PrecisionRan(name, count) for name, count in jobs], table)
+
+
+def _not_exported(facts: MergedImage, failed: Mapping[str, Any]) -> MergedImage:
+    """An image that couldn't be exported; of several formats each says why."""
+    before = f"{facts.why} " if facts.step == "EXPORT" else ""
+    there = f" Its Zarr is there: {facts.store}." if facts.store and not before else ""
+    why = f"{before}{failed['why']}{there}"
+    return replace(facts, why=why, code=failed.get("code"), step="EXPORT")
 
 
 # All of it

@@ -228,6 +228,7 @@ class _Redirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
+        """The next request, as the base class says, if that place may be asked."""
         try:
             url = checked(newurl)
         except NotTaken:

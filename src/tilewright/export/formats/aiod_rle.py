@@ -18,14 +18,7 @@ from .aiod_tiff import STRIP, Array, parts_of
 def write(store: Path, path: Path, *, binary: bool = False) -> None:
     """Write a store's labels; a volume's slices come one after the other.
 
-    Parameters
-    ----------
-    store
-        With labels; of several timepoints the first counts.
-    path
-        The file; it appears when it is whole.
-    binary
-        Everything that is found is one object.
+    Of several timepoints the first counts; `binary` is one label of all objects.
 
     Raises
     ------

@@ -22,14 +22,7 @@ BIG = 1 << 31  # bytes from which a TIFF is a BigTIFF
 def write(store: Path, path: Path, *, binary: bool = False) -> None:
     """Write a store's labels as a tiled TIFF, ``(z,) y, x``, of their own dtype.
 
-    Parameters
-    ----------
-    store
-        With labels; of several timepoints the first counts.
-    path
-        The file; it appears when it is whole.
-    binary
-        Every label is 1, uint8.
+    Of several timepoints the first counts; `binary` is one label of all objects.
 
     Raises
     ------

@@ -28,20 +28,7 @@ HEAD, FOOT = '{"type":"FeatureCollection","features":[', "\n]}\n"
 
 
 def write(store: Path, path: Path) -> None:
-    """Write a store's outlines.
-
-    Parameters
-    ----------
-    store
-        With labels.
-    path
-        The file; it appears when it is whole.
-
-    Raises
-    ------
-    TilewrightError
-        When the store can't be read.
-    """
+    """Write a store's outlines."""
     with atomic(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(HEAD)
         between = "\n"

@@ -33,20 +33,7 @@ GEO = {
 
 
 def write(store: Path, path: Path) -> None:
-    """Write a row for each object of each plane, in level-0 pixels.
-
-    Parameters
-    ----------
-    store
-        With labels; of classes the columns are ``class`` and ``t`` and ``z``.
-    path
-        The file; it appears when it is whole.
-
-    Raises
-    ------
-    TilewrightError
-        When the store can't be read.
-    """
+    """Write a row for each object of a plane, in level-0 pixels; of classes ``class``, t and z."""
     result = Result(store)
     none = np.zeros(0, np.int64)
     schema = _batch(result, none, none, none, np.zeros(0, object)).schema

@@ -22,13 +22,6 @@ STEP = 1 << 24  # numbers of vectors at once
 def write(store: Path, path: Path) -> None:
     """Write a table of tiles: vectors, and where each begins at level 0.
 
-    Parameters
-    ----------
-    store
-        With a table of tiles of one plane.
-    path
-        The file; it appears when it is whole.
-
     Raises
     ------
     TilewrightError

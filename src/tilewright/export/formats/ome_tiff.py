@@ -21,13 +21,6 @@ MOST_BYTES = 4  # of a value: OME's uint32; Bio-Formats has no longer integer
 def write(store: Path, path: Path) -> None:
     """Write a store's labels with the levels above, ``(t,) (z,) y, x``.
 
-    Parameters
-    ----------
-    store
-        With labels.
-    path
-        The file; it appears when it is whole.
-
     Raises
     ------
     TilewrightError
@@ -51,9 +44,10 @@ def write(store: Path, path: Path) -> None:
 
 
 def _level(file: tifffile.TiffWriter, result: Result, level: Any, **more: Any) -> None:
-    seen = Seen(result)
+    rows, seen = strips(level, result.axes), Seen(result)
+    finest = level is result.levels[0]  # those above lack what is small
     file.write(
-        tiles(seen.of(strips(level, result.axes)), TILE),
+        tiles(seen.of(rows) if finest else rows, TILE),
         shape=level.shape,
         dtype=np.dtype(level.dtype),
         tile=(TILE, TILE),
@@ -61,7 +55,7 @@ def _level(file: tifffile.TiffWriter, result: Result, level: Any, **more: Any) -
         photometric="minisblack",
         **more,
     )
-    if level is result.levels[0]:  # levels above lack what is small
+    if finest:
         seen.check()
 
 

@@ -14,20 +14,7 @@ from tilewright.export.tables import parts
 
 
 def write(store: Path, path: Path) -> None:
-    """Write a store's table: numbers as they are, and what a sheet says as text.
-
-    Parameters
-    ----------
-    store
-        With a table.
-    path
-        The file; it appears when it is whole.
-
-    Raises
-    ------
-    TilewrightError
-        When the store can't be read.
-    """
+    """Write a store's table: numbers as they are, and what a sheet says as text."""
     table = Result(store).table
     if table is None:
         raise ValueError(f"{store} has no table")

@@ -23,20 +23,7 @@ MOVE, LINE, CLOSE = 0, 1, 4
 
 
 def write(store: Path, path: Path) -> None:
-    """Write a store's outlines in level-0 pixels.
-
-    Parameters
-    ----------
-    store
-        With labels.
-    path
-        The file; it appears when it is whole.
-
-    Raises
-    ------
-    TilewrightError
-        When the store can't be read.
-    """
+    """Write a store's outlines in level-0 pixels."""
     with atomic(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
         for roi in rois(Result(store)):
             file.writestr(zipfile.ZipInfo(f"{roi.name}.roi"), roi.tobytes(), zipfile.ZIP_DEFLATED)

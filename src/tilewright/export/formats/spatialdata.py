@@ -22,13 +22,6 @@ Array = np.ndarray[Any, Any]
 def write(store: Path, path: Path) -> None:
     """Write image, labels, outlines and table in one coordinate system, ``global``.
 
-    Parameters
-    ----------
-    store
-        Of this release or an earlier one.
-    path
-        The folder; it appears when it is whole.
-
     Raises
     ------
     TilewrightError

@@ -29,13 +29,6 @@ USE_OME = "Export it as ome-tiff, which holds 32 bits and files of any size."
 def write(store: Path, path: Path) -> None:
     """Write a store's labels, ``(t,) (z,) y, x``.
 
-    Parameters
-    ----------
-    store
-        With labels.
-    path
-        The file; it appears when it is whole.
-
     Raises
     ------
     TilewrightError

@@ -132,10 +132,12 @@ class _TileGrid:
 
     @property
     def across(self) -> int:
+        """Frames in a row."""
         return -(-self.size[1] // self.tile[1])
 
     @property
     def count(self) -> int:
+        """Frames in all."""
         return self.across * -(-self.size[0] // self.tile[0])
 
 

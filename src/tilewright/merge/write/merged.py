@@ -248,15 +248,14 @@ def write_block(context: MergeContext, block: LabelBlock) -> tuple[SeamCounts, l
     around = _rimmed(box, rim, context.grid) if rim else next_to
     canvas = composed(context, _open(block.painting), plane, around)
     counted = SeamMeter(context.grid).count(box, crop(canvas, around, next_to), plane)
-    measured = []
-    for piece in halves(box) if measure is not None else ():
-        assert measure is not None  # noqa: S101 - there would be no piece
-        mine, pixels = crop(canvas, around, piece), context.raw(plane, piece)
-        corner = [start for start, _ in piece]
-        wide = _rimmed(piece, rim, context.grid)
-        inner = [slice(a - b, c - b) for (a, c), (b, _) in zip(piece, wide, strict=True)]
-        with_rim = crop(canvas, around, wide), inner
-        measured.append(measure.part(mine, pixels, corner, position, with_rim))
+    measured: list[BoxMeasures] = []
+    if measure is not None:
+        for piece in halves(box):
+            mine, pixels = crop(canvas, around, piece), context.raw(plane, piece)
+            wide = _rimmed(piece, rim, context.grid)
+            inner = [slice(a - b, c - b) for (a, c), (b, _) in zip(piece, wide, strict=True)]
+            corner, with_rim = [a for a, _ in piece], (crop(canvas, around, wide), inner)
+            measured.append(measure.part(mine, pixels, corner, position, with_rim))
     mine = crop(canvas, around, box)
     block.handle.write(block.slices, mine.reshape([s.stop - s.start for s in block.slices]))
     return counted, measured

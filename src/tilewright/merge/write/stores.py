@@ -252,9 +252,8 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
             rgb=is_rgb(ref.axes, layout.channels, ref.dtype),
         )
         result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
-        result = replace(
-            result, unread=scene.unread, looked_px=looked_px(ref, layout, context.banked)
-        )
+        seen = looked_px(ref, layout, context.banked) if written.table is not None else None
+        result = replace(result, unread=scene.unread, looked_px=seen)
         result = replace(result, mask=ref.masked, predicted=context.banked.predicted)
         if found is None:
             return replace(result, **made)

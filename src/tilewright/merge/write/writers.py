@@ -114,7 +114,7 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         return Written(merged, map=facts, pyramid=merged.pyramid)
     names = scene.ref.channel_names
     table = merged.measure.table(scene.place, names, merged.agreement)
-    means, too_wide = table.var, 0
+    means, spread, too_wide = table.var, histograms(table, scene.ref.channels), 0
     if scene.group.merge.features == "all" and merged.pyramid is not None:
         table, too_wide = with_light(
             table, merged.measure, scene.pool, merged.pyramid.handle(), axes, store.scratch,
@@ -133,7 +133,7 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         table=table,
         intensities=_intensities(merged.measure, means),
         too_wide=too_wide,
-        histograms=histograms(table, scene.ref.channels),
+        histograms=spread,
         pyramid=merged.pyramid,
     )
 
