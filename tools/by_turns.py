@@ -1,15 +1,16 @@
-"""Which models' environments a commit's tests build: those it touches, and one more by turns.
+"""Which models' environments a commit's tests build: some that it touches, and one more by turns.
 
     TILEWRIGHT_TEST_ENVIRONMENTS="$(python3 tools/by_turns.py)" ./tilewright test --slow
 
 Environments of gigabytes are too many for every commit. One is touched where a changed file has its
-name: `envs/sam.yml`, `bin/run_sam.py`, `tests/models/test_sam.py`. The one more is chosen by the
-commit's digest, so that a run of the same commit tests the same. Prints the names, and on standard
-error why. Standard library only.
+name: `envs/sam.yml`, `bin/run_sam.py`, `tests/models/test_sam.py`. Which come first is chosen by the
+commit's digest, so that a run of the same commit tests the same; those that come after `MOST`
+minutes are left to other commits. Prints the names, and on standard error why. Standard library only.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_MODELS = ("base",)
+MOST = 12  # minutes of models' tests in a run that must end within 45
+MINUTES = {  # of building an environment and of its slow tests, on two cores; others' are 3
+}
 
 
 def models(root: Path = ROOT) -> list[str]:
@@ -30,9 +34,23 @@ def touched(names: list[str], files: list[str]) -> list[str]:
     return [n for n in names if any(re.search(rf"(?<![a-z0-9]){n}(?![a-z0-9])", f) for f in code)]
 
 
-def by_turn(names: list[str], commit: str) -> list[str]:
-    """One of the names, by the commit's digest; none of none."""
-    return [names[int(commit[:12], 16) % len(names)]] if names else []
+def in_turn(names: list[str], commit: str) -> list[str]:
+    """The names in an order that the commit's digest gives."""
+    return sorted(names, key=lambda name: hashlib.sha256(f"{commit} {name}".encode()).digest())
+
+
+def within(names: list[str], most: float) -> list[str]:
+    """The first name, and those after it that fit into so many minutes."""
+    chosen: list[str] = []
+    for name in names:
+        if not chosen or sum(map(minutes, [*chosen, name])) <= most:
+            chosen.append(name)
+    return chosen
+
+
+def minutes(name: str) -> float:
+    """How long an environment's tests take."""
+    return MINUTES.get(name, 3)
 
 
 def changed(root: Path = ROOT) -> list[str] | None:
@@ -60,11 +78,15 @@ def main(root: Path = ROOT) -> str:
     if commit is None:
         print("no commit is known: all environments", file=sys.stderr)
         return " ".join(names)
-    mine = touched(names, files or [])
-    more = by_turn([name for name in names if name not in mine], commit)
+    turn = in_turn(names, commit)
+    mine = touched(turn, files or [])
+    more = [name for name in turn if name not in mine][:1]
+    chosen = within([*mine, *more], MOST)
     why = "what changed isn't known" if files is None else f"changed: {', '.join(mine) or 'none'}"
-    print(f"environments: {why}; by turns: {', '.join(more) or 'none'}", file=sys.stderr)
-    return " ".join([*mine, *more])
+    left = [name for name in mine if name not in chosen]
+    said = f"environments: {why}; by turns: {', '.join(more) or 'none'}"
+    print(f"{said}; left to other commits: {', '.join(left) or 'none'}", file=sys.stderr)
+    return " ".join(chosen)
 
 
 if __name__ == "__main__":

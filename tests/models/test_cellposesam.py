@@ -162,7 +162,7 @@ REFUSED = [
     ("headless", "ValueError", "the layer out.bias is missing"),
     ("wider", "ValueError", "out.weight is (256, 256, 1, 1), not (192, 256, 1, 1)"),
     ("more", "ValueError", "decoder.weight"),
-    ("folder", "IsADirectoryError", "folder"),
+    ("folder", "ValueError", "it is a folder"),
     ("nowhere", "FileNotFoundError", "nowhere"),
 ]
 
@@ -217,7 +217,7 @@ def test_what_cant_be_run_ends_in_one_sentence(weights: Path, tmp_path: Path) ->
     whole = dataclasses.replace(CASE, params={"batch_size": 1})
     for case, file, says in (
         (CASE, tmp_path / "text", "text isn't a file of Cellpose-SAM weights"),
-        (CASE, tmp_path, "Is a directory"),
+        (CASE, tmp_path, "it is a folder"),
         (CASE, tmp_path / "nowhere", "nowhere: the model's weights is missing"),
     ):
         with pytest.raises(TilewrightError) as failed:

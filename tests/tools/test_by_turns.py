@@ -42,11 +42,22 @@ def test_a_file_touches_the_environment_whose_name_it_has(file: str, names: list
     assert TURNS.touched(NAMES, [file]) == names
 
 
-def test_by_turns_every_environment_is_tested_and_a_commit_always_the_same() -> None:
-    chosen = [TURNS.by_turn(NAMES, f"{n:040x}"[::-1]) for n in range(40)]
-    assert {name for (name,) in chosen} == set(NAMES)
-    assert chosen == [TURNS.by_turn(NAMES, f"{n:040x}"[::-1]) for n in range(40)]
-    assert TURNS.by_turn([], "abc") == []
+def test_by_turns_every_environment_comes_first_and_a_commit_always_gives_the_same() -> None:
+    orders = [TURNS.in_turn(NAMES, f"{n:040x}") for n in range(40)]
+    assert {order[0] for order in orders} == set(NAMES)
+    assert all(sorted(order) == NAMES for order in orders)
+    assert orders == [TURNS.in_turn(NAMES, f"{n:040x}") for n in range(40)]
+
+
+def test_what_a_commit_tests_takes_its_minutes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TURNS, "MINUTES", {"long": 20, "half": 6})
+    assert TURNS.within(["half", "long", "short", "other", "third"], 12) == ["half", "short", "other"]
+    assert TURNS.within(["long", "short"], 12) == ["long"]  # one always
+    assert TURNS.within([], 12) == []
+
+
+def test_minutes_are_of_environments_that_are_there() -> None:
+    assert set(load().MINUTES) <= set(TURNS.models())
 
 
 def commit(folder: Path, *files: str) -> None:
@@ -70,7 +81,19 @@ def test_a_commit_tests_what_it_touched_and_one_more(
     both = TURNS.main(tmp_path).split()
     assert both[0] == "sam"
     assert len(set(both)) == 2
-    assert f"changed: sam; by turns: {both[1]}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"changed: sam; by turns: {both[1]}; left to other commits: none" in said
+
+
+def test_a_commit_that_touches_all_leaves_some_to_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(tmp_path, "README.md")
+    commit(tmp_path, *(f"envs/{name}.yml" for name in NAMES))
+    chosen = TURNS.main(tmp_path).split()
+    left = capsys.readouterr().err.split("left to other commits: ")[1].strip().split(", ")
+    assert len(chosen) < len(NAMES)
+    assert sorted([*chosen, *left]) == NAMES
 
 
 def test_without_a_commit_all_are_tested(tmp_path: Path) -> None:

@@ -118,8 +118,6 @@ def read(path: str, model: str, inside: Sequence[str] = (), prefix: str = "") ->
         raise found.wrong(CUT_OFF)
     try:
         state = _opened(path)
-    except IsADirectoryError as error:
-        raise Weights(path, model, {}).wrong("it is a folder") from error
     except (OSError, ImportError, MemoryError):
         raise
     except Exception as error:
