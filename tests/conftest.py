@@ -21,6 +21,9 @@ settings.load_profile("patient")
 # Started in the background, a shell lets us ignore Ctrl-C, and all that we start would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Models' threads that wait for each other by spinning take thrice as long where tests share cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that run the pipeline: what is short fills the gaps at the end."""
