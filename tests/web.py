@@ -31,6 +31,8 @@ class Page:
     says_length: bool = True
     wait: float = 0.0
     """Seconds before the headers."""
+    after: threading.Event | None = None
+    """What must have happened before the headers."""
     slow: float = 0.0
     """Seconds between one piece of 1000 bytes and the next."""
 
@@ -88,6 +90,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append(seen)
         page = self.server.pages.get(self.path, Page(status=404))
         time.sleep(page.wait)
+        if page.after:
+            page.after.wait(60)
         seen.status, start = self.judged(page, seen)
         self.send_response(seen.status)
         if page.to:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -287,12 +288,17 @@ def started(web: Web, kept_in: Path, first: str = "") -> subprocess.Popen[str]:
 
 
 def test_two_runs_at_once_download_once(web: Web, kept_in: Path) -> None:
-    web.pages["/toy.bin"].slow = 0.15
-    both = [started(web, kept_in), started(web, kept_in)]
-    said = [process.communicate(timeout=60) for process in both]
+    web.pages["/toy.bin"].after = second_waits = threading.Event()
+    first = started(web, kept_in)
+    while not web.seen:
+        assert first.poll() is None, first.communicate()
+    second = started(web, kept_in)
+    assert second.stderr
+    assert "which is fetching toy.bin" in second.stderr.readline()
+    second_waits.set()
+    said = [process.communicate(timeout=60) for process in (first, second)]
     assert [out for out, _ in said] == [SHA + "\n"] * 2, said
     assert [s.path for s in web.seen] == ["/toy.bin"]
-    assert "which is fetching toy.bin" in "".join(err for _, err in said)
 
 
 def test_a_killed_run_leaves_a_lock_that_stops_nobody(web: Web, kept_in: Path) -> None:
