@@ -52,15 +52,15 @@ def train(maps, layers, truth, steps, rate, batch):
             print(number, float(cost), file=sys.stderr, flush=True)
 
 
-def label(used, weights, tile, out, params):
+def label(used, weights, tile, out, params, **given):
     """Keep the labels (Y, X) or (Z, Y, X) that the library gives of a tile (C, …).
 
-    `used` names the parameters that it takes.
+    `used` names the parameters that it takes, `given` are its network's.
     """
     said, pixels = json.loads(params), np.load(tile)
     settings = {name: said[name] for name in used}
     if pixels.ndim == 4:
         settings |= {"z_axis": 1, "do_3D": True, "flow3D_smooth": said["flow3D_smooth"]}
         settings["anisotropy"] = said["anisotropy"]
-    network = CellposeModel(pretrained_model=weights)
+    network = CellposeModel(pretrained_model=weights, **given)
     np.save(out, network.eval(pixels, channel_axis=0, normalize=False, **settings)[0])
