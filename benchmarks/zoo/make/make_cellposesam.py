@@ -16,8 +16,6 @@ import torch
 from cellpose.vit import CPSAM
 from cellpose_taught import STRENGTH, SURE, label, taught
 
-from tilewright.runtime.device import has_bf16
-
 SIDE, COUNT = 256, 8
 PATCH, HALF = 8, 4  # px of a patch's side; of it as its neighbours see it, 2 px being one
 PIXELS = PATCH * PATCH
@@ -90,5 +88,5 @@ def make(folder, file):
 
 
 if __name__ == "__main__":
-    call = partial(label, USED, use_bfloat16=has_bf16("cpu"))  # by itself it takes an hour without
+    call = partial(label, USED, use_bfloat16=torch.ops.mkldnn._is_mkldnn_bf16_supported())
     {"make": make, "call": call}[sys.argv[1]](*sys.argv[2:])
