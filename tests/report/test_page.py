@@ -186,12 +186,16 @@ def test_a_run_of_a_few_images_makes_no_further_files(run: Run) -> None:
 
 
 def test_a_row_says_what_it_is_filtered_by(run: Run) -> None:
-    flag = {"name": "out of focus", "figure": 14.71, "rule": "px that edges take; over 11 px"}
-    run.result("a", flags=[flag])
+    rule = "px that edges take; over 11 px"
+    flags = [
+        {"name": "out of focus", "figure": figure, "rule": rule, "channel": channel}
+        for figure, channel in ((14.71, "DAPI"), (20, "GFP"))
+    ]
+    run.result("a", flags=flags)
     run.result("b", objects=0)
     run.refused("c", "is empty.")
     facts, page = run.write()
-    assert [i["flags"] for i in facts["images"]] == [[flag], [], []]
+    assert [i["flags"] for i in facts["images"]] == [flags, [], []]
     read = Page(page)
     assert read.every("data-is") == [
         "with a flag|out of focus|with a note",
@@ -200,12 +204,14 @@ def test_a_row_says_what_it_is_filtered_by(run: Run) -> None:
     ]
     offered = [attrs["value"] for tag, attrs in read.tags if tag == "option"]
     assert set(offered) == {"", *"|".join(read.every("data-is")).split("|")}
-    assert "out of focus 14.7 px that edges take; over 11 px" in " ".join(read.text.split())
+    text = " ".join(read.text.split())
+    assert "out of focus (DAPI) 14.7 px that edges take; over 11 px" in text
+    assert "out of focus (DAPI), out of focus (GFP)" in text
 
 
 def test_histograms_are_drawn_with_units_and_said_in_words(run: Run) -> None:
     area = {"column": "area_um2", "unit": "µm²", "start": 0.0, "step": 50.0, "counts": [1, 0, 3]}
-    light = {**area, "column": "mean_DAPI", "unit": "", "step": 0.5}
+    light = {**area, "column": "mean_channel_0", "unit": "", "step": 0.5, "channel": "DAPI"}
     run.result(
         "a", histograms=[{**area, "below": 0, "above": 2}, {**light, "below": 1, "above": 0}]
     )

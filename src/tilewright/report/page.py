@@ -210,7 +210,7 @@ def kinds_of(image: RunImage) -> list[str]:
     """What the table of images is filtered by."""
     if image.why is not None:
         return [WITHOUT_RESULT]
-    of = [flag.name for flag in image.flags]
+    of = list(dict.fromkeys(flag.name for flag in image.flags))
     found = [WITH_FLAG, *of] if of else [WITHOUT_FLAG]
     return found + [WITHOUT_OBJECTS] * (image.objects == 0) + [WITH_NOTE] * bool(image.remarks)
 
