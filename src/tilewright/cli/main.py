@@ -19,6 +19,7 @@ from rich.text import Text
 from tilewright import ROOT, __version__
 from tilewright.contract.faults import lacking, of_machine, said
 from tilewright.contract.spelling import near
+from tilewright.contract.words import counted
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.images.pixel_size import in_words
@@ -162,7 +163,7 @@ def plan(as_json: bool, **given: Any) -> None:
     masks = masks_said(made)
     most = {"tile", "job"} if masks else set()
     told = ", ".join(
-        f"{'at most ' if word in most else ''}{_count(n, word)}" for word, n in counts.items()
+        f"{'at most ' if word in most else ''}{counted(n, word)}" for word, n in counts.items()
     )
     gives = made.recipe.spec.gives
     sees = f"{told}; the model sees {gigabytes:.2f} GB of float32"
@@ -252,10 +253,6 @@ def _ahead(made: Plan) -> list[str]:
 def _console() -> Console:
     """A console that prints users' names as they are: `[x]` is no style, `:x:` no emoji."""
     return Console(markup=False, emoji=False, highlight=False)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 @main.command(epilog="example: tilewright fetch cellpose  |  " + EXIT_CODES)

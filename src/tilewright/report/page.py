@@ -22,6 +22,7 @@ from tilewright import ROOT
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.contract.steps import STEPS
+from tilewright.contract.words import counted
 from tilewright.errors import TilewrightError
 from tilewright.merge.measure import heat
 from tilewright.merge.measure.seam import SBE_TARGET
@@ -184,7 +185,7 @@ def found(image: RunImage) -> str:
     if image.embeddings:
         made = image.embeddings
         each = f"{number(made.tokens)} tokens of " if made.tokens else ""
-        return f"{number(made.rows)} tiles, each {each}{number(made.dim)} numbers"
+        return f"{counted(made.rows, 'tile')}, each {each}{number(made.dim)} numbers"
     if image.map is None:
         return ""
     sides = " \u00d7 ".join(number(n) for n in image.map.shape)
@@ -232,7 +233,7 @@ def mask_said(image: RunImage) -> str:
 def precision(run: RunFile, asked: str) -> str:
     """What the model computed in, for people; with counts of jobs where they differ."""
     names = [(ran.precision or "the model's own", ran.jobs) for ran in run.precision]
-    told = ", ".join(f"{name} in {_count(jobs, 'job')}" for name, jobs in names)
+    told = ", ".join(f"{name} in {counted(jobs, 'job')}" for name, jobs in names)
     if len(names) == 1:
         told = names[0][0]
     as_asked = all((ran.precision or "fp32") == asked for ran in run.precision)
@@ -262,25 +263,21 @@ def headline(run: RunFile) -> str:
         return "no image has a result"
     rows = sum(i.embeddings.rows for i in run.images if i.embeddings)
     what = {
-        "labels": f"{_count(run.counts.objects or 0, 'object')} in ",
-        "table": f"{_count(rows, 'tile')} in ",
+        "labels": f"{counted(run.counts.objects or 0, 'object')} in ",
+        "table": f"{counted(rows, 'tile')} in ",
         "map": "maps of ",
         "classes": "classes of ",
     }
     lost = sum(i.unread.tiles for i in run.images if i.unread)
-    told = f", without {_count(lost, 'tile')} that couldn't be read" if lost else ""
-    return what[run.result] + _count(good, "image") + told
+    told = f", without {counted(lost, 'tile')} that couldn't be read" if lost else ""
+    return what[run.result] + counted(good, "image") + told
 
 
 def lacking(image: RunImage) -> str:
     """What a count of an image lacks, to go behind it; nothing where all was read."""
     if not image.unread or not image.unread.tiles:
         return ""
-    return f" (without {number(image.unread.tiles)} of {number(image.unread.of)} tiles)"
-
-
-def _count(value: int, word: str) -> str:
-    return f"{number(value)} {word}{'' if value == 1 else 's'}"
+    return f" (without {number(image.unread.tiles)} of {counted(image.unread.of, 'tile')})"
 
 
 def extent(image: RunImage, deep: bool) -> list[int]:

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from tilewright import ROOT, __version__
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.contract.words import counted
 from tilewright.environments.interpreters import home
 from tilewright.errors import INTERNAL
 from tilewright.merge.write.facts import MergedImage
@@ -285,8 +286,8 @@ def _image(
     lacking = [merged.unread.sentence] if merged.unread else []
     if merged.too_wide:
         lacking.append(
-            f"{merged.too_wide:,} of its objects are wider than 4,096 px: they have no solidity, "
-            "and of intensities means alone."
+            f"{counted(merged.too_wide, 'object')} wider than 4,096 px: no solidity, and of "
+            "intensities means alone."
         )
     return RunImage(
         id=merged.id,

@@ -16,6 +16,7 @@ import zarr
 from tilewright import __version__
 from tilewright.contract.files import atomic, writing
 from tilewright.contract.made import is_later
+from tilewright.contract.words import counted
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.image import Image, open_image
 
@@ -248,7 +249,7 @@ def _check_whole(image: Scored, found: Image, seen: int) -> None:
     if finer or image.objects is None or seen >= image.objects:
         return  # of labels finer than level 0 an object may have no pixel's centre
     raise TilewrightError(
-        f"{image.labels}: its run found {image.objects:,} objects, and {seen:,} are there.",
+        f"{image.labels}: has {seen:,} of {counted(image.objects, 'object')} that its run found.",
         fix="Copy it again, or run again into that folder.",
     )
 
