@@ -355,3 +355,15 @@ def test_a_models_own_parameter_in_a_file_is_taken_as_the_hint_says(tmp_path: Pa
     (tmp_path / "own.yml").write_text("min_area: 5\n")
     plan = planned(tmp_path, model_config=str(tmp_path / "own.yml"))
     assert plan.recipe.params["min_area"] == 5
+
+
+@pytest.mark.parametrize(
+    "given", [["--set", ""], ["--set", "min_area=5", "--set", ""], ["--set", ","]]
+)
+def test_a_set_with_nothing_in_it_is_refused(given: list[str], tmp_path: Path) -> None:
+    grey(tmp_path / "a.tif")
+    words = ["plan", "--input", str(tmp_path / "a.tif"), *given]
+    found = CliRunner().invoke(main.main, words).exception
+    assert isinstance(found, TilewrightError)
+    assert found.code == 2
+    assert str(found).startswith("--set '")

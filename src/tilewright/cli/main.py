@@ -90,7 +90,7 @@ def _option(kind: Any) -> dict[str, Any]:
 REPEATED: dict[str, Any] = {
     "multiple": True,
     "metavar": "NAME=VALUE",
-    "callback": lambda _context, _option, said: ",".join(said) or None,
+    "callback": lambda _context, _option, said: ",".join(said) if said else None,
 }
 """Of ``--set``: what is given several times is one list, as Nextflow takes it."""
 
