@@ -108,6 +108,15 @@ def why(run) {
     params.strict && doubtful ? "--strict: ${doubtful.join('; ')}" : null
 }
 
+// A run that wasn't planned takes back what was begun in a folder where nothing else is.
+def withdraw() {
+    def begun = ['trace.txt', '.tilewright-lock']
+    def names = file(params.outdir, glob: false).list() ?: []
+    if (!workflow.success && !(names - begun)) {
+        begun.each { name -> file("${params.outdir}/${name}", glob: false).delete() }
+    }
+}
+
 // Says where the results are, and which stores that run.json promises aren't there: links across file
 // systems are lost silently.
 def finish(tables) {
@@ -118,6 +127,7 @@ def finish(tables) {
     } else if (workflow.success) {
         log.info "Results: ${file(params.outdir, glob: false)}: a folder for each image, report.html and images.csv"
     }
+    withdraw()
     // A table that an earlier run wrote here would be taken for this one's; others are somebody's own.
     (tables - (result('run.json')?.tables ?: [])).each { name -> file("${params.outdir}/${name}", glob: false).delete() }
     tidy()
