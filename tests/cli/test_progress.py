@@ -13,6 +13,7 @@ import pytest
 
 from tilewright import ROOT
 from tilewright.cli import progress
+from tilewright.cli.launch import why_failed
 from tilewright.cli.progress import STEPS, Watch, explain, failures, run_nextflow, step_now, summary
 from tilewright.errors import TilewrightError
 from tilewright.report import trace
@@ -340,3 +341,9 @@ def test_ctrl_c_stops_the_program_that_is_watched(
             [sys.executable, "-c", script], here=tmp_path, watch=watch, log=tmp_path / "log"
         )
     assert stopped.value.code == 130
+
+
+def test_what_wasnt_exported_fails_a_run_that_has_all_results() -> None:
+    run = {"failed": ["b: is empty."], "unexported": ["a: too many."], "unread": [], "doubts": []}
+    assert why_failed(run) == ["b: is empty.", "not exported: a: too many."]
+    assert why_failed(run | {"failed": []}) == ["not exported: a: too many."]

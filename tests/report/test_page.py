@@ -377,3 +377,30 @@ def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
     run.result("a")
     run.task("PLAN")
     assert run.write() == run.write()
+
+
+def test_many_failures_are_folded_by_their_reason_with_counts(run: Run) -> None:
+    run.result("good")
+    bad = [(f"d{n}", "/data/d{n}.tif: is empty. Copy it again.") for n in range(30)]
+    bad += [(f"o{n}", f"/data/o{n}.tif: has {n + 5} channels.") for n in range(12)]
+    run.bad = [
+        {"id": i, "path": f"/data/{i}.tif", "why": why.format(n=i[1:]), "columns": {}, "code": 65}
+        for i, why in bad
+    ]
+    page = Page(run.write()[1])
+    text = " ".join(page.text.split())
+    assert "42 images have no result 30 images: is empty. Copy it again. d0 /data/d0.tif" in text
+    assert text.count("is empty. Copy it again.") == 1
+    assert "o9 /data/o9.tif: has 14 channels. 2 more images, each with a reason of its own" in text
+    assert sum(tag == "details" and attrs.get("class") == "reason" for tag, attrs in page.tags) == 2
+
+
+def test_a_few_failures_are_told_one_by_one(run: Run) -> None:
+    run.result("good")
+    run.bad = [
+        {"id": i, "path": f"{i}.tif", "why": f"{i}.tif: is empty.", "columns": {}, "code": 65}
+        for i in "abc"
+    ]
+    page = Page(run.write()[1])
+    assert "3 images have no result a a.tif: is empty. b b.tif" in " ".join(page.text.split())
+    assert not [a for tag, a in page.tags if tag == "details" and a.get("class") == "reason"]

@@ -276,7 +276,8 @@ def finish(code: int, watch: Watch, log: Path, new: Sequence[Path] = ()) -> None
     if result is not None and reasons:
         for line in reasons:
             click.echo(f"tilewright: {line}", err=True)
-        codes = [image["code"] for image in result["images"] if image["code"]]
+        parts = [p for image in result["images"] for p in (image, *image["exports"])]
+        codes = [part["code"] for part in parts if part["code"]]
         sys.exit(max([failures(watch)[1] or BAD_DATA, *codes]))
     lines, found = explain(watch, log)
     if (watch.outdir / "run.json").is_file() and result is None:
@@ -314,7 +315,10 @@ def why_failed(result: dict[str, Any]) -> list[str]:
     doubts = [f"--strict: {line}" for line in result["unread"] + result["doubts"]]
     if doubts:
         doubts.append("To take such results as they are, leave --strict out.")
-    return result["failed"] or doubts
+    return [
+        *result["failed"],
+        *(f"not exported: {line}" for line in result["unexported"]),
+    ] or doubts
 
 
 def is_published(store: Path) -> bool:

@@ -11,7 +11,7 @@ import hashlib
 import math
 import shlex
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from tilewright.registry.registry import Registry
 
 from .cards import Card, percents, place_said
 from .linked import Linked
+from .reasons import Case, Reasons, reasons
 from .run_file import RunFile, RunImage
 
 
@@ -291,6 +292,16 @@ def shell_path(path: str) -> str:
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
+def cases(images: Iterable[RunImage], name: str) -> Reasons:
+    """Why images are as they are, by the sentence that each has under a name."""
+    return reasons(Case(i.id, i.path, getattr(i, name)) for i in images)
+
+
+def unexported(images: Iterable[RunImage]) -> Reasons:
+    """Why images aren't in a format."""
+    return reasons(Case(i.id, i.path, e.why) for i in images for e in i.exports if e.why)
+
+
 IN_TEMPLATES: dict[str, Callable[..., object]] = {
     "number": number,
     "duration": duration,
@@ -309,6 +320,8 @@ IN_TEMPLATES: dict[str, Callable[..., object]] = {
     "mask_said": mask_said,
     "tiles_said": tiles_said,
     "kinds_of": kinds_of,
+    "cases": cases,
+    "unexported": unexported,
     "quoted": repr,
     "word": _word,
 }
