@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
@@ -404,3 +405,19 @@ def test_a_few_failures_are_told_one_by_one(run: Run) -> None:
     page = Page(run.write()[1])
     assert "3 images have no result a a.tif: is empty. b b.tif" in " ".join(page.text.split())
     assert not [a for tag, a in page.tags if tag == "details" and a.get("class") == "reason"]
+
+
+def test_failed_exports_share_a_reason_whatever_their_stores_are_called(run: Run) -> None:
+    names = [f"image {n}" for n in range(5)]
+    for name in names:
+        run.result(name)
+    folder = run.here / "merged" / "told-g"
+    folder.mkdir()
+    made = [
+        {"id": n, "format": f, "path": None, "why": f"stores1/{n}/{STORE}: no.", "code": 65}
+        for n in names
+        for f in ("roi", "tiff")
+    ]
+    (folder / "exported.json").write_text(json.dumps({"exports": made}))
+    text = " ".join(Page(run.write()[1]).text.split())
+    assert f"5 images: no. image 0 image 0/{STORE} image 1" in text

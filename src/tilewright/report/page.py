@@ -299,7 +299,8 @@ def cases(images: Iterable[RunImage], name: str) -> Reasons:
 
 def unexported(images: Iterable[RunImage]) -> Reasons:
     """Why images aren't in a format."""
-    return reasons(Case(i.id, i.path, e.why) for i in images for e in i.exports if e.why)
+    found = [Case(i.id, i.store or i.path, e.why) for i in images for e in i.exports if e.why]
+    return reasons(dict.fromkeys(found))  # of several formats, for one reason, once
 
 
 IN_TEMPLATES: dict[str, Callable[..., object]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,5 +51,8 @@ def reasons(cases: Iterable[Case]) -> Reasons:
 
 
 def _without(case: Case) -> str:
-    said = case.why.replace(case.path, GAP).replace(Path(case.path).name or GAP, GAP)
+    own = "|".join(
+        rf"[^\s'\"]*{re.escape(name)}" for name in (case.path, Path(case.path).name) if name
+    )
+    said = re.sub(own, GAP, case.why) if own else case.why
     return said.removeprefix(f"{GAP}: ")
