@@ -299,13 +299,14 @@ def suited(context: MergeContext) -> int:
 def provenance(ref: ImageRef, said: Mapping[str, str]) -> dict[str, Any]:
     """Which image a store is of; its scene where it isn't the first, its mask, a sheet's words.
 
-    Where its pixel size is known, that, and who says so.
+    Its rows and columns at level 0; where its pixel size is known, that, and who says so.
     """
     scene = {"scene": ref.scene} if ref.scene else {}
     mask = {"mask": asdict(ref.masked)} if ref.masked else {}
     columns = {"columns": dict(said)} if said else {}
     size = {"mpp": ref.mpp, "mpp_from": ref.mpp_from} if ref.mpp else {}
-    about = {"id": ref.id, "file": Path(ref.path).name, "region": ref.region}
+    sides = [ref.shape[ref.axes.index(axis)] for axis in "YX"]
+    about = {"id": ref.id, "file": Path(ref.path).name, "size_px": sides, "region": ref.region}
     return {**about, **scene, **size, **mask, **columns}
 
 
