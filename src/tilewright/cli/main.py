@@ -135,9 +135,13 @@ def run(
 @click.option("--outdir", default="results-demo", show_default=True, help="Folder for the results.")
 def demo(outdir: str) -> None:
     """Segment the nuclei of two real images, tile by tile. They come with Tilewright."""
-    given = {"input": str(ROOT / "examples" / "nuclei"), "outdir": outdir, **DEMO}
-    pipeline(given, profile="local")
-    tell(Path(outdir), ROOT / "examples" / "nuclei_truth")
+    images, truth = (ROOT / "examples" / name for name in ("nuclei", "nuclei_truth"))
+    pipeline({"input": str(images), "outdir": outdir, **DEMO}, profile="local")
+    tell(Path(outdir), truth)
+    known = {path.stem for path in truth.iterdir()}
+    for path in sorted(images.glob("*.tif")):
+        if path.stem not in known:
+            click.echo(f"  {path.stem} isn't scored, for its truth doesn't come with Tilewright")
 
 
 @main.command(epilog="example: tilewright plan --input slides/ --model nuclei  |  " + EXIT_CODES)
