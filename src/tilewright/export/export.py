@@ -18,7 +18,7 @@ from tilewright.errors import TilewrightError
 from .apart import write_apart
 from .store import Result
 
-ROOM = "Make room, or allow it, and run again."
+ROOM = "Make room, allow it, or choose another folder."
 
 
 class Exported(TypedDict):
