@@ -62,5 +62,5 @@ workflow {
         }
     }
 
-    workflow.onComplete = { held && finish(held.tables) }  // until then the folder is ours
+    workflow.onComplete = { held && finish(held) }  // until then the folder is ours
 }

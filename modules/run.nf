@@ -64,8 +64,34 @@ def begin() {
     if (lock == null) {
         error "Another run into ${params.outdir} still goes on. Wait for its end, or stop it; or choose another --outdir."
     }
-    def tables = (result('run.json')?.tables ?: []).findAll { name -> name =~ /^objects(-\d+)?\.csv$/ }
-    [lock: lock, shell: ProcessHandle.current().parent().orElse(null), tables: tables]
+    [lock: lock, shell: ProcessHandle.current().parent().orElse(null), earlier: written(), ended: ended()]
+}
+
+// Files that run.json says a run wrote, by the names that only a run gives: no others are ever taken away.
+def written() {
+    def run = result('run.json')
+    def names = (run?.tables ?: []) + (run?.pictures ?: [])
+    names.findAll { name -> name =~ /^objects(-\d+)?\.csv$/ || (name =~ /^report\/.+\/[a-z-]+\.(png|jpg)$/ && !name.contains('..')) }
+}
+
+// When the last run of this folder came to its end; 0 where none has.
+def ended() {
+    def path = file("${params.outdir}/run.json", glob: false)
+    path.exists() ? path.lastModified() : 0
+}
+
+// What an earlier run wrote would be taken for this one's: tables and pictures that this one has none of, and
+// its score, which `score` writes anew.
+def replaced(held) {
+    def scores = result('scores.json')?.recipe ? ['scores.html', 'scores.csv', 'scores.json'] : []
+    def gone = ended() == held.ended ? [] : held.earlier - written() + scores
+    gone.each { name -> file("${params.outdir}/${name}", glob: false).delete() }
+    def pictures = gone.findAll { name -> name.startsWith('report/') }
+    def folders = pictures.collect { name -> name.substring(0, name.lastIndexOf('/')) }.unique() + (pictures ? ['report'] : [])
+    folders.each { name ->
+        def folder = file("${params.outdir}/${name}", glob: false)
+        folder.list()?.size() == 0 && folder.delete()
+    }
 }
 
 // Who watches a run by previews stops it by ending the shell it was started in: what Ctrl-C is elsewhere.
@@ -104,13 +130,25 @@ def why(run) {
     if (run.failed) {
         return "${run.failed.size()} image(s) have no result: ${run.failed.join('; ')}"
     }
+    if (run.unexported) {
+        return "Not in every format of --export: ${run.unexported.join('; ')}"
+    }
     def doubtful = run.unread + run.doubts
     params.strict && doubtful ? "--strict: ${doubtful.join('; ')}" : null
 }
 
+// A run that wasn't planned takes back what was begun in a folder where nothing else is.
+def withdraw() {
+    def begun = ['trace.txt', '.tilewright-lock']
+    def names = file(params.outdir, glob: false).list() ?: []
+    if (!workflow.success && !(names - begun)) {
+        begun.each { name -> file("${params.outdir}/${name}", glob: false).delete() }
+    }
+}
+
 // Says where the results are, and which stores that run.json promises aren't there: links across file
 // systems are lost silently.
-def finish(tables) {
+def finish(held) {
     def stores = workflow.success ? (result('run.json')?.images ?: []).findResults { i -> i.store } : []
     def lost = stores.findAll { s -> !['zarr.json', '.zattrs'].any { f -> file("${params.outdir}/${s}/${f}", glob: false).exists() } }
     if (lost) {
@@ -118,7 +156,7 @@ def finish(tables) {
     } else if (workflow.success) {
         log.info "Results: ${file(params.outdir, glob: false)}: a folder for each image, report.html and images.csv"
     }
-    // A table that an earlier run wrote here would be taken for this one's; others are somebody's own.
-    (tables - (result('run.json')?.tables ?: [])).each { name -> file("${params.outdir}/${name}", glob: false).delete() }
+    withdraw()
+    replaced(held)
     tidy()
 }

@@ -90,6 +90,7 @@ def tiles_of(path: Path, vectors: Array, **more: Any) -> Path:
         writer.vectors("embed", made)
         spec = {"tile_spec": {"size": {"y": 224, "x": 224}}}
         facts = {"id": "slide", "region": None, "mpp": [0.25, 0.25]}
+        facts["size_px"] = [448, 1344]
         writer.finish({"version": __version__, "recipe": {"spec": spec}, "image": facts, **more})
     return path
 

@@ -1,4 +1,4 @@
-// [group, export.json, stores], SHA-256 of the weights in; files of other formats, and what failed, out.
+// [group, export.json, stores], SHA-256 of the weights in; files of other formats, and what came of each, out.
 process EXPORT {
     tag "${group}"
     cache 'deep'

@@ -24,6 +24,6 @@ process REPORT {
     stub:
     """
     touch report.html images.csv
-    echo '{"images": [{"store": "a/x.zarr"}, {"store": "b/x.zarr"}], "failed": [], "unread": [], "doubts": []}' > run.json
+    echo '{"images": [{"store": "a/x.zarr"}, {"store": "b/x.zarr"}], "failed": [], "unexported": [], "unread": [], "doubts": []}' > run.json
     """
 }

@@ -36,11 +36,11 @@ class TilewrightError(Exception):
 
 
 class ProblemsError(TilewrightError):
-    """Several problems found in one look, one a line."""
+    """Several problems found in one look, one a line, each once."""
 
     def __init__(self, problems: list[TilewrightError]) -> None:
         super().__init__(
-            "\n".join(str(p) for p in problems), fix="", code=max(p.code for p in problems)
+            "\n".join(dict.fromkeys(map(str, problems))), fix="", code=max(p.code for p in problems)
         )
         self.problems = problems
 

@@ -355,3 +355,29 @@ def test_a_models_own_parameter_in_a_file_is_taken_as_the_hint_says(tmp_path: Pa
     (tmp_path / "own.yml").write_text("min_area: 5\n")
     plan = planned(tmp_path, model_config=str(tmp_path / "own.yml"))
     assert plan.recipe.params["min_area"] == 5
+
+
+@pytest.mark.parametrize(
+    "given", [["--set", ""], ["--set", "min_area=5", "--set", ""], ["--set", ","]]
+)
+def test_a_set_with_nothing_in_it_is_refused(given: list[str], tmp_path: Path) -> None:
+    grey(tmp_path / "a.tif")
+    words = ["plan", "--input", str(tmp_path / "a.tif"), *given]
+    found = CliRunner().invoke(main.main, words).exception
+    assert isinstance(found, TilewrightError)
+    assert found.code == 2
+    assert str(found).startswith("--set '")
+
+
+def test_a_work_folder_that_cant_be_made_is_said_before_anything_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(launch, "nextflow", lambda: "nextflow")
+    (tmp_path / "file").touch()
+    grey(tmp_path / "a.tif")
+    words = ["run", "--input", str(tmp_path / "a.tif"), "--outdir", str(tmp_path / "out")]
+    found = CliRunner().invoke(main.main, [*words, "--work_dir", str(tmp_path / "file/w")])
+    assert str(found.exception) == (
+        f"--work_dir {tmp_path}/file/w: can't be written (Not a directory). Choose another folder."
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "a.tif"}

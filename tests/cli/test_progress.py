@@ -13,6 +13,7 @@ import pytest
 
 from tilewright import ROOT
 from tilewright.cli import progress
+from tilewright.cli.launch import why_failed
 from tilewright.cli.progress import STEPS, Watch, explain, failures, run_nextflow, step_now, summary
 from tilewright.errors import TilewrightError
 from tilewright.report import trace
@@ -199,10 +200,23 @@ def test_a_run_with_masks_ends_with_how_many_tiles_were_predicted(tmp_path: Path
     image = {"store": "a/x.zarr", "embeddings": {"rows": 3}, "mask": None, "unread": None}
     counts = {"objects": None, "tiles": 12, "predicted": 3}
     run = {"images": [image], "result": "table", "counts": counts, "tables": []}
-    assert summary(run, tmp_path)[0] == "1 of 1 images, 3 tiles embedded"
+    assert summary(run, tmp_path)[0] == "1 of 1 image, 3 tiles embedded"
     image["mask"] = {"by": "tissue"}
-    said = "1 of 1 images, 3 tiles embedded; 3 of 12 tiles were predicted"
+    said = "1 of 1 image, 3 tiles embedded; 3 of 12 tiles were predicted"
     assert summary(run, tmp_path)[0] == said
+    image["unread"], image["embeddings"], counts["tiles"] = {"tiles": 1}, {"rows": 1}, 1
+    said = "1 of 1 image, 1 tile embedded, without 1 tile that couldn't be read; 3 of 1 tile was"
+    assert summary(run, tmp_path)[0].startswith(said)
+
+
+def test_one_object_is_one_object(tmp_path: Path) -> None:
+    images = [{"store": "a/x.zarr", "embeddings": None, "unread": None}]
+    run = {"images": images, "result": "labels", "counts": {"objects": 1}, "tables": []}
+    assert summary(run, tmp_path)[0] == "1 of 1 image, 1 object"
+    assert summary({**run, "result": "map"}, tmp_path)[0] == "1 of 1 image, 1 map"
+    assert summary({**run, "images": images * 2, "counts": {"objects": 2000}}, tmp_path)[0] == (
+        "2 of 2 images, 2,000 objects"
+    )
 
 
 def tasks(*names: str) -> list[TracedTask]:
@@ -327,3 +341,9 @@ def test_ctrl_c_stops_the_program_that_is_watched(
             [sys.executable, "-c", script], here=tmp_path, watch=watch, log=tmp_path / "log"
         )
     assert stopped.value.code == 130
+
+
+def test_what_wasnt_exported_fails_a_run_that_has_all_results() -> None:
+    run = {"failed": ["b: is empty."], "unexported": ["a: too many."], "unread": [], "doubts": []}
+    assert why_failed(run) == ["b: is empty.", "not exported: a: too many."]
+    assert why_failed(run | {"failed": []}) == ["not exported: a: too many."]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tilewright.contract.faults import last_try, mark, of_machine
-from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
+from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, ProblemsError, TilewrightError
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Exception:
@@ -97,3 +97,8 @@ def test_who_is_not_told_that_it_is_tried_again_has_its_last_try(
     if said is not None:
         monkeypatch.setenv("TILEWRIGHT_LAST_TRY", said)
     assert last_try() is last
+
+
+def test_a_problem_that_several_things_have_is_said_once() -> None:
+    one, other = (TilewrightError(f"{n} is wrong.", fix="Mend it.") for n in "ab")
+    assert str(ProblemsError([one, other, one])) == "a is wrong. Mend it.\nb is wrong. Mend it."

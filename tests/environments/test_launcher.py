@@ -268,7 +268,7 @@ def test_doctor_names_what_is_wrong_with_its_fix(checkout: Path, tmp_path: Path)
     done = launch(checkout, "doctor", TILEWRIGHT_HOME=str(tmp_path / "file" / "cache"))
     assert done.returncode == 69
     assert "WRONG   TILEWRIGHT_HOME" in done.stdout
-    assert "-> Set TILEWRIGHT_HOME to a folder of yours" in done.stdout
+    assert "-> Set TILEWRIGHT_HOME, or --env_root, to another folder" in done.stdout
 
 
 def step(checkout: Path, *args: str, **more: str) -> subprocess.CompletedProcess[str]:

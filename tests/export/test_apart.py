@@ -143,6 +143,8 @@ def test_h5py_opens_features_and_coords_as_slide_tools_name_them(
         "patch_size_level0": 448,
         "overlap": 0,
         "name": "slide",
+        "level0_height": 448,
+        "level0_width": 1344,
         "level0_mpp": 0.25,
         "level0_magnification": 40.0,
         "target_magnification": 20.0,

@@ -189,3 +189,13 @@ def test_the_docs_have_each_format_as_the_table_of_formats_has_it() -> None:
     for f in FORMATS.values():
         cells = f"`{f.name}`", f"`{f.ending}`", ", ".join(f.takes), f.makes, f.opens, f.environment
         assert f"| {' | '.join(cells)} |" in page
+
+
+def test_a_place_where_nothing_can_be_made_is_one_sentence_that_names_it(tmp_path: Path) -> None:
+    results = results_of(tmp_path / "results", "a", "b")
+    (tmp_path / "file").touch()
+    found = called(results, "--to", "csv", "--outdir", tmp_path / "file" / "x").exception
+    assert str(found) == (
+        f"{tmp_path}/file/x/a: can't be written (Not a directory). "
+        "Make room, allow it, or choose another folder."
+    )

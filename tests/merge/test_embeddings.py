@@ -168,6 +168,7 @@ def test_each_tile_has_what_a_sheet_says_of_its_image(tmp_path: Path, ref: Image
     assert table.obs["note"].isna().all()
     about = zarr.open_group(store, mode="r").attrs["tilewright"]
     assert about["image"]["columns"] == {"donor": "D 7", "note": ""}
+    assert about["image"]["size_px"] == list(ref.shape)
 
 
 def test_tiles_of_a_region_at_another_resolution_are_placed_on_level_0(tmp_path: Path) -> None:

@@ -100,3 +100,16 @@ def test_only_channels_that_the_model_read_are_judged() -> None:
         judge = Judge(read)
         judge.look(both)
         assert [flag.name for flag in judge.flags()] == found
+
+
+def test_of_several_channels_a_flag_names_its_own_and_of_one_or_of_colours_none() -> None:
+    soft = ndimage.gaussian_filter(nuclei(), 8)
+    three = np.stack([nuclei(), soft, soft]).round().astype(np.uint8)
+    judge = Judge((0, 1, 2), names=("DAPI", "GFP", "channel 2"))
+    judge.look(three)
+    assert [flag.said for flag in judge.flags()] == [
+        "out of focus (GFP)", "out of focus (channel 2)"
+    ]  # fmt: skip
+    for alone in (Judge((0,), names=("GFP",)), Judge((0, 1, 2), True, names=("R", "G", "B"))):
+        alone.look(np.stack([soft] * 3).round().astype(np.uint8))
+        assert [(flag.said, flag.channel) for flag in alone.flags()] == [("out of focus", None)]

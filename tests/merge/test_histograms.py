@@ -65,5 +65,11 @@ def test_intensities_of_the_channels_that_the_model_read_come_first() -> None:
     ]  # fmt: skip
 
 
+def test_a_channel_is_called_as_the_image_calls_it_else_as_its_column() -> None:
+    called = [h.channel for h in made.histograms(table(None), (3, 1), ("R", "G", "B", "far"))]
+    assert called == [None, "R", "G", "far"]
+    assert [h.channel for h in made.histograms(table(None))][1:] == ["A", "B", "C"]
+
+
 def test_without_objects_there_is_nothing_to_show() -> None:
     assert made.histograms(Measure(0, channels=1).table()) == []

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from pictures import reference
 from running import are_the_same_objects, digests, discs, labels, level0, pieces
 from toy import GROUP, image, job, recipe, start
@@ -52,6 +53,22 @@ def odd_bank(bank: Path) -> Path:
             odd.put(name, good.get(name)[:, :1] if table else good.get(name))
         odd.close(good.header)
     return path
+
+
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [(None, ["red", "green", "blue"]), (("DAPI", "", "GFP"), ["DAPI", "channel 1", "GFP"])],
+)
+def test_histograms_call_channels_by_colours_or_names(
+    tmp_path: Path, names: tuple[str, ...] | None, called: list[str]
+) -> None:
+    pixels = np.stack([discs((60, 64), seed=0) // 4] * 3, -1).astype(np.uint8)
+    path = tmp_path / "i000.tif"
+    tifffile.imwrite(path, pixels, photometric="rgb")
+    ref = reference(path, pixels, "YXC", channels=(0,), channel_names=names)
+    run_job(job(ref), recipe(), tmp_path / "0.bank", start=start("models/run_toy.py"), weights="w")
+    found = merged(tmp_path / "0.bank", tmp_path / "out")["picture"]
+    assert [each.channel for each in found.histograms] == [None, *called]
 
 
 def merged(bank: Path, out: Path, **more: Any) -> dict[str, MergedImage]:

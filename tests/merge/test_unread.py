@@ -126,7 +126,8 @@ def test_an_image_saved_beside_its_labels_is_zero_where_its_file_is_damaged_and_
     pixels[256:320, 256:320] = 0
     assert np.array_equal(saved, pixels)
     assert told["unread"]["saved"] == PIECE * PIECE
-    assert "4,096 values of the image in its store are 0" in UnreadFacts(**told["unread"]).sentence
+    said = UnreadFacts(**told["unread"]).sentence
+    assert "Of the image in its store 4,096 values are 0, since" in said
 
 
 def test_which_tiles_are_marked_does_not_depend_on_how_jobs_share_them(tmp_path: Path) -> None:

@@ -372,7 +372,7 @@ def test_a_manifest_alone_runs_an_encoder_through_the_pipeline(
         TILEWRIGHT_ENVS=str(tmp_path / "envs"),
     )
     assert ran.returncode == 0, ran.stderr
-    assert "1 of 1 images, 9 tiles embedded" in ran.stdout
+    assert "1 of 1 image, 9 tiles embedded" in ran.stdout
     table = anndata.read_zarr(store(tmp_path / "out", "a") / "tables" / "embed")
     expected = PLAIN["cls+patch_mean"](np.load(folder / "tokens.npy"))
     difference = np.abs(table.X - expected).max()

@@ -11,7 +11,7 @@ import pytest
 import shapely
 import tifffile
 from exporting import features
-from running import Checkout, labels, store, tasks, write_discs
+from running import Checkout, labels, run_json, store, tasks, write_discs
 
 pytestmark = pytest.mark.nextflow
 Done = subprocess.CompletedProcess[str]
@@ -41,6 +41,15 @@ def test_each_image_has_its_exports_beside_its_store(runs: tuple[Path, list[Done
         areas = [shapely.from_geojson(json.dumps(f["geometry"])).area for f in found]
         assert areas == np.bincount(pixels.ravel())[1:].tolist()
         assert np.array_equal(tifffile.imread(there.with_suffix(".tif")), pixels)
+
+
+def test_run_json_lists_each_images_exports(runs: tuple[Path, list[Done]]) -> None:
+    facts = run_json(runs[0] / "out")
+    for image in facts["images"]:
+        assert [e["format"] for e in image["exports"]] == ["geojson", "tiff"]
+        assert all((runs[0] / "out" / e["path"]).is_file() for e in image["exports"])
+        assert {e["path"].partition("/")[0] for e in image["exports"]} == {image["id"]}
+    assert facts["unexported"] == []
 
 
 def test_what_is_exported_is_not_exported_again(runs: tuple[Path, list[Done]]) -> None:

@@ -31,7 +31,6 @@ from tilewright.plan.places import writable
 pytestmark = pytest.mark.nextflow
 
 Done = subprocess.CompletedProcess[str]
-OURS = {".tilewright", ".tilewright-lock", "trace.txt"}  # in an output folder without results
 DEADLY, DEADLY_ONCE = 251, 252  # pixel values that kill the model `toy`
 GOOD = [f"good-{n:02d}" for n in range(19)]
 
@@ -164,8 +163,25 @@ def test_wrong_parameters_stop_the_run_with_all_their_sentences(
         assert [
             line for line in done.stderr.splitlines() if "tilewright: " in line and word in line
         ]
-    assert {p.name for p in (tmp_path / "out").iterdir()} <= OURS
-    assert [t[0] for t in tasks(tmp_path / "out")] == ["PLAN"]
+    assert not (tmp_path / "out").exists()
+    assert "nextflow.out" not in done.stderr
+
+
+def test_a_run_that_isnt_planned_takes_back_its_own_files_alone(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    write_discs(tmp_path / "in" / "a.tif")
+    wrong = ("--input", tmp_path / "in", *checkout.toy, "--mpp", "-1", "--outdir")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("kept")
+    for out in ("mine", "new/folder"):
+        assert checkout.cli("run", *wrong, tmp_path / out, cwd=tmp_path).returncode == 2
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "kept"
+    assert not (tmp_path / "new").exists()
+    plain = checkout.nextflow(*wrong, tmp_path / "plain")
+    done = subprocess.run(plain, cwd=tmp_path, env=checkout.env, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert list((tmp_path / "plain").iterdir()) == []
 
 
 def test_two_runs_into_one_folder_are_one_run(checkout: Checkout, tmp_path: Path) -> None:

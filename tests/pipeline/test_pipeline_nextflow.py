@@ -87,6 +87,8 @@ def test_the_profile_test_is_the_demo(checkout: Checkout, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout
     demo = checkout.cli("demo", "--outdir", tmp_path / "demo", cwd=tmp_path)
     assert demo.returncode == 0, demo.stderr
+    said = "fluorescence isn't scored, for its truth doesn't come with Tilewright"
+    assert demo.stdout.splitlines()[-1].strip() == said
     assert {"fluorescence", "tissue"} <= {Path(p).parts[0] for p in digests(tmp_path / "demo")}
     assert digests(tmp_path / "results") == digests(tmp_path / "demo")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anndata
@@ -22,6 +24,13 @@ class After:
     ran: list[str]
     facts: dict[str, Any]
     conditions: dict[str, set[str]]
+    heads: dict[str, list[str]]
+
+
+def head(table: Path) -> list[str]:
+    """The names of a table's columns."""
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file))
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +42,18 @@ def runs(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     found: dict[str, After] = {}
 
     def run(name: str, condition: str, *args: str) -> None:
-        lines = ("image;mpp;condition", f"slides/a.tif;0,5;{condition}", "slides/b.tif;0,5;", ";;")
+        lines = (
+            "image;mpp;condition;arm",
+            f"slides/a.tif;0,5;{condition};7",
+            "slides/b.tif;0,5;;8",
+            ";;;",
+        )
         (here / "sheet.csv").write_text("\n".join(lines))
         done = checkout.run(here / "sheet.csv", here, *args, cwd=here)
         obs = {n: anndata.read_zarr(store(here, n) / "tables" / "everything").obs for n in "ab"}
         said = {n: set(o["condition"].dropna()) for n, o in obs.items()}
-        found[name] = After(done, ran(here), run_json(here), said)
+        heads = {n: head(here / n) for n in ("images.csv", "objects.csv")}
+        found[name] = After(done, ran(here), run_json(here), said, heads)
 
     run("first", "control")
     run("condition", "treated")
@@ -53,9 +68,14 @@ def test_a_sheets_other_columns_are_in_tables_and_run_json(runs: dict[str, After
     assert first.done.returncode == 0, first.done.stderr
     assert first.conditions == {"a": {"control"}, "b": set()}
     columns = [image["columns"] for image in first.facts["images"]]
-    assert columns == [{"condition": "control"}, {"condition": ""}]
+    assert columns == [{"condition": "control", "arm": "7"}, {"condition": "", "arm": "8"}]
     assert [image["mpp"] for image in first.facts["images"]] == [[0.5, 0.5]] * 2
-    assert "note: sheet.csv: what it says of condition goes into tables" in first.done.stderr
+    assert "note: sheet.csv: what it says of condition, arm goes into tables" in first.done.stderr
+
+
+@pytest.mark.parametrize("table", ["images.csv", "objects.csv"])
+def test_a_sheets_other_columns_come_in_its_order(runs: dict[str, After], table: str) -> None:
+    assert runs["first"].heads[table][:3] == ["image", "condition", "arm"]
 
 
 def test_another_condition_is_merged_and_not_predicted_again(runs: dict[str, After]) -> None:

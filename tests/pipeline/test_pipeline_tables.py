@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,21 @@ class After:
     facts: dict[str, Any]
     written: dict[str, int]
     images: list[dict[str, str]]
+    beside: set[str]
+
+
+def leave_behind(out: Path) -> None:
+    """What an earlier run of many images, with a truth, leaves; and a file of somebody's own."""
+    facts = run_json(out) | {"pictures": ["report/old/picture.png", "report/two/../../../x.png"]}
+    (out / "run.json").write_text(json.dumps(facts))
+    texts = {
+        "report/old/picture.png": "",
+        "report/two/mine.png": "",
+        "scores.json": '{"recipe": "0"}',
+    }
+    for name, text in {**texts, "scores.html": "", "scores.csv": ""}.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(text)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -54,18 +70,25 @@ def runs(checkout: Checkout, here: Path) -> dict[str, After]:
     found: dict[str, After] = {}
     (here / "out").mkdir()
     (here / "out" / "objects-7.csv").write_text("somebody's own")
+    (here / "out" / "scores.csv").write_text("somebody's own")
 
     def run(name: str, *args: str) -> None:
         out = here / "out"
         done = checkout.run(here / "sheet.csv", out, *args, cwd=here)
-        made = [p for p in sorted(out.glob("*.csv")) if p.name != "objects-7.csv"]
+        made = [
+            p for p in sorted(out.glob("*.csv")) if p.name not in ("objects-7.csv", "scores.csv")
+        ]
         written = {p.name: p.stat().st_mtime_ns for p in made}
         facts, images = run_json(out), rows(out / "images.csv")
-        found[name] = After(done.returncode, done.stderr, ran(out), facts, written, images)
+        beside = {
+            str(p.relative_to(out)) for kind in ("scores.*", "report/**/*") for p in out.glob(kind)
+        }
+        found[name] = After(done.returncode, done.stderr, ran(out), facts, written, images, beside)
 
     run("first")
     run("again")
     run("split", "--table_rows", "200")
+    leave_behind(here / "out")
     run("shape", "--features", "shape")
     return found
 
@@ -120,6 +143,13 @@ def test_only_tables_that_a_run_wrote_are_taken_away(runs: dict[str, After], her
     there = sorted(p.name for p in (here / "out").glob("objects*.csv"))
     assert there == ["objects-7.csv", "objects.csv"]
     assert (here / "out" / "objects-7.csv").read_text() == "somebody's own"
+
+
+def test_scores_and_pictures_of_an_earlier_run_arent_taken_for_this_ones(
+    runs: dict[str, After],
+) -> None:
+    assert runs["split"].beside == {"scores.csv"}  # somebody's own
+    assert runs["shape"].beside == {"report/two", "report/two/mine.png"}
 
 
 def test_more_features_predict_nothing_again(runs: dict[str, After]) -> None:

@@ -247,6 +247,14 @@ BAD_PARAMS = [
 ]
 
 
+def test_a_region_that_is_cut_to_the_image_is_a_remark(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    said = "a: --region 8,9,900,5 goes beyond the image: 8,9,24,5 is read."
+    assert said in planned(tmp_path, region="8,9,900,5").file.remarks
+    whole = planned(tmp_path, region="8,9,24,5").file.remarks
+    assert not [line for line in whole if "goes beyond" in line]
+
+
 @pytest.mark.parametrize(("params", "says"), BAD_PARAMS)
 def test_a_wrong_parameter_stops_with_one_sentence(
     tmp_path: Path, params: dict[str, object], says: str

@@ -12,7 +12,7 @@ from tilewright.plan.settings import by_name, settings
 
 READ: list[tuple[str, dict[str, Any]]] = [
     ("diameter=30,min_area=50", {"diameter": 30, "min_area": 50}),
-    (" a = 1 , b=0.5,", {"a": 1, "b": 0.5}),
+    (" a = 1 , b=0.5", {"a": 1, "b": 0.5}),
     ("a=true,b=null,c=,d=1e-3", {"a": True, "b": None, "c": None, "d": 1e-3}),
     ("a=[1,2],b=3", {"a": [1, 2], "b": 3}),
     ('a="x,y=z",b=u=v', {"a": "x,y=z", "b": "u=v"}),
@@ -34,6 +34,12 @@ def test_a_set_is_names_and_values_with_commas(said: str, means: dict[str, Any])
         ("a b=1", "'a b' is no parameter's name"),
         ("a=[1", "can't be read as a value. Put a text into quotes"),
         ("a=!!python/object:x", "the tag or form"),
+        (",", "--set ',': there is nothing beside one of its commas. Leave it out. Write --set"),
+        ("a=1,", "nothing beside one of its commas"),
+        ("a=1, ,b=2", "nothing beside one of its commas"),
+        (",a=1", "nothing beside one of its commas"),
+        ("", "--set '': it is empty. Leave it out."),
+        (" ", "it is empty"),
     ],
 )
 def test_what_isnt_name_and_value_is_one_sentence(said: str, says: str) -> None:

@@ -157,11 +157,12 @@ def test_answers_that_nobody_took_do_not_reach_the_next_batch() -> None:
 # Prints
 
 
-def test_whatever_is_printed_to_stdout_is_harmless_and_goes_to_stderr(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize("to_file", [False, True])
+def test_whatever_is_printed_to_stdout_is_harmless_and_goes_to_stderr_or_a_file(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, to_file: bool
 ) -> None:
     log = tmp_path / "model.log"
-    with model(predict="prints", log=log) as process:
+    with model(predict="prints", log=log if to_file else None) as process:
         np.testing.assert_array_equal(process.predict(numbered(5, 3)), labels_of(numbered(5, 3)))
     out, err = capfd.readouterr()
     assert out == ""
@@ -170,8 +171,8 @@ def test_whatever_is_printed_to_stdout_is_harmless_and_goes_to_stderr(
         "printed to stdout at import",
         '{"error": "no"}',
     ):
-        assert line in err
-        assert line in log.read_text()
+        assert line in (log.read_text() if to_file else err)
+        assert line not in (err if to_file else "")
 
 
 def test_a_slow_model_that_prints_is_not_taken_for_a_hung_one() -> None:
@@ -226,6 +227,7 @@ def test_what_a_model_printed_is_where_the_sentence_says(
     assert "run_trouble.py" in capfd.readouterr().err or params["predict"] == "exits"
     (tmp_path / ".command.err").touch()  # as in a task, where it has what is on standard error
     assert f"{says} in its task's .command.err" in str(sentence(model(**params), says))
+    assert f"{says} in a.log." in str(sentence(model(**params, log=tmp_path / "a.log"), says))
 
 
 @pytest.mark.parametrize(("params", "says"), FAULTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,12 +187,16 @@ def test_a_run_of_a_few_images_makes_no_further_files(run: Run) -> None:
 
 
 def test_a_row_says_what_it_is_filtered_by(run: Run) -> None:
-    flag = {"name": "out of focus", "figure": 14.71, "rule": "px that edges take; over 11 px"}
-    run.result("a", flags=[flag])
+    rule = "px that edges take; over 11 px"
+    flags = [
+        {"name": "out of focus", "figure": figure, "rule": rule, "channel": channel}
+        for figure, channel in ((14.71, "DAPI"), (20, "GFP"))
+    ]
+    run.result("a", flags=flags)
     run.result("b", objects=0)
     run.refused("c", "is empty.")
     facts, page = run.write()
-    assert [i["flags"] for i in facts["images"]] == [[flag], [], []]
+    assert [i["flags"] for i in facts["images"]] == [flags, [], []]
     read = Page(page)
     assert read.every("data-is") == [
         "with a flag|out of focus|with a note",
@@ -200,12 +205,14 @@ def test_a_row_says_what_it_is_filtered_by(run: Run) -> None:
     ]
     offered = [attrs["value"] for tag, attrs in read.tags if tag == "option"]
     assert set(offered) == {"", *"|".join(read.every("data-is")).split("|")}
-    assert "out of focus 14.7 px that edges take; over 11 px" in " ".join(read.text.split())
+    text = " ".join(read.text.split())
+    assert "out of focus (DAPI) 14.7 px that edges take; over 11 px" in text
+    assert "out of focus (DAPI), out of focus (GFP)" in text
 
 
 def test_histograms_are_drawn_with_units_and_said_in_words(run: Run) -> None:
     area = {"column": "area_um2", "unit": "µm²", "start": 0.0, "step": 50.0, "counts": [1, 0, 3]}
-    light = {**area, "column": "mean_DAPI", "unit": "", "step": 0.5}
+    light = {**area, "column": "mean_channel_0", "unit": "", "step": 0.5, "channel": "DAPI"}
     run.result(
         "a", histograms=[{**area, "below": 0, "above": 2}, {**light, "below": 1, "above": 0}]
     )
@@ -371,3 +378,46 @@ def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
     run.result("a")
     run.task("PLAN")
     assert run.write() == run.write()
+
+
+def test_many_failures_are_folded_by_their_reason_with_counts(run: Run) -> None:
+    run.result("good")
+    bad = [(f"d{n}", "/data/d{n}.tif: is empty. Copy it again.") for n in range(30)]
+    bad += [(f"o{n}", f"/data/o{n}.tif: has {n + 5} channels.") for n in range(12)]
+    run.bad = [
+        {"id": i, "path": f"/data/{i}.tif", "why": why.format(n=i[1:]), "columns": {}, "code": 65}
+        for i, why in bad
+    ]
+    page = Page(run.write()[1])
+    text = " ".join(page.text.split())
+    assert "42 images have no result 30 images: is empty. Copy it again. d0 /data/d0.tif" in text
+    assert text.count("is empty. Copy it again.") == 1
+    assert "o9 /data/o9.tif: has 14 channels. 2 more images, each with a reason of its own" in text
+    assert sum(tag == "details" and attrs.get("class") == "reason" for tag, attrs in page.tags) == 2
+
+
+def test_a_few_failures_are_told_one_by_one(run: Run) -> None:
+    run.result("good")
+    run.bad = [
+        {"id": i, "path": f"{i}.tif", "why": f"{i}.tif: is empty.", "columns": {}, "code": 65}
+        for i in "abc"
+    ]
+    page = Page(run.write()[1])
+    assert "3 images have no result a a.tif: is empty. b b.tif" in " ".join(page.text.split())
+    assert not [a for tag, a in page.tags if tag == "details" and a.get("class") == "reason"]
+
+
+def test_failed_exports_share_a_reason_whatever_their_stores_are_called(run: Run) -> None:
+    names = [f"image {n}" for n in range(5)]
+    for name in names:
+        run.result(name)
+    folder = run.here / "merged" / "told-g"
+    folder.mkdir()
+    made = [
+        {"id": n, "format": f, "path": None, "why": f"stores1/{n}/{STORE}: no.", "code": 65}
+        for n in names
+        for f in ("roi", "tiff")
+    ]
+    (folder / "exported.json").write_text(json.dumps({"exports": made}))
+    text = " ".join(Page(run.write()[1]).text.split())
+    assert f"5 images: no. image 0 image 0/{STORE} image 1" in text

@@ -23,7 +23,7 @@ def test_run_json_counts_what_the_images_came_to(run: Run) -> None:
     run.refused("c", "c.tif: tile 2 can't be read. Copy it again.")
     facts, _ = run.write()
     assert facts["counts"] == {
-        "images": 3, "failed": 1, "objects": 7, "tiles": 18, "predicted": 12
+        "images": 3, "failed": 1, "unexported": 0, "objects": 7, "tiles": 18, "predicted": 12
     }  # fmt: skip
     a, _, c = facts["images"]
     assert (a["store"], a["objects"], a["sbe"], a["why"]) == (f"a/{STORE}", 3, 1.02, None)
@@ -249,6 +249,51 @@ def test_a_store_that_an_earlier_run_left_of_a_failed_image_is_named(run: Run) -
         line.startswith("again: ") and "the same recipe" in line for line in facts["remarks"]
     )
     assert other in Page(page).text
+
+
+def exported(run: Run, *exports: dict[str, Any]) -> None:
+    """What EXPORT says of the group."""
+    folder = run.here / "merged" / "told-g"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "exported.json").write_text(json.dumps({"exports": exports}))
+
+
+def test_an_image_that_couldnt_be_exported_has_its_result(run: Run) -> None:
+    run.given["export"] = "geojson,roi"
+    for name in ("a", "b"):
+        run.result(name)
+    made = {"format": "geojson", "why": None, "code": None}
+    none = {"format": "roi", "path": None, "why": "It has 70,000 objects. Take tiff.", "code": 65}
+    exported(run, {"id": "a", "path": "a/x.geojson", **made}, {"id": "a", **none},
+             {"id": "b", "path": "b/x.geojson", **made})  # fmt: skip
+    facts, html = run.write()
+    first, second = facts["images"]
+    assert (first["why"], first["objects"], first["store"]) == (None, 3, f"a/{STORE}")
+    assert first["exports"] == [{"path": "a/x.geojson", **made}, none]
+    assert second["exports"] == [{"path": "b/x.geojson", **made}]
+    assert facts["failed"] == []
+    assert facts["unexported"] == ["a: It has 70,000 objects. Take tiff."]
+    assert [facts["counts"][n] for n in ("images", "failed", "unexported", "objects")] == [
+        2,
+        0,
+        1,
+        6,
+    ]
+    text = " ".join(Page(html).text.split())
+    assert "1 image isn't in every format a It has 70,000 objects. Take tiff." in text
+    assert "not in every format" in text
+    assert "no result" not in text
+
+
+def test_an_export_that_said_nothing_is_told_by_its_task(run: Run) -> None:
+    run.given["export"] = "geojson"
+    run.result("a")
+    run.task("EXPORT (g)", "FAILED", 137, err="tilewright: It was killed.\n")
+    facts = run.write()[0]
+    assert facts["images"][0]["exports"] == [
+        {"format": "geojson", "path": None, "why": "It was killed.", "code": None}
+    ]
+    assert facts["unexported"] == ["a: It was killed."]
 
 
 def test_every_failure_is_one_line(run: Run) -> None:

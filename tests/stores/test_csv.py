@@ -96,14 +96,14 @@ def test_an_image_is_one_table(tmp_path: Path) -> None:
 
 def test_the_runs_table_has_every_images_rows_whatever_their_columns(tmp_path: Path) -> None:
     tables = {
-        "b": table(3, um=True, donor="7"),
-        "a": table(2, var=("mean_CD3", "mean_DAPI"), donor="-1"),
+        "b": table(3, um=True, donor="7", arm="x"),
+        "a": table(2, var=("mean_CD3", "mean_DAPI"), donor="-1", arm=""),
         "c": table(0),
     }
     assert joined(tmp_path / "in", tables) == Joined(["objects.csv"], 5)
     frame = pandas.read_csv(tmp_path / "in" / "objects.csv")
     assert list(frame) == [
-        "image", "donor", "id", "area (px)", "area (µm²)", "mean_CD3", "mean_DAPI"
+        "image", "donor", "arm", "id", "area (px)", "area (µm²)", "mean_CD3", "mean_DAPI"
     ]  # fmt: skip
     assert frame["image"].tolist() == [*"aabbb"]
     assert frame["donor"].tolist() == [-1, -1, 7, 7, 7]

@@ -14,7 +14,7 @@ from tilewright.cli import main
 from tilewright.tuning import trial as trials
 from tilewright.tuning.page import command, render
 from tilewright.tuning.pictures import DARK, LIGHT
-from tilewright.tuning.trial import Trial, run_trial
+from tilewright.tuning.trial import LOG, Trial, run_trial
 
 IMAGE = ROOT / "examples" / "nuclei" / "tissue.tif"
 REGION = (40, 60, 150, 170)
@@ -88,6 +88,18 @@ def test_a_command_is_the_whole_runs(tmp_path: Path) -> None:
     assert said == "./tilewright run --input i.tif --model x --set 'a=1,b=[1,2]'"
 
 
+def test_one_combination_of_a_region_that_is_cut_is_said_as_it_is(tmp_path: Path) -> None:
+    words = ["--input", str(IMAGE), "--set", "min_area=30", "--outdir", str(tmp_path)]
+    done = tried(*words, "--region", "200,250,900,900")
+    assert done.exit_code == 0, done.output
+    said = "as far as the image goes: --region 200,250,56,70; 1 combination\n"
+    assert done.output.startswith(said)
+    page = (tmp_path / "try.html").read_text()
+    assert "As far as the image goes: <code>--region 200,250,56,70</code>" in page
+    assert "nuclei: 1 combination on tissue" in page
+    assert {p.name for p in tmp_path.iterdir()} == {"try.html", "try.log"}
+
+
 @pytest.mark.parametrize(
     ("words", "says", "code"),
     [
@@ -114,7 +126,9 @@ def test_what_cant_be_tried_is_one_sentence_and_nothing_is_made(
     assert not out.exists()
 
 
-def test_a_value_over_which_the_model_fails_leaves_the_others_whole(tmp_path: Path) -> None:
+def test_a_value_over_which_the_model_fails_leaves_the_others_whole(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """`labels` of a network that gives shares of 1 is refused by the script, tile by tile."""
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "n.yml").write_text(
@@ -135,6 +149,9 @@ def test_a_value_over_which_the_model_fails_leaves_the_others_whole(tmp_path: Pa
     assert "which is no label" in str(found[0].why)
     assert found[1].store
     assert "which is no label" in render(Trial(REGION, "", found), given)
+    assert capfd.readouterr().err == ""
+    assert str(found[0].why).endswith("The traceback is in try.log.")
+    assert "Traceback (most recent call last)" in (tmp_path / "work" / LOG).read_text()
 
 
 @pytest.mark.slow

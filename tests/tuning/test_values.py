@@ -29,7 +29,10 @@ def test_a_value_that_is_said_twice_is_tried_once() -> None:
     ("said", "says"),
     [
         (["3,4"], "'3' has no name in front of it. Write --set NAME=VALUE,VALUE"),
-        ([","], "nothing to try"),
+        ([","], "nothing beside one of its commas"),
+        (["a=1,,2"], "--set 'a=1,,2': there is nothing beside one of its commas"),
+        (["a=1", ""], "--set '': it is empty"),
+        ([], "nothing to try"),
         (["a=1,2,3,4,5", "b=1,2,3,4,5"], "5 x 5 values are 25 combinations, and at most 24"),
     ],
 )

@@ -52,7 +52,7 @@ def test_an_onnx_file_of_other_channels_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(pooled(("batch", 1, "y", "x")))
     (found,) = checked(path).findings
     assert (found.id, found.severity) == ("L2", "error")
-    assert found.message == "net.onnx takes 1 channels, and num_channels is 3"
+    assert found.message == "net.onnx takes 1 channel, and num_channels is 3"
     lines = path.read_text().splitlines()
     assert "num_channels: 3" in lines[found.line - 1]
 
@@ -139,7 +139,7 @@ versions: {v1: {tasks: {nuclei: {locations: [net.onnx]}}}}
     assert checked(path).findings == []
     (tmp_path / "net.onnx").write_bytes(pooled(("batch", 1, "y", "x")))
     (found,) = checked(path).findings
-    assert found.message == "net.onnx takes 1 channels, and num_channels is 3"
+    assert found.message == "net.onnx takes 1 channel, and num_channels is 3"
     assert found.file == "manifests/nuclei.yml"  # where the channels are said
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
+from tilewright.contract.words import counted
 from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.registry.manifest import Manifest, Param
 from tilewright.registry.registry import Registry, ResolvedModel
@@ -226,7 +227,7 @@ def row(choice: ResolvedModel, names: Mapping[str, str]) -> list[str]:
 
 def sees(spec: ModelSpec) -> str:
     """What a model takes, in short: ``2 channels, 3D``."""
-    channels = f"{spec.num_channels} channel{'' if spec.num_channels == 1 else 's'}"
+    channels = counted(spec.num_channels, "channel")
     colour = channels if spec.color_space == "MULTI" else spec.color_space
     return f"{colour}, {'3D' if 'z' in spec.tile_spec.axes else '2D'}"
 

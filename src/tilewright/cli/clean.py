@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from tilewright.contract.words import counted
 from tilewright.environments import inplace, interpreters
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 
@@ -85,7 +86,9 @@ def _clean(folders: list[Path], root: Path, yes: bool) -> None:
     for rest in rests:
         size, files = rest.size()
         total += size
-        click.echo(f"{size / 1e6:10.1f} MB {files:8} files  {rest.path}  ({rest.what})")
+        click.echo(
+            f"{size / 1e6:10.1f} MB {counted(files, 'file'):>14}  {rest.path}  ({rest.what})"
+        )
     _agreed(f"Delete them, {total / 1e6:.1f} MB in all?", yes)
     failed = [rest.path for rest in rests if not _delete(rest.path)]
     if failed:

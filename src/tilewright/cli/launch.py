@@ -9,8 +9,9 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from .progress import Watch, explain, failures, run_nextflow, summary
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
 PATHS = ("input", "mask", "outdir", "model_config", "weights", "manifests", "env_root",
          "weights_dir")  # fmt: skip
+RUN_LEFT = ("trace.txt", ".tilewright-lock")
+"""What Nextflow and `modules/run.nf` make in an output folder before anything is planned."""
 
 
 def pipeline(
@@ -77,6 +80,9 @@ def pipeline(
         check_folder(folder)
     check_work(outdir, work)
     check_zarr(outdir)  # before anything is made there
+    if work_dir:
+        check_writable(work)
+    new = [path for path in (outdir, *outdir.parents) if not path.exists()]
     notes = inside / "progress"
     command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
     command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
@@ -94,7 +100,7 @@ def pipeline(
         watch = Watch(outdir, notes)
         log = inside / "nextflow.out"
         code = run_nextflow(command, here=inside, watch=watch, log=log)
-        finish(code, watch, log)
+        finish(code, watch, log, new)
 
 
 @contextmanager
@@ -140,6 +146,45 @@ def check_folder(folder: Path) -> None:
             fix="Choose a path without a new line, and without $ before a letter or digit.",
             code=USAGE,
         )
+
+
+def check_writable(work: Path) -> None:
+    """Refuse a work folder that can't be made or written; what is made to find out is removed.
+
+    Raises
+    ------
+    TilewrightError
+        Naming it (2).
+    """
+    new = [path for path in (work, *work.parents) if not path.exists()]
+    with writing(f"--work_dir {work}", "Choose another folder.", USAGE):
+        work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=work):
+            pass
+    remove_empty(new)
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that were made, a folder before its parent, as far as nothing is in them."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def take_back(outdir: Path, new: Sequence[Path]) -> None:
+    """Remove what a run made that wasn't planned: nothing of it says anything.
+
+    Parameters
+    ----------
+    outdir
+        Its output folder.
+    new
+        The folders that it made, `outdir` first and then its parents.
+    """
+    shutil.rmtree(outdir / ".tilewright", ignore_errors=True)
+    for name in RUN_LEFT:
+        (outdir / name).unlink(missing_ok=True)
+    remove_empty(new)
 
 
 def where(profile: str | None, configs: tuple[str, ...]) -> tuple[str | None, list[str]]:
@@ -197,7 +242,7 @@ def nextflow() -> str:
     return found
 
 
-def finish(code: int, watch: Watch, log: Path) -> None:
+def finish(code: int, watch: Watch, log: Path, new: Sequence[Path] = ()) -> None:
     """Tell how it ended: where things are, or what went wrong; then exit.
 
     Parameters
@@ -206,6 +251,8 @@ def finish(code: int, watch: Watch, log: Path) -> None:
         Nextflow's exit code.
     log
         What it printed.
+    new
+        The folders that it made, the output folder first: they go where it wasn't planned.
 
     Raises
     ------
@@ -229,14 +276,31 @@ def finish(code: int, watch: Watch, log: Path) -> None:
     if result is not None and reasons:
         for line in reasons:
             click.echo(f"tilewright: {line}", err=True)
-        codes = [image["code"] for image in result["images"] if image["code"]]
+        parts = [p for image in result["images"] for p in (image, *image["exports"])]
+        codes = [part["code"] for part in parts if part["code"]]
         sys.exit(max([failures(watch)[1] or BAD_DATA, *codes]))
     lines, found = explain(watch, log)
+    if (watch.outdir / "run.json").is_file() and result is None:
+        lines = [*lines, f"tilewright: What lies in {watch.outdir} is an earlier run's."]
+    give_up(lines, found, watch, log, new)
+
+
+def give_up(lines: Sequence[str], found: int, watch: Watch, log: Path, new: Sequence[Path]) -> None:
+    """Say why a run has no report, and exit with `found`; what wasn't planned leaves nothing.
+
+    Parameters
+    ----------
+    lines
+        What is said.
+    log, new
+        As of `finish`.
+    """
     for line in lines:
         click.echo(line, err=True)
-    if (watch.outdir / "run.json").is_file() and result is None:
-        click.echo(f"tilewright: What lies in {watch.outdir} is an earlier run's.", err=True)
-    click.echo(f"Nextflow's own words are in {log}", err=True)
+    if new and found != INTERNAL and watch.plan() is None:
+        take_back(watch.outdir, new)
+    else:
+        click.echo(f"Nextflow's own words are in {log}", err=True)
     sys.exit(found)
 
 
@@ -251,7 +315,10 @@ def why_failed(result: dict[str, Any]) -> list[str]:
     doubts = [f"--strict: {line}" for line in result["unread"] + result["doubts"]]
     if doubts:
         doubts.append("To take such results as they are, leave --strict out.")
-    return result["failed"] or doubts
+    return [
+        *result["failed"],
+        *(f"not exported: {line}" for line in result["unexported"]),
+    ] or doubts
 
 
 def is_published(store: Path) -> bool:

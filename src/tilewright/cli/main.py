@@ -19,6 +19,7 @@ from rich.text import Text
 from tilewright import ROOT, __version__
 from tilewright.contract.faults import lacking, of_machine, said
 from tilewright.contract.spelling import near
+from tilewright.contract.words import counted
 from tilewright.environments import inplace
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
 from tilewright.images.pixel_size import in_words
@@ -89,7 +90,7 @@ def _option(kind: Any) -> dict[str, Any]:
 REPEATED: dict[str, Any] = {
     "multiple": True,
     "metavar": "NAME=VALUE",
-    "callback": lambda _context, _option, said: ",".join(said) or None,
+    "callback": lambda _context, _option, said: ",".join(said) if said else None,
 }
 """Of ``--set``: what is given several times is one list, as Nextflow takes it."""
 
@@ -134,9 +135,13 @@ def run(
 @click.option("--outdir", default="results-demo", show_default=True, help="Folder for the results.")
 def demo(outdir: str) -> None:
     """Segment the nuclei of two real images, tile by tile. They come with Tilewright."""
-    given = {"input": str(ROOT / "examples" / "nuclei"), "outdir": outdir, **DEMO}
-    pipeline(given, profile="local")
-    tell(Path(outdir), ROOT / "examples" / "nuclei_truth")
+    images, truth = (ROOT / "examples" / name for name in ("nuclei", "nuclei_truth"))
+    pipeline({"input": str(images), "outdir": outdir, **DEMO}, profile="local")
+    tell(Path(outdir), truth)
+    known = {path.stem for path in truth.iterdir()}
+    for path in sorted(images.glob("*.tif")):
+        if path.stem not in known:
+            click.echo(f"  {path.stem} isn't scored, for its truth doesn't come with Tilewright")
 
 
 @main.command(epilog="example: tilewright plan --input slides/ --model nuclei  |  " + EXIT_CODES)
@@ -162,7 +167,7 @@ def plan(as_json: bool, **given: Any) -> None:
     masks = masks_said(made)
     most = {"tile", "job"} if masks else set()
     told = ", ".join(
-        f"{'at most ' if word in most else ''}{_count(n, word)}" for word, n in counts.items()
+        f"{'at most ' if word in most else ''}{counted(n, word)}" for word, n in counts.items()
     )
     gives = made.recipe.spec.gives
     sees = f"{told}; the model sees {gigabytes:.2f} GB of float32"
@@ -252,10 +257,6 @@ def _ahead(made: Plan) -> list[str]:
 def _console() -> Console:
     """A console that prints users' names as they are: `[x]` is no style, `:x:` no emoji."""
     return Console(markup=False, emoji=False, highlight=False)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 @main.command(epilog="example: tilewright fetch cellpose  |  " + EXIT_CODES)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tilewright.contract.words import counted
 from tilewright.environments import gpus
 from tilewright.plan.speeds import known, latest, this_machine
 
@@ -89,7 +90,7 @@ def time_said(made: Plan) -> str:
 def measured(found: Estimate) -> str:
     """By what a time is told."""
     where = "here" if found.here else f"on {found.host}"
-    tiles = f"{found.tiles:,} tile{'' if found.tiles == 1 else 's'}"
+    tiles = counted(found.tiles, "tile")
     return f"by {tiles} of this recipe {where} ({found.device})"
 
 

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tilewright.contract.made import RUN_IMAGES
 from tilewright.contract.names import group_of, job_name, note_name
 from tilewright.contract.steps import STEPS
+from tilewright.contract.words import counted
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.report.timings import waiting
 from tilewright.report.trace import DONE, FAILED, TracedTask, read_trace, sentence
@@ -291,17 +292,21 @@ def summary(result: dict[str, Any], outdir: Path) -> list[str]:
     good = [i for i in result["images"] if i.get("store")]
     rows = sum((i["embeddings"] or {}).get("rows", 0) for i in good)
     what = {
-        "labels": f"{result['counts']['objects']} objects",
-        "table": f"{rows} tiles embedded",
-        "map": f"{len(good)} maps",
+        "labels": counted(result["counts"]["objects"] or 0, "object"),
+        "table": f"{counted(rows, 'tile')} embedded",
+        "map": counted(len(good), "map"),
         "classes": "each pixel's class",
     }
     lost = sum((i["unread"] or {}).get("tiles", 0) for i in good)
-    lacking = f", without {lost} tiles that couldn't be read" if lost else ""
-    lines = [f"{len(good)} of {len(result['images'])} images, {what[result['result']]}{lacking}"]
+    lacking = f", without {counted(lost, 'tile')} that couldn't be read" if lost else ""
+    images = counted(len(result["images"]), "image")
+    lines = [f"{len(good)} of {images}, {what[result['result']]}{lacking}"]
     if any(image.get("mask") for image in good):
         counts = result["counts"]
-        lines[0] += f"; {counts['predicted']} of {counts['tiles']} tiles were predicted"
+        were = "was" if counts["tiles"] == 1 else "were"
+        lines[0] += (
+            f"; {counts['predicted']:,} of {counted(counts['tiles'], 'tile')} {were} predicted"
+        )
     for image in good[:5]:
         store = outdir / image["store"]
         lines += [f"  Zarr     {store}", f"  picture  {store.with_suffix('.png')}"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tilewright.contract.words import counted
 from tilewright.errors import USAGE, TilewrightError
 
 from .launch import EXIT_CODES
@@ -73,9 +74,8 @@ def in_words(scores: Scores) -> str:
     total, ends = scores.total, scores.intervals.get("f1")
     f1 = "-" if total.f1 is None else f"{total.f1:.3f}"
     about = f" (95 % of {ends[0]:.3f} to {ends[1]:.3f})" if ends else ""
-    number = len(scores.images)
     return (
-        f"F1 {f1}{about} at IoU 0.5 in {number} image{'' if number == 1 else 's'}: "
-        f"{total.matched} of {total.true} true objects matched, {total.found} found; "
+        f"F1 {f1}{about} at IoU 0.5 in {counted(len(scores.images), 'image')}: "
+        f"{total.matched} of {counted(total.true, 'true object')} matched, {total.found} found; "
         f"{total.split} split, {total.merged} merged, {total.lost} lost, {total.added} added"
     )

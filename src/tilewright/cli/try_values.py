@@ -61,7 +61,7 @@ def try_values(sets: tuple[str, ...], outdir: str, **given: Any) -> None:
     The model is loaded once. docs/try.md says more.
     """
     from tilewright.tuning.page import render
-    from tilewright.tuning.trial import run_trial
+    from tilewright.tuning.trial import LOG, run_trial
     from tilewright.tuning.values import combinations
 
     values = combinations(sets)
@@ -69,11 +69,13 @@ def try_values(sets: tuple[str, ...], outdir: str, **given: Any) -> None:
     folder = Path(stated["outdir"])
     with tempfile.TemporaryDirectory(prefix="tilewright-try-") as scratch:
         trial = run_trial(stated, values, Path.cwd(), Path(scratch), click.echo)
-        page = render(trial, given)
+        texts = {PAGE: render(trial, given)}
+        texts[LOG] = Path(scratch, LOG).read_text(encoding="utf-8")
     with writing(f"--outdir {outdir}", "Choose another folder.", USAGE):
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic(folder / PAGE) as part:
-            part.write_text(page, encoding="utf-8")
+        for name, text in texts.items():
+            with atomic(folder / name) as part:
+                part.write_text(text, encoding="utf-8")
     click.echo(f"page: {folder / PAGE}")
     if all(one.store is None for one in trial.tried):
         raise TilewrightError(

@@ -85,7 +85,8 @@ def too_many(unread: int, tiles: int) -> str:
         How many they are, at least, and of how many that were to be predicted.
     """
     if unread == tiles:
-        return f"None of its {tiles:,} tiles can be read."
+        none = "Its only tile can't" if tiles == 1 else f"None of its {tiles:,} tiles can"
+        return f"{none} be read."
     share = f"{100 * UNREAD_SHARE:g} %"
     return f"{unread:,} or more of its {tiles:,} tiles can't be read, and {share} at most may be."
 

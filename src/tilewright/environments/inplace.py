@@ -295,7 +295,7 @@ def writable(folder: Path) -> None:
     except OSError as error:
         raise TilewrightError(
             f"{folder} can't be written ({error.strerror}).",
-            fix="Set TILEWRIGHT_HOME to a folder of yours with some 2 GB free.",
+            fix="Set TILEWRIGHT_HOME, or --env_root, to another folder with some 2 GB free.",
             code=UNAVAILABLE,
         ) from error
 

@@ -18,15 +18,20 @@ from tilewright.errors import TilewrightError
 from .apart import write_apart
 from .store import Result
 
-ROOM = "Make room, or allow it, and run again."
+ROOM = "Make room, allow it, or choose another folder."
 
 
-class NotExported(TypedDict):
-    """An image that couldn't be exported, why, and the exit code that says whose fault that is."""
+class Exported(TypedDict):
+    """An image in a format: its file, or why there is none and whose fault that is, by exit code.
+
+    The file is below the output folder; one in another program's folder has its whole path.
+    """
 
     id: str
-    why: str
-    code: int
+    format: str
+    path: str | None
+    why: str | None
+    code: int | None
 
 
 def export(store: Path, made: Format, path: Path, *, binary: bool = False) -> None:
@@ -87,8 +92,8 @@ def check(result: Result, made: Format) -> None:
 
 def export_group(
     asked: Export, stores: Path, out: Path, *, forgive: bool = False
-) -> list[NotExported]:
-    """Export every image of a group that has a store; those that couldn't be come back.
+) -> list[Exported]:
+    """Export every image of a group that has a store, and say what came of it in each format.
 
     Parameters
     ----------
@@ -106,19 +111,23 @@ def export_group(
     Exception
         What isn't one image's alone, and before the last try what is a fault of ours.
     """
-    failed = []
+    told = []
     for store in sorted(stores.glob("*/*.zarr")):  # of an image without one, MERGE has said why
         name = Result(store).image_id
         for made in (FORMATS[word] for word in asked.formats):
             path = out / name / f"{store.stem}{made.ending}"
+            about: Exported = {"id": name, "format": made.name, "path": f"{name}/{path.name}",
+                               "why": None, "code": None}  # fmt: skip
             if asked.folder is not None:
                 path = Path(asked.folder) / f"{name}{asked.ending}{made.ending}"
+                about["path"] = str(path)
             try:
                 export(store, made, path, binary=asked.binary)
             except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
-                told = _told(error, asked, forgive=forgive)
-                failed.append(NotExported(id=name, why=str(told), code=told.code))
-    return failed
+                why = _told(error, asked, forgive=forgive)
+                about |= {"path": None, "why": str(why), "code": why.code}
+            told.append(about)
+    return told
 
 
 def _told(error: Exception, asked: Export, *, forgive: bool) -> TilewrightError:

@@ -13,6 +13,7 @@ import zarr
 
 from tilewright import __version__
 from tilewright.contract.made import is_later
+from tilewright.contract.words import counted
 from tilewright.errors import TilewrightError
 from tilewright.stores.anndata import TABLE_ROWS as ROWS
 from tilewright.stores.anndata import Table as Written
@@ -301,8 +302,8 @@ def lacking(store: Result, count: int) -> TilewrightError:
     """What is said of a store whose labels aren't its table's objects."""
     rows = len(store.table) if store.table is not None else 0
     return TilewrightError(
-        f"{store.path}: its table has {rows:,} objects and its labels {count:,}: a part of them "
-        "isn't there.",
+        f"{store.path}: its table has {counted(rows, 'object')} and its labels {count:,}: a part "
+        "of them isn't there.",
         fix="Copy it again, or run the pipeline again.",
     )
 

@@ -135,7 +135,7 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
             remarks=(
                 *(row.remarks + image.remarks + _of_scenes(row, image)),
                 *(size.remarks + chosen.remarks + told + _of_mask(ref, layout.scale)),
-                *_of_slices(layout, spec),
+                *(_of_slices(layout, spec) + _of_region(params.region, ref.region)),
             ),
             is_of_set=bool(image.files),
             one_of=_one_of(image),
@@ -258,6 +258,16 @@ def _deep(image: Image) -> str:
 def _decode_factor(image: Image, cells: Grid) -> float:
     """How many times the file is decoded when all its tiles are read one by one."""
     return image.decode_factor(tuple(a.size for a in cells.axes)) if len(cells) > 1 else 1.0
+
+
+def _of_region(
+    asked: tuple[int, int, int, int] | None, read: tuple[int, int, int, int] | None
+) -> tuple[str, ...]:
+    """A sentence where what was asked for goes beyond the image."""
+    if asked == read:
+        return ()
+    said, cut = (",".join(map(str, box or ())) for box in (asked, read))
+    return (f"--region {said} goes beyond the image: {cut} is read.",)
 
 
 def region(image: Image, box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tilewright.contract.made import RUN_IMAGES, RUN_OBJECTS, is_zarr
+from tilewright.contract.made import RUN_IMAGES, RUN_OBJECTS, SCORES_TABLE, is_zarr
 from tilewright.errors import USAGE, TilewrightError
 
 
@@ -68,7 +68,8 @@ def check_sheet(sheet: Path, results: Path) -> None:
     TilewrightError
         When it has the table's name and place (2).
     """
-    if sheet.name in (RUN_IMAGES, RUN_OBJECTS) and sheet.resolve().parent == results.resolve():
+    ours = sheet.name in (RUN_IMAGES, RUN_OBJECTS, SCORES_TABLE)
+    if ours and sheet.resolve().parent == results.resolve():
         raise TilewrightError(
             f"--input {sheet}: with --outdir {results} the run's own {sheet.name} would "
             "replace it.",

@@ -6,6 +6,7 @@ is named and left out.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -456,7 +457,8 @@ def write_plan(plan: Plan, out: Path) -> None:
         if job.group not in plan.scans:
             save(out / "jobs" / f"{job_name(job.group, counts[job.group], job.job)}.json", job)
     save(out / "recipe.json", plan.recipe)
-    save(out / "plan.json", plan.file.to_dict())
+    text = json.dumps(plan.file.to_dict(), ensure_ascii=False)  # a sheet's columns in its order
+    (out / "plan.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 def load_choice(path: Path) -> tuple[ResolvedModel, Path, str | None]:

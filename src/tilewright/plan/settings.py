@@ -16,8 +16,8 @@ from tilewright.errors import USAGE, TilewrightError
 from tilewright.registry.documents import plain_value, read_document
 
 FORM = "Write --set NAME=VALUE, several with commas: --set diameter=30,min_area=50."
-PIECE = re.compile(r"""(?:\[[^]]*\]|"[^"]*"|'[^']*'|[^,])+""")
-"""What stands between two commas; those in brackets or quotes are in it."""
+PIECE = re.compile(r"""((?:\[[^]]*\]|"[^"]*"|'[^']*'|[^,])*),""")
+"""What stands in front of a comma; commas in brackets or quotes are in it."""
 NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
 
@@ -58,7 +58,7 @@ def settings(file: str | None, said: str | None, here: Path) -> Settings:
         2, when one of them can't be read as what it should be.
     """
     config = dict(read_document(here / file).data) if file else {}
-    over = dict(by_name(said)) if said else {}
+    over = dict(by_name(said)) if said is not None else {}
     remarks = tuple(
         f"--set {name}={value} wins over {name}: {config[name]} of {Path(str(file)).name}."
         for name, value in over.items()
@@ -100,11 +100,15 @@ def pieces(said: str) -> Iterator[tuple[str | None, str]]:
     Raises
     ------
     TilewrightError
-        2, when something stands in front of a ``=`` that can't be a parameter's name.
+        2, when a piece is empty, or something stands in front of a ``=`` that can't be a
+        parameter's name.
     """
-    for piece in PIECE.findall(said):
+    for piece in PIECE.findall(f"{said},"):
         if not piece.strip():
-            continue
+            empty = "there is nothing beside one of its commas" if "," in said else "it is empty"
+            raise TilewrightError(
+                f"--set {said!r}: {empty}.", fix=f"Leave it out. {FORM}", code=USAGE
+            )
         name, is_named, text = piece.partition("=")
         if not is_named or piece.lstrip()[:1] in "[\"'":
             yield None, piece.strip()

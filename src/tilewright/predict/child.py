@@ -55,7 +55,7 @@ class Child:
     ) -> None:
         self.doing, self.loaded = "loading the model", False
         self._kills = oom_kills()
-        self._name, self.timeout = script.name, timeout
+        self._name, self.timeout, self._log = script.name, timeout, log
         child_in, write_end = os.pipe()
         read_end, child_out = os.pipe()
         self._requests, self._answers = FileIO(write_end, "wb"), FileIO(read_end, "rb")
@@ -138,7 +138,9 @@ class Child:
         self._echo.join()
         what = f"{self._name} {_how_it_ended(code)} while {self.doing}.{self._echo.last_words()}"
         if code not in KILLED:
-            return self._fault()(what, fix=f"All that it printed is {printed()}.", code=INTERNAL)
+            return self._fault()(
+                what, fix=f"All that it printed is {printed(self._log)}.", code=INTERNAL
+            )
         kind = MachineError if self._kills is None or self._kills != oom_kills() else self._fault()
         return kind(what, fix="Give it more memory, or smaller tiles or batches.", code=INTERNAL)
 
@@ -155,8 +157,16 @@ class Child:
         return ModelError if self.loaded else TilewrightError
 
 
-def printed() -> str:
-    """Where what a model printed can be found, by who reads of it elsewhere."""
+def printed(log: Path | None) -> str:
+    """Where what a model printed can be found, by who reads of it elsewhere.
+
+    Parameters
+    ----------
+    log
+        The file that it goes to; None is our stderr.
+    """
+    if log is not None:
+        return f"in {log.name}"
     if Path(".command.err").exists():
         return "in its task's .command.err; trace.txt says in which folder"
     return "on standard error"
@@ -178,7 +188,7 @@ def _is_ready(end: FileIO, seconds: float) -> bool:
 
 
 class Echo:
-    """Copies what the model prints to our stderr and the log, as it comes, and keeps its end."""
+    """Copies what the model prints to our stderr or the log, as it comes, and keeps its end."""
 
     def __init__(self, printed: IO[bytes], log: Path | None) -> None:
         self.heard = time.monotonic()
@@ -207,8 +217,9 @@ class Echo:
                     self._repeat(text)
 
     def _repeat(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
         if self._log is not None:
             with self._log.open("a", encoding="utf-8") as log:
                 log.write(text)
+            return
+        sys.stderr.write(text)
+        sys.stderr.flush()

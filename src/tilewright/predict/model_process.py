@@ -83,7 +83,7 @@ class ModelProcess:
     env
         Its environment variables; by default those of `child_env`.
     log
-        A file that what it prints is added to, besides our own stderr.
+        A file that what it prints is added to, in place of our own stderr.
 
     Attributes
     ----------
@@ -386,12 +386,14 @@ class ModelProcess:
         kind = ScriptError if self._versions else TilewrightError  # else it isn't loaded
         return (MachineError if answer.get("of_machine") else kind)(
             f"{self.script.name} failed while {self._child.doing}: {answer['error']}.",
-            fix=f"The traceback is {printed()}.",
+            fix=f"The traceback is {printed(self.log)}.",
             code=INTERNAL,
         )
 
 
-def process_of(recipe: Recipe, prefix: Path, file: Path | None, timeout: float) -> ModelProcess:
+def process_of(
+    recipe: Recipe, prefix: Path, file: Path | None, timeout: float, log: Path | None = None
+) -> ModelProcess:
     """A recipe's model on this machine, to be entered.
 
     Parameters
@@ -402,7 +404,7 @@ def process_of(recipe: Recipe, prefix: Path, file: Path | None, timeout: float) 
         Of the model's environment.
     file
         Its weights; None of a model that brings its own.
-    timeout
+    timeout, log
         As of `ModelProcess`.
     """
     return ModelProcess(
@@ -414,6 +416,7 @@ def process_of(recipe: Recipe, prefix: Path, file: Path | None, timeout: float) 
         params=recipe.params,
         timeout=timeout,
         env=child_env(prefix),
+        log=log,
     )
 
 

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tilewright.contract.words import counted
 from tilewright.merge.write.facts import PlaceFacts, WholeFacts
 
 from .histogram import Drawn, drawn
@@ -215,7 +216,7 @@ def place_said(place: PlaceFacts, result: str) -> tuple[str, str]:
         return "Nothing was found", "here most was looked at"
     title, why = RANKS[place.rank]
     if result == "labels":
-        return title, f"{place.value:,.0f} object{'' if place.value == 1 else 's'}, {why}"
+        return title, f"{counted(round(place.value), 'object')}, {why}"
     if result == "classes":
         return title, f"{100 * place.value:.3g} % of its pixels have a class, {why}"
     title, why = BY_MEAN[place.rank]

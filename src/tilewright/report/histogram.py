@@ -66,8 +66,7 @@ def drawn(made: Histogram) -> Drawn:
 def axis_of(made: Histogram) -> tuple[str, str]:
     """What a histogram is of, for people, and its unit."""
     if made.column.startswith(MEAN_PREFIX):
-        channel = made.column.removeprefix(MEAN_PREFIX).replace("channel_", "channel ")
-        return f"Mean intensity of {channel}", OWN_VALUES
+        return f"Mean intensity of {made.channel}", OWN_VALUES
     return SIZE_NAMES[made.column.partition("_")[0]], made.unit
 
 

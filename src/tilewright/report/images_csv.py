@@ -50,7 +50,7 @@ def _ordered(names: Sequence[str]) -> list[str]:
 
 def _row(image: RunImage, merged: MergedImage | None) -> Row:
     """An image's cells, by the names of their columns."""
-    row: Row = {"store": image.store or "", "flags": "; ".join(flag.name for flag in image.flags)}
+    row: Row = {"store": image.store or "", "flags": "; ".join(flag.said for flag in image.flags)}
     row["why none"] = image.why or image.note or " ".join(nothing(image))
     if image.why is None and image.objects is not None:
         row["objects"] = str(image.objects)

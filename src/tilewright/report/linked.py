@@ -17,10 +17,15 @@ from .run_json import MergeResult
 
 @dataclass(frozen=True)
 class Linked:
-    """A picture that the page links: what it is, and where, as an href."""
+    """A picture that the page links: what it is, and its file, from where the page is."""
 
     what: str
-    href: str
+    file: str
+
+    @property
+    def href(self) -> str:
+        """The file as an address."""
+        return quote(self.file)
 
 
 def link_pictures(results: Iterable[MergeResult], folder: Path) -> dict[str, list[Linked]]:
@@ -48,8 +53,8 @@ def link_pictures(results: Iterable[MergeResult], folder: Path) -> dict[str, lis
                 continue
             file = f"{what.replace(' ', '-')}{source.suffix}"
             _give(source, folder / facts.id / file)
-            href = quote(f"{REPORT_PICTURES}/{facts.id}/{file}")
-            found.setdefault(facts.id, []).append(Linked(what, href))
+            linked = Linked(what, f"{REPORT_PICTURES}/{facts.id}/{file}")
+            found.setdefault(facts.id, []).append(linked)
     return found
 
 

@@ -11,7 +11,7 @@ import hashlib
 import math
 import shlex
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tilewright import ROOT
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.contract.steps import STEPS
+from tilewright.contract.words import counted
 from tilewright.errors import TilewrightError
 from tilewright.merge.measure import heat
 from tilewright.merge.measure.seam import SBE_TARGET
@@ -32,6 +33,7 @@ from tilewright.registry.registry import Registry
 
 from .cards import Card, percents, place_said
 from .linked import Linked
+from .reasons import Case, Reasons, reasons
 from .run_file import RunFile, RunImage
 
 
@@ -184,7 +186,7 @@ def found(image: RunImage) -> str:
     if image.embeddings:
         made = image.embeddings
         each = f"{number(made.tokens)} tokens of " if made.tokens else ""
-        return f"{number(made.rows)} tiles, each {each}{number(made.dim)} numbers"
+        return f"{counted(made.rows, 'tile')}, each {each}{number(made.dim)} numbers"
     if image.map is None:
         return ""
     sides = " \u00d7 ".join(number(n) for n in image.map.shape)
@@ -210,7 +212,7 @@ def kinds_of(image: RunImage) -> list[str]:
     """What the table of images is filtered by."""
     if image.why is not None:
         return [WITHOUT_RESULT]
-    of = [flag.name for flag in image.flags]
+    of = list(dict.fromkeys(flag.name for flag in image.flags))
     found = [WITH_FLAG, *of] if of else [WITHOUT_FLAG]
     return found + [WITHOUT_OBJECTS] * (image.objects == 0) + [WITH_NOTE] * bool(image.remarks)
 
@@ -232,7 +234,7 @@ def mask_said(image: RunImage) -> str:
 def precision(run: RunFile, asked: str) -> str:
     """What the model computed in, for people; with counts of jobs where they differ."""
     names = [(ran.precision or "the model's own", ran.jobs) for ran in run.precision]
-    told = ", ".join(f"{name} in {_count(jobs, 'job')}" for name, jobs in names)
+    told = ", ".join(f"{name} in {counted(jobs, 'job')}" for name, jobs in names)
     if len(names) == 1:
         told = names[0][0]
     as_asked = all((ran.precision or "fp32") == asked for ran in run.precision)
@@ -262,25 +264,21 @@ def headline(run: RunFile) -> str:
         return "no image has a result"
     rows = sum(i.embeddings.rows for i in run.images if i.embeddings)
     what = {
-        "labels": f"{_count(run.counts.objects or 0, 'object')} in ",
-        "table": f"{_count(rows, 'tile')} in ",
+        "labels": f"{counted(run.counts.objects or 0, 'object')} in ",
+        "table": f"{counted(rows, 'tile')} in ",
         "map": "maps of ",
         "classes": "classes of ",
     }
     lost = sum(i.unread.tiles for i in run.images if i.unread)
-    told = f", without {_count(lost, 'tile')} that couldn't be read" if lost else ""
-    return what[run.result] + _count(good, "image") + told
+    told = f", without {counted(lost, 'tile')} that couldn't be read" if lost else ""
+    return what[run.result] + counted(good, "image") + told
 
 
 def lacking(image: RunImage) -> str:
     """What a count of an image lacks, to go behind it; nothing where all was read."""
     if not image.unread or not image.unread.tiles:
         return ""
-    return f" (without {number(image.unread.tiles)} of {number(image.unread.of)} tiles)"
-
-
-def _count(value: int, word: str) -> str:
-    return f"{number(value)} {word}{'' if value == 1 else 's'}"
+    return f" (without {number(image.unread.tiles)} of {counted(image.unread.of, 'tile')})"
 
 
 def extent(image: RunImage, deep: bool) -> list[int]:
@@ -292,6 +290,17 @@ def extent(image: RunImage, deep: bool) -> list[int]:
 def shell_path(path: str) -> str:
     """A relative path as one argument of a command, never an option."""
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
+
+
+def cases(images: Iterable[RunImage], name: str) -> Reasons:
+    """Why images are as they are, by the sentence that each has under a name."""
+    return reasons(Case(i.id, i.path, getattr(i, name)) for i in images)
+
+
+def unexported(images: Iterable[RunImage]) -> Reasons:
+    """Why images aren't in a format."""
+    found = [Case(i.id, i.store or i.path, e.why) for i in images for e in i.exports if e.why]
+    return reasons(dict.fromkeys(found))  # of several formats, for one reason, once
 
 
 IN_TEMPLATES: dict[str, Callable[..., object]] = {
@@ -312,6 +321,8 @@ IN_TEMPLATES: dict[str, Callable[..., object]] = {
     "mask_said": mask_said,
     "tiles_said": tiles_said,
     "kinds_of": kinds_of,
+    "cases": cases,
+    "unexported": unexported,
     "quoted": repr,
     "word": _word,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from tilewright.contract.jobs import Recipe
@@ -44,13 +45,14 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     planned, made_by = PlanFile.load(plan), Recipe.load(recipe)
     results = read_merged(merged)
     run = describe(planned, made_by, results, context)
-    text = json.dumps(run.to_dict(), indent=2, ensure_ascii=False) + "\n"
-    (out / "run.json").write_text(text, encoding="utf-8")
     write_images(run, results, out / RUN_IMAGES)
     shown = cards(run, results.images)
     known = {card.image.id for card in shown}
     others = [r for i, r in results.images.items() if i not in known]
     files = link_pictures(others, out / REPORT_PICTURES)
+    run = replace(run, pictures=[each.file for some in files.values() for each in some])
+    text = json.dumps(run.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    (out / "run.json").write_text(text, encoding="utf-8")
     page = render(run, made_by, shown, about(planned), files)
     (out / REPORT_PAGE).write_text(page, encoding="utf-8")
     here, group_of = Path(context["launch_dir"]), {i.id: i.group for i in planned.images}

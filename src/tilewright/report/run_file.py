@@ -57,8 +57,8 @@ class Counts:
 
     Parameters
     ----------
-    images, failed
-        In all, and without a result.
+    images, failed, unexported
+        In all, without a result, and with one that isn't in every format that was asked for.
     objects
         Of labels; null of other results.
     tiles
@@ -69,9 +69,30 @@ class Counts:
 
     images: int
     failed: int
+    unexported: int
     objects: int | None
     tiles: int
     predicted: int
+
+
+@dataclass(frozen=True)
+class RunExport:
+    """An image in the format of another program.
+
+    Parameters
+    ----------
+    format
+        Its name, as `--export` has it.
+    path
+        The file, below the output folder; null if there is none.
+    why, code
+        Why there is none, and the exit code that says whose fault that is; null if all is well.
+    """
+
+    format: str
+    path: str | None
+    why: str | None = None
+    code: int | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +161,8 @@ class RunImage:
     stale
         Of an image without a result, the store of an earlier run that still lies in its place,
         below the output folder; else null.
+    exports
+        What it was exported as, a file for each format that was asked for.
     """
 
     id: str
@@ -178,6 +201,7 @@ class RunImage:
     flags: list[Flag]
     columns: dict[str, str]
     stale: str | None
+    exports: list[RunExport]
 
 
 @dataclass(frozen=True)
@@ -230,6 +254,8 @@ class RunFile:
         How much there is of what.
     failed
         One line per image without a result, and why.
+    unexported
+        One line per image and format of `--export` that it isn't in, and why; its store is there.
     remarks
         What a user should know of the run and its images, a line each.
     doubts
@@ -241,6 +267,9 @@ class RunFile:
     tables
         Names of the files that the table of all objects is in, below the output folder; none where
         there are no objects.
+    pictures
+        Files of pictures that the report links, below the output folder: of the images that it
+        doesn't show itself.
     times
         What each step took.
     measured
@@ -268,11 +297,13 @@ class RunFile:
     result: Literal["labels", "map", "table", "classes"]
     counts: Counts
     failed: list[str]
+    unexported: list[str]
     remarks: list[str]
     doubts: list[str]
     unread: list[str]
     images: list[RunImage]
     tables: list[str]
+    pictures: list[str]
     times: dict[str, StepTimes]
     measured: Measured | None
 

@@ -7,13 +7,15 @@ import platform
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 from tilewright import ROOT, __version__
+from tilewright.contract.exports import wanted
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.contract.words import counted
 from tilewright.environments.interpreters import home
 from tilewright.errors import INTERNAL
 from tilewright.merge.write.facts import MergedImage
@@ -26,7 +28,7 @@ from tilewright.stores.csv_parts import Joined
 from tilewright.stores.csv_rows import too_long
 
 from .guard import Doubt, doubts, lines, told
-from .run_file import Counts, Precision, PrecisionRan, RunFile, RunImage, RunParam
+from .run_file import Counts, Precision, PrecisionRan, RunExport, RunFile, RunImage, RunParam
 from .tasks import log_of, times, why_missing
 from .timings import collect
 from .trace import TracedTask, read_trace
@@ -64,12 +66,13 @@ class MergeResult:
 class Results:
     """What MERGE says of all images, by their ids, and in how many jobs their model ran in what.
 
-    And which files the table of their objects is in.
+    And which files the table of their objects is in, and what they were exported as.
     """
 
     images: dict[str, MergeResult]
     precision: list[PrecisionRan]
     table: Joined = NO_TABLE
+    exports: Mapping[str, list[RunExport]] = field(default_factory=dict)
 
     @property
     def weights(self) -> str | None:
@@ -78,30 +81,22 @@ class Results:
 
 
 def read_merged(folder: Path) -> Results:
-    """Every merged image; one that couldn't be exported says why."""
+    """Every merged image, and what it was exported as."""
     found: dict[str, MergeResult] = {}
     ran: Counter[Precision] = Counter()
+    exports: dict[str, list[RunExport]] = {}
     for path in sorted(folder.glob("*/merged.json")):
         group = json.loads(path.read_text(encoding="utf-8"))
         ran.update(group["precision"])
         for facts in group["images"]:
             found[facts["id"]] = MergeResult(MergedImage.from_dict(facts), path.parent)
     for path in sorted(folder.glob("*/exported.json")):
-        for failed in json.loads(path.read_text(encoding="utf-8"))["failed"]:
-            result = found[failed["id"]]
-            found[failed["id"]] = replace(result, facts=_not_exported(result.facts, failed))
+        for made in json.loads(path.read_text(encoding="utf-8"))["exports"]:
+            exports.setdefault(made.pop("id"), []).append(RunExport(**made))
     jobs = sorted(ran.items(), key=lambda item: (-item[1], str(item[0])))
     told = folder / "tables.json"
     table = Joined(**json.loads(told.read_text())) if told.exists() else NO_TABLE
-    return Results(found, [PrecisionRan(name, count) for name, count in jobs], table)
-
-
-def _not_exported(facts: MergedImage, failed: Mapping[str, Any]) -> MergedImage:
-    """An image that couldn't be exported; of several formats each says why."""
-    before = f"{facts.why} " if facts.step == "EXPORT" else ""
-    there = f" Its Zarr is there: {facts.store}." if facts.store and not before else ""
-    why = f"{before}{failed['why']}{there}"
-    return replace(facts, why=why, code=failed.get("code"), step="EXPORT")
+    return Results(found, [PrecisionRan(name, count) for name, count in jobs], table, exports)
 
 
 # All of it
@@ -130,7 +125,11 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     left = {i.id: [] if i.store else stale(stores[i.id], recipe.digest) for i in images}
     images = [with_nothing(i) for i in images]
     images = [replace(i, stale=f"{i.id}/{plan.store}" if left[i.id] else None) for i in images]
+    exported = exports_of(plan, results, tasks, here / context["work_dir"])
+    images = [replace(i, exports=exported.get(i.id, [])) for i in images]
     failed = [_line(f"{i.id}: {i.why}") for i in images if i.why]
+    unexported = [_line(f"{i.id}: {e.why}") for i in images for e in i.exports if e.why]
+    lacking = sum(any(e.why for e in i.exports) for i in images)
     result = "classes" if recipe.spec.policy == "keep" else recipe.spec.result
     objects = sum(i.objects or 0 for i in images) if result == "labels" else None
     return RunFile(
@@ -154,9 +153,15 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         model_params=recipe.params,
         result=result,
         counts=Counts(
-            len(images), len(failed), objects, plan.tiles, sum(i.predicted or 0 for i in images)
+            images=len(images),
+            failed=len(failed),
+            unexported=lacking,
+            objects=objects,
+            tiles=plan.tiles,
+            predicted=sum(i.predicted or 0 for i in images),
         ),
         failed=failed,
+        unexported=unexported,
         remarks=plan.remarks
         + unread
         + doubted
@@ -167,9 +172,42 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         unread=unread,
         images=images,
         tables=results.table.files,
+        pictures=[],
         times=times(tasks),
         measured=collect(tasks),
     )
+
+
+def exports_of(
+    plan: PlanFile, results: Results, tasks: list[TracedTask], work_dir: Path
+) -> dict[str, list[RunExport]]:
+    """What each image that has a store was exported as, by its id; if not, why.
+
+    Parameters
+    ----------
+    plan, results
+        Which formats were asked for, and what EXPORT says of them.
+    tasks, work_dir
+        Of Nextflow's trace, for a task that said nothing, and where the tasks' messages are.
+    """
+    found: dict[str, list[RunExport]] = {}
+    asked = wanted(plan.params.export, "--export") if plan.params.export else ()
+    for image in plan.images:
+        result = results.images.get(image.id)
+        if result is None or result.facts.store is None:
+            continue
+        told = list(results.exports.get(image.id, ()))
+        if asked and not told:
+            why = why_missing(image.group, tasks, work_dir)
+            told = [RunExport(made.name, None, why) for made in asked]
+        found[image.id] = [_logged(each, image.group, tasks, work_dir) for each in told]
+    return found
+
+
+def _logged(export: RunExport, group: str, tasks: list[TracedTask], work_dir: Path) -> RunExport:
+    """An export, and of one that met a fault of ours, where the log of it is."""
+    logs = log_of("EXPORT", group, tasks, work_dir) if export.code == INTERNAL else None
+    return replace(export, why=f"{export.why} Its log: {logs}.") if logs else export
 
 
 def _started(context: Context) -> tuple[str | None, str | None, list[str]]:
@@ -285,8 +323,8 @@ def _image(
     lacking = [merged.unread.sentence] if merged.unread else []
     if merged.too_wide:
         lacking.append(
-            f"{merged.too_wide:,} of its objects are wider than 4,096 px: they have no solidity, "
-            "and of intensities means alone."
+            f"{counted(merged.too_wide, 'object')} wider than 4,096 px: no solidity, and of "
+            "intensities means alone."
         )
     return RunImage(
         id=merged.id,
@@ -297,6 +335,7 @@ def _image(
         remarks=[*getattr(planned, "remarks", ()), *lacking, *doubted],
         columns=planned.columns,
         stale=None,
+        exports=[],
         doubts=list(doubted),
         mask=merged.mask or getattr(planned, "mask", None),
         unread=merged.unread,

@@ -10,13 +10,13 @@ from typing import Any
 import jinja2
 
 from tilewright.contract.files import atomic, writing
+from tilewright.contract.made import SCORES_PAGE
 from tilewright.errors import USAGE
 from tilewright.scoring.measures import PERCENTS
 from tilewright.scoring.scores_file import Score, Scores
 
 from .page import number
 
-PAGE = "scores.html"
 BEGIN, END = "<!-- scores -->", "<!-- end of scores -->"
 """What stands around the score in report.html; `score` fills it when the report is there."""
 MOST_ROWS = 100  # images in the table, the worst first
@@ -121,7 +121,7 @@ def write_scores(scores: Scores, results: Path) -> Path:
         The page.
     """
     with writing(results, "Allow it, or copy the results.", USAGE):
-        page = results / PAGE
+        page = results / SCORES_PAGE
         with atomic(page) as part:
             text = render_scores(scores, "scores_page.html.j2")
             part.write_text(text, encoding="utf-8")

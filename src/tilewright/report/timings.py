@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.contract.jobs import ModelId
+from tilewright.contract.words import counted
 from tilewright.plan.speeds import Speed, together
 from tilewright.predict.timing import NAME, Timing
 
@@ -138,8 +139,9 @@ def suggestion(outdir: Path, model: ModelId, minutes: float = 10) -> str:
     if there != model or seconds <= 0:
         return ""
     devices = ", ".join(sorted({str(job["device"]) for job in jobs}))
+    tiles = counted(max(1, int(60 * minutes / seconds)), "tile")
     return (
-        f"An earlier run took {seconds:.3g} s per tile on {devices} (median of {len(jobs)} jobs). "
-        f"For jobs of {minutes:g} minutes, {max(1, int(60 * minutes / seconds))} tiles each: "
+        f"An earlier run took {seconds:.3g} s per tile on {devices} (median of "
+        f"{counted(len(jobs), 'job')}). For jobs of {minutes:g} min, {tiles} each: "
         f"--job_minutes {minutes:g} --seconds_per_tile {seconds:.3g}"
     )

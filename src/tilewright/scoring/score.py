@@ -15,13 +15,14 @@ import zarr
 
 from tilewright import __version__
 from tilewright.contract.files import atomic, writing
-from tilewright.contract.made import is_later
+from tilewright.contract.made import SCORES, SCORES_TABLE, is_later
+from tilewright.contract.words import counted
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.image import Image, open_image
 
 from .measures import ERRORS, PERCENTS, RESAMPLES, counts, intervals, measures
 from .overlap import MOST_LABEL, overlap
-from .scores_file import SCORES, TABLE, ImageScore, Score, Scores, table
+from .scores_file import ImageScore, Score, Scores, table
 from .truth import find_truth, open_truth
 
 Array = np.ndarray
@@ -84,7 +85,7 @@ def score_run(results: Path, truth: Path) -> Scores:
     scores = scored(results, truth)
     text = json.dumps(scores.to_dict(), indent=2, ensure_ascii=False) + "\n"
     with writing(results, "Allow it, or copy the results.", USAGE):
-        for name, content in ((SCORES, text), (TABLE, table(scores))):
+        for name, content in ((SCORES, text), (SCORES_TABLE, table(scores))):
             with atomic(results / name) as part:
                 part.write_text(content, encoding="utf-8")
     return scores
@@ -248,7 +249,7 @@ def _check_whole(image: Scored, found: Image, seen: int) -> None:
     if finer or image.objects is None or seen >= image.objects:
         return  # of labels finer than level 0 an object may have no pixel's centre
     raise TilewrightError(
-        f"{image.labels}: its run found {image.objects:,} objects, and {seen:,} are there.",
+        f"{image.labels}: has {seen:,} of {counted(image.objects, 'object')} that its run found.",
         fix="Copy it again, or run again into that folder.",
     )
 

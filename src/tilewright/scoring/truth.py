@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tilewright.contract.words import counted
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.images.formats import ENDINGS
 from tilewright.images.image import Image, image_id, open_image
@@ -44,7 +45,7 @@ def find_truth(folder: Path, ids: Sequence[str]) -> dict[str, Path]:
     if not found:
         example = f"{ids[0]}.tif" if ids else "ID.tif"
         raise TilewrightError(
-            f"--truth {folder}: has no label image of any of the {len(ids)} images.",
+            f"--truth {folder}: has no label image of the run's {counted(len(ids), 'image')}.",
             fix=f"Name them by the images' ids: {example}, or .png, .ome.zarr.",
             code=USAGE,
         )

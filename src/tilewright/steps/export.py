@@ -1,4 +1,4 @@
-"""EXPORT: a group's stores in; files of other formats, and what failed, out."""
+"""EXPORT: a group's stores in; files of other formats, and what came of each, out."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def main(asked: str, weights: str, stores: str, out: str, shown: str) -> None:
         Folder to make, for exported.json.
     """
     how = Export(**json.loads(Path(asked).read_text()))
-    failed = export_group(how, Path(stores), Path(out), forgive=last_try())
+    made = export_group(how, Path(stores), Path(out), forgive=last_try())
     Path(shown).mkdir()
-    save(Path(shown) / "exported.json", {"failed": failed})
+    save(Path(shown) / "exported.json", {"exports": made})
     if how.links:
         try:
             file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))

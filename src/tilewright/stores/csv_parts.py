@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from tilewright.contract import files
-from tilewright.contract.jobs import canonical
 
 from .anndata import Table
 from .columns import OBJECT_COLUMNS
@@ -107,7 +106,7 @@ def write_part(path: Path, image: str, table: Table) -> None:
     columns = [[name, np.dtype(kind).newbyteorder("<").str] for name, kind in kinds.items()]
     head = PartHead(image, dict(table.said), columns, len(table))
     with writing(path), path.open("wb") as file:
-        file.write(canonical(asdict(head)).encode() + b"\n")
+        file.write(json.dumps(asdict(head)).encode() + b"\n")
         for at in range(0, len(table), SOME):
             some = slice(at, min(at + SOME, len(table)))
             rows = np.empty(some.stop - at, head.dtype)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.words import counted
 from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.runtime.outputs import DEFAULT, OUTPUT_TYPES
 from tilewright.runtime.pooling import spatial
@@ -121,4 +122,4 @@ def _misfit(results: Array, shape: tuple[int | None, ...], kinds: str) -> str | 
 def described(tiles: Array) -> str:
     """A batch (batch, C, *spatial) in words: "2 tiles of 1 x 64 x 64"."""
     count, *size = tiles.shape
-    return f"{count} tile{'s' * (count != 1)} of {' x '.join(map(str, size))}"
+    return f"{counted(count, 'tile')} of {' x '.join(map(str, size))}"

@@ -10,6 +10,8 @@ from typing import Any
 
 import jinja2
 
+from tilewright.contract.words import counted
+
 from .pictures import fullest, outlines, picture
 from .trial import Given, Trial, Tried
 from .values import as_set
@@ -75,6 +77,7 @@ def render(trial: Trial, given: Given) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    pages.filters["counted"] = counted
     return pages.get_template("try.html.j2").render(
         trial=trial,
         image=plan.images[0].ref,

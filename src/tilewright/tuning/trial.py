@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.contract.jobs import Group, Job, Recipe
+from tilewright.contract.words import counted
 from tilewright.environments import interpreters
 from tilewright.environments.gpus import own_gpu
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
@@ -36,6 +37,8 @@ from .values import as_set
 
 Say = Callable[[str], None]
 Given = dict[str, Any]
+LOG = "try.log"
+"""What the model's script prints goes there, tracebacks too."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ def planned(
     region, which = image.ref.region, ""
     if region is None:
         region, which = choose(image.ref, image.grid, image.planes)
+    elif region != first.params.region:
+        which = "as far as the image goes"
     plans: list[Plan] = []
     problems: list[TilewrightError] = []
     for each in values:
@@ -149,7 +154,7 @@ def run_trial(
     given, values, here
         As of `planned`.
     folder
-        An empty one, for banks and stores.
+        An empty one, for banks, stores and `LOG`.
     say
         Takes a line about how far it is.
 
@@ -166,7 +171,7 @@ def run_trial(
     trial = Trial(region, which)
     y, x, height, width = region
     part = f"{which}: " if which else ""
-    say(f"{part}--region {y},{x},{height},{width}; {len(plans)} combinations")
+    say(f"{part}--region {y},{x},{height},{width}; {counted(len(plans), 'combination')}")
     first = plans[0]
     root = Path(str(first.params.env_root))
     prefix = interpreters.build(first.recipe.environment.name, root, first.params.envs)
@@ -177,7 +182,9 @@ def run_trial(
     if first.params.gpus == 0:
         os.environ["TILEWRIGHT_GPUS"] = "0"
     timeout = float(first.params.predict_timeout)
-    model = Held(prefix, path_of(weights, weights_dir), timeout)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / LOG).touch()
+    model = Held(prefix, path_of(weights, weights_dir), timeout, folder / LOG)
     with own_gpu(), model:
         for number, (each, plan) in enumerate(zip(values, plans, strict=True)):
             found = _one(folder / str(number), plan, each, model, weights)
@@ -190,7 +197,7 @@ def run_trial(
 def _came_to(found: Tried) -> str:
     if found.image is None or found.why:
         return str(found.why)
-    return f"{found.image.objects:,} objects, {found.seconds:.1f} s"
+    return f"{counted(found.image.objects or 0, 'object')}, {found.seconds:.1f} s"
 
 
 class Held:
@@ -198,7 +205,7 @@ class Held:
 
     Parameters
     ----------
-    prefix, file, timeout
+    prefix, file, timeout, log
         As of `process_of`.
 
     Attributes
@@ -207,8 +214,8 @@ class Held:
         Seconds until the model was there, all starts together.
     """
 
-    def __init__(self, prefix: Path, file: Path | None, timeout: float) -> None:
-        self.how = prefix, file, timeout
+    def __init__(self, prefix: Path, file: Path | None, timeout: float, log: Path) -> None:
+        self.how = prefix, file, timeout, log
         self.load = 0.0
         self._model: ModelProcess | None = None
         self._key: object = None

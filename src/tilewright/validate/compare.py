@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.contract.words import counted
+
 Array = np.ndarray[Any, Any]
 COUNT, OVERLAP = 0.02, 0.98  # labels: deviation of their number; F1 at IoU 0.5, foreground's IoU
 COSINE = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.999}
@@ -46,7 +48,7 @@ def _labels(found: Array, wanted: Array) -> str:
     """Numbering aside."""
     counts = [len(np.unique(v[v > 0])) for v in (found, wanted)]
     if abs(counts[0] - counts[1]) > COUNT * counts[1]:
-        return f"it has {counts[0]} objects and not {counts[1]}"
+        return f"it has {counted(counts[0], 'object')} and not {counts[1]}"
     both, either = ((found > 0) & (wanted > 0)).sum(), ((found > 0) | (wanted > 0)).sum()
     if either and both / either < OVERLAP:
         return f"its foreground's IoU is {both / either:.4f}, under {OVERLAP}"

@@ -13,6 +13,7 @@ import zarr
 
 from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe
 from tilewright.contract.spec import ModelSpec
+from tilewright.contract.words import counted
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.worker import run_job
@@ -56,14 +57,18 @@ def tiled_and_whole(trial: TrialRun) -> tuple[str, str]:
             tiled, count = _merged(trial, small, picture, depth, task, here / "tiled")
             untiled, _ = _merged(trial, whole, picture, depth, task, here / "whole")
         problem = _difference(tiled, untiled)
-    return problem, f"tiled against untiled: {count} tiles of {shape} px, {problem or 'equal'}"
+    return (
+        problem,
+        f"tiled against untiled: {counted(count, 'tile')} of {shape} px, {problem or 'equal'}",
+    )
 
 
 def _difference(tiled: Array, untiled: Array) -> str:
     if same_objects(tiled, untiled):
         return ""
     pixels = int(((tiled > 0) != (untiled > 0)).sum())
-    return f"{pixels} px of foreground differ, {tiled.max()} objects and {untiled.max()} untiled"
+    there = counted(int(tiled.max()), "object")
+    return f"{pixels} px of foreground differ, {there} and {untiled.max()} untiled"
 
 
 def _small(spec: ModelSpec) -> ModelSpec:

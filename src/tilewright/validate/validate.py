@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tilewright import ROOT, __version__
+from tilewright.contract.words import counted
 from tilewright.environments.gpus import device
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.registry.beside import beside
@@ -87,7 +88,7 @@ class Checked:
     def __str__(self) -> str:
         warnings = len(self.findings) - self.errors
         state = "wrong" if self.errors else "right"
-        counts = f"{_count(self.errors, 'error')}, {_count(warnings, 'warning')}"
+        counts = f"{counted(self.errors, 'error')}, {counted(warnings, 'warning')}"
         done = f"level {self.level} ({LEVELS[self.level]})"
         return f"{self.file}: {state} at {done}, {counts}, {self.seconds:.2f} s"
 
@@ -234,10 +235,6 @@ def finding(
     path, line = document.place(violation.where)
     severity = violation.severity or severity
     return Diagnostic(name, severity, violation.message, violation.fix, shown(path), line, level)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def shown(path: Path) -> str:

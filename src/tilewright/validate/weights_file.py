@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tilewright.contract.spec import ModelSpec
+from tilewright.contract.words import counted
 from tilewright.registry.checks.target import Case, Violation
 from tilewright.registry.documents import Where
 from tilewright.runtime import tensors
@@ -81,7 +82,8 @@ def _shape_faults(
     lengths = {axis: n for axis, n in zip(order, shape, strict=False) if isinstance(n, int)}
     channels = lengths.pop("c", spec.num_channels)
     if channels != spec.num_channels:
-        message = f"{file} takes {channels} channels, and num_channels is {spec.num_channels}"
+        takes = f"{file} takes {counted(channels, 'channel')}"
+        message = f"{takes}, and num_channels is {spec.num_channels}"
         yield Violation(case.at("num_channels"), message, f"write {channels}, or name another file")
     tile = spec.tile_seen
     for axis in tile.axes:

@@ -59,7 +59,9 @@ def _fill(file: Any, result: Result, table: Table) -> None:
 
 
 def attributes(result: Result, table: Table) -> dict[str, Any]:
-    """What `coords` says of tiles; magnifications where the pixel size is known, 10 µm over it.
+    """What `coords` says of tiles and of the slide, as far as its store does.
+
+    Magnifications are 10 µm over the pixel size; stores of 0.1.0 don't say the slide's own size.
 
     Parameters
     ----------
@@ -78,6 +80,9 @@ def attributes(result: Result, table: Table) -> dict[str, Any]:
         "overlap": int((band or {}).get("x", 0)) if isinstance(band, dict) else 0,
         "name": result.image_id,
     }
+    sides = result.facts["image"].get("size_px")
+    if sides:
+        found["level0_height"], found["level0_width"] = map(int, sides)
     mpp = result.facts["image"].get("mpp")
     if mpp:
         found["level0_mpp"] = float(mpp[1])

@@ -6,7 +6,7 @@ Figures are of the pixels that the report shows: the whole picture, or the windo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,19 @@ class Flag:
         What was measured, in the unit that the rule says.
     rule
         What is measured, and from where on it is a flag: a sentence.
+    channel
+        Of which channel, where the image has several that are looked at one by one.
     """
 
     name: str
     figure: float
     rule: str
+    channel: str | None = None
+
+    @property
+    def said(self) -> str:
+        """Its name for people: ``out of focus (DAPI)``."""
+        return self.name if self.channel is None else f"{self.name} ({self.channel})"
 
 
 @dataclass(frozen=True)
@@ -83,12 +91,15 @@ class Judge:
         A picture of transmitted light, whose glass may be as white as can be.
     end
         The value of white, where the run says it; None is where cameras end.
+    names
+        Of all the source's channels, where it has several.
     """
 
     channels: tuple[int, ...]
     colour: bool = False
     light: bool = False
     end: float | None = None
+    names: tuple[str, ...] = ()
     looks: list[list[LookFigures]] = field(default_factory=list)
 
     def look(self, pixels: Array) -> None:
@@ -103,12 +114,12 @@ class Judge:
         self.looks.append([look(c, e, grain) for c, e in zip(some, ends, strict=True)])
 
     def flags(self) -> list[Flag]:
-        """What is so of any channel; of several windows the best counts, of saturation the mean."""
-        found: dict[str, Flag] = {}
-        for each in zip(*self.looks, strict=True):
-            for flag in flags(each):
-                found.setdefault(flag.name, flag)
-        return list(found.values())
+        """Those of each channel; of several windows the best counts, of saturation the mean."""
+        several = len(self.names) > 1 and not self.colour
+        names = [self.names[n] if several else None for n in self.channels]
+        each = zip(*self.looks, strict=True)
+        found = zip(names, map(flags, each), strict=False)  # colours are looked at as one
+        return [replace(flag, channel=name) for name, some in found for flag in some]
 
 
 def flags(looks: tuple[LookFigures, ...]) -> list[Flag]:

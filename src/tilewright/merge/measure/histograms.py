@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class Histogram:
         Of each bin, from its lower to below its upper edge.
     below, above
         How many are smaller or greater than all bins.
+    channel
+        What the channel is called, of its intensities.
     """
 
     column: str
@@ -48,9 +50,12 @@ class Histogram:
     counts: list[int]
     below: int
     above: int
+    channel: str | None = None
 
 
-def histograms(table: Table, channels: Sequence[int] = ()) -> list[Histogram]:
+def histograms(
+    table: Table, channels: Sequence[int] = (), names: Sequence[str] = ()
+) -> list[Histogram]:
     """Those of a table of objects: of sizes, then of mean intensities.
 
     Parameters
@@ -59,6 +64,8 @@ def histograms(table: Table, channels: Sequence[int] = ()) -> list[Histogram]:
         One row per object; of none there is nothing to show.
     channels
         Numbers of the image's channels that the model read: theirs come first.
+    names
+        Of all the image's channels, for people; those of the columns, if there are none.
     """
     if not len(table):
         return []
@@ -66,7 +73,9 @@ def histograms(table: Table, channels: Sequence[int] = ()) -> list[Histogram]:
     found = [histogram(size, SIZE_UNITS[size], table.obs[size])] if size else []
     means = [i for i, name in enumerate(table.var) if name.startswith(MEAN_PREFIX)]
     shown = sorted(means, key=lambda i: (i not in channels, i))[:SHOWN_CHANNELS]
-    return found + [histogram(table.var[i], "", table.x, i) for i in sorted(shown)]
+    of = names or [name.removeprefix(MEAN_PREFIX) for name in table.var]
+    made = [(histogram(table.var[i], "", table.x, i), of[i]) for i in sorted(shown)]
+    return found + [replace(each, channel=name) for each, name in made]
 
 
 def histogram(name: str, unit: str, rows: Rows, column: int | None = None) -> Histogram:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tilewright.contract.jobs import MaskFacts
+from tilewright.contract.words import counted
 from tilewright.merge.measure.flags import Flag
 from tilewright.merge.measure.histograms import Histogram
 
@@ -251,21 +252,21 @@ class UnreadFacts:
         if self.tiles:
             named = [f"y {y} x {x} ({h} x {w})" for y, x, h, w in self.boxes[:NAMED]]
             more = f" and {self.tiles - NAMED:,} more" if self.tiles > NAMED else ""
+            have = "has" if self.tiles == 1 else "have"
             parts.append(
-                f"{self.tiles:,} of its {self.of:,} tiles couldn't be read and have no result, at "
-                f"{', '.join(named)}{more} level-0 px: whatever is counted lacks what lies there."
+                f"{self.tiles:,} of its {self.of:,} tiles couldn't be read and {have} no result, "
+                f"at {', '.join(named)}{more} level-0 px: whatever is counted lacks what lies "
+                "there."
             )
         if self.squares:
             lost, of = self.squares
             parts.append(
                 f"{lost:,} of the {of:,} pieces that its intensities are measured on couldn't be "
-                "read, and don't count."
+                f"read, and {'do' if lost > 1 else 'does'}n't count."
             )
         if self.saved:
-            parts.append(
-                f"{self.saved:,} values of the image in its store are 0, since the file is damaged "
-                "there."
-            )
+            are = f"{counted(self.saved, 'value')} {'is' if self.saved == 1 else 'are'} 0"
+            parts.append(f"Of the image in its store {are}, since the file is damaged there.")
         return " ".join(parts)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from tilewright import __version__
-from tilewright.contract.colours import RGB, is_rgb
 from tilewright.contract.faults import mark
 from tilewright.contract.jobs import EMPTY, Group, ImageRef, Recipe, save
 from tilewright.contract.layout import SAVE_PIXELS, Layout
@@ -248,8 +247,8 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
                 **({"unread": asdict(scene.unread)} if scene.unread else {}),
                 **written.attributes(),
             },
-            channels=_channel_names(ref, layout),
-            rgb=is_rgb(ref.axes, layout.channels, ref.dtype),
+            channels=scene.names,
+            rgb=scene.rgb,
         )
         result = told(ref, written, store=f"{ref.id}/{group.store}", weights=weights)
         seen = looked_px(ref, layout, context.banked) if written.table is not None else None
@@ -300,13 +299,14 @@ def suited(context: MergeContext) -> int:
 def provenance(ref: ImageRef, said: Mapping[str, str]) -> dict[str, Any]:
     """Which image a store is of; its scene where it isn't the first, its mask, a sheet's words.
 
-    Where its pixel size is known, that, and who says so.
+    Its rows and columns at level 0; where its pixel size is known, that, and who says so.
     """
     scene = {"scene": ref.scene} if ref.scene else {}
     mask = {"mask": asdict(ref.masked)} if ref.masked else {}
     columns = {"columns": dict(said)} if said else {}
     size = {"mpp": ref.mpp, "mpp_from": ref.mpp_from} if ref.mpp else {}
-    about = {"id": ref.id, "file": Path(ref.path).name, "region": ref.region}
+    sides = [ref.shape[ref.axes.index(axis)] for axis in "YX"]
+    about = {"id": ref.id, "file": Path(ref.path).name, "size_px": sides, "region": ref.region}
     return {**about, **scene, **size, **mask, **columns}
 
 
@@ -351,10 +351,10 @@ def pictures(written: Written, scene: MergeInput, picture: Path, shown: Path) ->
 
 def judge_of(scene: MergeInput) -> Judge:
     """What looks at the channels that the model read."""
-    ref, layout = scene.ref, scene.layout
+    ref = scene.ref
     read = tuple(sorted({n for n in ref.channels if n != EMPTY}))
-    colour = len(read) == len(RGB) and is_rgb(ref.axes, layout.channels, ref.dtype)
-    return Judge(read, colour=colour, end=ref.range[1] if ref.range else None)
+    colour = scene.rgb and len(read) == len(scene.names)
+    return Judge(read, colour, end=ref.range[1] if ref.range else None, names=tuple(scene.names))
 
 
 def _small_pictures(
@@ -396,12 +396,3 @@ def _steep(place: Placement) -> float:
     """How far apart slices are, in columns; 1 where it isn't known."""
     sides = place.sides()
     return sides["z"] / sides["x"]
-
-
-def _channel_names(ref: ImageRef, layout: Layout) -> list[str]:
-    names = list(ref.channel_names or ())
-    if len(names) == layout.channels:
-        return [name or f"channel {i}" for i, name in enumerate(names)]
-    if is_rgb(ref.axes, layout.channels, ref.dtype):
-        return list(RGB)
-    return [f"channel {i}" for i in range(layout.channels)]

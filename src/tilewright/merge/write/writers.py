@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from tilewright.contract.colours import is_rgb
+from tilewright.contract.colours import RGB, is_rgb
 from tilewright.contract.jobs import Group, ImageRef, Recipe
 from tilewright.contract.layout import Layout
 from tilewright.merge.measure.histograms import Histogram, histograms
@@ -50,6 +50,19 @@ class MergeInput:
     def layout(self) -> Layout:
         """Its geometry."""
         return self.context.layout
+
+    @property
+    def rgb(self) -> bool:
+        """Whether it is a colour picture, whose channels are looked at together."""
+        return is_rgb(self.ref.axes, self.layout.channels, self.ref.dtype)
+
+    @property
+    def names(self) -> list[str]:
+        """What its channels are called, for people: colours, or ``channel 0`` without a name."""
+        names = list(self.ref.channel_names or ())
+        if len(names) == self.layout.channels:
+            return [name or f"channel {i}" for i, name in enumerate(names)]
+        return list(RGB) if self.rgb else [f"channel {i}" for i in range(self.layout.channels)]
 
     @property
     def said(self) -> dict[str, str]:
@@ -114,7 +127,7 @@ def write_labels(store: StoreWriter, scene: MergeInput) -> Written:
         return Written(merged, map=facts, pyramid=merged.pyramid)
     names = scene.ref.channel_names
     table = merged.measure.table(scene.place, names, merged.agreement)
-    means, spread, too_wide = table.var, histograms(table, scene.ref.channels), 0
+    means, spread, too_wide = table.var, histograms(table, scene.ref.channels, scene.names), 0
     if scene.group.merge.features == "all" and merged.pyramid is not None:
         table, too_wide = with_light(
             table, merged.measure, scene.pool, merged.pyramid.handle(), axes, store.scratch,
@@ -186,7 +199,7 @@ def write_image(store: StoreWriter, scene: MergeInput) -> int:
         placement=scene.place,
         name=scene.ref.id,
         deep=scene.layout.deep,
-        together=is_rgb(scene.ref.axes, scene.layout.channels, scene.ref.dtype),
+        together=scene.rgb,
     )
     return write_blocks(pyramid, scene, axes, of_map=False)
 

@@ -12,6 +12,7 @@ from tilewright import ROOT
 from tilewright.contract.colours import COLOUR_SPACES, STAIN_FIGURES, STAINED, is_coloured
 from tilewright.contract.files import file_digest
 from tilewright.contract.spec import INTERPOLATIONS, ModelSpec
+from tilewright.contract.words import counted
 
 from .target import REGISTRY, RUN, SpecCase, Violation
 
@@ -102,7 +103,9 @@ def colour(case: SpecCase) -> Iterator[Violation]:
         return
     wanted = COLOUR_SPACES[space].gives
     if wanted is not None and count != wanted:
-        message = f"color_space {space} has {wanted} channels, and num_channels is {count}"
+        message = (
+            f"color_space {space} has {counted(wanted, 'channel')}, and num_channels is {count}"
+        )
         fix = f"write {wanted}, or color_space: MULTI"
         concerns = RUN if is_coloured(space) else REGISTRY  # grey is repeated
         yield Violation(("num_channels",), message, fix, concerns=concerns)

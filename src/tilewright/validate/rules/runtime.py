@@ -12,6 +12,7 @@ import numpy as np
 
 from tilewright.contract.colours import is_coloured
 from tilewright.contract.values import is_normalised, is_usual
+from tilewright.contract.words import counted
 from tilewright.registry.checks.target import WARNING, Case, Violation
 from tilewright.runtime.outputs import OUTPUT_TYPES
 from tilewright.validate.compare import unlike
@@ -115,7 +116,7 @@ def shapes(run: Run) -> Iterator[Violation]:
 
 def _batch(run: Run, names: tuple[str, ...]) -> str:
     size = " x ".join(map(str, run.trial.tiles[names[0]].shape))
-    return f"{len(names)} tile{'s' * (len(names) > 1)} of {size}"
+    return f"{counted(len(names), 'tile')} of {size}"
 
 
 def _wanted(case: Case) -> str:
