@@ -1,4 +1,4 @@
-// What a run does around its tasks: its lock, its previews, and the look at what has arrived.
+// What a run does around its tasks: its lock, its previews, and how it ends.
 
 // What a step needs to know of this run, as JSON: it reaches the step by standard input.
 def context() {
@@ -64,8 +64,7 @@ def begin() {
     if (lock == null) {
         error "Another run into ${params.outdir} still goes on. Wait for its end, or stop it; or choose another --outdir."
     }
-    def tables = (result('run.json')?.tables ?: []).findAll { name -> name =~ /^objects(-\d+)?\.csv$/ }
-    [lock: lock, shell: ProcessHandle.current().parent().orElse(null), tables: tables]
+    [lock: lock, shell: ProcessHandle.current().parent().orElse(null), last: null]
 }
 
 // Who watches a run by previews stops it by ending the shell it was started in: what Ctrl-C is elsewhere.
@@ -85,14 +84,13 @@ def previews(made) {
     masks.exists() ? masks.listFiles().findAll { f -> f.name.contains(made.mark) } : []
 }
 
-// Previews are for who watches a run: gone when they had time to be seen, or at once if it failed.
+// Previews are for who watches a run: gone 5 s after the last bank, or at once if it failed.
 // Without their folder no late task can add one.
-def tidy() {
+def tidy(held) {
     def made = result('plan.json')?.previews
     if (made) {
-        def last = previews(made).collect { f -> f.lastModified() }.max()
-        if (workflow.success && last) {
-            sleep(Math.max(0, 5000 + last - System.currentTimeMillis()))
+        if (workflow.success && held.last && previews(made)) {
+            sleep(Math.max(0, 5000 - (System.nanoTime() - held.last).intdiv(1000000)))
         }
         file(made.folder, glob: false).deleteDir()
         previews(made).each { f -> f.delete() }
@@ -108,17 +106,10 @@ def why(run) {
     params.strict && doubtful ? "--strict: ${doubtful.join('; ')}" : null
 }
 
-// Says where the results are, and which stores that run.json promises aren't there: links across file
-// systems are lost silently.
-def finish(tables) {
-    def stores = workflow.success ? (result('run.json')?.images ?: []).findResults { i -> i.store } : []
-    def lost = stores.findAll { s -> !['zarr.json', '.zattrs'].any { f -> file("${params.outdir}/${s}/${f}", glob: false).exists() } }
-    if (lost) {
-        log.error "Not in ${params.outdir}: ${lost.join(', ')}. Run again with --publish copy -resume."
-    } else if (workflow.success) {
+// Says where the results are, and takes the previews away; held is of begin(), and when a bank came.
+def finish(held) {
+    if (workflow.success) {
         log.info "Results: ${file(params.outdir, glob: false)}: a folder for each image, report.html and images.csv"
     }
-    // A table that an earlier run wrote here would be taken for this one's; others are somebody's own.
-    (tables - (result('run.json')?.tables ?: [])).each { name -> file("${params.outdir}/${name}", glob: false).delete() }
-    tidy()
+    tidy(held)
 }
