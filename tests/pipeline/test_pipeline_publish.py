@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from running import Checkout, digests, run_json, tasks, write_discs
+from running import LIMIT, Checkout, digests, run_json, tasks, write_discs
 
 pytestmark = pytest.mark.nextflow
 MINUTE = 60  # seconds in which a run must end, when there is no room
@@ -106,3 +107,24 @@ def test_links_to_another_file_system_are_refused(
     assert done.returncode == 2
     assert "Say --publish copy" in done.stderr
     assert not list((disk / "out").glob("*/*.zarr"))
+
+
+def test_a_file_server_whose_clock_is_behind_is_no_fault(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """Our clock is an hour ahead of those times that the system gives to files."""
+    if shutil.which("faketime") is None:
+        pytest.skip("Debian's faketime isn't here")
+    write_discs(tmp_path / "in" / "a.tif")
+    words = ("run", "--input", "in", "--outdir", "out", *checkout.toy)
+    done = subprocess.run(
+        ["faketime", "-f", "+1h", *checkout.command(*words)],
+        cwd=tmp_path,
+        env={**checkout.env, "PYTHONPATH": str(checkout.root / "src"), "NO_FAKE_STAT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 images" in done.stdout
