@@ -6,12 +6,17 @@ import json
 import os
 import resource
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tilewright import ROOT
 from tilewright.errors import TilewrightError
 from tilewright.report.publish import publish, publish_report
 
@@ -146,6 +151,27 @@ def test_what_an_interrupted_run_left_goes(
     assert [name for name in left if name.startswith("a/.")]
     publish(new, tmp_path / "out")
     assert held(tmp_path / "out") == held(new)
+
+
+def test_a_copy_that_is_stopped_leaves_no_half(tmp_path: Path) -> None:
+    """512 MB that take no room until they are copied."""
+    (tmp_path / "made" / "a").mkdir(parents=True)
+    with (tmp_path / "made" / "a" / STORE).open("wb") as file:
+        file.truncate(1 << 29)
+    run = {"launch_dir": str(tmp_path), "params": {"outdir": "out"}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    with (tmp_path / "run.json").open() as said:
+        step = subprocess.Popen(
+            [sys.executable, "-m", "tilewright.steps.publish", tmp_path / "made", "copy"],
+            stdin=said,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )
+    while not list(tmp_path.glob("out/a/.*")):
+        assert step.poll() is None
+        time.sleep(0.005)
+    step.terminate()
+    assert step.wait(60) == 128 + signal.SIGTERM
+    assert held(tmp_path / "out") == {}
 
 
 def test_what_isnt_ours_stays(made: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from tilewright.environments import inplace
 from tilewright.report.publish import publish
 
 from . import results_of, run
@@ -21,6 +22,7 @@ def main(made: str, how: str) -> None:
     how
         ``copy`` or ``link``.
     """
+    inplace.stop_on_signals()  # a run that ends leaves no half of a copy
     publish(Path(made), results_of(json.load(sys.stdin)), link=how == "link")
 
 
