@@ -6,6 +6,7 @@ include { SCAN    } from './modules/scan'
 include { PREDICT } from './modules/predict'
 include { MERGE   } from './modules/merge'
 include { EXPORT  } from './modules/export'
+include { PUBLISH } from './modules/publish'
 include { TABLES  } from './modules/tables'
 include { REPORT  } from './modules/report'
 include { begin ; context ; finish ; follow ; help ; keyed ; read ; why } from './modules/run'
@@ -38,6 +39,7 @@ workflow {
     needs = plan.map { p -> p.needs }
     tasks = jobs.combine(recipe).combine(weights).combine(needs).combine(ready)
     banks = PREDICT(tasks.map { g, j, r, w, n, _ready -> tuple(g, j, r, w, n) })
+    banks.subscribe { _bank -> held.last = System.nanoTime() }
 
     // [group, group.json, recipe.json, banks]: whole groups, in job order, so bytes never depend on timing
     groups = PLAN.out.groups.flatten().map { g -> tuple(g.baseName, g) }
@@ -48,13 +50,19 @@ workflow {
     wanted = PLAN.out.exports.flatten().map { e -> tuple(e.baseName, e) }
     EXPORT(wanted.join(MERGE.out.whole), weights)
 
+    // [group, folder of <image>/<name>, how]: into the output folder as it is made. Tissue is never a
+    // link: users edit it, and what PREDICT reads must stay
+    linked = MERGE.out.stores.mix(EXPORT.out.files).map { g, made -> tuple(g, made, params.publish) }
+    copied = SCAN.out.found.map { g, made -> tuple(g, made, 'copy') }
+    there  = PUBLISH(linked.mix(copied), context()).collect().map { _groups -> true }.ifEmpty(true)
+
     // all groups' rows of objects, in the groups' order: a resume that changed nothing joins nothing
     rows = MERGE.out.rows.collect(sort: { r -> r.name })
     TABLES(rows, params.table_rows ?: '')
 
     // once, even when nothing was merged
-    done = MERGE.out.merged.mix(EXPORT.out.told, TABLES.out.told).collect().ifEmpty([])
-    REPORT(PLAN.out.plan, recipe, done, context())
+    told = MERGE.out.merged.mix(EXPORT.out.told, TABLES.out.told, TABLES.out.tables)
+    REPORT(PLAN.out.plan, recipe, told.collect().ifEmpty([]), there, context())
     REPORT.out.run.subscribe { run ->
         def failed = why(read(run))
         if (failed) {

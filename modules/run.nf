@@ -1,4 +1,4 @@
-// What a run does around its tasks: its lock, its previews, and the look at what has arrived.
+// What a run does around its tasks: its lock, its previews, and how it ends.
 
 // What a step needs to know of this run, as JSON: it reaches the step by standard input.
 def context() {
@@ -64,34 +64,7 @@ def begin() {
     if (lock == null) {
         error "Another run into ${params.outdir} still goes on. Wait for its end, or stop it; or choose another --outdir."
     }
-    [lock: lock, shell: ProcessHandle.current().parent().orElse(null), earlier: written(), ended: ended()]
-}
-
-// Files that run.json says a run wrote, by the names that only a run gives: no others are ever taken away.
-def written() {
-    def run = result('run.json')
-    def names = (run?.tables ?: []) + (run?.pictures ?: [])
-    names.findAll { name -> name =~ /^objects(-\d+)?\.csv$/ || (name =~ /^report\/.+\/[a-z-]+\.(png|jpg)$/ && !name.contains('..')) }
-}
-
-// When the last run of this folder came to its end; 0 where none has.
-def ended() {
-    def path = file("${params.outdir}/run.json", glob: false)
-    path.exists() ? path.lastModified() : 0
-}
-
-// What an earlier run wrote would be taken for this one's: tables and pictures that this one has none of, and
-// its score, which `score` writes anew.
-def replaced(held) {
-    def scores = result('scores.json')?.recipe ? ['scores.html', 'scores.csv', 'scores.json'] : []
-    def gone = ended() == held.ended ? [] : held.earlier - written() + scores
-    gone.each { name -> file("${params.outdir}/${name}", glob: false).delete() }
-    def pictures = gone.findAll { name -> name.startsWith('report/') }
-    def folders = pictures.collect { name -> name.substring(0, name.lastIndexOf('/')) }.unique() + (pictures ? ['report'] : [])
-    folders.each { name ->
-        def folder = file("${params.outdir}/${name}", glob: false)
-        folder.list()?.size() == 0 && folder.delete()
-    }
+    [lock: lock, shell: ProcessHandle.current().parent().orElse(null), last: null]
 }
 
 // Who watches a run by previews stops it by ending the shell it was started in: what Ctrl-C is elsewhere.
@@ -111,14 +84,13 @@ def previews(made) {
     masks.exists() ? masks.listFiles().findAll { f -> f.name.contains(made.mark) } : []
 }
 
-// Previews are for who watches a run: gone when they had time to be seen, or at once if it failed.
+// Previews are for who watches a run: gone 5 s after the last bank, or at once if it failed.
 // Without their folder no late task can add one.
-def tidy() {
+def tidy(held) {
     def made = result('plan.json')?.previews
     if (made) {
-        def last = previews(made).collect { f -> f.lastModified() }.max()
-        if (workflow.success && last) {
-            sleep(Math.max(0, 5000 + last - System.currentTimeMillis()))
+        if (workflow.success && held.last && previews(made)) {
+            sleep(Math.max(0, 5000 - (System.nanoTime() - held.last).intdiv(1000000)))
         }
         file(made.folder, glob: false).deleteDir()
         previews(made).each { f -> f.delete() }
@@ -146,17 +118,11 @@ def withdraw() {
     }
 }
 
-// Says where the results are, and which stores that run.json promises aren't there: links across file
-// systems are lost silently.
+// Says where the results are, and takes the previews away; held is of begin(), and when a bank came.
 def finish(held) {
-    def stores = workflow.success ? (result('run.json')?.images ?: []).findResults { i -> i.store } : []
-    def lost = stores.findAll { s -> !['zarr.json', '.zattrs'].any { f -> file("${params.outdir}/${s}/${f}", glob: false).exists() } }
-    if (lost) {
-        log.error "Not in ${params.outdir}: ${lost.join(', ')}. Run again with --publish copy -resume."
-    } else if (workflow.success) {
+    if (workflow.success) {
         log.info "Results: ${file(params.outdir, glob: false)}: a folder for each image, report.html and images.csv"
     }
     withdraw()
-    replaced(held)
-    tidy()
+    tidy(held)
 }

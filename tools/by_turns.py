@@ -2,10 +2,11 @@
 
     TILEWRIGHT_TEST_ENVIRONMENTS="$(python3 tools/by_turns.py)" ./tilewright test --slow
 
-Environments of gigabytes are too many for every commit. One is touched where a changed file has its
-name: `envs/sam.yml`, `bin/run_sam.py`, `tests/models/test_sam.py`. Which come first is chosen by the
-commit's digest, so that a run of the same commit tests the same; those that come after `MOST`
-minutes are left to other commits. Prints the names, and on standard error why. Standard library only.
+Environments of gigabytes are too many for every commit. One is touched where a changed file has
+its name: `envs/sam.yml`, `bin/run_sam.py`, `tests/models/test_sam.py`. Which come first is chosen
+by the commit's digest, so that a run of the same commit tests the same; those that come after
+`MOST` minutes are left to other commits. Prints the names, and on standard error why. Standard
+library only.
 """
 
 from __future__ import annotations

@@ -2,14 +2,13 @@
 process EXPORT {
     tag "${group}"
     cache 'deep'
-    publishDir { params.outdir }, mode: params.publish, overwrite: 'deep', pattern: 'exported/*/*', saveAs: { name -> name - 'exported/' }
 
     input:
     tuple val(group), path('export.json'), path(stores, stageAs: 'stores?/*')
     val weights
 
     output:
-    path 'exported/*/*', emit: files, optional: true
+    tuple val(group), path('exported'), emit: files, optional: true
     path "told-${group}", emit: told
 
     script:

@@ -2,13 +2,12 @@
 process MERGE {
     tag "${group}"
     cache 'deep'
-    publishDir { params.outdir }, mode: params.publish, overwrite: 'deep', pattern: 'stores/*/*', saveAs: { name -> name - 'stores/' }
 
     input:
     tuple val(group), path('group.json'), path('recipe.json'), path(banks, stageAs: 'banks/*')
 
     output:
-    path 'stores/*/*', emit: stores, optional: true
+    tuple val(group), path('stores'), emit: stores
     path "merged-${group}", emit: merged
     path "merged-${group}/*.objects", emit: rows, optional: true
     tuple val(group), path('stores/*/*'), emit: whole, optional: true

@@ -1,8 +1,8 @@
-// Every parameter, as JSON on standard input: data, never shell. Out: what to do, checked.
+// Every parameter, as JSON on standard input: data, never shell. Out: what to do, checked; plan.json also
+// in the output folder.
 process PLAN {
     executor 'local'
     cache false
-    publishDir { params.outdir }, mode: 'copy', pattern: 'plan.json'
 
     input:
     stdin

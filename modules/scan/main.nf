@@ -1,9 +1,7 @@
 // [scan.json] of an image in; its jobs out, with statistics and the places of its tissue and a tiled copy.
-// Tissue is copied, never linked: users edit it, and what PREDICT reads must stay.
 process SCAN {
     tag "${scan.baseName}"
     cache 'deep'
-    publishDir { params.outdir }, mode: 'copy', overwrite: 'deep', pattern: 'found/*/*', saveAs: { name -> name - 'found/' }
 
     input:
     path scan
@@ -11,7 +9,7 @@ process SCAN {
     output:
     path 'jobs/*.json', emit: jobs
     path 'copy.zarr', emit: copy, optional: true
-    path 'found/*/*', emit: found, optional: true
+    tuple val("${scan.baseName}"), path('found'), emit: found, optional: true
 
     script:
     """

@@ -2,14 +2,13 @@
 process TABLES {
     executor 'local'
     cache 'deep'
-    publishDir { params.outdir }, mode: 'copy', overwrite: 'deep', pattern: 'objects*.csv'  // never a link: people edit it
 
     input:
     path 'rows/*'
     val most
 
     output:
-    path 'objects*.csv', optional: true
+    path 'objects*.csv', emit: tables, optional: true
     path 'tables.json', emit: told
 
     script:

@@ -35,14 +35,17 @@ def outdir(tmp_path: Path) -> Path:
     (folder / ".tilewright" / "nextflow.log").write_text("all is well")
     (folder / "plan.json").write_text("{}")
     write_run(folder)
+    (folder / ".tilewright" / "progress").mkdir()
+    for step in ("PLAN", "REPORT"):
+        (folder / ".tilewright" / "progress" / step).touch()
     return folder
 
 
 def write_run(folder: Path, *failed: str) -> None:
-    """A run.json that is newer than the plan."""
+    """A run.json, of a day when clocks were wrong."""
     images = [{"store": "a/x.zarr"}, {"store": None}]
     (folder / "run.json").write_text(json.dumps({"images": images, "failed": failed}))
-    os.utime(folder / "plan.json", (1, 1))
+    os.utime(folder / "run.json", (1, 1))
 
 
 def clean(*words: object) -> Result:
@@ -61,7 +64,11 @@ def test_a_finished_runs_work_is_shown_and_then_deleted(outdir: Path) -> None:
     assert "nobody is there to ask. Say --yes." in problem(asked)
     assert (work / "ab" / "cdef" / "a.bank").is_file()
     assert clean(outdir, "--yes").exit_code == 0
-    assert sorted(p.name for p in (outdir / ".tilewright").iterdir()) == ["lock", "nextflow.log"]
+    assert sorted(p.name for p in (outdir / ".tilewright").iterdir()) == [
+        "lock",
+        "nextflow.log",
+        "progress",
+    ]
     assert (outdir / "a" / "x.zarr" / "zarr.json").is_file()
     assert clean(outdir, "--yes").output == "There is nothing to delete.\n"
 
@@ -79,7 +86,7 @@ def never_ended(folder: Path) -> None:
 
 
 def begun_again(folder: Path) -> None:
-    os.utime(folder / "run.json", (0, 0))
+    (folder / ".tilewright" / "progress" / "REPORT").unlink()
 
 
 def of_plain_nextflow(folder: Path) -> None:
@@ -89,7 +96,7 @@ def of_plain_nextflow(folder: Path) -> None:
 
 KEPT = [
     (failed, "1 image(s) have no result yet"),
-    (unpublished, "not all results have been published"),
+    (unpublished, "not all results are there"),
     (never_ended, "the run isn't finished"),
     (begun_again, "a later run isn't finished"),
     (of_plain_nextflow, "plain Nextflow made it"),

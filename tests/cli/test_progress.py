@@ -20,15 +20,14 @@ from tilewright.report import trace
 from tilewright.report.trace import TracedTask, read_trace
 
 HEADER = "task_id\thash\tname\tstatus\texit\tattempt\trealtime\tworkdir\n"
-BEGAN = 1_700_000_000.0  # seconds since 1970
 
 
 class Run:
-    """A run that began at `BEGAN`: its output folder, and a task's work folder for each line."""
+    """A run: its output folder, and a task's work folder for each line."""
 
     def __init__(self, here: Path) -> None:
         self.here = here
-        self.watch = Watch(here / "out", here / "notes", BEGAN)
+        self.watch = Watch(here / "out", here / "notes")
         self.log = here / "nextflow.out"
         for path in (self.watch.outdir, self.watch.notes):
             path.mkdir()
@@ -44,11 +43,9 @@ class Run:
         self.lines.append("\t".join(map(str, cells)) + "\n")
         self.save("".join(self.lines))
 
-    def save(self, text: str, age: float = 0.0) -> None:
-        """Write the trace, `age` seconds before the run began."""
-        path = self.watch.outdir / "trace.txt"
-        path.write_text(text)
-        os.utime(path, (BEGAN - age, BEGAN - age))
+    def save(self, text: str) -> None:
+        """Write the trace."""
+        (self.watch.outdir / "trace.txt").write_text(text)
 
 
 @pytest.fixture
@@ -111,13 +108,35 @@ def test_a_run_that_another_one_keeps_out_is_told_so(run: Run) -> None:
     )
 
 
-def test_the_trace_of_an_earlier_run_explains_nothing(run: Run) -> None:
-    """Nextflow may end before it writes one, for example when its configuration is wrong."""
-    run.task("PLAN", "FAILED", 2, "tilewright: Wrong, then.\n")
-    run.save("".join(run.lines), age=60)
-    assert run.watch.tasks() == []
-    assert failures(run.watch) == ([], 0)
-    assert explain(run.watch, run.log) == (["N E X T F L O W", "Session aborted"], 70)
+@pytest.mark.parametrize("when", [1, 4_000_000_000], ids=["1970", "2096"])
+def test_what_an_earlier_run_left_isnt_this_ones_whatever_the_clocks_say(
+    run: Run, when: int
+) -> None:
+    """A file server's clock is another than ours, and ours may be set back meanwhile."""
+    for name in ("plan.json", "run.json"):
+        (run.watch.outdir / name).write_text('{"from": "the file"}')
+        os.utime(run.watch.outdir / name, (when, when))
+    assert run.watch.plan() is run.watch.result() is None
+    (run.watch.notes / "PLAN").touch()
+    assert run.watch.plan() == {"from": "the file"}
+    assert run.watch.result() is None
+    (run.watch.notes / "REPORT").touch()
+    assert run.watch.result() == {"from": "the file"}
+
+
+def test_where_nothing_can_be_written_that_is_why(run: Run) -> None:
+    """On a full disk Nextflow's own words are lost as well."""
+    lost = run.here / "gone" / "nextflow.out"
+    lost.parent.mkdir()
+    lost.touch()
+    if os.geteuid() != 0:
+        lost.parent.chmod(0o500)
+    else:  # whom no mode stops
+        (lost.parent / ".room").mkdir()
+    (said,), code = explain(run.watch, lost)
+    assert said.startswith(f"tilewright: {lost.parent}: can't be written (")
+    assert said.endswith("Mend that, then run it again to go on.")
+    assert code == 69
 
 
 def test_a_failure_without_a_sentence_keeps_its_exit_code(run: Run) -> None:
@@ -228,6 +247,7 @@ def tasks(*names: str) -> list[TracedTask]:
 
 NO_ENV = {"to_build": ["toy"]}
 NO_WEIGHTS: dict[str, Any] = {"weights": None}
+BOTH = ["MERGE pack", "MERGE big"]
 NOW = [
     pytest.param(NO_ENV, [], 0, "ENV", id="environment first"),
     pytest.param(NO_ENV, ["!ENV toy"], 0, "ENV", id="environment again"),
@@ -240,7 +260,8 @@ NOW = [
     pytest.param({}, ["SCAN big"], 0, "PREDICT", id="scanned"),
     pytest.param({}, ["SCAN big", "MERGE pack"], 24, "PREDICT", id="one tile is left"),
     pytest.param({}, ["SCAN big", "MERGE pack"], 25, "MERGE", id="one group is left"),
-    pytest.param({}, ["SCAN big", "MERGE pack", "MERGE big"], 25, "REPORT", id="all merged"),
+    pytest.param({}, ["SCAN big", *BOTH, "PUBLISH big"], 25, "PUBLISH", id="all merged"),
+    pytest.param({}, [*BOTH, "PUBLISH big", "PUBLISH pack"], 25, "REPORT", id="all there"),
 ]
 
 
@@ -263,6 +284,8 @@ def test_a_run_says_its_step_and_how_many_tiles_are_done(
 import json, pathlib, sys, time
 out = pathlib.Path({str(tmp_path)!r})
 (out / "plan.json").write_text({json.dumps(plan())!r})
+(out / "notes").mkdir()
+(out / "notes" / "PLAN").touch()
 time.sleep(1)
 (out / "trace.txt").write_text({HEADER!r} + "1\\tab/cd\\tPREDICT (big_2_00000)\\tCACHED\\n2\\tab")
 sys.exit(3)
@@ -281,6 +304,7 @@ def test_while_it_merges_a_run_says_how_many_groups_are_done(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run.watch.outdir / "plan.json").write_text(json.dumps(plan()))
+    (run.watch.notes / "PLAN").touch()
     for name in ("SCAN (big)", "PREDICT (big_2_00000)", "PREDICT (big_2_00001)"):
         run.task(name)
     run.task("PREDICT (pack_1_00000)")
@@ -293,7 +317,7 @@ def test_while_it_merges_a_run_says_how_many_groups_are_done(
     assert capsys.readouterr().err.splitlines() == [
         "merging: 0 % (0 of 2 groups)",
         "merging: 50 % (1 of 2 groups)",
-        "writing the report",
+        "publishing",
     ]
 
 
@@ -321,6 +345,7 @@ def test_a_download_says_how_far_it_is(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "notes").mkdir()
     watch = Watch(tmp_path, tmp_path / "notes")
     (tmp_path / "plan.json").write_text(json.dumps(plan(**NO_WEIGHTS)))
+    (tmp_path / "notes" / "PLAN").touch()
     (tmp_path / "notes" / "FETCH").write_text("net.pt: 34 % of 26.6 MB")
     run_nextflow([sys.executable, "-c", ""], here=tmp_path, watch=watch, log=tmp_path / "log")
     assert capsys.readouterr().err == "fetching the weights: net.pt: 34 % of 26.6 MB\n"
@@ -330,8 +355,13 @@ def test_ctrl_c_stops_the_program_that_is_watched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(io.StringIO):
+        keys = ["Ctrl-C"]  # pressed once: what is said after it is said
+
         def write(self, text: str) -> int:
-            raise KeyboardInterrupt
+            if self.keys:
+                self.keys.clear()
+                raise KeyboardInterrupt
+            return len(text)
 
     monkeypatch.setattr(sys, "stderr", Interrupted())
     script = "import time; time.sleep(60)"

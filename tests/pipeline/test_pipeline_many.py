@@ -12,7 +12,7 @@ from running import Checkout, run_json, tasks, write_discs
 from tilewright.plan.plan import make_plan
 from tilewright.report.cards import PICTURES
 
-FEW = 25  # tasks
+FEW = 32  # tasks, at most
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def test_five_hundred_small_images_are_under_25_tasks(many: Path) -> None:
+def test_five_hundred_small_images_are_few_tasks(many: Path) -> None:
     plan = make_plan({"input": "in", "weights_dir": str(many / "weights")}, many)
     assert len(plan.images) == 500
     assert len({i.id for job in plan.jobs for i in job.images}) == 500
-    assert len(plan.jobs) + len(plan.groups) + len(["PLAN", "TABLES", "REPORT"]) < FEW
+    once = ["PLAN", "TABLES", "REPORT"]
+    assert len(plan.jobs) + len(["MERGE", "PUBLISH"]) * len(plan.groups) + len(once) <= FEW
 
 
 @pytest.mark.nextflow
@@ -37,7 +38,7 @@ def test_five_hundred_small_images_give_five_hundred_stores(checkout: Checkout, 
     done = checkout.run(many / "in", many / "out")
     assert done.returncode == 0, done.stderr
     ran = Counter(process for process, _, _ in tasks(many / "out"))
-    assert sum(ran.values()) < FEW
+    assert sum(ran.values()) <= FEW
     assert len(list((many / "out").glob("*/*.zarr/zarr.json"))) == 500
     assert [i["objects"] for i in run_json(many / "out")["images"]] == [1] * 500
     page = (many / "out" / "report.html").read_text()

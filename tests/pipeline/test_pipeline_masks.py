@@ -88,9 +88,9 @@ def history(checkout: Checkout, out: Path) -> History:
 
 
 def ran(history: History, name: str) -> list[tuple[str, str]]:
-    """The processes and groups of the tasks that weren't cached, but for those of the whole run."""
+    """The processes and groups of the tasks that weren't cached, but for what always runs."""
     some = [(p, tag[0]) for p, tag, status in history[name][0] if status != "CACHED" and tag]
-    return sorted(set(some) - {("PLAN", ""), ("TABLES", ""), ("REPORT", "")})
+    return sorted((step, group) for step, group in set(some) if step != "PUBLISH")
 
 
 def facts(history: History, name: str) -> dict[str, Any]:

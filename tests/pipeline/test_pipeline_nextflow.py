@@ -51,22 +51,6 @@ def test_a_stub_run_goes_through_all_steps(checkout: Checkout, tmp_path: Path) -
     assert f"Results: {tmp_path / 'results'}: " in done.stdout
 
 
-def test_a_store_that_has_not_arrived_is_named_at_the_end(
-    checkout: Checkout, tmp_path: Path
-) -> None:
-    """Published as links to another file system, for example; here as nothing at all."""
-    lost = """process {
-        cpus = 1
-        withName: PREDICT { cpus = 1 }
-        withName: MERGE { publishDir = [path: 'x', enabled: false] }
-    }"""
-    (tmp_path / "lost.config").write_text(lost)
-    words = ("-c", "lost.config", "-stub-run", "--input", "none")
-    done = plain(checkout, tmp_path, *words)
-    assert "Not in results: a/x.zarr, b/x.zarr. Run again with --publish copy" in done.stdout
-    assert "Results: " not in done.stdout
-
-
 @pytest.mark.parametrize("parser", ["v1", "v2"])
 def test_help_shows_every_parameter_and_leaves_nothing(
     checkout: Checkout, tmp_path: Path, parser: str

@@ -37,7 +37,7 @@ def edit(checkout: Checkout, name: str, more: str = "EDITED = None") -> None:
 
 
 def halve(published: Path) -> None:
-    """Leave a store as a Nextflow that was killed while publishing it does."""
+    """Leave a store as a disk that lost some of it does."""
     chunks = sorted(p for p in published.rglob("c/*") if p.is_file())
     assert len(chunks) > 1
     chunks[0].unlink()
@@ -86,10 +86,10 @@ def history(own: Checkout, images: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def ran_after(history: History, name: str) -> dict[str, list[str]]:
-    """Tags of the tasks that weren't cached, per process."""
+    """Tags of the tasks that weren't cached, per process; PUBLISH, which always runs, left out."""
     found: dict[str, list[str]] = {}
     for process, tag, status in history[name][0]:
-        if status != "CACHED":
+        if status != "CACHED" and process != "PUBLISH":
             assert status == "COMPLETED"
             found.setdefault(process, []).append(tag)
     return found
@@ -117,7 +117,7 @@ def test_a_change_in_plan_report_cli_or_of_words_repeats_nothing(history: Histor
     assert history["report edited"][1] == history["first"][1]
 
 
-def test_a_store_that_was_published_in_part_is_whole_after_the_next_run(history: History) -> None:
+def test_a_store_that_lost_a_part_is_whole_after_the_next_run(history: History) -> None:
     """It was halved before the second run, which merged nothing."""
     assert "MERGE" not in ran_after(history, "report edited")
     first, second = history["first"][1], history["report edited"][1]

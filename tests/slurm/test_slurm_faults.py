@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -331,6 +332,30 @@ def test_a_killed_and_then_stopped_run_goes_on_to_the_same_bytes(site: Site) -> 
     assert statuses(outdir, "PREDICT (plain") == ["CACHED"]
     assert digests(outdir) == wanted
     assert site.cluster.jobs() == {}
+
+
+def test_a_closed_terminal_ends_a_run_whose_nextflow_hangs_and_its_jobs(site: Site) -> None:
+    images = draw(site.folder / "in", "waiting")
+    outdir = site.folder / "out"
+    hold(site, "waiting")
+    run = site.start(images, outdir)
+    site.held(HELD["waiting"])
+    for pid in nextflows(outdir):
+        os.kill(pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    run.process.send_signal(signal.SIGHUP)
+    assert run.end() == 128 + signal.SIGHUP, run.said
+    assert time.monotonic() - begun < 30
+    assert list(nextflows(outdir)) == []
+    wait_for(lambda: not site.cluster.jobs(), "the jobs' end", 60)
+
+
+def nextflows(outdir: Path) -> Iterator[int]:
+    """Processes that work in a run's own folder, not in a task's."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (path / "cwd").readlink() == outdir / ".tilewright":
+                yield int(path.name)
 
 
 def left_by(site: Site, outdir: Path) -> list[Orphan]:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import click
 
+from tilewright.contract.made import is_zarr
 from tilewright.contract.words import counted
 from tilewright.environments import inplace, interpreters
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 
 from . import slurm_jobs
-from .launch import EXIT_CODES, alone, is_published
+from .launch import EXIT_CODES, alone
 
 CACHES = {
     "headers": "headers of images",
@@ -169,7 +170,8 @@ def unfinished(folder: Path) -> str:
         return "for plain Nextflow made it: `nextflow clean` knows which runs it is of"
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        is_old = (folder / "plan.json").stat().st_mtime > (folder / "run.json").stat().st_mtime
+        notes = launched(folder) / "progress"  # of the last run
+        is_old = (notes / "PLAN").exists() and not (notes / "REPORT").exists()
         stores = [image["store"] for image in run["images"] if image["store"]]
         failed = len(run["failed"])
     except (OSError, ValueError, LookupError, TypeError):
@@ -178,8 +180,8 @@ def unfinished(folder: Path) -> str:
         return "for a later run isn't finished, and the same command goes on from it"
     if failed:
         return f"for {failed} image(s) have no result yet"
-    if not all(is_published(folder / store) for store in stores):
-        return "for not all results have been published"
+    if not all(is_zarr(folder / store) for store in stores):
+        return "for not all results are there"
     return ""
 
 

@@ -332,7 +332,7 @@ def _with_quotes(error: click.UsageError) -> click.UsageError:
 
 def entry() -> None:
     """Run the command line; a problem becomes one sentence and its exit code."""
-    inplace.stop_on_sigterm()  # so that Nextflow is stopped, too
+    inplace.stop_on_signals()  # so that Nextflow is stopped, too
     try:
         sys.exit(main.main(prog_name="tilewright", standalone_mode=False))
     except click.ClickException as error:

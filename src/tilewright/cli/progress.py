@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, Tilewright
 from tilewright.report.timings import waiting
 from tilewright.report.trace import DONE, FAILED, TracedTask, read_trace, sentence
 
+from . import stopping
+from .room import Room, refused
+
 LOOK_EVERY = 0.3  # seconds
 SAY_EVERY = 30.0  # seconds between plain lines
 
@@ -37,24 +40,29 @@ class Watch:
     outdir
         Where trace.txt and plan.json appear.
     notes
-        Folder in which each PREDICT task writes how many tiles it has done.
+        Folder, empty when the run begins, in which each PREDICT task writes how many tiles it has
+        done, and PLAN and REPORT that their files are there: no clock says whose those are.
     """
 
     outdir: Path
     notes: Path
-    started: float = field(default_factory=time.time)
 
     def tasks(self) -> list[TracedTask]:
         """The tasks of this run that ended; empty while there is no trace of it."""
-        return read_trace(self.outdir / "trace.txt", self.started)
+        return read_trace(self.outdir / "trace.txt")
 
     def plan(self) -> dict[str, Any] | None:
         """The plan of this run, once PLAN has published it."""
-        path = self.outdir / "plan.json"
+        return self._said("PLAN", "plan.json")
+
+    def result(self) -> dict[str, Any] | None:
+        """What run.json of this run says, if it got that far."""
+        return self._said("REPORT", "run.json")
+
+    def _said(self, step: str, name: str) -> dict[str, Any] | None:
         try:
-            if path.stat().st_mtime < self.started:
-                return None
-            return dict(json.loads(path.read_text()))
+            there = (self.notes / step).exists()
+            return dict(json.loads((self.outdir / name).read_text())) if there else None
         except (OSError, ValueError):
             return None
 
@@ -95,7 +103,9 @@ def _shares(tiles: int, jobs: int) -> list[int]:
     return [tiles * (n + 1) // jobs - tiles * n // jobs for n in range(jobs)]
 
 
-def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> int:
+def run_nextflow(
+    command: list[str], *, here: Path, watch: Watch, log: Path, work: Path | None = None
+) -> int:
     """Run Nextflow to its end, showing percent of tiles and time left.
 
     Parameters
@@ -108,6 +118,8 @@ def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> 
         What to look at meanwhile.
     log
         Where its own output goes.
+    work
+        The folder its tasks work in; `here` if not given.
 
     Returns
     -------
@@ -116,11 +128,13 @@ def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> 
     Raises
     ------
     TilewrightError
-        130, when the user stops it: Nextflow has been stopped too.
+        When the user stops it (128 and the signal's number), or when there is no room for a while
+        (69): all that it started has been ended too.
     """
     environment = os.environ | {"TILEWRIGHT_PROGRESS": str(watch.notes)}
     if environment.get("LC_ALL") in ("C", "POSIX"):
         environment["LC_ALL"] = "C.UTF-8"  # or Java can't write names that aren't ASCII
+    room = Room({here, work or here})
     with log.open("wb") as out:
         process = subprocess.Popen(
             command,
@@ -135,13 +149,14 @@ def run_nextflow(command: list[str], *, here: Path, watch: Watch, log: Path) -> 
             with show() as tell:
                 while process.poll() is None:
                     _look(watch, tell)
+                    room.look()
                     time.sleep(LOOK_EVERY)
                 _look(watch, tell)
         except BaseException as why:
-            process.terminate()  # Nextflow ends its tasks itself
-            process.wait()
-            if isinstance(why, KeyboardInterrupt):
-                raise TilewrightError("Stopped;", fix="run it again to go on.", code=130) from None
+            stopping.end(process, here)
+            if isinstance(why, (KeyboardInterrupt, SystemExit)):
+                code = int(why.code or 0) if isinstance(why, SystemExit) else 130
+                raise TilewrightError("Stopped;", fix="run it again to go on.", code=code) from None
             raise
     return process.returncode
 
@@ -191,6 +206,7 @@ def step_now(plan: dict[str, Any], tasks: list[TracedTask], done: int) -> str:
         "SCAN": done == 0 and any(("SCAN", group) not in ended for group in plan["scans"]),
         "PREDICT": done < plan["tiles"],
         "MERGE": any(("MERGE", job["group"]) not in ended for job in plan["jobs"]),
+        "PUBLISH": any(("PUBLISH", job["group"]) not in ended for job in plan["jobs"]),
     }
     return next((step for step, waits in waiting.items() if waits), "REPORT")
 
@@ -267,13 +283,16 @@ def explain(watch: Watch, log: Path) -> tuple[list[str], int]:
     busy = next((line for line in lines if line.startswith("Another run into ")), "")
     if busy:
         return [f"tilewright: {busy.strip()}"], UNAVAILABLE
-    refused = [line.strip() for line in lines if line.strip().startswith("sbatch: error: ")]
-    if not said and refused:
+    turned = [line.strip() for line in lines if line.strip().startswith("sbatch: error: ")]
+    if not said and turned:
         fix = "Look at --slurm_queue, --slurm_account and the like, then run it again."
-        return [f"tilewright: SLURM takes no job of this run ({refused[-1]}). {fix}"], UNAVAILABLE
+        return [f"tilewright: SLURM takes no job of this run ({turned[-1]}). {fix}"], UNAVAILABLE
     if not said and any("No space left on device" in line for line in lines):
         fix = "Make room, then run it again to go on."
         return [f"tilewright: The work folder's disk is full. {fix}"], UNAVAILABLE
+    unwritten = None if said else refused(log.parent)  # then Nextflow couldn't say it, either
+    if unwritten:
+        return [f"tilewright: {unwritten}"], unwritten.code
     return said or [line for line in lines if line.strip()][-15:], code or INTERNAL
 
 

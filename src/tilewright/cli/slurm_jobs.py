@@ -60,10 +60,17 @@ def is_running(launch: Path) -> bool:
     return False
 
 
-def find(launch: Path) -> list[Orphan]:
+def find(launch: Path, patience: float = PATIENCE) -> list[Orphan]:
     """The jobs of this user that a Nextflow launched in a folder sent, and that haven't ended.
 
     Without SLURM there are none.
+
+    Parameters
+    ----------
+    launch
+        The folder.
+    patience
+        Seconds for SLURM to answer.
 
     Raises
     ------
@@ -72,9 +79,10 @@ def find(launch: Path) -> list[Orphan]:
     """
     if shutil.which("squeue") is None:
         return []
-    said = _slurm("squeue", "-h", "-u", str(os.getuid()), "-o", "%i|%T|%j|%Z")
-    words = [line.split("|", 3) for line in said.splitlines()]
-    jobs = [Orphan(w[0], w[1], w[2], Path(w[3])) for w in words if len(w) == 4]
+    words = ("-h", "-u", str(os.getuid()), "-o", "%i|%T|%j|%Z")
+    said = _slurm("squeue", *words, patience=patience)
+    parts = [line.split("|", 3) for line in said.splitlines()]
+    jobs = [Orphan(p[0], p[1], p[2], Path(p[3])) for p in parts if len(p) == 4]
     return [job for job in jobs if launched_in(job.folder) == launch.absolute()]
 
 
@@ -109,6 +117,26 @@ def cancel(jobs: list[Orphan]) -> None:
                 code=UNAVAILABLE,
             )
         time.sleep(0.5)
+
+
+def stop(launch: Path, patience: float) -> None:
+    """Cancel the jobs of a run that is stopped, and don't wait for their end.
+
+    Parameters
+    ----------
+    launch
+        The folder that its Nextflow was launched in.
+    patience
+        Seconds for SLURM to answer, twice.
+
+    Raises
+    ------
+    TilewrightError
+        When it doesn't (69).
+    """
+    jobs = find(launch, patience)
+    if jobs:
+        _slurm("scancel", *(j.job for j in jobs), patience=patience)
 
 
 def clear(launch: Path) -> list[Orphan]:
@@ -160,14 +188,14 @@ def still_goes_on(launch: Path) -> TilewrightError:
     )
 
 
-def _slurm(*words: str) -> str:
+def _slurm(*words: str, patience: float = PATIENCE) -> str:
     """What one of SLURM's commands says."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=patience, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         why = str(getattr(error, "stderr", "") or error).strip()
         raise TilewrightError(
-            f"`{words[0]}` doesn't answer, so nobody knows which jobs an earlier run left: {why}.",
+            f"`{words[0]}` doesn't answer, so nobody knows which jobs a run left: {why}.",
             fix="Try again when SLURM is back.",
             code=UNAVAILABLE,
         ) from None

@@ -38,6 +38,7 @@ STEPS = {
     "PREDICT": Step("runs the model on tiles", "predicting", counts="tiles"),
     "MERGE": Step("joins tiles, measures objects, writes stores", "merging", counts="groups"),
     "EXPORT": Step("writes them in other formats", "exporting"),
+    "PUBLISH": Step("puts results into the output folder", "publishing"),
     "TABLES": Step("joins all images' objects in one table", "joining tables"),
     "REPORT": Step("writes the report", "writing the report"),
 }

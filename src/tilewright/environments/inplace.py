@@ -233,11 +233,11 @@ def build_once(target: Path, make: Callable[[Owner], None], say: Say) -> None:
         if is_ready(target):
             return
         _remove(target)
-        begun = time.time()
+        begun, clock = time.time(), time.monotonic()
         make(owner)
         owner.check()
         note = {"built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun))}
-        note["seconds"] = f"{time.time() - begun:.1f}"
+        note["seconds"] = f"{time.monotonic() - clock:.1f}"
         part = target / f"{MARKER}.part"
         part.write_text(json.dumps(note) + "\n")
         open_up(target)
@@ -358,13 +358,22 @@ def _last_words(log: Path) -> str:
     return spoken[-1][:300] if spoken else "no output"
 
 
-def stop_on_sigterm() -> None:
-    """Turn SIGTERM into an exit that runs our clean-up."""
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a run."""
+
+
+def stop_on_signals() -> None:
+    """Turn SIGTERM and SIGHUP into an exit that runs our clean-up, as Python turns SIGINT.
+
+    What is ignored, as SIGHUP is under nohup, stays so.
+    """
 
     def leave(number: int, _frame: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, leave)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, leave)
 
 
 def say(line: str) -> None:

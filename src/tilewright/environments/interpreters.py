@@ -184,7 +184,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--env_root", "--env-root", type=Path, help="folder of environments")
     parser.add_argument("--envs", "--tool", dest="tool", default="auto", choices=installers.TOOLS)
     options = parser.parse_args(args)
-    inplace.stop_on_sigterm()
+    inplace.stop_on_signals()
     try:
         for name in options.names:
             _act(options, name)

@@ -273,7 +273,7 @@ def _run_once(folder: Path, script: Path, owner: inplace.Owner, log: Path) -> No
 
 def main() -> int:
     """Print the path of a Nextflow that runs; the exit code."""
-    inplace.stop_on_sigterm()
+    inplace.stop_on_signals()
     try:
         print(ensure())  # noqa: T201 - what was asked for
     except TilewrightError as error:

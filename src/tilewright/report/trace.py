@@ -45,20 +45,15 @@ class TracedTask:
         return group_of(self.tag)
 
 
-def read_trace(path: Path, since: float = 0.0) -> list[TracedTask]:
+def read_trace(path: Path) -> list[TracedTask]:
     """Every task of a trace that is still being written, in the order they ended.
 
     Parameters
     ----------
     path
         The trace; without it there are no tasks.
-    since
-        When the run began, in seconds since 1970: an older trace is an earlier run's, and Nextflow
-        may end before it writes another.
     """
     try:
-        if path.stat().st_mtime < since:
-            return []
         text = path.read_bytes().decode(errors="replace")
     except OSError:
         return []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from tilewright.contract.faults import lacking, of_machine, said
 from tilewright.errors import INTERNAL, TilewrightError
@@ -22,6 +25,18 @@ def run(main: Callable[..., None]) -> None:
             told = of_machine(error)
             sys.exit(_say(str(told), told.code))
         sys.exit(_say(f"{said(error)} Please report this.", INTERNAL))
+
+
+def note(step: str, line: str = "") -> None:
+    """Tell who watches the run that a step's files are there, or what it says meanwhile."""
+    notes = os.environ.get("TILEWRIGHT_PROGRESS")
+    if notes:
+        (Path(notes) / step).write_text(line)
+
+
+def results_of(context: Mapping[str, Any]) -> Path:
+    """The output folder of a run, by what the workflow says of it."""
+    return Path(context["launch_dir"], context["params"].get("outdir", "results"))
 
 
 def _say(sentence: str, code: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tilewright.environments.inplace import say
 from tilewright.plan.plan import load_choice
 from tilewright.weights.weights import fetch
 
-from . import run
+from . import note, run
 
 
 def main(plan: str) -> None:
@@ -23,10 +22,8 @@ def main(plan: str) -> None:
 def _tell(line: str) -> None:
     """Say how far it is in the log, and to who watches the run."""
     say(line)
-    notes = os.environ.get("TILEWRIGHT_PROGRESS")
-    if notes:
-        with contextlib.suppress(OSError):
-            (Path(notes) / "FETCH").write_text(line)
+    with contextlib.suppress(OSError):
+        note("FETCH", line)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def main(group: str, recipe: str, banks: str, stores: str, shown: str) -> None:
     """
     found = sorted(Path(banks).iterdir())
     asked = Group.load(Path(group)), Recipe.load(Path(recipe))
+    Path(stores).mkdir(exist_ok=True)  # of a group without a store there is none in it
     merge_group(*asked, found, Path(stores), Path(shown), forgive=last_try())
 
 

@@ -1,0 +1,206 @@
+"""Results into the output folder: each appears whole or not at all, and what is there stays."""
+
+from __future__ import annotations
+
+import errno
+import filecmp
+import hashlib
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tilewright.contract.files import writing
+from tilewright.contract.made import (
+    REPORT_PAGE,
+    REPORT_PICTURES,
+    RUN_IMAGES,
+    SCORES,
+    SCORES_PAGE,
+    SCORES_TABLE,
+)
+from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
+
+UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
+"""Why there is no hard link where a copy may well be."""
+OF_A_RUN = re.compile(rf"objects(-\d+)?\.csv|{REPORT_PICTURES}/(?!\.\.?/)[^/]+/[a-z-]+\.(png|jpg)")
+"""Names of files that an earlier run wrote, of which nobody else gives a file such a name."""
+
+
+def publish(made: Path, results: Path, *, link: bool = False) -> None:
+    """Put what a group's task made into the output folder.
+
+    Parameters
+    ----------
+    made
+        Folder of ``<image>/<name>``, files and folders.
+    results
+        The output folder.
+    link
+        Make hard links in place of copies.
+
+    Raises
+    ------
+    TilewrightError
+        As `put`.
+    """
+    for source in sorted(made.glob("*/*")):
+        put(source, results, str(source.relative_to(made)), link=link)
+
+
+def put(source: Path, results: Path, name: str, *, link: bool = False) -> None:
+    """Put a file or folder into the output folder, unless it is there already.
+
+    It is copied beside its place, compared, and renamed. What an interrupted run left of that goes.
+
+    Parameters
+    ----------
+    source
+        What a task made.
+    results
+        The output folder.
+    name
+        Its path in there.
+    link
+        Make hard links in place of copies.
+
+    Raises
+    ------
+    TilewrightError
+        When it can't be written (69), when what was written isn't what was read (69), or when there
+        can be no hard links (2). Then what was there is there still.
+    """
+    target = results / name
+    mark = f".{hashlib.sha256(target.name.encode()).hexdigest()[:12]}-"  # its own name may be long
+    with _writing(results, link=link):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.glob(f"{mark}*"):
+            remove(left)
+        if is_same(source, target):
+            return
+        part = target.with_name(f"{mark}{uuid.uuid4().hex}")
+        try:
+            _copy(source, part, link=link)
+            if not is_same(source, part):
+                raise TilewrightError(
+                    f"{target}: what was written isn't what was read.",
+                    fix="See to the disks, then run it again to go on.",
+                    code=UNAVAILABLE,
+                )
+            _rename(part, target)
+        finally:
+            remove(part)
+
+
+def publish_report(made: Path, results: Path, tables: Path, names: Sequence[str]) -> None:
+    """Put a run's tables, report and, last, run.json into the output folder.
+
+    Tables and pictures that an earlier run wrote there, and this one didn't, go, and its score:
+    they would be taken for this one's.
+
+    Parameters
+    ----------
+    made
+        Folder of report.html, what it links, images.csv and run.json.
+    results
+        The output folder.
+    tables, names
+        Folder of the tables of objects, and their names.
+
+    Raises
+    ------
+    TilewrightError
+        As `put`.
+    """
+    earlier = _written(results)
+    for name in names:
+        put(tables / name, results, name)
+    pictures = sorted((made / REPORT_PICTURES).glob("*"))  # one by one: an image may be so named
+    for path in (*pictures, made / RUN_IMAGES, made / REPORT_PAGE, made / "run.json"):
+        put(path, results, str(path.relative_to(made)))
+    gone = earlier - _written(results)
+    scores = (SCORES, SCORES_TABLE, SCORES_PAGE) if _read(results / SCORES).get("recipe") else ()
+    for name in (*gone, *scores):
+        (results / name).unlink(missing_ok=True)
+    folders = {(results / name).parent for name in gone} - {results}
+    for folder in (*folders, results / REPORT_PICTURES):
+        with suppress(OSError):  # it isn't empty, or isn't there
+            folder.rmdir()
+
+
+def _written(results: Path) -> set[str]:
+    """Tables and pictures that run.json says a run wrote, by the names that only a run gives."""
+    run = _read(results / "run.json")
+    names = [*run.get("tables", ()), *run.get("pictures", ())]
+    return {name for name in names if isinstance(name, str) and OF_A_RUN.fullmatch(name)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a JSON file holds, lest it isn't there or isn't ours: nothing."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
+
+
+@contextmanager
+def _writing(results: Path, *, link: bool) -> Iterator[None]:
+    """What the system refuses, as a sentence."""
+    with writing(f"--outdir {results}", "Mend that, then run it again to go on."):
+        try:
+            yield
+        except OSError as error:
+            if not link or error.errno not in UNLINKABLE:
+                raise
+            raise TilewrightError(
+                f"--publish link: there is no hard link from {results} to the work folder "
+                f"({error.strerror}).",
+                fix="Say --publish copy, or choose a work folder on the same file system.",
+                code=USAGE,
+            ) from error
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two files, or folders with all that is in them, hold the same."""
+    if one.is_dir() and other.is_dir():
+        names = sorted(path.name for path in one.iterdir())
+        there = sorted(path.name for path in other.iterdir())
+        return names == there and all(is_same(one / name, other / name) for name in names)
+    if not (one.is_file() and other.is_file()):
+        return False
+    return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
+
+
+def _copy(source: Path, target: Path, *, link: bool) -> None:
+    if source.is_dir():
+        target.mkdir()
+        for child in source.iterdir():
+            _copy(child, target / child.name, link=link)
+    elif link:
+        target.hardlink_to(source.resolve())  # a link's own target: inputs of a task are links
+    else:
+        shutil.copyfile(source, target)
+
+
+def _rename(part: Path, target: Path) -> None:
+    """Give it its place; a folder can't be renamed onto one that isn't empty."""
+    if part.is_dir() or target.is_dir():
+        aside = part.with_name(f"{part.name}-old")
+        with suppress(FileNotFoundError):
+            target.rename(aside)
+        part.rename(target)
+        remove(aside)
+    else:
+        part.replace(target)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder, if it is there; of a folder that is read, what can be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
