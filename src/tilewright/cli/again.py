@@ -10,6 +10,7 @@ from typing import Any
 
 from tilewright.aiod.planning import plan_run
 from tilewright.contract.jobs import Recipe
+from tilewright.contract.reading import read_text
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.plan import Plan
 
@@ -68,7 +69,7 @@ def read(file: Path) -> Facts:
         When it can't be read, or is another release's (2).
     """
     try:
-        run: Facts = json.loads(file.read_text(encoding="utf-8"))
+        run: Facts = json.loads(read_text(file))
         _ = run["params"].items(), run["made_by"].items(), [i["fingerprint"] for i in run["images"]]
         _ = run["profile"], run["configs"], run["launch_dir"], run["model"]["release"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

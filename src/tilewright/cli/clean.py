@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from tilewright.contract.reading import read_text
 from tilewright.environments import inplace, interpreters
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 
@@ -165,7 +166,7 @@ def unfinished(folder: Path) -> str:
     if launched(folder) == folder:
         return "for plain Nextflow made it: `nextflow clean` knows which runs it is of"
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run = json.loads(read_text(folder / "run.json"))
         is_old = (folder / "plan.json").stat().st_mtime > (folder / "run.json").stat().st_mtime
         stores = [image["store"] for image in run["images"] if image["store"]]
         failed = len(run["failed"])

@@ -18,6 +18,7 @@ import click
 
 from tilewright import ROOT
 from tilewright.contract.files import writing
+from tilewright.contract.reading import read_text
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
 from tilewright.plan.folders import check_work, check_zarr
 from tilewright.plan.params import MASK_WORDS, check_site
@@ -264,4 +265,4 @@ def _result(watch: Watch) -> dict[str, Any] | None:
     path = watch.outdir / "run.json"
     if not path.is_file() or path.stat().st_mtime < watch.started:
         return None
-    return dict(json.loads(path.read_text()))
+    return dict(json.loads(read_text(path)))

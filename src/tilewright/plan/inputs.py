@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tilewright.contract.faults import last_try, mark
 from tilewright.contract.made import BESIDE_STORES, is_zarr
+from tilewright.contract.reading import followed
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.find import find_images, resolved
 from tilewright.images.image import image_id
@@ -91,7 +92,7 @@ def find_inputs(params: Params, here: Path) -> Inputs:
     TilewrightError
         When nothing is found, the sheet is wrong, or two images have one id.
     """
-    source, results = here / params.input, (here / params.outdir).resolve()
+    source, results = here / params.input, followed(here / params.outdir)
     asked = mask_said(params.mask, here)
     if is_sheet(source):
         check_sheet(source, results)
@@ -285,7 +286,7 @@ def check_results(found: list[Row], results: Path) -> None:
         may_be = row.path.name in names or row.path.name == row.id or row.path.is_symlink()
         if not may_be and mine is None:
             continue
-        real = row.path.resolve() if row.path.is_symlink() else _real(row.path)
+        real = followed(row.path) if row.path.is_symlink() else _real(row.path)
         if real in above or real == results / row.id:
             where = "in the image itself"
         elif mine is not None and (is_zarr(mine) or not mine.is_dir()):

@@ -47,6 +47,18 @@ def check_places(given: dict[str, object], told: Mapping[str, str] = os.environ)
             )
 
 
+def no_folders(params: Params) -> list[TilewrightError]:
+    """A problem for each place of this machine that is there and is no folder."""
+    said = {f"--{name}": Path(str(getattr(params, name))) for name in PLACES}
+    return [
+        TilewrightError(
+            f"{name} {path}: isn't a folder.", fix="Give a folder, or leave it out.", code=USAGE
+        )
+        for name, path in said.items()
+        if os.path.lexists(path) and not path.is_dir()
+    ]
+
+
 def writable(folder: Path) -> list[TilewrightError]:
     """A problem when results can't be written to `folder`; what is made to find out is removed."""
     probe = folder / ".tilewright-probe"

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from tilewright.contract.reading import read_text
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 
 LARGEST = 1 << 20  # bytes
@@ -162,10 +163,7 @@ def merge_documents(base: Document, over: Document) -> Document:
 
 def _text(path: Path) -> str:
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise _wrong(path, 1, f"is {size / 1e6:.1f} MB, and at most {LARGEST >> 20} is read")
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path, LARGEST, encoding="utf-8-sig")
     except FileNotFoundError:
         raise FaultError((path, 1), "there is no such file", fix="Check the path.") from None
     except IsADirectoryError:
