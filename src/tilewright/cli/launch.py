@@ -19,16 +19,23 @@ import click
 from tilewright import ROOT
 from tilewright.contract.files import writing
 from tilewright.contract.reading import read_text
-from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from tilewright.errors import (
+    BAD_DATA,
+    INTERNAL,
+    UNAVAILABLE,
+    USAGE,
+    ProblemsError,
+    TilewrightError,
+    without_secrets,
+)
 from tilewright.plan.folders import check_work, check_zarr
-from tilewright.plan.params import MASK_WORDS, check_site
+from tilewright.plan.params import MASK_WORDS, PATHS, check_site
+from tilewright.plan.places import writable
 
 from . import slurm_jobs
 from .progress import Watch, explain, failures, run_nextflow, summary
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
-PATHS = ("input", "mask", "outdir", "model_config", "weights", "manifests", "env_root",
-         "weights_dir")  # fmt: skip
 
 
 def pipeline(
@@ -66,7 +73,7 @@ def pipeline(
     stated = absolute(given)
     check_site(stated)
     started = {
-        "command": shlex.join(["./tilewright", *sys.argv[1:]]),
+        "command": without_secrets(shlex.join(["./tilewright", *sys.argv[1:]])),
         "profile": profile or (None if configs else "local"),
         "configs": [str(Path(path).absolute()) for path in configs],
     }
@@ -78,6 +85,8 @@ def pipeline(
         check_folder(folder)
     check_work(outdir, work)
     check_zarr(outdir)  # before anything is made there
+    if problems := writable(work, "--work_dir"):
+        raise ProblemsError(problems)
     notes = inside / "progress"
     command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
     command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
@@ -164,11 +173,22 @@ def absolute(given: dict[str, Any], here: Path | None = None) -> dict[str, Any]:
     ----------
     here
         What paths are relative to; this folder if not given.
+
+    Raises
+    ------
+    TilewrightError
+        2, when one is an address.
     """
     stated = {k: v for k, v in given.items() if v is not None}
     for name in PATHS:
-        if stated.get(name) and not (name == "mask" and stated[name].lower() in MASK_WORDS):
-            path = os.path.expanduser(stated[name])  # noqa: PTH111  # pathlib's raises
+        said = stated.get(name)
+        if not said or not isinstance(said, str):  # what is wrong is said by PLAN
+            continue
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", said) and not os.path.lexists(said):
+            what = f"--{name} {said}: it is an address, and a path is wanted."
+            raise TilewrightError(what, fix="Copy it here, and give its path.", code=USAGE)
+        if not (name == "mask" and said.lower() in MASK_WORDS):
+            path = os.path.expanduser(said)  # noqa: PTH111  # pathlib's raises
             stated[name] = str((here or Path()).absolute() / path)
     return stated
 

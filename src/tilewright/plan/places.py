@@ -59,8 +59,11 @@ def no_folders(params: Params) -> list[TilewrightError]:
     ]
 
 
-def writable(folder: Path) -> list[TilewrightError]:
-    """A problem when results can't be written to `folder`; what is made to find out is removed."""
+def writable(folder: Path, option: str = "--outdir") -> list[TilewrightError]:
+    """A problem when `folder`, which an option names, can't be written to.
+
+    What is made to find out is removed.
+    """
     probe = folder / ".tilewright-probe"
     made: list[Path] = []
     try:
@@ -69,7 +72,7 @@ def writable(folder: Path) -> list[TilewrightError]:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        return [unwritable(f"--outdir {folder}", error, "Choose another folder.", USAGE)]
+        return [unwritable(f"{option} {folder}", error, "Choose another folder.", USAGE)]
     finally:
         for path in made:
             with contextlib.suppress(OSError):
