@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,47 @@ USAGE = 2  # a wrong parameter
 BAD_DATA = 65  # an input that can't be read or doesn't fit the model
 UNAVAILABLE = 69  # weights, an environment or a disk that isn't there
 INTERNAL = 70  # a bug of ours
+
+
+LONG_WORD, LONG_LINE = 256, 4000
+"""Characters: no digest or file's name has a longer word, and nobody reads a longer line."""
+
+
+SECRETS = (
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*:/{1,2})[^/\s@?#'\"]*@", re.IGNORECASE), r"\1…@"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*:/{1,2}[^\s?#'\"]*[?#])[^\s'\"]+", re.IGNORECASE), r"\1…"),
+    (re.compile(r"\b(hf_|gh[pousr]_|github_pat_|glpat-|xox[abpr]-|sk-)[\w-]{16,}"), r"\1…"),
+    (re.compile(r"\beyJ[\w-]{10,}\.[\w-]+\.[\w-]*"), "eyJ…"),
+    (
+        re.compile(
+            r"\b((?:hf_|access_|auth_)?token|password|passwd|secret|api_?key|sig(?:nature)?)"
+            r"=[^\s'\",&]+",
+            re.IGNORECASE,
+        ),
+        r"\1=…",
+    ),
+)
+"""Passwords and signed parts of addresses, tokens by their form and by their name."""
+
+
+def without_secrets(text: str) -> str:
+    """A text as it may be shown: without passwords, tokens and what signs an address."""
+    for pattern, put in SECRETS:
+        text = pattern.sub(put, text)
+    return text
+
+
+def short(text: str) -> str:
+    """A text to be shown: values of thousands of characters are cut, lines too, and no secrets."""
+    text = without_secrets(text)
+    cut = re.sub(rf"[^\s/'\"]{{{LONG_WORD + 1},}}", lambda m: _cut(m[0], 60, 0), text)
+    return "\n".join(
+        line if len(line) <= LONG_LINE else _cut(line, 3000, 500) for line in cut.split("\n")
+    )
+
+
+def _cut(text: str, first: int, last: int) -> str:
+    return f"{text[:first]}… ({len(text):,} characters){'… ' + text[-last:] if last else ''}"
 
 
 class TilewrightError(Exception):
@@ -25,6 +67,7 @@ class TilewrightError(Exception):
     """
 
     def __init__(self, what: str, *, fix: str, code: int = BAD_DATA) -> None:
+        what, fix = short(what), short(fix)
         super().__init__(f"{what} {fix}".rstrip())
         self.what = what
         self.fix = fix

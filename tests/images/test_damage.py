@@ -211,7 +211,7 @@ def test_a_fingerprint_of_a_failing_disk_is_no_bad_file(
 ) -> None:
     error = OSError(errno.EIO, os.strerror(errno.EIO))
     (tmp_path / "a.tif").write_bytes(b"x")
-    monkeypatch.setattr(Path, "open", blamed_reader(error))
+    monkeypatch.setattr(os, "open", blamed_reader(error))
     for ask in (fingerprint, open_image):
         with pytest.raises(OSError, match="Input/output error"):
             ask(tmp_path / "a.tif")

@@ -414,3 +414,31 @@ def test_what_tiles_read_together_is_the_sum_of_their_windows(
     image = replace(small(1), grid=Grid(axes, shape), planes=2)
     windows = [math.prod(b - a for a, b in tile.window) for tile in image.grid]
     assert image.read_pixels == 2 * sum(windows)
+
+
+def test_more_jobs_than_a_run_can_have_are_refused_with_the_count(tmp_path: Path) -> None:
+    path = tmp_path / "in" / "a.zarr"
+    path.mkdir(parents=True)
+    about = {"zarr_format": 2, "shape": [1 << 31] * 2, "chunks": [1, 1 << 20], "dtype": "|u1",
+             "order": "C", "fill_value": 0, "filters": None, "compressor": None}  # fmt: skip
+    (path / ".zarray").write_text(json.dumps(about))
+    (path / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": ["y", "x"]}))
+    with pytest.raises(ProblemsError, match=r"be [\d,]{14} jobs; at most 1,000,000 are taken") as e:
+        planned(tmp_path)
+    assert str(path) in str(e.value)
+    (path / ".zarray").write_text(json.dumps(about | {"shape": [1 << 24, 1, 64, 64],
+                                                      "chunks": [1, 1, 64, 64]}))  # fmt: skip
+    (path / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": ["t", "c", "y", "x"]}))
+    with pytest.raises(ProblemsError, match="16,777,216 planes; at most 1,000,000 are taken"):
+        planned(tmp_path)
+
+
+def test_jobs_of_all_images_together_are_counted_by_the_users_own_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        grey(tmp_path / "in" / f"{name}.tif", (3000, 3000))
+    monkeypatch.setattr("tilewright.plan.cut.MOST_JOBS", 10)
+    asked = {"tile_size": 352, "job_minutes": 1, "seconds_per_tile": 1000}
+    with pytest.raises(TilewrightError, match=r"would have [\d,]+ jobs, and at most 10 are taken"):
+        planned(tmp_path, **asked)

@@ -182,7 +182,7 @@ MADE: dict[str, Callable[[Path], object]] = {
     [
         ("nuclei", "nothing", "there is no such file. Give a file of weights that"),
         ("nuclei", "an empty file", "it is empty."),
-        ("nuclei", "a pipe", "it is no file."),
+        ("nuclei", "a pipe", "it is a pipe, and no file."),
         ("nuclei", "a folder", "it is a folder, and the model takes a file."),
         ("cellpose", "a folder", "it is a folder, and the model takes a file."),
         ("stardist", "nothing", "there is no such file. Give the folder of a StarDist model, or"),

@@ -420,8 +420,9 @@ def test_a_private_place_is_passed_over_in_silence_and_named_when_nothing_is_lef
     toy, kept_in = choice(str(home / "toy.bin"), str(file)), open_folder / "kept_in"
     with as_anybody():
         assert weights.state(toy, kept_in) == "no access"
-        assert weights.find(toy, kept_in).sha256 is None
         assert capfd.readouterr() == ("", "")
+        with pytest.raises(TilewrightError, match="can't be had from any place"):
+            weights.find(toy, kept_in)
         said = str(failure(toy, kept_in))
     assert f"{home}/toy.bin (you may not read it); {file} (you may not read it)." in said
 
@@ -445,7 +446,7 @@ def test_a_cache_that_others_fill_is_used_and_one_that_lacks_the_file_is_named(
 def test_a_pipe_is_no_file_and_is_not_waited_for(kept_in: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     said = str(failure(choice(str(tmp_path / "pipe"), "nul\0byte"), kept_in))
-    assert "/pipe (it is no file); " in said
+    assert "/pipe (it is a pipe, and no file); " in said
     assert "embedded null byte" in said
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tilewright import ROOT
+from tilewright.contract.reading import read_text
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.inputs import Row, check_ids
@@ -228,7 +229,7 @@ def listed(sheet: Path) -> list[Listed]:
         When it can't be read, or a column or number is missing.
     """
     try:
-        lines = list(csv.DictReader(io.StringIO(sheet.read_text(encoding="utf-8"))))
+        lines = list(csv.DictReader(io.StringIO(read_text(sheet))))
         found = [
             Listed(
                 Path(line["img_path"]),

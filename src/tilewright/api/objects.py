@@ -9,6 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tilewright.contract.reading import read_text
 from tilewright.errors import BAD_DATA, UNAVAILABLE, TilewrightError
 from tilewright.stores.csv_rows import ENCODING, OF_SHEET, unescaped
 
@@ -64,7 +65,7 @@ def read_objects(outdir: str | Path) -> DataFrame:
 def _tables(folder: Path) -> tuple[list[Path], set[str]]:
     """A run's files of objects, and the sheet's own columns."""
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run = json.loads(read_text(folder / "run.json"))
         paths = [folder / name for name in run["tables"]]
         said = {name for image in run["images"] for name in image["columns"]}
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from tilewright import ROOT
 from tilewright.contract.files import atomic, file_digest
+from tilewright.contract.reading import followed
 from tilewright.registry.manifest import TASK_NAMES, manifest_of
 from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.registry.tasks import FILE as TASKS_FILE
@@ -298,7 +299,7 @@ def local(weights: str) -> Path | None:
     path = Path(weights).expanduser().absolute()
     if not path.is_file():
         raise usage(f"--weights {weights}: there is no such file.", "Check the path.")
-    return path.resolve()
+    return followed(path)
 
 
 def location(wanted: Wanted, files: Files) -> dict[str, object]:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from tilewright import ROOT
 from tilewright.contract.files import file_digest
+from tilewright.contract.reading import followed
 from tilewright.environments import interpreters
 from tilewright.environments.interpreters import child_env
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
@@ -197,8 +198,8 @@ def member(folder: Path, file: dict[str, Any], what: str) -> Path:
             fix=f"Put it beside the description, and write its name there in place of {source}.",
             code=UNAVAILABLE,
         )
-    path = (folder / source).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = followed(folder / source)
+    if not path.is_relative_to(followed(folder)):
         raise _bad("The package", f"its {what} {source!r} lies outside of it")
     if not path.is_file():
         raise _bad("The package", f"its {what} {source!r} isn't in it")

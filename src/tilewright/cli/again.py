@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from tilewright.aiod.planning import plan_run
 from tilewright.contract.jobs import Recipe
+from tilewright.contract.reading import read_bytes
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.plan import Plan
 
 from .launch import absolute
 
 Facts = dict[str, Any]
+
+
+class Open(BaseModel):
+    """A part of run.json, of which there is more than is looked at."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Given(Open):
+    """A parameter, and who said it."""
+
+    value: Any
+    who: str = Field(alias="from")
+
+
+class Seen(Open):
+    """An image, as far as it is compared."""
+
+    id: str
+    path: str
+    fingerprint: str | None
+    mask: dict[str, Any] | None = None
+
+
+class OfModel(Open):
+    """Which release the model was of."""
+
+    release: str
+
+
+class Repeatable(Open):
+    """What a run.json must say to be repeated."""
+
+    params: dict[str, Given]
+    made_by: dict[str, Any]
+    images: list[Seen]
+    model: OfModel
+    weights: str | None
+    profile: str | None
+    configs: list[str]
+    launch_dir: str
+
+
 CHOSEN_ANEW = ("outdir", "env_root", "weights_dir")
 """Parameters that may be given beside ``--again``: they change no number."""
 
@@ -53,9 +98,12 @@ def repeated(file: Path, over: Facts) -> tuple[Facts, str | None, tuple[str, ...
         )
     given = absolute(params, Path(run["launch_dir"])) | absolute(over)
     given.setdefault("outdir", str(file.absolute().parent))
-    problems = list(changes(run, plan_run(given, Path(run["launch_dir"]))))
+    try:
+        problems = list(changes(run, plan_run(given, Path(run["launch_dir"]))))
+    except TilewrightError as error:
+        problems = error.problems if isinstance(error, ProblemsError) else [error]
     if problems:
-        raise ProblemsError(problems)
+        raise ProblemsError([_of(file, problem) for problem in problems])
     return given, run["profile"], tuple(run["configs"])
 
 
@@ -68,15 +116,13 @@ def read(file: Path) -> Facts:
         When it can't be read, or is another release's (2).
     """
     try:
-        run: Facts = json.loads(file.read_text(encoding="utf-8"))
-        _ = run["params"].items(), run["made_by"].items(), [i["fingerprint"] for i in run["images"]]
-        _ = run["profile"], run["configs"], run["launch_dir"], run["model"]["release"]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        run = Repeatable.model_validate_json(read_bytes(file))
+    except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it isn't a run.json of this release"
         raise TilewrightError(
             f"{file}: can't be repeated ({why}).", fix="Give a finished run's run.json.", code=USAGE
         ) from None
-    return run
+    return run.model_dump(by_alias=True)
 
 
 def changes(run: Facts, plan: Plan) -> Iterator[TilewrightError]:
@@ -125,9 +171,13 @@ def _other_masks(run: Facts, plan: Plan) -> Iterator[TilewrightError]:
             yield _changed(f"The mask of the image {name} is another one now.")
 
 
+def _of(file: Path, problem: TilewrightError) -> TilewrightError:
+    return TilewrightError(f"{file}: {problem.what}", fix=problem.fix, code=problem.code)
+
+
 def _short(value: Any) -> str:
     return str(value)[:12]
 
 
 def _changed(what: str) -> TilewrightError:
-    return TilewrightError(what, fix="")
+    return TilewrightError(what, fix="Put it back as it was, or run it anew.")

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from tilewright.contract.made import is_zarr
+from tilewright.contract.reading import read_text
 from tilewright.contract.words import counted
 from tilewright.environments import inplace, interpreters
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
@@ -169,7 +170,7 @@ def unfinished(folder: Path) -> str:
     if launched(folder) == folder:
         return "for plain Nextflow made it: `nextflow clean` knows which runs it is of"
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run = json.loads(read_text(folder / "run.json"))
         notes = launched(folder) / "progress"  # of the last run
         is_old = (notes / "PLAN").exists() and not (notes / "REPORT").exists()
         stores = [image["store"] for image in run["images"] if image["store"]]

@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -19,16 +18,23 @@ import click
 
 from tilewright import ROOT
 from tilewright.contract.files import writing
-from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
+from tilewright.errors import (
+    BAD_DATA,
+    INTERNAL,
+    UNAVAILABLE,
+    USAGE,
+    ProblemsError,
+    TilewrightError,
+    without_secrets,
+)
 from tilewright.plan.folders import check_work, check_zarr
-from tilewright.plan.params import MASK_WORDS, check_site
+from tilewright.plan.params import MASK_WORDS, PATHS, check_site
+from tilewright.plan.places import writable
 
 from . import slurm_jobs
 from .progress import Watch, explain, failures, run_nextflow, summary
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
-PATHS = ("input", "mask", "outdir", "model_config", "weights", "manifests", "env_root",
-         "weights_dir")  # fmt: skip
 RUN_LEFT = ("trace.txt", ".tilewright-lock")
 """What Nextflow and `modules/run.nf` make in an output folder before anything is planned."""
 
@@ -68,7 +74,7 @@ def pipeline(
     stated = absolute(given)
     check_site(stated)
     started = {
-        "command": shlex.join(["./tilewright", *sys.argv[1:]]),
+        "command": without_secrets(shlex.join(["./tilewright", *sys.argv[1:]])),
         "profile": profile or (None if configs else "local"),
         "configs": [str(Path(path).absolute()) for path in configs],
     }
@@ -80,8 +86,8 @@ def pipeline(
         check_folder(folder)
     check_work(outdir, work)
     check_zarr(outdir)  # before anything is made there
-    if work_dir:
-        check_writable(work)
+    if problems := writable(work, "--work_dir"):
+        raise ProblemsError(problems)
     new = [path for path in (outdir, *outdir.parents) if not path.exists()]
     notes = inside / "progress"
     command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
@@ -149,22 +155,6 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def check_writable(work: Path) -> None:
-    """Refuse a work folder that can't be made or written; what is made to find out is removed.
-
-    Raises
-    ------
-    TilewrightError
-        Naming it (2).
-    """
-    new = [path for path in (work, *work.parents) if not path.exists()]
-    with writing(f"--work_dir {work}", "Choose another folder.", USAGE):
-        work.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=work):
-            pass
-    remove_empty(new)
-
-
 def remove_empty(folders: Sequence[Path]) -> None:
     """Remove folders that were made, a folder before its parent, as far as nothing is in them."""
     with suppress(OSError):
@@ -209,11 +199,22 @@ def absolute(given: dict[str, Any], here: Path | None = None) -> dict[str, Any]:
     ----------
     here
         What paths are relative to; this folder if not given.
+
+    Raises
+    ------
+    TilewrightError
+        2, when one is an address.
     """
     stated = {k: v for k, v in given.items() if v is not None}
     for name in PATHS:
-        if stated.get(name) and not (name == "mask" and stated[name].lower() in MASK_WORDS):
-            path = os.path.expanduser(stated[name])  # noqa: PTH111  # pathlib's raises
+        said = stated.get(name)
+        if not said or not isinstance(said, str):  # what is wrong is said by PLAN
+            continue
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", said) and not os.path.lexists(said):
+            what = f"--{name} {said}: it is an address, and a path is wanted."
+            raise TilewrightError(what, fix="Copy it here, and give its path.", code=USAGE)
+        if not (name == "mask" and said.lower() in MASK_WORDS):
+            path = os.path.expanduser(said)  # noqa: PTH111  # pathlib's raises
             stated[name] = str((here or Path()).absolute() / path)
     return stated
 

@@ -8,6 +8,7 @@ import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -21,7 +22,7 @@ from tilewright.contract.faults import lacking, of_machine, said
 from tilewright.contract.spelling import near
 from tilewright.contract.words import counted
 from tilewright.environments import inplace
-from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
+from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError, short
 from tilewright.images.pixel_size import in_words
 from tilewright.plan.params import Params, is_own, plain
 from tilewright.plan.plan_file import ImagePlan
@@ -340,7 +341,9 @@ def entry() -> None:
             error = _nearest_option(error)
         elif isinstance(error, click.UsageError):
             error = _with_quotes(error)
-        error.show()
+        text = StringIO()
+        error.show(text)
+        click.echo(short(text.getvalue()), err=True, nl=False)
         sys.exit(error.exit_code)
     except TilewrightError as error:
         for line in str(error).strip().splitlines():
@@ -352,7 +355,7 @@ def entry() -> None:
     except Exception as error:  # noqa: BLE001  # a bug: its trace is what we need
         traceback.print_exc()
         told = of_machine(error) if lacking(error) else None
-        click.echo(f"tilewright: {told or f'{said(error)} Please report this.'}", err=True)
+        click.echo(f"tilewright: {told or short(f'{said(error)} Please report this.')}", err=True)
         sys.exit(told.code if told else INTERNAL)
 
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tilewright.contract.made import RUN_IMAGES
 from tilewright.contract.names import group_of, job_name, note_name
+from tilewright.contract.reading import read_text
 from tilewright.contract.steps import STEPS
 from tilewright.contract.words import counted
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, USAGE, TilewrightError
@@ -62,7 +63,7 @@ class Watch:
     def _said(self, step: str, name: str) -> dict[str, Any] | None:
         try:
             there = (self.notes / step).exists()
-            return dict(json.loads((self.outdir / name).read_text())) if there else None
+            return dict(json.loads(read_text(self.outdir / name))) if there else None
         except (OSError, ValueError):
             return None
 

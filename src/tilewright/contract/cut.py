@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -28,7 +27,8 @@ def bounds(tiles: int, most: int, predicted: Array | None = None) -> list[Interv
     -------
         One interval at least; together they are all tiles, in order.
     """
-    found = np.arange(tiles) if predicted is None else predicted
-    count = max(1, math.ceil(len(found) / most))
-    inner = [int(found[len(found) * i // count]) for i in range(1, count)]
+    chosen = tiles if predicted is None else len(predicted)
+    count = max(1, -(-chosen // most))
+    starts = (chosen * i // count for i in range(1, count))
+    inner = [at if predicted is None else int(predicted[at]) for at in starts]
     return list(pairwise([0, *inner, tiles]))

@@ -10,13 +10,26 @@ from pathlib import Path
 
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
+from .reading import opened
+
 MORE_ROOM = "Free some space on that disk, or choose another: --work_dir."
 """What to do where a task, which writes in its own folder, can't write."""
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 (64 hex digits) of a file's content."""
-    with path.open("rb") as file:
+def file_digest(path: Path, most: int | None = None) -> str:
+    """SHA-256 (64 hex digits) of a file's content.
+
+    Parameters
+    ----------
+    most
+        Its bytes, at most.
+
+    Raises
+    ------
+    OSError
+        When it isn't a file that can be read, or is larger.
+    """
+    with opened(path, most) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -47,7 +47,7 @@ class TileAxis:
 
     def count(self, extent: int) -> int:
         """Tiles that cover `extent` pixels."""
-        return max(1, math.ceil((extent - self.size) / self.stride) + 1)
+        return max(1, -(-(extent - self.size) // self.stride) + 1)
 
     def window(self, i: int, extent: int) -> Interval:
         """What tile `i` reads, clipped to the image."""

@@ -237,7 +237,7 @@ class Recipe:
     spec
         What the model expects and returns.
     params
-        What reaches the script, the config file's content included.
+        The model's declared parameters.
     weights
         SHA-256 of the weights, or None when neither the user nor the manifest gives one for all
         locations: the banks have that of what was loaded.
@@ -245,6 +245,8 @@ class Recipe:
         What runs it.
     code
         Digest of each room of our code that reads, prepares or runs a tile.
+    config
+        What else the model's config file says: it reaches the script, and no report or store.
     """
 
     model: ModelId
@@ -254,6 +256,7 @@ class Recipe:
     environment: EnvironmentId
     script: ScriptId
     code: dict[str, str]
+    config: dict[str, object] = field(default_factory=dict)
 
     @classmethod
     def trial(cls, spec: ModelSpec, params: dict[str, object] | None = None) -> Recipe:
@@ -271,13 +274,23 @@ class Recipe:
         return digest(self.to_dict())
 
     @property
+    def given(self) -> dict[str, object]:
+        """All that reaches the script."""
+        return {**self.config, **self.params}
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What a store tells: in place of what isn't declared its SHA-256, or null."""
+        return {**self.to_dict(), "config": digest(self.config) if self.config else None}
+
+    @property
     def made_by(self) -> dict[str, str]:
         """Each thing that the numbers depend on, besides pixels and weights, and its digest."""
         said = self.to_dict()
         return {
             "model": digest(said["model"]),
             "spec": digest(said["spec"]),
-            "model parameters": digest(said["params"]),
+            "model parameters": digest(self.given),
             "environment": digest(said["environment"]),
             "script": digest(said["script"]),
             "code": digest(said["code"]),

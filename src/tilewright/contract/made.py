@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tilewright import __version__
 
+from .reading import read_text
+
 REPORT_PAGE, REPORT_PICTURES = "report.html", "report"
 """The report, and the folder of pictures that it links, which an image's own may be, too."""
 RUN_IMAGES, RUN_OBJECTS = "images.csv", "objects.csv"
@@ -45,7 +47,7 @@ def store_recipe(store: Path) -> str | None:
     """SHA-256 of the recipe that made a store of ours; None of any other folder."""
     for name in ("zarr.json", ".zattrs"):
         try:
-            said = json.loads((store / name).read_text(encoding="utf-8"))
+            said = json.loads(read_text(store / name))
             return str(said.get("attributes", said)["tilewright"]["recipe_digest"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue

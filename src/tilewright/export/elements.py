@@ -71,10 +71,12 @@ def _open(path: Path) -> Any:
     """The root group."""
     import zarr
 
+    from tilewright.images.ome_zarr.whole import WholeFiles
+
     root = None
     if path.is_dir():
         with suppress(FileNotFoundError):
-            root = zarr.open_group(path, mode="r")
+            root = zarr.open_group(WholeFiles(path, read_only=True), mode="r")
     if root is None or "tilewright" not in root.attrs:
         raise TilewrightError(
             f"{path}: this isn't a store that Tilewright wrote.",

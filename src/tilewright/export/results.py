@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.reading import followed, read_text
 from tilewright.errors import USAGE, TilewrightError
 
 from .store import Result, check_version
@@ -70,7 +71,7 @@ def find(path: Path) -> Found:
 def _told(run: Path) -> list[str]:
     """The stores that run.json tells of, below its folder."""
     try:
-        said: Any = json.loads(run.read_text(encoding="utf-8"))
+        said: Any = json.loads(read_text(run))
         stores = [image["store"] for image in said["images"] if image["store"]]
         version = str(said["tilewright"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -79,8 +80,8 @@ def _told(run: Path) -> list[str]:
             fix="Run the pipeline again, or move this file away: then all stores are exported.",
         ) from None
     check_version(run, version)
-    inside = run.parent.resolve()
-    return [s for s in stores if (inside / s).resolve().is_relative_to(inside)]
+    inside = followed(run.parent)
+    return [s for s in stores if followed(inside / s).is_relative_to(inside)]
 
 
 def _lying(path: Path) -> list[str]:
@@ -89,7 +90,7 @@ def _lying(path: Path) -> list[str]:
     for store in sorted([*path.glob("*.zarr"), *path.glob("*/*.zarr")]):
         for name in METADATA:
             about = store / name
-            if about.is_file() and '"tilewright"' in about.read_text(errors="replace"):
+            if about.is_file() and '"tilewright"' in read_text(about, errors="replace"):
                 found.append(store.relative_to(path).as_posix())
     return found
 

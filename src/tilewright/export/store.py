@@ -15,6 +15,7 @@ from tilewright import __version__
 from tilewright.contract.made import is_later
 from tilewright.contract.words import counted
 from tilewright.errors import TilewrightError
+from tilewright.images.ome_zarr.whole import WholeFiles
 from tilewright.stores.anndata import TABLE_ROWS as ROWS
 from tilewright.stores.anndata import Table as Written
 from tilewright.stores.anndata_reader import read_table
@@ -319,7 +320,7 @@ def opened(path: Path) -> zarr.Group:
     root = None
     if any((path / name).is_file() for name in ("zarr.json", ".zattrs")):
         try:
-            root = zarr.open_group(path, mode="r")
+            root = zarr.open_group(WholeFiles(path, read_only=True), mode="r")
         except (OSError, ValueError, KeyError):
             root = None
     facts: Any = root.attrs.get("tilewright") if root is not None else None

@@ -109,7 +109,8 @@ def in_words(error: Exception) -> str:
     -------
         Without a full stop, at most 200 letters.
     """
-    said = " ".join(str(error).split()).rstrip(".")
+    told = (error.strerror if isinstance(error, OSError) else None) or error
+    said = " ".join(str(told).split()).rstrip(".")
     if isinstance(error, json.JSONDecodeError):
         return f"its metadata is no JSON from line {error.lineno}, column {error.colno} on"
     if isinstance(error, PYTHONS):

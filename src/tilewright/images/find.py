@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tilewright.contract.made import BESIDE_STORES, holds_pictures, is_zarr, store_recipe
+from tilewright.contract.reading import followed
 from tilewright.errors import TilewrightError
 
 from .formats import ENDINGS, endings, names, unread
@@ -161,26 +162,26 @@ def _without_parts(kinds: dict[Path, Kind]) -> dict[Path, Kind]:
 
 def _inside(folder: Path, recursive: bool, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """The entries of a folder; in place of a folder in it what is there, but of an image."""
-    above = (*above, folder.resolve()) if recursive else ()
+    above = (*above, followed(folder)) if recursive else ()
     for entry in folder.iterdir():
         if entry.name.startswith("."):
             continue
         if not recursive or not entry.is_dir() or _kind(entry) != "folder":
             yield entry
-        elif not any(way.is_relative_to(entry.resolve()) for way in above):  # a link back up
+        elif not any(way.is_relative_to(followed(entry)) for way in above):  # a link back up
             yield from _inside(entry, recursive, above)
 
 
 def _is_in(results: Path, path: Path) -> bool:
     """Whether a path is the output folder, or lies in it."""
-    real = path.resolve() if path.is_symlink() else resolved(path.parent) / path.name
+    real = followed(path) if path.is_symlink() else resolved(path.parent) / path.name
     return results == real or results in real.parents
 
 
 @lru_cache(maxsize=64)
 def resolved(folder: Path) -> Path:
     """A folder, links followed."""
-    return folder.resolve()  # once for all entries in it
+    return followed(folder)  # once for all entries in it
 
 
 # What is passed over

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
+
+from tilewright.contract.reading import opened, read_bytes
 
 from .endings import JPEG_START, check_jpeg
 from .orientation import number_in, of_exif, stored_turned
@@ -38,7 +39,7 @@ def open_png(path: Path, scene: int | str, _: int) -> Source:
     ValueError
         When its header is damaged.
     """
-    with path.open("rb", buffering=0) as file:  # what is passed over isn't read
+    with opened(path) as file:
         width, height, bits, colour = struct.unpack(">8x4x4sIIBB", file.read(26))[1:]
         others = dict(_png_chunks(file))
     if colour not in CHANNELS:
@@ -56,7 +57,7 @@ def open_png(path: Path, scene: int | str, _: int) -> Source:
     return _whole(path, scene, shape, bits, decode, remarks)
 
 
-def _png_chunks(file: io.FileIO) -> Iterator[tuple[bytes, bytes]]:
+def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Names of what follows the header, with the content of what isn't pixels and is short."""
     at, number = HEADER, file.fileno()
     while len(head := os.pread(number, 8, at)) == 8:
@@ -75,7 +76,7 @@ def open_jpeg(path: Path, scene: int | str, _: int) -> Source:
         When its header is damaged.
     """
     turned, pictures = 1, 1
-    with path.open("rb") as file:
+    with opened(path) as file:
         file.seek(2)
         while True:
             mark, length = _marker(file), struct.unpack(">H", file.read(2))[0]
@@ -97,7 +98,7 @@ def open_jpeg(path: Path, scene: int | str, _: int) -> Source:
     return _whole(path, scene, (height, width, 3), bits, _rgb_of_cmyk, (INKS, *remarks))
 
 
-def _marker(file: io.BufferedReader) -> int:
+def _marker(file: BinaryIO) -> int:
     """The second byte of a JPEG's next marker, before which any number of FF may stand."""
     first, mark = struct.unpack(">BB", file.read(2))
     while first == mark == 0xFF:
@@ -139,7 +140,7 @@ def _whole(
 
     @cache
     def decoded() -> Array:
-        data = path.read_bytes()
+        data = read_bytes(path, 2 * WHOLE_BYTES)
         if data.startswith(JPEG_START):
             check_jpeg(data)
         pixels = np.asarray(decode(data))

@@ -17,6 +17,7 @@ import numpy as np
 
 from tilewright.contract.closing import Closing
 from tilewright.contract.made import is_zarr
+from tilewright.contract.reading import NotAFileError, opened, read_bytes
 from tilewright.contract.spec import ARRAY_AXES
 from tilewright.errors import TilewrightError
 
@@ -26,7 +27,7 @@ from .damage import DamagedPixelsError, in_words, is_damage, is_the_files
 from .pieces import cut, met, repeats
 from .scenes import Scene
 from .slides.dicom_files import dicom_files
-from .source import Array, Level, Source, Window, unreadable
+from .source import MOST_CHANNELS, MOST_METADATA, Array, Level, Source, Window, unreadable
 
 END_BYTES = 2**20  # of a file's beginning and end, in its fingerprint
 END_LEAST, SET_BYTES = 2**12, 2**26  # of each of many files of a set, and of all together
@@ -73,7 +74,7 @@ def fingerprinted(path: Path) -> tuple[str, int]:
                 found.update(_stamp(about, str(entry.relative_to(path))))
                 changed = max(changed, about.st_ctime_ns)
                 if entry.name in {"zarr.json", ".zattrs", ".zarray", ".zgroup"}:
-                    found.update(entry.read_bytes())
+                    found.update(read_bytes(entry, MOST_METADATA))
         else:
             changed = _add_file(found, path, "", END_BYTES)
     except OSError as error:
@@ -113,9 +114,9 @@ def set_fingerprint(own: str, path: Path, files: Sequence[Path]) -> str:
 
 def _add_file(found: Any, path: Path, name: str, ends: int) -> int:
     """Add what is seen of a file, its stamp and so many bytes of each of its ends; its ctime."""
-    about = path.stat()
-    found.update(_stamp(about, name))
-    with path.open("rb") as file:
+    with opened(path) as file:
+        about = os.fstat(file.fileno())
+        found.update(_stamp(about, name))
         found.update(file.read(ends))
         file.seek(max(0, about.st_size - ends))
         found.update(file.read(ends))
@@ -205,7 +206,7 @@ def _format(path: Path) -> formats.Format:
                 "this folder isn't OME-Zarr (it has no zarr.json or .zattrs), nor of DICOM files",
                 "Give an image, or a folder of images as --input.",
             )
-        with path.open("rb") as file:
+        with opened(path) as file:
             start = file.read(formats.START_BYTES)
     except FileNotFoundError as error:
         raise unreadable(path, "there is no such file", "Check its name.") from error
@@ -241,7 +242,8 @@ def failed(path: Path, what: str, error: Exception) -> TilewrightError:
     if isinstance(error, OSError) and not is_the_files(error):
         error.add_note(f"It came up in {path}.")
         raise error
-    return unreadable(path, f"{what} ({in_words(error)})", "Copy or export it again.")
+    fix = "Give a file." if isinstance(error, NotAFileError) else "Copy or export it again."
+    return unreadable(path, f"{what} ({in_words(error)})", fix)
 
 
 def _axes(path: Path, source: Source, given: str | None) -> str:
@@ -257,6 +259,10 @@ def _axes(path: Path, source: Source, given: str | None) -> str:
     axes = source.axes if given is None else given.upper()
     known = set(axes) <= set(ARRAY_AXES) and len(set(axes)) == len(axes) and {"Y", "X"} <= set(axes)
     if known and len(axes) == len(shape):
+        channels = shape[axes.index("C")] if "C" in axes else 1
+        if channels > MOST_CHANNELS:
+            found = f"it has {channels:,} channels, and at most {MOST_CHANNELS:,} are read"
+            raise unreadable(path, found, "If they are slices or times, say so by --axes.")
         return axes
     if not 2 <= len(shape) <= len(ARRAY_AXES):
         found = f"it has {len(shape)} axes ({sizes} pixels)"

@@ -17,6 +17,7 @@ from tilewright.contract.closing import Closing
 from tilewright.contract.files import file_digest
 from tilewright.contract.grid import Box, shape_of
 from tilewright.contract.jobs import ImageRef
+from tilewright.contract.reading import MOST_TEXT, read_text
 from tilewright.errors import TilewrightError
 
 from .damage import PYTHONS, in_words
@@ -36,6 +37,7 @@ HOLDERS = {
 }
 """Where the GeoJSON objects that aren't geometries themselves have theirs."""
 IGNORED = "*"  # ends the names of classes that QuPath ignores, as Ignore*
+FINER = 16  # times that a mask's side may be its image's: a tile's whole window is read
 ASPECT = 0.02  # by how much a mask's shape may differ from its image's
 BAD: tuple[type[Exception], ...] = (OSError, ValueError, *PYTHONS)  # of what isn't GeoJSON
 OUTSIDE = 0.5  # share of polygons' area that may lie outside the image: beyond, they are another's
@@ -64,7 +66,7 @@ def stamped(path: Path) -> tuple[str, str]:
     if not is_geojson(path) or path.is_dir():
         return str(path.absolute()), fingerprint(path)
     try:
-        return str(path.absolute()), file_digest(path)
+        return str(path.absolute()), file_digest(path, MOST_TEXT)
     except OSError as error:
         why = f"{path}: can't be read ({error.strerror})."
         raise TilewrightError(why, fix="Allow it, or give another mask.") from None
@@ -215,7 +217,8 @@ def picture(path: Path, extent: tuple[int, int]) -> Image:
     Raises
     ------
     TilewrightError
-        65, when the mask can't be read or its header says another shape than the image's.
+        65, when the mask can't be read, its header says another shape than the image's, or it is
+        far finer.
     """
     image = open_image(path, labels=True)
     shape = (image.size("Y"), image.size("X"))
@@ -226,6 +229,13 @@ def picture(path: Path, extent: tuple[int, int]) -> Image:
             f"{path}: is {shape[0]} x {shape[1]} px, another shape than its image's "
             f"{extent[0]} x {extent[1]} px.",
             fix="Give the mask of this image, at any scale.",
+        )
+    if shape[0] > FINER * extent[0]:
+        image.close()
+        raise TilewrightError(
+            f"{path}: is {shape[0]} x {shape[1]} px, over {FINER} times as fine as its image's "
+            f"{extent[0]} x {extent[1]} px.",
+            fix="Give it at the image's own scale.",
         )
     return image
 
@@ -266,7 +276,7 @@ def polygons(path: Path) -> tuple[list[Rings], list[Rings]]:
         65, when it can't be read as GeoJSON, or has points and lines alone.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = json.loads(read_text(path, encoding="utf-8-sig"))
         geometries = _geometries(data)
         found, ignored = (
             [

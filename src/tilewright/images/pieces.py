@@ -6,8 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from .source import Window
 
 
@@ -73,8 +71,28 @@ def met(n: int, chunk: int, step: int) -> int:
 
 
 def repeats(n: int, chunk: int, step: int) -> float:
-    """How often chunks along one axis of `n` pixels are met by reads of `step` pixels."""
-    starts = np.arange(0, n, step)
-    last = (np.minimum(starts + step, n) - 1) // chunk
-    decoded = np.minimum((last + 1) * chunk, n) - starts // chunk * chunk
-    return float(decoded.sum() / n)
+    """How often chunks along one axis of `n` pixels are met by reads of `step` pixels.
+
+    By rule, and not read by read: there may be more of these than can be counted.
+    """
+    reads, last = -(-n // step), (n - 1) // chunk
+    firsts = _floors(reads, chunk, step, 0)
+    lasts = _floors(reads - 1, chunk, step, step - 1) + last  # the last read ends with the image
+    before = max(0, -(-(last * chunk + 1) // step) - 1)  # reads that end before the last chunk
+    cut = max(0, reads - 1 - before) + 1  # the others', which the image's end cuts off
+    decoded = chunk * (lasts + reads - firsts) - cut * ((last + 1) * chunk - n)
+    return decoded / n
+
+
+def _floors(count: int, divisor: int, step: int, start: int) -> int:
+    """The sum of ``(start + step * i) // divisor`` for i from 0 to `count` - 1, as Euclid would."""
+    found = 0
+    while count > 0:
+        found += count * (count - 1) // 2 * (step // divisor) + count * (start // divisor)
+        step, start = step % divisor, start % divisor
+        end = step * count + start
+        if end < divisor:
+            break
+        count, start = divmod(end, divisor)
+        step, divisor = divisor, step
+    return found

@@ -21,6 +21,7 @@ LABEL_WORDS = frozenset(("label", "macro", "thumbnail", "overview", "barcode", "
 HIDDEN = ("A slide's label, macro picture and thumbnail are never read: they can name a patient. "
           "It is read without --scene.")  # fmt: skip
 MOST_WORDS = 3  # of such a picture's name; longer ones are a slide's, which may be called anything
+LONG_NUMBER = 10  # digits of a number that no scene has
 LISTED = 10  # scenes that a sentence names
 
 
@@ -86,7 +87,7 @@ def chosen(path: Path, scene: int | str, scenes: Sequence[Scene]) -> int:
     if not scenes:
         raise ValueError("it holds no image")
     said = str(scene).strip()
-    if said.isdecimal() and int(said) < len(scenes):
+    if said.isdecimal() and len(said) < LONG_NUMBER and int(said) < len(scenes):
         return int(said)
     found = _called(said, scenes)
     if len(found) == 1:

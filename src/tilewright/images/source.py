@@ -21,6 +21,8 @@ Window = tuple[slice, ...]
 
 CACHE_BYTES = 2**28  # decoded strips, tiles and chunks of an image, kept for the next window
 WHOLE_BYTES = 2**30  # the largest PNG, JPEG, strip or tile: each can only be decoded whole
+MOST_CHANNELS = 2**16
+MOST_METADATA = 2**26  # bytes of a file of metadata: it is read whole
 MICRONS = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
            "micrometre": 1.0, "nm": 1e-3, "nanometer": 1e-3, "å": 1e-4, "angstrom": 1e-4,
            "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from tilewright.contract.cut import bounds
@@ -13,10 +13,9 @@ from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.preprocess.reader import needs_statistics
 
-from .fit import Planned
+from .fit import JOB_PIXELS, MOST_JOBS, Planned
 from .params import Params
 
-JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
 SCAN_PIXELS = 1 << 26  # beyond it, statistics are found once, ahead
 DECODE_LIMIT = 4.0  # times a file may be decoded before a tiled copy pays
 
@@ -69,6 +68,27 @@ def needs_scan(image: Planned, spec: ModelSpec) -> bool:
 def tiles_per_job(spec: ModelSpec, image: Planned) -> int:
     """How many of a big image's tiles one job may predict."""
     return max(1, job_pixels(spec, image) // image.tile_pixels)
+
+
+def check_count(images: Sequence[Planned], spec: ModelSpec) -> None:
+    """Refuse a run of more jobs than a workflow can have.
+
+    Raises
+    ------
+    TilewrightError
+        2, with the count and the image that has most of them.
+    """
+    counts = [-(-image.tiles // tiles_per_job(spec, image)) for image in images]
+    counts = [count for count in counts if count > 1]  # the others share jobs
+    if sum(counts) <= MOST_JOBS:
+        return
+    most = max(images, key=lambda i: i.tiles)
+    raise TilewrightError(
+        f"The run would have {sum(counts):,} jobs, and at most {MOST_JOBS:,} are taken; "
+        f"{most.ref.path} alone has {most.tiles:,} tiles.",
+        fix="Give fewer images, a part of them by --region, or more minutes by --job_minutes.",
+        code=USAGE,
+    )
 
 
 def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Planned]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tilewright.contract.made import store_recipe
+from tilewright.contract.reading import read_text
 from tilewright.stores.csv_rows import too_long
 
 from .fit import Planned
@@ -23,7 +24,7 @@ TOUCHED = (
 def earlier_plan(results: Path) -> Earlier:
     """What the plan.json of an output folder says of its images; nothing where there is none."""
     try:
-        images = json.loads((results / "plan.json").read_text(encoding="utf-8"))["images"]
+        images = json.loads(read_text(results / "plan.json"))["images"]
         return {i["path"]: (i["fingerprint"], i["changed"]) for i in images}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
@@ -40,7 +41,7 @@ def many_objects(results: Path, most: int | None) -> list[str]:
         Rows of a file of the table of objects, as the user says.
     """
     try:
-        run = json.loads((results / "run.json").read_text(encoding="utf-8"))
+        run = json.loads(read_text(results / "run.json"))
         objects = int(run["counts"]["objects"] or 0)
     except (OSError, ValueError, LookupError, TypeError):
         return []

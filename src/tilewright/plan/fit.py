@@ -27,6 +27,9 @@ from .pixel_size import PixelSize, pixel_size
 from .resolution import resolution
 from .value_range import ValueRange, value_range
 
+JOB_PIXELS = 1 << 28  # model pixels of one PREDICT task
+MOST_JOBS = 1_000_000
+"""PREDICT tasks of a run, and planes of an image."""
 UNSCALED = (
     "Nothing says its pixel size, by which tissue is told from dust: say it by --mpp, or look at "
     "its tissue.geojson."
@@ -123,11 +126,12 @@ def plan_image(row: Row, params: Params, spec: ModelSpec, stamp: str | None = No
                 fix=f"{_deep(image)}hoose a 2D model.",
             )
         layout = layout_of(image, ref, spec)
+        _countable(row, layout, spec)
         _in_one_piece(row, layout.grid, spec, params.variant)
         return Planned(
             ref=ref,
             grid=layout.grid,
-            planes=len(layout.planes),
+            planes=math.prod(layout.iterated.values()),
             # A copy is of the whole of level 0: it never pays for a crop.
             decode_factor=1.0 if ref.level or ref.region else _decode_factor(image, layout.grid),
             counted=math.prod(image.shape),
@@ -168,6 +172,23 @@ def _ref(image: Image, row: Row, params: Params, spec: ModelSpec, size: PixelSiz
         factor=factor,
         region=region(image, params.region),
         prep=row.prep,
+    )
+
+
+def _countable(row: Row, layout: Layout, spec: ModelSpec) -> None:
+    """Refuse an image of more planes or jobs than a run can have."""
+    planes = math.prod(layout.iterated.values())
+    tiles = planes * math.prod(layout.grid.counts)
+    each = spec.tiles_per_task or max(1, JOB_PIXELS // math.prod(a.size for a in layout.grid.axes))
+    jobs = -(-tiles // each)  # `len` of a grid has an end
+    if jobs <= MOST_JOBS and planes <= MOST_JOBS:
+        return
+    count = f"{jobs:,} jobs" if jobs > MOST_JOBS else f"{planes:,} planes"
+    sides = " x ".join(map(str, layout.shape))
+    raise TilewrightError(
+        f"{row.path}: has {sides} px in {planes:,} planes, which would be {count}; at most "
+        f"{MOST_JOBS:,} are taken.",
+        fix="Take a part of it by --region, or export it again if it isn't as large as it says.",
     )
 
 

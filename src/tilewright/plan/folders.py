@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tilewright.contract.made import RUN_IMAGES, RUN_OBJECTS, SCORES_TABLE, is_zarr
+from tilewright.contract.reading import followed
 from tilewright.errors import USAGE, TilewrightError
 
 
@@ -21,8 +22,8 @@ def check_work(results: Path, work: Path) -> None:
     TilewrightError
         When the one is the other, or lies in it (2).
     """
-    inside = results.resolve()
-    if work.resolve() in (inside, *inside.parents):
+    inside = followed(results)
+    if followed(work) in (inside, *inside.parents):
         raise TilewrightError(
             f"--outdir {results} lies in the work folder {work}, whose files come and go.",
             fix="Choose another --outdir, or another work folder.",
@@ -43,7 +44,7 @@ def check_zarr(results: Path) -> None:
     TilewrightError
         When it is one, or lies in one (2).
     """
-    inside = results.resolve()
+    inside = followed(results)
     found = next(filter(is_zarr, (inside, *inside.parents)), None)
     if found is not None:
         raise TilewrightError(
@@ -69,7 +70,7 @@ def check_sheet(sheet: Path, results: Path) -> None:
         When it has the table's name and place (2).
     """
     ours = sheet.name in (RUN_IMAGES, RUN_OBJECTS, SCORES_TABLE)
-    if ours and sheet.resolve().parent == results.resolve():
+    if ours and followed(sheet).parent == followed(results):
         raise TilewrightError(
             f"--input {sheet}: with --outdir {results} the run's own {sheet.name} would "
             "replace it.",

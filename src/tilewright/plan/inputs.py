@@ -13,12 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from tilewright.contract.faults import last_try, mark
 from tilewright.contract.made import BESIDE_STORES, is_zarr
+from tilewright.contract.reading import followed
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.find import find_images, resolved
 from tilewright.images.image import image_id
+from tilewright.images.scenes import LONG_NUMBER
 
 from .folders import check_sheet, check_zarr
-from .params import MASK_WORDS, MaskWord, Mpp, Params, PixelSizeSaid, Range, misfit
+from .params import MASK_WORDS, MaskWord, Mpp, Params, PixelSizeSaid, Range, misfit, no_path
 from .sheet import Line, is_sheet, read_sheet
 
 INPUT_COLUMNS = ("image", "id", "scene", "mpp", "axes", "channels", "mask", "range")
@@ -91,7 +93,7 @@ def find_inputs(params: Params, here: Path) -> Inputs:
     TilewrightError
         When nothing is found, the sheet is wrong, or two images have one id.
     """
-    source, results = here / params.input, (here / params.outdir).resolve()
+    source, results = here / params.input, followed(here / params.outdir)
     asked = mask_said(params.mask, here)
     if is_sheet(source):
         check_sheet(source, results)
@@ -106,7 +108,8 @@ def find_inputs(params: Params, here: Path) -> Inputs:
 
 def _row(path: Path, said: dict[str, str], params: Params) -> Row:
     scene = said.get("scene") or params.scene
-    number = int(scene) if scene and scene.strip().isdecimal() else None
+    is_number = scene is not None and scene.strip().isdecimal() and len(scene) < LONG_NUMBER
+    number = int(scene) if scene is not None and is_number else None
     return Row(
         path=path,
         id=said.get("id") or scene_id(image_id(path), number or 0),
@@ -207,7 +210,7 @@ def _path(sheet: Path, cell: str) -> Path:
     Raises
     ------
     TilewrightError
-        When it is one of Windows or an address, and no file is called so.
+        When it is one of Windows or an address, and no file is called so, or no path can be.
     """
     path = sheet.parent / os.path.expanduser(cell)  # noqa: PTH111  # pathlib's raises
     forms = (path, *(Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD")))
@@ -220,6 +223,8 @@ def _path(sheet: Path, cell: str) -> Path:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", cell):
         fix = "Copy the image here, and write its path."
         raise TilewrightError(f"{cell!r} is an address, and images are read from folders.", fix=fix)
+    if why := no_path(str(path)):
+        raise TilewrightError(f"{cell!r} can't be a path: {why}.", fix="Write one of this machine.")
     return path
 
 
@@ -285,7 +290,7 @@ def check_results(found: list[Row], results: Path) -> None:
         may_be = row.path.name in names or row.path.name == row.id or row.path.is_symlink()
         if not may_be and mine is None:
             continue
-        real = row.path.resolve() if row.path.is_symlink() else _real(row.path)
+        real = followed(row.path) if row.path.is_symlink() else _real(row.path)
         if real in above or real == results / row.id:
             where = "in the image itself"
         elif mine is not None and (is_zarr(mine) or not mine.is_dir()):

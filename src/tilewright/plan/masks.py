@@ -11,6 +11,7 @@ from pathlib import Path
 from tilewright.contract.code import SCAN, room_digests
 from tilewright.contract.jobs import ImageRef, digest
 from tilewright.contract.made import BESIDE_STORES, is_zarr
+from tilewright.contract.reading import followed
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
@@ -50,7 +51,7 @@ class MaskFolder:
         """All masks by what they are called as."""
         found: dict[str, list[Path]] = {}
         for entry in sorted(self.path.iterdir()):
-            if entry.name in BESIDE_STORES or entry.resolve() in self.images:
+            if entry.name in BESIDE_STORES or followed(entry) in self.images:
                 continue
             if entry.is_dir() and not is_zarr(entry):
                 if (entry / NAME).is_file():
@@ -122,14 +123,14 @@ def with_masks(
     """
     asked = sorted({row.mask for row in rows if isinstance(row.mask, Path)})
     there = [path for path in asked if path.is_dir() and not is_zarr(path)]
-    images = frozenset(row.path.resolve() for row in rows) if there else frozenset()
+    images = frozenset(followed(row.path) for row in rows) if there else frozenset()
     folders = {path: MaskFolder(path, images) for path in there}
     good: list[Row] = []
     bad: Bad = []
     bare: list[str] = []
     for row in rows:
         folder = folders.get(row.mask) if isinstance(row.mask, Path) else None
-        if folder and not folder.called_as(row) and folder.path.resolve() == results:
+        if folder and not folder.called_as(row) and followed(folder.path) == results:
             good.append(replace(row, mask=None))
             bare.append(row.id)
             continue
@@ -203,7 +204,7 @@ def masked(ref: ImageRef, image: Image, row: Row, params: Params, spec: ModelSpe
     if least is None:
         least = EMBEDDED if spec.result == "table" else 0.0
     if isinstance(said, Path):
-        if said.resolve() == row.path.resolve():
+        if followed(said) == followed(row.path):
             what = f"{row.path}: is given as its own mask."
             raise TilewrightError(what, fix="Give an image or GeoJSON that says where to look.")
         given = replace(ref, mask=stamped(said), min_tissue=least)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from typing import Annotated, Any, Literal
 
@@ -226,6 +228,9 @@ class Params(BaseModel):
     """Send PREDICT tasks as job arrays of so many, 2 to 1000; if left out, as single jobs."""
 
 
+PATHS = ("input", "mask", "outdir", "model_config", "weights", "manifests", "env_root",
+         "weights_dir")  # fmt: skip
+"""Those that may name a path."""
 FIRST = {
     "input": "What to run on",
     "model": "What to run",
@@ -249,14 +254,35 @@ def check_params(given: dict[str, object]) -> tuple[Params | None, list[Tilewrig
     there are no parameters.
     """
     stated = {k: v for k, v in given.items() if v is not None}
+    wrong = {k: why for k in PATHS if (why := no_path(stated.get(k)))}
+    problems = [
+        TilewrightError(f"--{k} {stated[k]!r}: {why}.", fix="Give another path.", code=USAGE)
+        for k, why in wrong.items()
+    ]
+    stated = {k: v for k, v in stated.items() if k not in wrong}
+    if "input" in wrong:
+        return None, problems
     try:
-        return Params.model_validate(stated), []
+        return Params.model_validate(stated), problems
     except ValidationError as error:
         faults = error.errors()
     unfit = {str(fault["loc"][0]) for fault in faults}
     fit = {k: v for k, v in stated.items() if k not in unfit}
     params = Params.model_validate(fit) if "input" in fit else None
-    return params, [_problem(fault) for fault in faults]
+    return params, [*problems, *(_problem(fault) for fault in faults)]
+
+
+def no_path(said: object) -> str | None:
+    """Why a text can't be a path on this machine; None where it can, and of what is no text."""
+    if not isinstance(said, str):
+        return None
+    try:
+        os.lstat(said)
+    except ValueError:  # a zero byte, or half a character
+        return "it holds what no path can"
+    except OSError as error:
+        return error.strerror if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else None
+    return None
 
 
 def check_site(given: dict[str, object]) -> None:
@@ -265,9 +291,9 @@ def check_site(given: dict[str, object]) -> None:
     Raises
     ------
     ProblemsError
-        Naming every wrong ``--slurm_…``.
+        Naming every wrong ``--slurm_…``, and what can't be a path.
     """
-    site = {name: value for name, value in given.items() if name.startswith("slurm_")}
+    site = {k: value for k, value in given.items() if k.startswith("slurm_") or k in PATHS}
     _, problems = check_params({"input": ".", **site})
     if problems:
         raise ProblemsError(problems)

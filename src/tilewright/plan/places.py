@@ -47,8 +47,23 @@ def check_places(given: dict[str, object], told: Mapping[str, str] = os.environ)
             )
 
 
-def writable(folder: Path) -> list[TilewrightError]:
-    """A problem when results can't be written to `folder`; what is made to find out is removed."""
+def no_folders(params: Params) -> list[TilewrightError]:
+    """A problem for each place of this machine that is there and is no folder."""
+    said = {f"--{name}": Path(str(getattr(params, name))) for name in PLACES}
+    return [
+        TilewrightError(
+            f"{name} {path}: isn't a folder.", fix="Give a folder, or leave it out.", code=USAGE
+        )
+        for name, path in said.items()
+        if os.path.lexists(path) and not path.is_dir()
+    ]
+
+
+def writable(folder: Path, option: str = "--outdir") -> list[TilewrightError]:
+    """A problem when `folder`, which an option names, can't be written to.
+
+    What is made to find out is removed.
+    """
     probe = folder / ".tilewright-probe"
     made: list[Path] = []
     try:
@@ -57,7 +72,7 @@ def writable(folder: Path) -> list[TilewrightError]:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        return [unwritable(f"--outdir {folder}", error, "Choose another folder.", USAGE)]
+        return [unwritable(f"{option} {folder}", error, "Choose another folder.", USAGE)]
     finally:
         for path in made:
             with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 from tilewright.contract.code import MERGE, room_digests
 from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe, Scan, digest, save
 from tilewright.contract.names import job_name
+from tilewright.contract.reading import followed
 from tilewright.contract.spec import LINKS, ModelSpec
 from tilewright.environments import gpus, interpreters
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
@@ -29,7 +30,16 @@ from . import exports
 from .benchmarked import environment_bytes
 from .channels import pick_channels
 from .costs import Disk, Estimate, estimate, room, seen_pixels
-from .cut import DECODE_LIMIT, group_name, jobs_of, needs_scan, packs, sized, tiles_per_job
+from .cut import (
+    DECODE_LIMIT,
+    check_count,
+    group_name,
+    jobs_of,
+    needs_scan,
+    packs,
+    sized,
+    tiles_per_job,
+)
 from .earlier import Earlier, compared, earlier_plan
 from .fit import Planned
 from .header_cache import Headers
@@ -37,7 +47,7 @@ from .inputs import Inputs, Row, check_results, find_inputs, left_out
 from .masks import check_edited, scan_code, unused, with_masks
 from .params import Params, check_params
 from .pixel_size import needs_size
-from .places import with_places, writable
+from .places import no_folders, with_places, writable
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
 from .remarks import read_again, unmeasured
 from .resources import Needs, contradictions, needs
@@ -256,7 +266,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
         found, unread = _inputs(params, here, dialect)
     except TilewrightError as error:
         problems.append(error)
-    problems += writable(here / params.outdir)
+    problems += no_folders(params) + writable(here / params.outdir)
     if problems:
         raise ProblemsError(problems)
     images, bad = plan_images(found.rows, params, spec, earlier_plan(here / params.outdir))
@@ -294,7 +304,7 @@ def _inputs(params: Params, here: Path, dialect: Adapter | None) -> tuple[Inputs
     """The run's images, a row for each scene, and those that can't be looked into."""
     found = Inputs(dialect.rows()) if dialect else find_inputs(params, here)
     rows, unread = with_scenes(found.rows)
-    results = (here / params.outdir).resolve()
+    results = followed(here / params.outdir)
     rows, unmasked, remarks = with_masks(rows, results)
     check_results(rows, results)
     return Inputs(rows, found.remarks + remarks), [*unread, *unmasked]
@@ -398,7 +408,7 @@ def cut(
     Raises
     ------
     TilewrightError
-        2, when slices can't be linked as the user says.
+        2, when slices can't be linked as the user says, or there are too many jobs.
     """
     code, link_z = digest(room_digests(MERGE)), linked(spec, params.link_z)
     asked: Any = {"link_z": link_z, "code": code, "features": params.features}
@@ -406,6 +416,7 @@ def cut(
     merge = MergeOptions.of(spec, params.match_iou, **asked)
     store = choice.store(params.variant)
     spec = sized(spec, params)
+    check_count(images, spec)
     groups, jobs, scans = [], [], {}
     for members in packs(images, params.pack, spec):
         name = group_name(members[0].ref.id)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tilewright.contract.jobs import EnvironmentId, MaskFacts, ModelId
+from tilewright.contract.reading import read_bytes
 from tilewright.errors import BAD_DATA
 from tilewright.weights.weights import Origin
 
@@ -264,7 +265,7 @@ class PlanFile:
     @classmethod
     def load(cls, path: Path) -> PlanFile:
         """Read a plan.json."""
-        return PLAN_FILE.validate_json(path.read_bytes())
+        return PLAN_FILE.validate_json(read_bytes(path))
 
     @property
     def remarks(self) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from tilewright.contract.reading import read_bytes
 from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.stores.columns import TAKEN
 
@@ -109,7 +110,7 @@ def _line(number: int, names: list[str], cells: list[str], known: Sequence[str])
 def _text(path: Path) -> tuple[int, str]:
     """How many lines come before the header, and the text from there on."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise TilewrightError(
             f"{path}: can't be read ({error.strerror}).", fix="Check its name."

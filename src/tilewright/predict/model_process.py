@@ -33,6 +33,9 @@ Um = Sequence[float | None] | None
 Answer = tuple[dict[str, Any], Array]
 BatchKey = TypeVar("BatchKey")
 
+OF_THE_SCRIPT = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "MemoryError",
+                 "NotImplementedError", "AttributeError")  # fmt: skip
+"""What no file of weights is to blame for, where a script raises it while it loads a model."""
 UNDER_WAY = 2  # batches sent and not yet answered: one the model works on, one read ahead
 
 
@@ -189,7 +192,7 @@ class ModelProcess:
         Raises
         ------
         TilewrightError
-            70, when it can't be loaded, says nothing in time or dies.
+            69, when its weights can't be loaded; 70, when it says nothing in time or dies.
         """
         if self._versions is None:
             if self._is_over:
@@ -384,11 +387,23 @@ class ModelProcess:
 
     def _failed(self, answer: dict[str, Any]) -> TilewrightError:
         kind = ScriptError if self._versions else TilewrightError  # else it isn't loaded
+        if not self._child.loaded and self.weights and is_of_weights(answer["error"]):
+            return TilewrightError(
+                f"{self.weights}: {self.script.name} can't load these weights: {answer['error']}.",
+                fix="If the file is damaged, or another model's, fetch or give another one; the "
+                f"traceback is {printed(self.log)}.",
+                code=UNAVAILABLE,
+            )
         return (MachineError if answer.get("of_machine") else kind)(
             f"{self.script.name} failed while {self._child.doing}: {answer['error']}.",
             fix=f"The traceback is {printed(self.log)}.",
             code=INTERNAL,
         )
+
+
+def is_of_weights(said: str) -> bool:
+    """Whether what a script says while it loads a model may be its file's fault."""
+    return said.partition(":")[0] not in OF_THE_SCRIPT
 
 
 def process_of(
@@ -413,7 +428,7 @@ def process_of(
         weights=str(file or ""),
         device="cpu" if recipe.spec.device == "cpu" else device(),
         spec=replace(recipe.spec, weights_source=str(file) if file else None).to_dict(),
-        params=recipe.params,
+        params=recipe.given,
         timeout=timeout,
         env=child_env(prefix),
         log=log,

@@ -8,7 +8,6 @@ of up to `STAIN_PIXELS` is its own sample: it becomes what torchstain makes of i
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from functools import lru_cache
@@ -24,6 +23,7 @@ from torchstain.numpy.utils import lab2rgb, rgb2lab  # type: ignore[import-untyp
 
 from tilewright import ROOT
 from tilewright.contract.colours import STAIN_FIGURES
+from tilewright.contract.files import file_digest
 from tilewright.contract.spec import ModelSpec
 from tilewright.contract.values import Span
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
@@ -186,7 +186,7 @@ def _fit_of(method: str, path: Path, sha256: str) -> Fit | None:
 
 def _picture(path: Path, sha256: str) -> Array:
     """The target image, (3, y, x)."""
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+    if not path.is_file() or file_digest(path) != sha256:
         raise TilewrightError(
             f"{path}: the stain_target isn't there, or has another digest.",
             fix="Correct its image and sha256 in the manifest.",

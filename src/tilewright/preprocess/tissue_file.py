@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.contract.jobs import ImageRef, digest
+from tilewright.contract.reading import read_text
 
 from .enhance import opened
 from .outlines import to_geojson
@@ -97,7 +98,7 @@ def seal_of(path: Path) -> str | None:
     OSError
         When it can't be read.
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path, errors="replace")
     seal = SEAL.search(text, max(0, len(text) - SEAL_LENGTH))
     return seal[2] if seal and seal[1] == _digest(text[: seal.start()]) else None
 

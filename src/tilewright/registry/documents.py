@@ -16,11 +16,14 @@ from typing import Any
 
 import yaml
 
+from tilewright.contract.reading import read_text
 from tilewright.errors import BAD_DATA, USAGE, TilewrightError
 
 LARGEST = 1 << 20  # bytes
 DEEPEST = 40  # blocks in blocks
 MOST_VALUES = 100_000  # values, those that aliases repeat counted
+DIGITS = 40  # of a whole number, at most: a digest isn't one, and Python shows 4,300
+TOO_GREAT = 10**DIGITS
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 NUMERIC = tuple("+-0123456789")
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -162,10 +165,7 @@ def merge_documents(base: Document, over: Document) -> Document:
 
 def _text(path: Path) -> str:
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise _wrong(path, 1, f"is {size / 1e6:.1f} MB, and at most {LARGEST >> 20} is read")
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path, LARGEST, encoding="utf-8-sig")
     except FileNotFoundError:
         raise FaultError((path, 1), "there is no such file", fix="Check the path.") from None
     except IsADirectoryError:
@@ -203,7 +203,22 @@ def _read_json(path: Path, text: str) -> Read:
             return value
         return walk.finite(value, word, text[: text.find(word)].count("\n") + 1)
 
-    data = json.loads(text, object_pairs_hook=walk.once, parse_float=number, parse_constant=number)
+    def whole(word: str) -> int:
+        if len(word) > DIGITS:
+            raise _wrong(
+                path,
+                text[: text.find(word)].count("\n") + 1,
+                f"{word[:DIGITS]}… is a number of too many digits",
+            )
+        return int(word)
+
+    data = json.loads(
+        text,
+        object_pairs_hook=walk.once,
+        parse_float=number,
+        parse_constant=number,
+        parse_int=whole,
+    )
     _check_values(path, data)
     return data, lines, words
 
@@ -293,7 +308,10 @@ class _Walk:
         try:
             value = getattr(_CONSTRUCT, PLAIN_TAGS[node.tag])(node)
         except (ValueError, LookupError) as error:
-            raise _wrong(self.path, _line(node), f"{text!r}: {error}") from None
+            why = "has too many digits" if len(text) > DIGITS else error
+            raise _wrong(self.path, _line(node), f"{text[:DIGITS]!r}: {why}") from None
+        if isinstance(value, int) and abs(value) >= TOO_GREAT:
+            raise _wrong(self.path, _line(node), f"{text[:DIGITS]}… is a number of too many digits")
         return self.finite(value, text, _line(node)) if isinstance(value, float) else value
 
     def finite(self, value: float, text: str, line: int) -> float:

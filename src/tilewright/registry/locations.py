@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from tilewright.contract.reading import read_text
 from tilewright.errors import USAGE, TilewrightError
 
 HUB_URL = "https://huggingface.co"
 HUB_FILE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
+MOST_TOKEN = 2**16  # bytes of its file
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SAFE = "/%:@!$&'()*+,;=~"  # what stays as it is in a URL's path
 
@@ -130,7 +132,7 @@ def _kept_token() -> str:
     home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
     path = os.path.expanduser(os.environ.get("HF_TOKEN_PATH") or f"{home}/token")  # noqa: PTH111 - never raises
     try:
-        return Path(path).read_text()
+        return read_text(Path(path), MOST_TOKEN)
     except (OSError, ValueError):
         return ""
 

@@ -262,6 +262,7 @@ class ResolvedModel:
         """What makes the numbers of this choice."""
         script = self.script()
         environment = self.manifest.environment_name
+        declared = {p.arg_name for p in self.params}
         return Recipe(
             model=ModelId(
                 self.manifest.short_name,
@@ -271,13 +272,14 @@ class ResolvedModel:
                 self.task_name,
             ),
             spec=dataclasses.replace(spec, variants=None),  # the one chosen is in it
-            params=params,
+            params={name: value for name, value in params.items() if name in declared},
             weights=self.sha256,
             environment=EnvironmentId(
                 environment, environment_digest(environment), environment_digest("base")
             ),
             script=ScriptId(script.name, file_digest(script)),
             code=room_digests(PREDICT),
+            config={name: value for name, value in params.items() if name not in declared},
         )
 
 

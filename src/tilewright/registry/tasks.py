@@ -5,6 +5,7 @@ It is a mapping of keys, as manifests have them, to what people read: ``spines: 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ def read_tasks(*folders: Path) -> tuple[dict[str, str], list[TilewrightError]]:
     """
     tasks: dict[str, str] = {}
     problems: list[TilewrightError] = []
-    for file in (folder / FILE for folder in folders if (folder / FILE).exists()):
+    for file in (folder / FILE for folder in folders if os.path.lexists(folder / FILE)):
         try:
             document = read_document(file)
         except TilewrightError as problem:

@@ -247,7 +247,7 @@ class RunFile:
     params
         Every parameter of the run.
     model_params
-        What the script got.
+        The model's declared parameters, as the script got them.
     result
         What the model gives; ``classes`` are labels by the policy `keep`.
     counts

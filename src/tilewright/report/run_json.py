@@ -17,7 +17,7 @@ from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.contract.words import counted
 from tilewright.environments.interpreters import home
-from tilewright.errors import INTERNAL
+from tilewright.errors import INTERNAL, without_secrets
 from tilewright.merge.write.facts import MergedImage
 from tilewright.plan.earlier import stale
 from tilewright.plan.params import Params
@@ -214,9 +214,10 @@ def _started(context: Context) -> tuple[str | None, str | None, list[str]]:
     """Command, profile and config files; the launcher's words where it was used."""
     said = json.loads(context.get("started") or "null")
     if said:
-        return said["command"], said["profile"], said["configs"]
+        return without_secrets(said["command"]), said["profile"], said["configs"]
     files = [f for f in context.get("configs", ()) if Path(f) != ROOT / "nextflow.config"]
-    return context.get("command"), context.get("profile"), files
+    command = context.get("command")
+    return command and without_secrets(command), context.get("profile"), files
 
 
 def _first(*known: str | None) -> str | None:
@@ -231,11 +232,14 @@ def describe_params(params: Params, given: Mapping[str, object]) -> dict[str, Ru
     """
     defaults = {f.alias or name: f.get_default() for name, f in Params.model_fields.items()}
     defaults |= {"env_root": str(home() / "envs"), "weights_dir": str(home() / "weights")}
+    said = params.model_dump(mode="json", by_alias=True)
+    by_user = {n for n, v in said.items() if given.get(n) is not None and v != defaults.get(n)}
     return {
         name: RunParam(
-            value, "default" if given.get(name) is None or value == defaults.get(name) else "user"
+            without_secrets(value) if isinstance(value, str) else value,
+            "user" if name in by_user else "default",
         )
-        for name, value in params.model_dump(mode="json", by_alias=True).items()
+        for name, value in said.items()
     }
 
 

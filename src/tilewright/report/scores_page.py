@@ -11,6 +11,7 @@ import jinja2
 
 from tilewright.contract.files import atomic, writing
 from tilewright.contract.made import SCORES_PAGE
+from tilewright.contract.reading import read_text
 from tilewright.errors import USAGE
 from tilewright.scoring.measures import PERCENTS
 from tilewright.scoring.scores_file import Score, Scores
@@ -126,7 +127,7 @@ def write_scores(scores: Scores, results: Path) -> Path:
             text = render_scores(scores, "scores_page.html.j2")
             part.write_text(text, encoding="utf-8")
         report = results / "report.html"
-        before = report.read_text(encoding="utf-8") if report.is_file() else ""
+        before = read_text(report) if report.is_file() else ""
         after = with_scores(before, render_scores(scores, "scores.html.j2"))
         if after != before:
             with atomic(report) as part:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.contract.jobs import ModelId
+from tilewright.contract.reading import read_text
 from tilewright.contract.words import counted
 from tilewright.plan.speeds import Speed, together
 from tilewright.predict.timing import NAME, Timing
@@ -131,7 +132,7 @@ def suggestion(outdir: Path, model: ModelId, minutes: float = 10) -> str:
         Text for the user, in s per tile; empty where nothing is known.
     """
     try:
-        run = json.loads((outdir / "run.json").read_text(encoding="utf-8"))
+        run = json.loads(read_text(outdir / "run.json"))
         seconds = float(run["measured"]["seconds_per_tile"])
         jobs, there = run["measured"]["jobs"], ModelId(**run["model"])
     except (OSError, ValueError, KeyError, TypeError):

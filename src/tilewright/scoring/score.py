@@ -16,9 +16,11 @@ import zarr
 from tilewright import __version__
 from tilewright.contract.files import atomic, writing
 from tilewright.contract.made import SCORES, SCORES_TABLE, is_later
+from tilewright.contract.reading import read_text
 from tilewright.contract.words import counted
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.images.image import Image, open_image
+from tilewright.images.ome_zarr.whole import WholeFiles
 
 from .measures import ERRORS, PERCENTS, RESAMPLES, counts, intervals, measures
 from .overlap import MOST_LABEL, overlap
@@ -146,7 +148,7 @@ def read_run(results: Path) -> dict[str, Any]:
     """
     path = results / "run.json"
     try:
-        run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        run: dict[str, Any] = json.loads(read_text(path))
         version, result = str(run["tilewright"]), run["result"]
         _ = run["model"]["task"], run["recipe"], [(i["id"], i["store"]) for i in run["images"]]
     except FileNotFoundError:
@@ -194,7 +196,7 @@ def to_score(results: Path, image: Mapping[str, Any], task: str) -> Scored:
     """
     store = results / image["store"]
     try:
-        said: Any = zarr.open_group(store, mode="r").attrs["tilewright"]
+        said: Any = zarr.open_group(WholeFiles(store, read_only=True), mode="r").attrs["tilewright"]
         region, link = said["image"]["region"], said["merge"]["link_z"]
     except (OSError, LookupError, ValueError, TypeError):
         raise TilewrightError(

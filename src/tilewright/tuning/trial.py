@@ -231,7 +231,7 @@ class Held:
         """The process with a recipe's parameters; another one where the spec is another."""
         begun = time.perf_counter()
         if self._model is not None and self._key == recipe.spec:
-            self._model.change(recipe.params)
+            self._model.change(recipe.given)
         else:
             self.stop()
             self._model, self._key = process_of(recipe, *self.how), recipe.spec

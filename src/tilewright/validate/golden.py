@@ -18,6 +18,7 @@ import tifffile
 
 from tilewright import ROOT, __version__
 from tilewright.contract.files import file_digest
+from tilewright.contract.reading import read_text
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
 from . import samples
@@ -120,7 +121,7 @@ def write(trial: TrialRun, folder: Path, task: str, variant: str | None, weights
 def _told(path: Path) -> dict[str, Any]:
     """What a golden.json says: an input and an output at least."""
     try:
-        data = dict(json.loads(path.read_text(encoding="utf-8")))
+        data = dict(json.loads(read_text(path)))
         lacks = [name for name in ("input", "output") if name not in data]
         if lacks:
             raise ValueError(f"no {' and no '.join(lacks)}")

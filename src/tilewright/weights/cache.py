@@ -15,11 +15,14 @@ from pathlib import Path
 
 from tilewright.contract.files import atomic, file_digest
 from tilewright.contract.jobs import digest
+from tilewright.contract.reading import followed, opened
 from tilewright.environments.inplace import home
 from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.registry.locations import NotTaken
 from tilewright.registry.manifest import Form
 
+MOST_BYTES = 1 << 36
+"""Of a file of weights: more takes minutes to look through, and is no model's."""
 MOST_FILES = 1000
 """Of a folder of weights: one too many is somebody's home, and takes hours to read."""
 
@@ -78,7 +81,7 @@ def link(local: Path, sha: str, folder: Path) -> None:
     there = folder / sha / local.name
     there.parent.mkdir(parents=True, exist_ok=True)
     with atomic(there) as part:  # two runs may make the same link
-        part.symlink_to(local.resolve())
+        part.symlink_to(followed(local))
 
 
 def readable_size(local: Path, form: Form = "file") -> int:
@@ -100,10 +103,8 @@ def readable_size(local: Path, form: Form = "file") -> int:
             if form == "file":
                 raise NotTaken("it is a folder, and the model takes a file")
             return sum(_size_within(path) for path in files_in(local))
-        if not stat.S_ISREG(mode):
-            raise NotTaken("it is no file")  # opening a pipe would wait for ever
         size = local.stat().st_size
-        with local.open("rb") as file:
+        with opened(local, MOST_BYTES) as file:
             if form == "folder" and size and not zipfile.is_zipfile(file):
                 raise NotTaken("the model takes a folder, or a zip of one, and it is neither")
             return size
@@ -147,12 +148,12 @@ def _why(error: OSError | ValueError) -> str:
         return "there is no such file"
     if isinstance(error, PermissionError):
         return "you may not read it"
-    return getattr(error, "strerror", None) or str(error)
+    return str(getattr(error, "strerror", None) or error)
 
 
 def digest_of(local: Path, folder: Path) -> str:
     """SHA-256 of a file, or over a folder's files; of one that hasn't changed it is remembered."""
-    real = local.resolve()
+    real = followed(local)
     if real.is_dir():
         names = {path.relative_to(real).as_posix(): path for path in files_in(real)}
         return digest({name: digest_of(path, folder) for name, path in names.items()})
@@ -174,7 +175,7 @@ def is_noted(local: Path, folder: Path) -> bool:
 
 def _noted(local: Path, folder: Path) -> tuple[str, str]:
     """The digest that is remembered of a file, and the size and times it had then."""
-    sha, _, then = read_note(note_of(str(local.resolve()), folder)).partition(" ")
+    sha, _, then = read_note(note_of(str(followed(local)), folder)).partition(" ")
     return sha, then
 
 

@@ -113,7 +113,8 @@ def find(choice: ResolvedModel, folder: Path, config: str | None = ANY) -> Found
     Raises
     ------
     TilewrightError
-        When it has no locations and needs the user's file, or the folder can't be used (69).
+        When it has no locations and needs the user's file, all are paths and none can be taken, or
+        the folder can't be used (69).
     """
     if choice.own:
         return Found(choice.own.sha256, choice.config(next(iter(choice.task.locations), None)))
@@ -127,14 +128,19 @@ def find(choice: ResolvedModel, folder: Path, config: str | None = ANY) -> Found
         return Found("", choice.config(None))
     places = [w for w in choice.task.locations if config in (ANY, choice.config(w))]
     form = choice.manifest.weights_form
+    reasons: dict[str, NotTaken] = {}
     try:
         for where in places:
-            with contextlib.suppress(NotTaken):
+            try:
                 if sha := _here(where, folder, form):
                     return Found(_linked(where, sha, folder), choice.config(where))
+            except NotTaken as reason:
+                reasons[where.location] = reason
     except OSError as error:
         raise _unusable(error, folder) from None
     remote = next((where for where in places if local_path(where) is None), None)
+    if remote is None and config == ANY:
+        raise _none_left(choice, reasons)
     return Found(None, choice.config(remote))
 
 

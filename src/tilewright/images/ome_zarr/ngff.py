@@ -25,6 +25,8 @@ UNNAMED = (None, "0.1", "0.2")
 NAMES = {"t": "T", "time": "T", "c": "C", "channel": "C", "channels": "C", "z": "Z", "depth": "Z",
          "y": "Y", "height": "Y", "x": "X", "width": "X"}  # fmt: skip
 TYPES = {"time": "T", "channel": "C"}
+MOST_LEVELS = 100
+"""Of a pyramid: each is opened."""
 UNKNOWN = "?"
 """In place of an axis' letter."""
 
@@ -134,11 +136,13 @@ def datasets(multiscale: Block) -> list[tuple[str, Block]]:
     Raises
     ------
     MetadataError
-        When there is none, or one has no path.
+        When there is none, there are too many, or one has no path.
     """
     found = blocks(multiscale, "datasets")
     if not found:
         raise MetadataError("its `multiscales` list no `datasets`, of which it must have one")
+    if len(found) > MOST_LEVELS:
+        raise MetadataError(f"it lists {len(found):,} levels, and at most {MOST_LEVELS} are taken")
     for number, dataset in enumerate(found):
         if not isinstance(dataset.get("path"), str):
             raise MetadataError(f"level {number} of its `datasets` has no `path`")

@@ -26,6 +26,7 @@ from .store import ZarrFiles, checked_array, open_files
 LAYOUT = "bioformats2raw.layout"
 HCS = ("plate", "well")
 NO_SIZE = "so its pixel size isn't known"
+MOST_IMAGES = 10_000
 NAMED = 5  # folders that a sentence names
 Found = list[tuple[Scene, str, int]]
 """Each scene, its group's path, and which of that group's `multiscales` it is."""
@@ -84,14 +85,24 @@ def _scenes(path: Path, files: ZarrFiles) -> Found:
     about = ngff.about(attributes)
     multiscales = ngff.blocks(about, "multiscales")
     if multiscales:
+        _check_count(path, len(multiscales))
         found = [(Scene(str(m.get("name") or "")), "", i) for i, m in enumerate(multiscales)]
         return _without_pictures(found, files)
     if LAYOUT in {**about, **attributes} and not set(HCS) & set(about):
-        return _without_pictures(_series(files), files)
+        return _without_pictures(_series(path, files), files)
     raise _no_image(path, root, about)
 
 
-def _series(files: ZarrFiles) -> Found:
+def _check_count(path: Path, count: int) -> None:
+    if count > MOST_IMAGES:
+        raise unreadable(
+            path,
+            f"it lists {count:,} images, and at most {MOST_IMAGES:,} of one Zarr are taken",
+            "Give the folders of its images in a sheet.",
+        )
+
+
+def _series(path: Path, files: ZarrFiles) -> Found:
     """The images of a bioformats2raw folder: as `OME` lists them, else numbered from 0."""
     root = files.root
     about = ngff.about(root["OME"].attrs.asdict()) if "OME" in root else {}
@@ -106,6 +117,7 @@ def _series(files: ZarrFiles) -> Found:
             "no image in it is called 0, as it then must",
             "Give the folder of one of its images.",
         )
+    _check_count(path, len(paths))
     names = _ome_names(files.text("OME/METADATA.ome.xml"))
     names = names if len(names) == len(paths) else [""] * len(paths)
     looked = paths if 1 < len(paths) <= LISTED else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import zipfile
@@ -13,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import zarr
-from zarr.storage import ZipStore
 
 from tilewright.contract.made import ZARR_METADATA
-from tilewright.images.source import unreadable
+from tilewright.contract.reading import followed, read_text
+from tilewright.images.source import MOST_METADATA, unreadable
 
-from .whole import WholeFiles
+from .whole import SmallFiles, WholeFiles
 
 Text = Callable[[str], str | None]
 ARRAY = re.compile(r'"node_type"\s*:\s*"array"')
 """In a zarr.json: an array's, or a group's that has copies of its arrays' metadata."""
+INDEX_BYTES = 16  # of a chunk in a shard's index
 DIGIT = 7  # in the key of a chunk that stands for all
 
 
@@ -75,7 +77,7 @@ def open_files(path: Path) -> ZarrFiles:
         names = file.namelist()
     within = _within(path, names)
     text = partial(_zipped, path, within)
-    store = ZipStore(path, mode="r", read_only=True)
+    store = SmallFiles(path, mode="r", read_only=True)
     try:
         root = _root(path, store, within.rstrip("/"), text)
     except BaseException:
@@ -124,20 +126,28 @@ def _within(path: Path, names: list[str]) -> str:
 
 def _text(folder: Path, name: str) -> str | None:
     path = folder / name
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    return read_text(path, MOST_METADATA) if path.is_file() else None
 
 
 def _zipped(path: Path, within: str, name: str) -> str | None:
     with zipfile.ZipFile(path) as file:
-        return file.read(within + name).decode() if within + name in file.namelist() else None
+        if within + name not in file.namelist():
+            return None
+        with file.open(within + name) as entry:
+            data = entry.read(MOST_METADATA + 1)
+    if len(data) > MOST_METADATA:
+        raise ValueError(f"its {name} unpacks to over {MOST_METADATA >> 20} MiB")
+    return data.decode()
 
 
-def _files(folder: Path, before: str = "") -> Iterator[str]:
+def _files(folder: Path, before: str = "", above: tuple[Path, ...] = ()) -> Iterator[str]:
     """Files below a folder, as they come: the first ones tell how all are called."""
+    above = (*above, followed(folder))
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield from _files(Path(entry.path), f"{before}{entry.name}/")
+                if not entry.is_symlink() or followed(Path(entry)) not in above:  # back up
+                    yield from _files(Path(entry), f"{before}{entry.name}/", above)
             else:
                 yield before + entry.name
 
@@ -165,13 +175,15 @@ def checked_array(path: Path, files: ZarrFiles, array: Any) -> tuple[Any, tuple[
     Raises
     ------
     TilewrightError
-        When pixels are pickles, or files are there and none is called as a chunk should be.
+        When pixels are pickles, a chunk can't be decoded in this machine's memory, or files are
+        there and none is called as a chunk should be.
     """
     coding = {k: v for k, v in array.metadata.to_dict().items() if k != "attributes"}
     if "pickle" in json.dumps(coding, default=str):  # decoding it could run anything
         raise unreadable(
             path, "its pixels are stored as Python pickles", "Export it again as OME-Zarr."
         )
+    _check_chunks(path, array)
     inside = _inside(files, array)
     first = array.metadata.encode_chunk_key((0,) * array.ndim)
     if files.holds(f"{inside}/{first}".lstrip("/")):  # mostly, and without a look at all names
@@ -196,6 +208,30 @@ def checked_array(path: Path, files: ZarrFiles, array: Any) -> tuple[Any, tuple[
         f"({first}); there is {name!r}",
         "Copy or export it again.",
     )
+
+
+def _check_chunks(path: Path, array: Any) -> None:
+    """Refuse chunks that can't be: each is decoded whole, and so is the index of a shard."""
+    sides = " x ".join(map(str, array.chunks))
+    if 0 in array.chunks:
+        raise unreadable(path, f"its chunks are {sides}, of no pixels", "Export it again.")
+    outer = zip(array.shards or array.chunks, array.chunks, strict=True)
+    count = math.prod(shard // chunk for shard, chunk in outer)
+    decoded, index = math.prod(array.chunks) * array.dtype.itemsize, count * INDEX_BYTES
+    if max(decoded, index) > memory():
+        what = f"chunks of {sides} pixels" if decoded > memory() else f"{count:,} chunks in a shard"
+        there, needed = (f"{n / 2**30:,.1f} GiB" for n in (memory(), max(decoded, index)))
+        raise unreadable(
+            path,
+            f"it has {what}, of which {needed} are read at once, and this machine has {there} of "
+            "memory",
+            "Export it again, in chunks of about 1024 x 1024 pixels.",
+        )
+
+
+def memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _inside(files: ZarrFiles, array: Any) -> str:

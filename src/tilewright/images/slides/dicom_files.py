@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.reading import opened
 from tilewright.images.damage import WRONG_SHAPE
 
 MAGIC, MAGIC_AT = b"DICM", 128
@@ -73,7 +74,7 @@ class Instance:
 
 def is_dicom(path: Path) -> bool:
     """Whether a file has DICOM's magic; not, where it may not be read."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError), opened(path) as file:
         return file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
     return False
 
@@ -158,7 +159,7 @@ def read_header(path: Path, before: int, names: Sequence[str]) -> tuple[Any, int
     of_pydicom = (errors.InvalidDicomError, errors.BytesLengthException)
     damage: tuple[type[Exception], ...] = (*WRONG_SHAPE, *of_pydicom, EOFError)
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
+        with opened(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of values that aren't as the standard has them
             found = read_partial(file, lambda tag, *_: int(tag) >= before, specific_tags=tags)
             at = file.tell()

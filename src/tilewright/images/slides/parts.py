@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tilewright.contract.reading import check, opened
 from tilewright.images.scenes import Scene
 from tilewright.images.source import few, unreadable
 
@@ -17,8 +18,8 @@ OF_VMS = re.compile(
     re.MULTILINE,
 )
 NEEDED = re.compile(r"^\s*(?:ImageFile(?:\([\d, ]*\))?|MapFile)\s*=\s*(.*?)\s*$", re.MULTILINE)
-MOST_TEXT = 2**20
-"""Bytes that are read of a file that names others."""
+MOST_TEXT = 2**24
+"""Bytes of a file that names others, at most."""
 
 
 def parts(path: Path) -> tuple[Path, ...]:
@@ -76,6 +77,7 @@ def _of_mirax(path: Path) -> list[Path]:
         raise unreadable(
             path, f"its folder {folder.name} has no {SLIDEDAT}", "Copy the whole folder again."
         )
+    check(folder / SLIDEDAT, MOST_TEXT)  # OpenSlide reads all of it
     _check_there(path, [folder / name for name in _named(folder / SLIDEDAT, OF_MIRAX)])
     return sorted(p for p in folder.iterdir() if p.is_file())
 
@@ -91,7 +93,7 @@ def _check_there(path: Path, files: list[Path]) -> None:
 
 def _named(path: Path, pattern: re.Pattern[str]) -> list[str]:
     """The names of files that a text names; none of other folders."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         text = file.read(MOST_TEXT).decode("utf-8-sig", "replace")
     names = dict.fromkeys(pattern.findall(text))
     return [name for name in names if name and name == Path(name).name and "\0" not in name]

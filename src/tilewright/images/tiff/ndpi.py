@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from tilewright.contract.reading import opened
 from tilewright.images.pixel_size import differ
 from tilewright.images.source import unreadable
 
@@ -46,7 +47,7 @@ def is_ndpi(page: Any) -> bool:
 
 def has_wide_places(path: Path) -> bool:
     """Whether a TIFF's places are of 64 bits, as NDPI has them: its directory has NDPI's tag."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         start = file.read(12)
         place = int.from_bytes(start[4:], "little")
         if start[:4] != b"II*\0" or not len(start) <= place < file.seek(0, os.SEEK_END):

@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from tilewright.images.source import few, microns, named, pair, unreadable
+from tilewright.contract.reading import followed, opened, read_bytes
+from tilewright.images.source import MOST_METADATA, few, microns, named, pair, unreadable
 
 Element = ElementTree.Element
 ROOT_UUID = re.compile(r"<(?:\w+:)?OME\s[^>]*?\bUUID=[\"']([^\"']+)", re.DOTALL)
@@ -152,9 +153,9 @@ class OmeSet:
         TilewrightError
             Naming it.
         """
-        uuids = {file.resolve(): uuid for file, uuid in image.uuids.items() if file != self.path}
+        uuids = {followed(file): uuid for file, uuid in image.uuids.items() if file != self.path}
         for file, tiff in opened.items():
-            said, found = uuids.get(file.resolve()), root_uuid(tiff.pages.first.description)
+            said, found = uuids.get(followed(file)), root_uuid(tiff.pages.first.description)
             if self.uuid_kept and said and found and said != found:
                 raise unreadable(
                     self.path,
@@ -275,9 +276,10 @@ def _companion_root(path: Path, about: Path) -> Element:
 
 
 def _xml_of(about: Path) -> str | bytes:
-    with about.open("rb") as file:
-        if file.read(2) not in {b"II", b"MM"}:
-            return about.read_bytes()
+    with opened(about) as file:
+        is_tiff = file.read(2) in {b"II", b"MM"}
+    if not is_tiff:
+        return read_bytes(about, MOST_METADATA)
     with tifffile.TiffFile(about) as tiff:
         return str(tiff.pages.first.description)
 
@@ -349,7 +351,7 @@ def _named_file(path: Path, own: str | None, name: str, text: str | None) -> Pat
 def _beside(path: Path, name: str) -> Path:
     """The file of that name in a file's folder, or where the file is linked to."""
     tail = PureWindowsPath(name).name  # both kinds of slashes
-    folders = (path.parent, path.resolve().parent)
+    folders = (path.parent, followed(path).parent)
     places = [folder / part for part in (name, tail) for folder in folders]
     return next((p for p in places if p.is_file()), path.parent / tail)
 

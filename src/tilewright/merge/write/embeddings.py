@@ -111,7 +111,7 @@ def write_embeddings(
             **{f"uns/{c}": MEANS[c] for c in _mean_names(layout)},
         },
         notes={
-            "recipe": canonical(recipe.to_dict()),
+            "recipe": canonical(recipe.shown),
             "recipe_digest": recipe.digest,
             **(notes or {}),
         },

@@ -237,7 +237,7 @@ def merge_image(pack: Pack, ref: ImageRef) -> MergedImage:
         store.finish(
             {
                 "version": __version__,
-                "recipe": recipe.to_dict(),
+                "recipe": recipe.shown,
                 "recipe_digest": recipe.digest,
                 "weights": weights,
                 **({"weights_file": group.weights_file} if group.weights_file else {}),

@@ -1,0 +1,1 @@
+"""Bad inputs, made by script, and whether each is met by a sentence."""
