@@ -182,6 +182,9 @@ class Params(BaseModel):
     """How long a tile takes; `./tilewright plan` prints what an earlier run measured."""
     predict_timeout: PositiveInt = 600
     """Seconds a model may be silent before it is stopped."""
+    confine: Literal["auto", "require", "off"] = "auto"
+    """Whether a model's process has no network and writes to its scratch alone: `auto` where the
+    machine can see to that, `require` or the run fails, `off` ([security](security.md))."""
     publish: Literal["copy", "link"] = "copy"
     """How results reach the output folder: `copy`, or `link`, which saves space on one file
     system."""

@@ -23,6 +23,7 @@ from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.merge.write.facts import MergedImage
 from tilewright.merge.write.stores import merge_group
 from tilewright.plan.plan import Plan, make_plan, write_plan
+from tilewright.predict.confinement import Confine
 from tilewright.predict.model_process import ModelProcess, process_of
 from tilewright.predict.timing import Timing
 from tilewright.predict.worker import run_job
@@ -177,7 +178,7 @@ def run_trial(
     if first.params.gpus == 0:
         os.environ["TILEWRIGHT_GPUS"] = "0"
     timeout = float(first.params.predict_timeout)
-    model = Held(prefix, path_of(weights, weights_dir), timeout)
+    model = Held(prefix, path_of(weights, weights_dir), timeout, first.params.confine)
     with own_gpu(), model:
         for number, (each, plan) in enumerate(zip(values, plans, strict=True)):
             found = _one(folder / str(number), plan, each, model, weights)
@@ -198,7 +199,7 @@ class Held:
 
     Parameters
     ----------
-    prefix, file, timeout
+    prefix, file, timeout, confine
         As of `process_of`.
 
     Attributes
@@ -207,8 +208,10 @@ class Held:
         Seconds until the model was there, all starts together.
     """
 
-    def __init__(self, prefix: Path, file: Path | None, timeout: float) -> None:
-        self.how = prefix, file, timeout
+    def __init__(
+        self, prefix: Path, file: Path | None, timeout: float, confine: Confine = "auto"
+    ) -> None:
+        self.how = prefix, file, timeout, confine
         self.load = 0.0
         self._model: ModelProcess | None = None
         self._key: object = None
