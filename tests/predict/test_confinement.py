@@ -44,6 +44,12 @@ serve(lambda weights, device, spec, params: params, predict)
 """
 
 
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled here is nobody else's."""
+    monkeypatch.setenv("TILEWRIGHT_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 @pytest.fixture
 def script(tmp_path: Path) -> Callable[..., Path]:
     """Writes a model's script with an attack in it, beside a file that is precious."""
