@@ -31,9 +31,9 @@ SHAPE = {"label_erosion": filters.erode, "label_dilation": filters.dilate}
 filters.connected_components = label  # its own is for planes, and lacks an import
 
 
-def open_network(weights, device):
+def open_network(weights, device, allowed=()):
     """The network in a TorchScript file, which must be one that the engine can use."""
-    check_archive(weights)
+    check_archive(weights, allowed=allowed)
     try:
         network = torch.jit.load(weights, map_location=device).eval()
     except RuntimeError as error:
@@ -60,7 +60,7 @@ def settings(spec, params):
 def load(weights, device, spec, params):
     """Open the TorchScript file `weights` on `device` ("cpu", "cuda" or "cuda:1")."""
     kind = "PanopticDeepLabRenderEngine" + ("3d" if "Z" in spec["axes"] else "")
-    network = open_network(weights, device)
+    network = open_network(weights, device, spec.get("allow_operators", ()))
     return getattr(engines, kind)(network, **settings(spec, params)), params
 
 

@@ -2,7 +2,7 @@
 """Run any TorchScript model: its input takes tiles, one of its outputs is the result.
 
 An archive holds the network's own code, which runs in torch's interpreter and not in Python's; no
-pickle is loaded, and code that names torch's operators on files isn't run.
+pickle is loaded, and code that names anything but operators that compute isn't run.
 `tilewright.runtime.tensors` says how tiles become its input, `tilewright.runtime.postprocess` how
 maps become objects.
 """
@@ -44,7 +44,7 @@ def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, 
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
     with tempfile.TemporaryDirectory() as folder:
         file = network_file(weights, folder)
-        check_archive(file, weights)
+        check_archive(file, weights, spec.get("allow_operators", ()))
         call = on_arrays(torch.jit.load(file, map_location=device).eval(), spec, device)
     return tensors.Network(call, dtype=params.get("dtype") or "float32"), spec, params
 

@@ -15,6 +15,7 @@ from running import discs
 from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.write.stores import merge_group
+from tilewright.predict.confinement import Confine
 from tilewright.predict.model_process import ModelProcess
 from tilewright.predict.worker import run_job
 from tilewright.preprocess.reader import TileReader
@@ -47,16 +48,18 @@ def job(*images: ImageRef) -> Job:
     return Job("group", 0, images, tuple(parts))
 
 
-def start(script: str, timeout: float = 20, **params: Any) -> Callable[[], ModelProcess]:
-    """What starts one of the tests' model scripts."""
-    return start_with(SPEC, script, timeout, **params)
+def start(
+    script: str, timeout: float = 20, confine: Confine = "auto", **params: Any
+) -> Callable[[], ModelProcess]:
+    """What starts one of the tests' model scripts; one that tells by a file isn't confined."""
+    return start_with(SPEC, script, timeout, confine, **params)
 
 
 def start_with(
-    spec: ModelSpec, script: str, timeout: float = 20, **params: Any
+    spec: ModelSpec, script: str, timeout: float = 20, confine: Confine = "auto", **params: Any
 ) -> Callable[[], ModelProcess]:
     """The same, for a model of another spec."""
-    options: dict[str, Any] = {"weights": "", "device": "cpu", "params": params}
+    options: dict[str, Any] = {"weights": "", "device": "cpu", "params": params, "confine": confine}
     python = Path(sys.executable)
     return lambda: ModelProcess(
         python, HERE / script, spec=spec.to_dict(), timeout=timeout, **options

@@ -53,7 +53,7 @@ def test_the_arrays_are_those_that_a_job_hands_its_model(tmp_path: Path) -> None
     spec = ModelSpec.from_dict(spec)
     path = picture(tmp_path, speckles((2, 3, 37, 53)), "TCYX")
     found = tilewright.tiles(path, spec, channels="blue,red")
-    go = start("scripts/run_recorder.py", folder=str(tmp_path))
+    go = start("scripts/run_recorder.py", confine="off", folder=str(tmp_path))
     recipe = Recipe.trial(spec)
     run_job(job(found), recipe, tmp_path / "a.bank", start=go, weights="")
     batches = [np.load(p) for p in sorted(tmp_path.glob("*.npy"))]
@@ -201,6 +201,7 @@ def test_a_script_learns_where_its_weights_are_and_the_recipe_does_not(
     monkeypatch.setattr(model_process, "ROOT", tmp_path)
     monkeypatch.setenv("TILEWRIGHT_ENVS", str(tmp_path / "envs"))
     monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("TILEWRIGHT_CONFINE", "off")  # since it tells by a file
     spec = ModelSpec("m", "1", TileSpec({"y": 64, "x": 64}))
     path = picture(tmp_path, numbered("YX"), "YX")
     recipe = replace(

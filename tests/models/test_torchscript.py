@@ -16,6 +16,7 @@ from loading import has_bf16
 from tilewright.environments import interpreters
 from tilewright.environments.interpreters import child_env
 from tilewright.errors import TilewrightError
+from tilewright.predict.confinement import CONFINER
 from tilewright.predict.model_process import ModelProcess
 from tilewright.runtime.postprocess import to_labels
 
@@ -26,6 +27,7 @@ TILES = np.random.default_rng(3).random((2, 2, 40, 48), dtype=np.float32)
 
 MAKE = """
 import sys, torch
+from typing import Tuple
 from torch import nn
 
 class Net(nn.Module):
@@ -52,12 +54,33 @@ class Writes(nn.Module):
 
 class Reads(nn.Module):
     def forward(self, tiles):
-        return torch.from_file("/etc/hostname", False, 4, dtype=torch.uint8)
+        held = torch.from_file("victim", True, 8, dtype=torch.uint8)
+        held.fill_(88)
+        return held
+
+class Wakes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.size, self.held = 8, torch.zeros(8, dtype=torch.uint8)
+
+    @torch.jit.export
+    def __getstate__(self) -> Tuple[int, bool]:
+        return self.size, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: Tuple[int, bool]) -> None:
+        self.size, self.training = state
+        held = torch.from_file("victim", True, self.size, dtype=torch.uint8)
+        self.held = held.fill_(88)
+
+    def forward(self, tiles):
+        return tiles
 
 torch.manual_seed(0)
 folder = sys.argv[1]
 torch.jit.script(Writes()).save(folder + "/writes.pt")
 torch.jit.script(Reads()).save(folder + "/reads.pt")
+torch.jit.script(Wakes()).save(folder + "/wakes.pt")
 torch.jit.script(nn.Sequential(nn.ReLU(), nn.Conv2d(2, 2, 1))).save(folder + "/numbered.pt")
 net = Net("maps")
 torch.jit.script(net).save(folder + "/maps.pt")
@@ -210,24 +233,115 @@ def opened(python: Path, *files: Path) -> list[str]:
     return ran.stdout.splitlines()
 
 
-@pytest.mark.slow
-def test_code_that_touches_files_is_refused_unopened(
-    python: Path, folder: Path, tmp_path: Path
-) -> None:
-    """A spelling of a name that torch's parser takes, too; numbered layers need `getattr`."""
-    spelt = tmp_path / "spelt.pt"
-    with ZipFile(folder / "writes.pt") as made, ZipFile(spelt, "w") as changed:
+def rewritten(
+    file: Path, out: Path, ending: str = ".py", *, old: bytes = b"", new: bytes = b""
+) -> Path:
+    """An archive with other code, or another ending of its code's entries."""
+    with ZipFile(file) as made, ZipFile(out, "w") as changed:
         for name in made.namelist():
             text = made.read(name)
             if name.endswith(".py"):
-                text = text.replace(b"torch.save", b'getattr(torch, "s\\x61ve")')
-            changed.writestr(name, text)
-    files = [folder / "writes.pt", folder / "reads.pt", spelt, folder / "numbered.pt"]
-    *refused, numbered = opened(python, *files)
-    assert len(refused) == 3
-    for answer in refused:
-        assert "isn't opened: its code has the words save or from_file" in answer
-    assert numbered == "taken"
+                text = text.replace(old, new) if old else text
+            changed.writestr(re.sub(r"\.py$", ending, name), text)
+    return out
+
+
+ATTACK = """
+import sys, torch
+
+network = torch.jit.load(sys.argv[1])
+network(torch.ones(1, 2))
+"""
+"""What torch alone does with a file: nothing asks what is in it."""
+
+
+@pytest.fixture
+def attacks(folder: Path, tmp_path: Path) -> dict[str, Path]:
+    """Networks that write a file, or read and rewrite one, by ways that torch takes."""
+    writes, reads = folder / "writes.pt", folder / "reads.pt"
+    whole = b"torch.from_file("
+    return {
+        "torch.save": writes,
+        "torch.from_file": reads,
+        "wakes: torch.from_file": folder / "wakes.pt",
+        "upper case: torch.from_file": rewritten(reads, tmp_path / "upper.pt", ".PY"),
+        "escaped: getattr": rewritten(
+            reads, tmp_path / "spelt.pt", old=whole, new=b'getattr(torch, "fr\\157m_file")('
+        ),
+        "in pieces: getattr": rewritten(
+            reads, tmp_path / "pieces.pt", old=whole, new=b'getattr(torch, "from" "_file")('
+        ),
+        "alias: torch": rewritten(
+            reads, tmp_path / "alias.pt", old=b"held = torch.", new=b"t = torch\n    held = t."
+        ),
+    }  # fmt: skip
+
+
+def harmed(python: Path, file: Path, place: Path, *start: str) -> bool:
+    """Whether a file, opened by torch alone in a folder, rewrote its neighbour or wrote one."""
+    place.mkdir()
+    (place / "victim").write_bytes(b"precious")
+    command = [*start, str(python), "-c", ATTACK, str(file)]
+    subprocess.run(command, cwd=place, timeout=300, env=child_env(python.parents[1]), check=False)
+    return (place / "victim").read_bytes() != b"precious" or (place / "written").exists()
+
+
+@pytest.mark.slow
+def test_each_attack_works_where_nothing_asks_and_is_refused_by_what_it_names(
+    python: Path, attacks: dict[str, Path], folder: Path, tmp_path: Path
+) -> None:
+    told = dict(zip(attacks, opened(python, *attacks.values()), strict=True))
+    for name, file in attacks.items():
+        assert harmed(python, file, tmp_path / file.stem), f"{name} does nothing"
+        named = name.rpartition(": ")[2]
+        assert f" in it names {named}, which isn't among" in told[name], told[name]
+    assert opened(python, folder / "numbered.pt") == ["taken"]
+
+
+@pytest.mark.slow
+def test_each_attack_harms_nothing_where_its_process_is_confined(
+    python: Path, attacks: dict[str, Path], tmp_path: Path
+) -> None:
+    """By the second wall alone: torch opens them, and nothing asks what is in them."""
+    confined = [
+        str(python),
+        "-I",
+        "-S",
+        str(CONFINER),
+        "require",
+        "2",
+        str(tmp_path / "mine"),
+        "--",
+    ]
+    for name, file in attacks.items():
+        assert not harmed(python, file, tmp_path / file.stem, *confined), name
+
+
+LISTED = """
+import re, torch
+from tilewright.runtime.torchscript_operators import LANGUAGE, OPERATORS
+
+found = {}
+for schema in torch._C._jit_get_all_schemas():
+    found.setdefault(schema.name, []).append(str(schema))
+bad = re.compile(r"str file|str path|RRef|Future\\[|torch.classes|Storage|worker|Stream")
+for names, space in ((OPERATORS, "aten::"), (LANGUAGE, "prim::")):
+    print(*sorted(n for n in names for s in found.get(space + n, ()) if bad.search(s)))
+print(len([n for n in OPERATORS if "aten::" + n in found]), len(OPERATORS))
+"""
+
+
+@pytest.mark.slow
+def test_listed_operators_are_torchs_and_touch_no_file_and_no_other_machine(python: Path) -> None:
+    """By what torch itself says that they take; `wait` is of threads."""
+    env = child_env(python.parents[1])
+    command = [str(python), "-c", LISTED]
+    ran = subprocess.run(command, check=True, timeout=300, stdout=-1, text=True, env=env)
+    aten, prim, counted = ran.stdout.splitlines()
+    assert set(aten.split()) <= {"wait"}
+    assert prim == ""
+    there, listed = map(int, counted.split())
+    assert there == listed
 
 
 @pytest.mark.slow

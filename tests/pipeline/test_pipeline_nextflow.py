@@ -160,7 +160,7 @@ def test_a_run_whose_parameters_are_all_text_is_right(checkout: Checkout, tmp_pa
         "recursive": False, "save_image": False, "strict": False, "scene": "0", "mpp": 0.5,
         "region": [0, 0, 64, 60], "match_iou": 0.5, "pack": 2, "predict_timeout": 100, "gpus": 0,
         "predict_memory": 1, "ome_zarr": "0.4", "job_minutes": 1, "seconds_per_tile": 2,
-        "slurm_minutes": 60, "slurm_queue_size": 9,
+        "slurm_minutes": 60, "slurm_queue_size": 9, "confine": "off",
     }  # fmt: skip
     words = []
     for name, value in said.items():
@@ -171,7 +171,9 @@ def test_a_run_whose_parameters_are_all_text_is_right(checkout: Checkout, tmp_pa
     assert done.returncode == 0, done.stdout
     taken = json.loads((tmp_path / "results" / "plan.json").read_text())["params"]
     assert {name: taken[name] for name in said} == said
-    (image,) = run_json(tmp_path / "results")["images"]
+    run = run_json(tmp_path / "results")
+    assert run["unconfined"] == ["not confined, because --confine off is said"]
+    (image,) = run["images"]
     assert (image["id"], image["mpp"]) == ("7", [0.5, 0.5])
     made = store(tmp_path / "results", "7")
     assert "multiscales" in json.loads((made / "labels" / "everything" / ".zattrs").read_text())

@@ -136,6 +136,14 @@ def test_the_plan_depends_on_content_and_not_on_when(tmp_path: Path) -> None:
         assert (one.name, one.read_bytes()) == (two.name, two.read_bytes())
 
 
+def test_how_a_model_is_confined_changes_no_job_and_no_recipe(tmp_path: Path) -> None:
+    grey(tmp_path / "in" / "a.tif")
+    one, two = planned(tmp_path), planned(tmp_path, confine=False)  # as YAML reads off
+    assert two.params.confine == "off"
+    assert (one.jobs, one.groups) == (two.jobs, two.groups)
+    assert one.recipe.digest == two.recipe.digest
+
+
 def test_a_merge_option_changes_the_group_but_neither_job_nor_recipe(tmp_path: Path) -> None:
     grey(tmp_path / "in" / "a.tif")
     one, two = planned(tmp_path), planned(tmp_path, match_iou=0.5, save_image=False)

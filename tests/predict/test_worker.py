@@ -146,7 +146,7 @@ def test_a_script_that_asks_is_told_how_big_each_images_pixels_are(tmp_path: Pat
         {},
     ]
     refs = [replace(image(tmp_path, f"i00{n}", (60, 60)), **size) for n, size in enumerate(sizes)]
-    starts = start_with(spec, str(script), told=str(told))
+    starts = start_with(spec, str(script), confine="off", told=str(told))
     run_job(job(*refs), replace(recipe(), spec=spec), tmp_path / "a.bank", start=starts, weights="")
     found = [json.loads(line) for line in told.read_text().splitlines()]
     pairs = [[0.5, 0.25], [0.5, 0.25], [1.0, 0.5], [None, None]]  # the first two are sent again

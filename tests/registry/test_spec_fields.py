@@ -152,6 +152,11 @@ EFFECTS: dict[type, dict[str, Callable[[Path], None]]] = {
             "test_a_script_that_asks_is_told_how_big_each_images_pixels_are",
             "takes_pixel_size",
         ),
+        "allow_operators": Elsewhere(
+            "test_torchscript_code.py",
+            "test_a_refused_name_passes_where_the_manifest_allows_it",
+            "allow_operators",
+        ),
         "batch_size": batches_are_at_most_that_big,
         "tiles_per_task": jobs_are_at_most_that_big,
         "min_vram_gb": shown_by_models({}, {"min_vram_gb": 37}, "wants one (37 GB)"),

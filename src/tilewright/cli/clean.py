@@ -24,6 +24,7 @@ from . import slurm_jobs
 from .launch import EXIT_CODES, alone
 
 CACHES = {
+    "compiled": "what models' libraries compiled",
     "headers": "headers of images",
     **dict.fromkeys(("maven", "pip", "uv"), "downloads of installers"),
 }

@@ -33,6 +33,7 @@ OPTIONS: dict[str, str] = {
     "match_iou": "Overlap at which two tiles' objects are one.",
     "gpus": "1 or 0.",
     "predict_timeout": "Seconds a model may be silent.",
+    "confine": "auto, require or off: no network, and writes to its scratch alone.",
     "env_root": "Folder of environments.",
     "weights_dir": "Folder of downloaded weights.",
     "envs": "What builds model environments.",

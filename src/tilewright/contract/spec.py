@@ -200,6 +200,8 @@ class ModelSpec:
         ``fp32``, ``fp16`` or ``bf16``.
     takes_pixel_size
         Whether predict is told how big a tile's pixels are.
+    allow_operators
+        Names that a TorchScript file's code may have besides those that every network's may.
     batch_size, tiles_per_task, min_vram_gb
         Hints: tiles a batch, tiles a job, GPU memory in GB.
     device
@@ -245,6 +247,7 @@ class ModelSpec:
     receptive_field: int | None = None
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     takes_pixel_size: bool = False
+    allow_operators: tuple[str, ...] = ()
     batch_size: int = 1
     tiles_per_task: int | None = None
     min_vram_gb: float | None = None

@@ -55,6 +55,12 @@ def device() -> str:
     return "cuda" if there and not hidden else "cpu"
 
 
+def make_devices() -> None:
+    """See to ``/dev/nvidia-uvm``, which CUDA has a privileged tool make: a confined model can't."""
+    if any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/nvidia-uvm").exists():
+        installers.output_of(["nvidia-modprobe", "-u", "-c=0"], timeout=20)
+
+
 @contextmanager
 def own_gpu(folder: Path | None = None) -> Iterator[str | None]:
     """A GPU for this process alone: the first that is free, waiting for one; None without any.

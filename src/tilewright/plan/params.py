@@ -30,6 +30,11 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _off(value: Any) -> Any:
+    """YAML's `off` is false."""
+    return "off" if value is False else value
+
+
 def _box(value: Any) -> Any:
     """`0,0,512,512` as four numbers."""
     if not isinstance(value, str):
@@ -184,6 +189,9 @@ class Params(BaseModel):
     """How long a tile takes; `./tilewright plan` prints what an earlier run measured."""
     predict_timeout: PositiveInt = 600
     """Seconds a model may be silent before it is stopped."""
+    confine: Annotated[Literal["auto", "require", "off"], BeforeValidator(_off)] = "auto"
+    """Whether a model's process has no network and writes to its scratch alone: `auto` where the
+    machine can see to that, `require` or the run fails, `off` ([security](security.md))."""
     publish: Literal["copy", "link"] = "copy"
     """How results reach the output folder: `copy`, or `link`, which saves space on one file
     system."""

@@ -26,6 +26,8 @@ from tilewright.errors import INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.runtime.machine import oom_kills
 from tilewright.runtime.protocol import END_SECONDS, FD_IN, FD_OUT
 
+from .confinement import Confinement
+
 PIPE_BYTES = 1 << 20  # what Linux lets anybody ask for
 TICK_SECONDS = 0.2  # how often a silent model is looked at
 CLOSE_SECONDS = END_SECONDS + 2  # for the model to end by itself
@@ -51,7 +53,13 @@ class Child:
     """
 
     def __init__(
-        self, python: Path, script: Path, env: Mapping[str, str], timeout: float, log: Path | None
+        self,
+        python: Path,
+        script: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        log: Path | None,
+        confinement: Confinement,
     ) -> None:
         self.doing, self.loaded = "loading the model", False
         self._kills = oom_kills()
@@ -64,12 +72,12 @@ class Child:
             _widen(end)
         try:
             self._process = subprocess.Popen(
-                [python, script],
+                confinement.command(python, script, child_out),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=(child_in, child_out),
-                env={**env, FD_IN: str(child_in), FD_OUT: str(child_out)},
+                env={**env, **confinement.env, FD_IN: str(child_in), FD_OUT: str(child_out)},
             )
         except OSError as error:
             self._close_ends()

@@ -19,13 +19,14 @@ import numpy as np
 from tilewright import ROOT
 from tilewright.contract.faults import MachineError
 from tilewright.contract.jobs import Recipe
-from tilewright.environments.gpus import device
+from tilewright.environments.gpus import device, make_devices
 from tilewright.environments.interpreters import child_env
 from tilewright.errors import BAD_DATA, INTERNAL, UNAVAILABLE, TilewrightError
 from tilewright.runtime.protocol import encode, receive
 from tilewright.tile_results.check import check_results, described
 
 from .child import CLOSE_SECONDS, Child, ModelError, printed
+from .confinement import Confine, Confinement
 
 Array = np.ndarray
 Um = Sequence[float | None] | None
@@ -36,6 +37,7 @@ BatchKey = TypeVar("BatchKey")
 OF_THE_SCRIPT = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "MemoryError",
                  "NotImplementedError", "AttributeError")  # fmt: skip
 """What no file of weights is to blame for, where a script raises it while it loads a model."""
+REFUSED = ("Permission denied", "Operation not permitted")  # what the system says of it
 UNDER_WAY = 2  # batches sent and not yet answered: one the model works on, one read ahead
 
 
@@ -87,6 +89,9 @@ class ModelProcess:
         Its environment variables; by default those of `child_env`.
     log
         A file that what it prints is added to, in place of our own stderr.
+    confine
+        Whether it has no network and writes to its scratch alone: ``auto`` where this machine can
+        see to that, ``require`` or not at all, ``off`` never.
 
     Attributes
     ----------
@@ -95,6 +100,8 @@ class ModelProcess:
     device_name, precision
         What people call the device, and what the model computes in, or None: its script asked for
         none, so it is its own; known when the first result is there.
+    unconfined
+        Why it isn't confined, in words; empty if it is, None until the first result is there.
     seconds
         That the script has spent in `predict` with its parameters, by its own clock.
 
@@ -118,12 +125,14 @@ class ModelProcess:
         timeout: float = 600,
         env: Mapping[str, str] | None = None,
         log: Path | None = None,
+        confine: Confine = "auto",
     ) -> None:
         self.python, self.script = Path(python).absolute(), Path(script).absolute()
         self.weights, self.device = weights, device
         self.spec = spec
         self._hello = {"weights": weights or None, "device": device, "spec": spec, "params": params}
-        self.timeout, self.log = timeout, log
+        self.timeout, self.log, self.confine = timeout, log, confine
+        self.unconfined: str | None = None
         self.env = child_env(self.python.parents[1]) if env is None else env
         self.batch_limit: int | None = None
         self.device_name, self.seconds = device, 0.0
@@ -139,12 +148,19 @@ class ModelProcess:
         if self.weights:
             fix = "Fetch them again, or give another location in the manifest."
             _check_is_there(Path(self.weights), "the model's weights", fix)
-        self._begin_process()
+        self._confinement = Confinement(self.confine, self.python.parents[1])
+        try:
+            self._begin_process()
+        except BaseException:
+            self._confinement.close()
+            raise
         return self
 
     def _begin_process(self) -> None:
-        self._child = Child(self.python, self.script, self.env, self.timeout, self.log)
-        self._is_over = False
+        self._child = Child(
+            self.python, self.script, self.env, self.timeout, self.log, self._confinement
+        )
+        self._is_over, self.unconfined = False, None
         try:
             self._child.write(*encode(self._hello))
         except BaseException:
@@ -179,6 +195,7 @@ class ModelProcess:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._child.close(CLOSE_SECONDS if kind is None else 0)
+        self._confinement.close()
 
     @property
     def pid(self) -> int:
@@ -197,6 +214,8 @@ class ModelProcess:
         if self._versions is None:
             if self._is_over:
                 self._begin_process()
+            if self.unconfined is None:
+                self.unconfined = self._confined()
             answer, _ = receive(self._child.fill)
             if "error" in answer:
                 raise self._failed(answer)
@@ -204,6 +223,21 @@ class ModelProcess:
             self._versions = {k: answer[k] for k in ("python", "numpy")}
             self.device_name, self.precision = answer["device"], answer["precision"]
         return self._versions
+
+    def _confined(self) -> str:
+        """Why the process isn't confined, as it says itself before the script begins."""
+        if self.confine == "off":
+            return "--confine off is said"
+        answer, _ = receive(self._child.fill)
+        why: str = answer["unconfined"]
+        if why and self.confine == "require":
+            raise TilewrightError(
+                f"The model wasn't started, since --confine require is said and {why}.",
+                fix="Run it where the kernel has Landlock, Linux 6.2 and later; or trust the model "
+                "and say --confine auto.",
+                code=UNAVAILABLE,
+            )
+        return why
 
     def predict(self, tiles: Array, um: Um = None) -> Array:
         """The model's results for one batch, in its order.
@@ -390,14 +424,23 @@ class ModelProcess:
         if not self._child.loaded and self.weights and is_of_weights(answer["error"]):
             return TilewrightError(
                 f"{self.weights}: {self.script.name} can't load these weights: {answer['error']}.",
-                fix="If the file is damaged, or another model's, fetch or give another one; the "
-                f"traceback is {printed(self.log)}.",
+                fix="If the file is damaged, or another model's, fetch or give another one. "
+                f"{self._hint(answer)}The traceback is {printed(self.log)}.",
                 code=UNAVAILABLE,
             )
         return (MachineError if answer.get("of_machine") else kind)(
             f"{self.script.name} failed while {self._child.doing}: {answer['error']}.",
-            fix=f"The traceback is {printed(self.log)}.",
+            fix=f"{self._hint(answer)}The traceback is {printed(self.log)}.",
             code=INTERNAL,
+        )
+
+    def _hint(self, answer: dict[str, Any]) -> str:
+        """What to know of a refusal that may be the confinement's."""
+        if self.unconfined or not any(words in answer["error"] for words in REFUSED):
+            return ""
+        return (
+            "A model has no network and writes to its scratch alone; one that you trust may have "
+            "more by --confine off. "
         )
 
 
@@ -407,7 +450,12 @@ def is_of_weights(said: str) -> bool:
 
 
 def process_of(
-    recipe: Recipe, prefix: Path, file: Path | None, timeout: float, log: Path | None = None
+    recipe: Recipe,
+    prefix: Path,
+    file: Path | None,
+    timeout: float,
+    log: Path | None = None,
+    confine: Confine = "auto",
 ) -> ModelProcess:
     """A recipe's model on this machine, to be entered.
 
@@ -419,19 +467,23 @@ def process_of(
         Of the model's environment.
     file
         Its weights; None of a model that brings its own.
-    timeout, log
+    timeout, log, confine
         As of `ModelProcess`.
     """
+    where = "cpu" if recipe.spec.device == "cpu" else device()
+    if confine != "off" and where.startswith("cuda"):
+        make_devices()
     return ModelProcess(
         prefix / "bin" / "python",
         ROOT / "bin" / recipe.script.name,
         weights=str(file or ""),
-        device="cpu" if recipe.spec.device == "cpu" else device(),
+        device=where,
         spec=replace(recipe.spec, weights_source=str(file) if file else None).to_dict(),
         params=recipe.given,
         timeout=timeout,
         env=child_env(prefix),
         log=log,
+        confine=confine,
     )
 
 

@@ -44,6 +44,8 @@ class Timing:
     device, host, versions
         What computed, e.g. ``cpu`` or ``NVIDIA H100``, the machine's name, and the versions of
         Python and numpy in the model's environment.
+    unconfined
+        Why the model's process wasn't confined; empty if it was.
     """
 
     tiles: int = 0
@@ -58,6 +60,7 @@ class Timing:
     device: str = ""
     host: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    unconfined: str = ""
 
     @contextmanager
     def adds(self, what: str) -> Iterator[None]:

@@ -152,6 +152,7 @@ def run_job(
         batches = read_ahead(stacked(batched(tiles, recipe.spec.batch_size)))
         with timing.adds("load"):
             timing.versions = model.versions  # tiles are read meanwhile
+            timing.unconfined = model.unconfined or ""
         banker = Banker(bank, recipe.spec)
         asked = timing.each(batches, "read_wait")
         for batch in model.map(asked, forgive=forgive, um=lambda works: works[0].um):

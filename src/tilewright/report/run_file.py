@@ -242,6 +242,8 @@ class RunFile:
         Which environment the model ran in.
     precision
         What the model computed in, most jobs first; it may be less than the spec asks for.
+    unconfined
+        Why models' processes weren't confined, a sentence for each reason; none if all were.
     launch_dir
         The folder that relative paths were relative to.
     params
@@ -291,6 +293,7 @@ class RunFile:
     weights_file: str | None
     environment: EnvironmentId
     precision: list[PrecisionRan]
+    unconfined: list[str]
     launch_dir: str
     params: dict[str, RunParam]
     model_params: dict[str, object]

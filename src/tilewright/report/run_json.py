@@ -30,7 +30,7 @@ from tilewright.stores.csv_rows import too_long
 from .guard import Doubt, doubts, lines, told
 from .run_file import Counts, Precision, PrecisionRan, RunExport, RunFile, RunImage, RunParam
 from .tasks import log_of, times, why_missing
-from .timings import collect
+from .timings import collect, unconfined
 from .trace import TracedTask, read_trace
 
 
@@ -117,6 +117,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     here = Path(context["launch_dir"])
     tasks = read_trace(here / context["trace"])
     command, profile, configs = _started(context)
+    measured = collect(tasks)
     doubtful = doubts_of(plan, results.images, recipe.spec)
     images = describe_images(plan, results.images, doubtful, tasks, here / context["work_dir"])
     doubted = lines(doubtful.items())
@@ -148,6 +149,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         weights_file=plan.weights_file,
         environment=recipe.environment,
         precision=results.precision,
+        unconfined=unconfined(measured),
         launch_dir=str(here),
         params=describe_params(plan.params, context["params"]),
         model_params=recipe.params,
@@ -174,7 +176,7 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         tables=results.table.files,
         pictures=[],
         times=times(tasks),
-        measured=collect(tasks),
+        measured=measured,
     )
 
 

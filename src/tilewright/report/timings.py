@@ -77,6 +77,12 @@ def _job(task: TracedTask) -> JobTiming | None:
         return None
 
 
+def unconfined(measured: Measured | None) -> list[str]:
+    """Why models' processes weren't confined, a sentence for each reason."""
+    reasons = {job.unconfined for job in (measured.jobs if measured else ())}
+    return [f"not confined, because {why}" for why in sorted(reasons - {""})]
+
+
 def speeds(recipe: str, measured: Measured | None) -> list[Speed]:
     """What a run's own jobs came to, by machine and device; those of an earlier run are left out.
 

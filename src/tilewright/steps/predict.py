@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast, get_args
 
 from tilewright.aiod.previews import Previews
 from tilewright.contract.faults import last_try
@@ -11,6 +12,8 @@ from tilewright.contract.jobs import Job, Recipe
 from tilewright.contract.names import note_name
 from tilewright.environments import interpreters
 from tilewright.environments.gpus import own_gpu
+from tilewright.errors import USAGE, TilewrightError
+from tilewright.predict.confinement import Confine
 from tilewright.predict.model_process import ModelProcess, process_of
 from tilewright.predict.timing import Timing
 from tilewright.predict.worker import ProgressFile, run_job
@@ -56,7 +59,7 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
 
     def start() -> ModelProcess:
         silent = float(os.environ.get("TILEWRIGHT_PREDICT_TIMEOUT", "600"))
-        return process_of(recipe, prefix, file, silent)
+        return process_of(recipe, prefix, file, silent, confine=confined())
 
     progress = ProgressFile(Path(folder) / name) if folder else None
     watched = os.environ.get("TILEWRIGHT_PREVIEWS")
@@ -68,6 +71,23 @@ def predict(job: Job, recipe: Recipe, weights: str, out: Path) -> None:
             timing=timing, shown=Previews(Path(watched), job, recipe.spec) if watched else None,
         )  # fmt: skip
     timing.save(out.parent)
+
+
+def confined() -> Confine:
+    """Whether the model's process is confined, as TILEWRIGHT_CONFINE has it; ``auto`` if not said.
+
+    Raises
+    ------
+    TilewrightError
+        For a word that isn't one of `Confine` (2).
+    """
+    said = os.environ.get("TILEWRIGHT_CONFINE", "auto")
+    for how in get_args(Confine):
+        if said == how:
+            return cast("Confine", how)
+    raise TilewrightError(
+        f"TILEWRIGHT_CONFINE is {said!r}.", fix="Say auto, require or off.", code=USAGE
+    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.merge.write.facts import MergedImage
 from tilewright.merge.write.stores import merge_group
 from tilewright.plan.plan import Plan, make_plan, write_plan
+from tilewright.predict.confinement import Confine
 from tilewright.predict.model_process import ModelProcess, process_of
 from tilewright.predict.timing import Timing
 from tilewright.predict.worker import run_job
@@ -184,7 +185,7 @@ def run_trial(
     timeout = float(first.params.predict_timeout)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LOG).touch()
-    model = Held(prefix, path_of(weights, weights_dir), timeout, folder / LOG)
+    model = Held(prefix, path_of(weights, weights_dir), timeout, folder / LOG, first.params.confine)
     with own_gpu(), model:
         for number, (each, plan) in enumerate(zip(values, plans, strict=True)):
             found = _one(folder / str(number), plan, each, model, weights)
@@ -205,7 +206,7 @@ class Held:
 
     Parameters
     ----------
-    prefix, file, timeout, log
+    prefix, file, timeout, log, confine
         As of `process_of`.
 
     Attributes
@@ -214,8 +215,15 @@ class Held:
         Seconds until the model was there, all starts together.
     """
 
-    def __init__(self, prefix: Path, file: Path | None, timeout: float, log: Path) -> None:
-        self.how = prefix, file, timeout, log
+    def __init__(
+        self,
+        prefix: Path,
+        file: Path | None,
+        timeout: float,
+        log: Path,
+        confine: Confine = "auto",
+    ) -> None:
+        self.how = prefix, file, timeout, log, confine
         self.load = 0.0
         self._model: ModelProcess | None = None
         self._key: object = None

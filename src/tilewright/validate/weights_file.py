@@ -35,7 +35,7 @@ def faults(path: Path, case: Case, where: Where) -> Iterator[Violation]:
         yield from _onnx_faults(path, case, where)
     elif runner == "torchscript" and not _holds_one(path):
         try:
-            check_archive(str(path))
+            check_archive(str(path), allowed=case.spec.allow_operators)
         except ValueError as error:
             yield Violation(where, str(error), "name a file of torch.jit.save")
 
