@@ -120,7 +120,8 @@ def killed(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tupl
     write_discs(here / "in" / "once.tif", seed=2, value=DEADLY_ONCE)
     write_discs(here / "in" / "always.tif", seed=3, value=DEADLY)
     flag = str(here / "flag")
-    return checkout.run(here / "in", here / "out", "--pack", "1", TOY_FLAG=flag), here / "out"
+    words = ("--pack", "1", "--confine", "off")  # for it remembers by a file that it died
+    return checkout.run(here / "in", here / "out", *words, TOY_FLAG=flag), here / "out"
 
 
 def test_a_model_that_dies_once_is_started_again(killed: tuple[Done, Path]) -> None:
@@ -191,6 +192,7 @@ def test_two_runs_into_one_folder_are_one_run(checkout: Checkout, tmp_path: Path
     hold.parent.mkdir()
     hold.touch()
     words = ("--input", tmp_path / "in", "--outdir", tmp_path / "out", *checkout.toy)
+    words = (*words, "--confine", "off")  # for it tells by a file that it is here
     (tmp_path / "other").mkdir()
     first = subprocess.Popen(
         [*checkout.nextflow(*words), "-ansi-log", "false"],

@@ -68,6 +68,7 @@ class Site:
     def start(self, images: Path, outdir: Path, *args: object, **env: str) -> Running:
         """Start a run, in a process group of its own."""
         words = ["run", "--input", images, "--outdir", outdir, *self.checkout.toy, "--pack", 1]
+        words += ["--confine", "off"]  # for the model tells by files where it is
         return self.command(*words, *args, outdir=outdir, **env)
 
     def command(self, *words: object, outdir: Path, **env: str) -> Running:
