@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from planning import grey, planned
 
 from tilewright.cli.again import read, repeated
-from tilewright.cli.launch import absolute, pipeline
+from tilewright.cli.launch import absolute, pipeline, where
 from tilewright.cli.main import entry
 from tilewright.errors import LONG_LINE, ProblemsError, TilewrightError, short, without_secrets
 from tilewright.plan.params import PATHS, check_params
@@ -175,3 +176,21 @@ def test_a_runs_command_tells_no_secret(tmp_path: Path) -> None:
         run = describe(plan.file, plan.recipe, Results({}, []), context | said)
         assert "0123456789abcdef" not in json.dumps(run.to_dict())
         assert "https://example.org/w?…" in str(run.command)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("gone", "No such file"), ("pipe", "it is a pipe"), ("folder", "Is a directory"),
+     ("picture.tif", "it isn't text")],
+)  # fmt: skip
+def test_a_config_that_nextflow_cant_read_is_refused_before_it_starts(
+    tmp_path: Path, name: str, says: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    grey(tmp_path / "picture.tif")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(TilewrightError, match=says) as refused:
+        where(None, (str(tmp_path / name),))
+    assert str(refused.value).startswith(f"--config {tmp_path / name}: can't be read (")
+    assert refused.value.code == 2

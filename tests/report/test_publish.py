@@ -73,6 +73,13 @@ def test_what_was_made_is_there_and_isnt_written_again(
     assert written(tmp_path / "out") == before
 
 
+def test_a_copy_is_one_where_a_link_was(made: Path, tmp_path: Path) -> None:
+    publish(made, tmp_path / "out", link=True)
+    publish(made, tmp_path / "out")
+    assert held(tmp_path / "out") == held(made)
+    assert not set(written(tmp_path / "out").values()) & set(written(made).values())
+
+
 def test_a_store_that_cant_be_written_whole_isnt_there(made: Path, tmp_path: Path) -> None:
     with files_of(50_000), pytest.raises(TilewrightError) as caught:
         publish(made, tmp_path / "out")

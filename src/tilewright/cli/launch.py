@@ -18,6 +18,7 @@ import click
 
 from tilewright import ROOT
 from tilewright.contract.files import writing
+from tilewright.contract.reading import read_text
 from tilewright.errors import (
     BAD_DATA,
     INTERNAL,
@@ -183,13 +184,38 @@ def where(profile: str | None, configs: tuple[str, ...]) -> tuple[str | None, li
 
     Nextflow refuses a profile that one of its config files lacks. So with files of a site, a
     profile of ours becomes one of them, the first; and unless it is asked for, `local` isn't used.
+
+    Raises
+    ------
+    TilewrightError
+        As `configuration`.
     """
     profile = profile or (None if configs else "local")
-    files = [Path(path).absolute() for path in configs]
+    files = [configuration(Path(path).absolute()) for path in configs]
     ours = ROOT / "profiles" / f"{profile}.conf"
     if files and ours.is_file():
         profile, files = None, [ours, *files]
     return profile, [word for file in files for word in ("-c", str(file))]
+
+
+def configuration(path: Path) -> Path:
+    """A config file, which Nextflow reads; it would wait for a pipe, or read a device on and on.
+
+    Raises
+    ------
+    TilewrightError
+        When it isn't there, isn't a file, or no text (2).
+    """
+    try:
+        read_text(path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it isn't text"
+        raise TilewrightError(
+            f"--config {path}: can't be read ({why}).",
+            fix="Give a file of Nextflow's configuration.",
+            code=USAGE,
+        ) from error
+    return path
 
 
 def absolute(given: dict[str, Any], here: Path | None = None) -> dict[str, Any]:

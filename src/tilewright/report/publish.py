@@ -80,7 +80,7 @@ def put(source: Path, results: Path, name: str, *, link: bool = False) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         for left in target.parent.glob(f"{mark}*"):
             remove(left)
-        if is_same(source, target):
+        if is_same(source, target, apart=not link):
             return
         part = target.with_name(f"{mark}{uuid.uuid4().hex}")
         try:
@@ -94,6 +94,8 @@ def put(source: Path, results: Path, name: str, *, link: bool = False) -> None:
             _rename(part, target)
         finally:
             remove(part)
+            with suppress(OSError):  # what else is there stays, and so does what arrived
+                target.parent.rmdir()
 
 
 def publish_report(made: Path, results: Path, tables: Path, names: Sequence[str]) -> None:
@@ -164,15 +166,21 @@ def _writing(results: Path, *, link: bool) -> Iterator[None]:
             ) from error
 
 
-def is_same(one: Path, other: Path) -> bool:
-    """Whether two files, or folders with all that is in them, hold the same."""
+def is_same(one: Path, other: Path, *, apart: bool = False) -> bool:
+    """Whether two files, or folders with all that is in them, hold the same.
+
+    With `apart` a file that is the other itself, by a hard link, doesn't count: it isn't a copy.
+    """
     if one.is_dir() and other.is_dir():
         names = sorted(path.name for path in one.iterdir())
         there = sorted(path.name for path in other.iterdir())
-        return names == there and all(is_same(one / name, other / name) for name in names)
+        pairs = ((one / name, other / name) for name in names)
+        return names == there and all(is_same(*pair, apart=apart) for pair in pairs)
     if not (one.is_file() and other.is_file()):
         return False
-    return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
+    if one.samefile(other):
+        return not apart
+    return filecmp.cmp(one, other, shallow=False)
 
 
 def _copy(source: Path, target: Path, *, link: bool) -> None:
