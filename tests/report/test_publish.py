@@ -224,6 +224,28 @@ def test_a_table_of_an_earlier_run_goes_and_others_stay(tmp_path: Path) -> None:
     assert {p.name for p in out.glob("*.csv")} == {"images.csv", "objects.csv", "objects-3.csv"}
 
 
+@pytest.mark.parametrize("change", ["recipe", "fingerprint", "nothing", "another model"])
+def test_an_export_of_a_store_that_is_made_otherwise_goes(tmp_path: Path, change: str) -> None:
+    out, names = tmp_path / "out", ["a/x.csv", "a/x.spatialdata.zarr", "b/x.csv", "../x.csv"]
+    image = {"id": "a", "store": "a/x.zarr", "fingerprint": "1"}
+    exports = [{"path": name} for name in (*names, "/tmp/x.csv", None)]  # noqa: S108 - of the plugin
+    for folder, more in (("first", exports), ("second", [])):
+        report(tmp_path / folder)
+        run = {"tables": [], "recipe": "r", "images": [{**image, "exports": more}]}
+        if folder == "second" and change != "nothing":
+            run |= {"recipe": "other"} if change == "recipe" else {}
+            other = {"fingerprint": "2"} if change == "fingerprint" else {"store": "a/y.zarr"}
+            run["images"] = [{**image, "exports": more, **(other if change != "recipe" else {})}]
+        (tmp_path / folder / "run.json").write_text(json.dumps(run))
+    publish_report(tmp_path / "first", out, tmp_path, [])
+    for name in names:
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).mkdir() if name.endswith("zarr") else (out / name).write_text("1")
+    publish_report(tmp_path / "second", out, tmp_path, [])
+    is_other = change in ("recipe", "fingerprint")
+    assert [(out / n).exists() for n in names] == [not is_other, not is_other, True, True]
+
+
 def test_an_image_that_is_named_report_keeps_its_store(tmp_path: Path) -> None:
     publish(make(tmp_path / "made", image="report"), tmp_path / "out")
     report(tmp_path / "first")

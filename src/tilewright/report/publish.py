@@ -11,9 +11,10 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+from tilewright.contract.exports import FORMATS
 from tilewright.contract.files import writing
 from tilewright.contract.made import (
     REPORT_PAGE,
@@ -29,6 +30,9 @@ UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 """Why there is no hard link where a copy may well be."""
 OF_A_RUN = re.compile(rf"objects(-\d+)?\.csv|{REPORT_PICTURES}/(?!\.\.?/)[^/]+/[a-z-]+\.(png|jpg)")
 """Names of files that an earlier run wrote, of which nobody else gives a file such a name."""
+ENDINGS = tuple(made.ending for made in FORMATS.values())
+Exports = dict[str, tuple[tuple[str, str | None], set[str]]]
+"""By the store: its recipe and the image's fingerprint, and files of other formats."""
 
 
 def publish(made: Path, results: Path, *, link: bool = False) -> None:
@@ -101,8 +105,8 @@ def put(source: Path, results: Path, name: str, *, link: bool = False) -> None:
 def publish_report(made: Path, results: Path, tables: Path, names: Sequence[str]) -> None:
     """Put a run's tables, report and, last, run.json into the output folder.
 
-    Tables and pictures that an earlier run wrote there, and this one didn't, go, and its score:
-    they would be taken for this one's.
+    Tables and pictures that an earlier run wrote there, and this one didn't, go, its exports of
+    stores that this one made otherwise, and its score: they would be taken for this one's.
 
     Parameters
     ----------
@@ -118,16 +122,16 @@ def publish_report(made: Path, results: Path, tables: Path, names: Sequence[str]
     TilewrightError
         As `put`.
     """
-    earlier = _written(results)
+    earlier, before = _written(results), _exports(results)
     for name in names:
         put(tables / name, results, name)
     pictures = sorted((made / REPORT_PICTURES).glob("*"))  # one by one: an image may be so named
     for path in (*pictures, made / RUN_IMAGES, made / REPORT_PAGE, made / "run.json"):
         put(path, results, str(path.relative_to(made)))
-    gone = earlier - _written(results)
+    gone = (earlier - _written(results)) | _outdated(before, _exports(results))
     scores = (SCORES, SCORES_TABLE, SCORES_PAGE) if _read(results / SCORES).get("recipe") else ()
     for name in (*gone, *scores):
-        (results / name).unlink(missing_ok=True)
+        remove(results / name)
     folders = {(results / name).parent for name in gone} - {results}
     for folder in (*folders, results / REPORT_PICTURES):
         with suppress(OSError):  # it isn't empty, or isn't there
@@ -139,6 +143,27 @@ def _written(results: Path) -> set[str]:
     run = _read(results / "run.json")
     names = [*run.get("tables", ()), *run.get("pictures", ())]
     return {name for name in names if isinstance(name, str) and OF_A_RUN.fullmatch(name)}
+
+
+def _exports(results: Path) -> Exports:
+    """By each store that run.json says a run wrote, what it was made of and what exported as."""
+    run, found = _read(results / "run.json"), Exports()
+    with suppress(LookupError, TypeError, AttributeError):  # it isn't one of this release
+        for image in run["images"]:
+            names = [str(each["path"]) for each in image["exports"]]
+            mine = {n for n in names if PurePath(n).parts[:-1] == (image["id"],)}
+            made_of = run["recipe"], image["fingerprint"]
+            found[str(image["store"])] = made_of, {n for n in mine if n.endswith(ENDINGS)}
+    return found
+
+
+def _outdated(before: Exports, after: Exports) -> set[str]:
+    """Exports of an earlier run whose store another one has taken the place of."""
+    gone: set[str] = set()
+    for store, (made_of, names) in before.items():
+        now, kept = after.get(store, (made_of, names))
+        gone |= names - kept if now != made_of else set()
+    return gone
 
 
 def _read(path: Path) -> dict[str, Any]:
