@@ -28,6 +28,7 @@ class InProcess:
     """What `worker` asks of a model's process; `predict` takes (batch, C, ...) tiles."""
 
     batch_limit, seconds, device_name, precision = None, 0.0, "cpu", None
+    unconfined: str | None = None
     versions: ClassVar[dict[str, str]] = {}
 
     def __init__(self, spec: ModelSpec, predict: Callable[[Array], Array]) -> None:
