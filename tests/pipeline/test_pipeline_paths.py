@@ -118,7 +118,7 @@ def test_parameters_that_configuration_reads_are_no_shell_either(
     done = plain(checkout, tmp_path, "--input", "in", *wrong)
     assert done.returncode != 0
     assert "--predict_timeout '$(touch pwned)'" in done.stdout
-    assert tasks(tmp_path / "results") == [("PLAN", "", "FAILED")]
+    assert list((tmp_path / "results").iterdir()) == []  # what isn't planned leaves nothing
     assert not list(tmp_path.rglob("pwned"))
 
 

@@ -127,4 +127,4 @@ def test_a_file_server_whose_clock_is_behind_is_no_fault(
         timeout=LIMIT,
     )
     assert done.returncode == 0, done.stderr
-    assert "1 of 1 images" in done.stdout
+    assert "1 of 1 image," in done.stdout

@@ -46,7 +46,7 @@ IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='probed')"
 IMPORT_LIMIT = 300  # s to import a script and its libraries
 RUN_LIMIT = 900  # s for one run of the pipeline
 GONE = "there is no such file"
-ALWAYS = ("PLAN", "REPORT")  # steps that look again each time
+ALWAYS = ("PLAN", "PUBLISH", "REPORT")  # steps that look again each time
 
 
 @dataclass
