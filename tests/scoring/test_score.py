@@ -55,12 +55,12 @@ def results(folder: Path, **images: Array) -> Path:
 def entry(name: str, shape: tuple[int, ...], **more: object) -> dict[str, object]:
     axes = "ZYX"[-len(shape) :]
     said = {"id": name, "store": f"{name}/n.zarr", "axes": axes, "shape": list(shape)}
-    return {**said, "model_shape": list(shape), "mask": None, **more}
+    return {**said, "path": f"{name}.tif", "model_shape": list(shape), "mask": None, **more}
 
 
 def write_run(folder: Path, images: list[dict[str, object]], **more: object) -> None:
     run = {"tilewright": __version__, "recipe": "r", "result": "labels", "images": images}
-    run |= {"model": {"task": "nuclei"}, **more}
+    run |= {"launch_dir": str(folder / "in"), "model": {"task": "nuclei"}, **more}
     (folder / "run.json").write_text(json.dumps(run))
 
 
@@ -128,13 +128,41 @@ def test_objects_of_slices_are_compared_slice_by_slice_and_of_volumes_through_th
 def test_what_has_no_truth_or_no_result_is_named(tmp_path: Path) -> None:
     out = results(tmp_path / "out", a=squares(), b=squares())
     run = json.loads((out / "run.json").read_text())
-    write_run(out, [*run["images"], {"id": "c", "store": None}])
+    write_run(out, [*run["images"], {"id": "c", "path": "c.tif", "store": None}])
     scores = score_run(out, truth(tmp_path / "truth", a=squares()))
     assert scores.without == ["b"]
     assert scores.remarks == [
         "Not scored, with no truth: b (1 of the run's images).",
         "Not scored, with no result: c (1 of the run's images).",
     ]
+
+
+def test_an_image_that_lies_beside_its_truth_isnt_taken_for_it(tmp_path: Path) -> None:
+    out = results(tmp_path / "out", a=squares(), b=squares())
+    raw = np.arange(3000, dtype=np.uint16).reshape(60, 50)
+    images = truth(out / "in", a=raw, a_labels=squares(), b=raw)
+    scores = score_run(out, images)
+    assert [(i.id, i.truth) for i in scores.images] == [("a", "a_labels.tif")]
+    assert scores.total.f1 == 1
+    assert scores.remarks == ["Not scored, with no truth: b (1 of the run's images)."]
+    (images / "a_labels.tif").unlink()
+    with pytest.raises(TilewrightError, match="but only the images themselves.*a_labels.tif"):
+        score_run(out, images)
+
+
+def test_an_image_that_moved_may_be_a_truth_so_both_are_named(tmp_path: Path) -> None:
+    out = results(tmp_path / "out", a=squares())
+    moved = truth(tmp_path / "moved", a=squares() + 1, a_labels=squares())
+    with pytest.raises(TilewrightError, match=r"in .*moved: a\.tif, a_labels\.tif\. Leave one"):
+        score_run(out, moved)
+
+
+def test_an_image_with_labels_in_its_store_is_its_own_truth(tmp_path: Path) -> None:
+    out = results(tmp_path / "out", a=squares())
+    store(out / "in" / "a.zarr", squares())
+    run = json.loads((out / "run.json").read_text())
+    write_run(out, [run["images"][0] | {"path": "a.zarr"}])
+    assert score_run(out, out / "in").total.f1 == 1
 
 
 def test_a_mask_of_one_value_is_told(tmp_path: Path) -> None:
@@ -148,7 +176,8 @@ BAD = [
     ("colours", r"the truth is Y 60 x X 50 x C 3 px"),
     ("floats", r"its pixels are float32, which are no labels\. Save the truth with whole numbers"),
     ("negative", r"holds the label -1\. Save it with labels from 0"),
-    ("twice", r"The image a has two truths: .*a\.png and a\.tif\. Leave one"),
+    ("twice", r"The image a has several truths in .*truth: a\.png, a\.tif\. Leave one"),
+    ("masks", r"The image a has several truths in .*truth: a\.tif, a_masks\.tif\. Leave one"),
     ("none", r"has no label image of the run's 1 image\. Name them by the images' ids: a\.tif"),
     ("gone", r"nowhere: can't be read"),
     ("half", r"n\.zarr: isn't there, or only half of it\. Run again"),
@@ -186,6 +215,8 @@ def spoil(fault: str, out: Path, masks: Path) -> None:
         tifffile.imwrite(masks / "a.tif", changed[fault])
     elif fault == "twice":
         (masks / "a.png").write_bytes((masks / "a.tif").read_bytes())
+    elif fault == "masks":
+        (masks / "a_masks.tif").write_bytes((masks / "a.tif").read_bytes())
     elif fault == "none":
         (masks / "a.tif").rename(masks / "z.tif")
     elif fault == "half":

@@ -108,7 +108,7 @@ def scored(results: Path, truth: Path) -> Scores:
     """
     run = read_run(results)
     there = [i for i in run["images"] if i["store"]]
-    found = find_truth(truth, [i["id"] for i in there])
+    found = find_truth(truth, {i["id"]: Path(run["launch_dir"], i["path"]) for i in there})
     problems, remarks = [], []
     each: dict[str, Array] = {}
     for image in there:
@@ -150,7 +150,8 @@ def read_run(results: Path) -> dict[str, Any]:
     try:
         run: dict[str, Any] = json.loads(read_text(path))
         version, result = str(run["tilewright"]), run["result"]
-        _ = run["model"]["task"], run["recipe"], [(i["id"], i["store"]) for i in run["images"]]
+        _ = run["model"]["task"], run["recipe"], Path(run["launch_dir"])
+        _ = [(i["id"], i["store"], Path(i["path"])) for i in run["images"]]
     except FileNotFoundError:
         raise TilewrightError(
             f"{results}: has no run.json, so no run into it has come to its end.",
