@@ -146,7 +146,7 @@ def test_an_image_that_lies_beside_its_truth_isnt_taken_for_it(tmp_path: Path) -
     assert scores.total.f1 == 1
     assert scores.remarks == ["Not scored, with no truth: b (1 of the run's images)."]
     (images / "a_labels.tif").unlink()
-    with pytest.raises(TilewrightError, match="but only the images themselves.*a_labels.tif"):
+    with pytest.raises(TilewrightError, match=r"but only the images themselves.*a_labels\.tif"):
         score_run(out, images)
 
 
@@ -184,7 +184,8 @@ BAD = [
     ("lacking", r"has 3 of 4 objects that its run found\. Copy it again"),
     ("unfinished", r"has no run\.json, so no run into it has come to its end"),
     ("broken", r"run\.json: can't be read \(it isn't a run\.json of this release\)"),
-    ("later", r"is of Tilewright 99\.0\.0, and this is"),
+    ("later", r"out: Tilewright 99\.0\.0 wrote it, and this is .*Use Tilewright 99\.0\.0 or later"),
+    ("later store", r"n\.zarr: Tilewright 99\.0\.0 wrote it, and this is"),
     ("map", r"this run gave map, and only objects can be scored"),
 ]
 
@@ -211,12 +212,11 @@ def spoil(fault: str, out: Path, masks: Path) -> None:
         "floats": squares().astype(np.float32),
         "negative": squares().astype(np.int16) - 1,
     }
+    copies = {"twice": "a.png", "masks": "a_masks.tif"}
     if fault in changed:
         tifffile.imwrite(masks / "a.tif", changed[fault])
-    elif fault == "twice":
-        (masks / "a.png").write_bytes((masks / "a.tif").read_bytes())
-    elif fault == "masks":
-        (masks / "a_masks.tif").write_bytes((masks / "a.tif").read_bytes())
+    elif fault in copies:
+        (masks / copies[fault]).write_bytes((masks / "a.tif").read_bytes())
     elif fault == "none":
         (masks / "a.tif").rename(masks / "z.tif")
     elif fault == "half":
@@ -227,6 +227,9 @@ def spoil(fault: str, out: Path, masks: Path) -> None:
         (out / "run.json").unlink()
     elif fault == "broken":
         (out / "run.json").write_text("[]")
+    elif fault == "later store":
+        kept: Any = zarr.open_group(out / "a" / "n.zarr", mode="a")
+        kept.attrs["tilewright"] = {**kept.attrs["tilewright"], "version": "99.0.0"}
     elif fault in ("later", "map"):
         more = {"later": {"tilewright": "99.0.0"}, "map": {"result": "map"}}[fault]
         write_run(out, [entry("a", (60, 50))], **more)

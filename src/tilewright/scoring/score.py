@@ -15,7 +15,7 @@ import zarr
 
 from tilewright import __version__
 from tilewright.contract.files import atomic, writing
-from tilewright.contract.made import SCORES, SCORES_TABLE, is_later
+from tilewright.contract.made import SCORES, SCORES_TABLE, check_version
 from tilewright.contract.reading import read_text
 from tilewright.contract.words import counted
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
@@ -144,7 +144,7 @@ def read_run(results: Path) -> dict[str, Any]:
     Raises
     ------
     TilewrightError
-        2, when it isn't there, isn't one, is a later version's or of a run without objects.
+        2, when it isn't there, isn't one or is of a run without objects; 65, of a later version.
     """
     path = results / "run.json"
     try:
@@ -163,12 +163,7 @@ def read_run(results: Path) -> dict[str, Any]:
         raise TilewrightError(
             f"{path}: can't be read ({why}).", fix="Run again into that folder.", code=USAGE
         ) from None
-    if is_later(version):
-        raise TilewrightError(
-            f"{results}: is of Tilewright {version}, and this is {__version__}.",
-            fix="Use that version or a later one.",
-            code=USAGE,
-        )
+    check_version(results, version)
     if result != "labels":
         raise TilewrightError(
             f"{results}: this run gave {result}, and only objects can be scored.",
@@ -193,16 +188,18 @@ def to_score(results: Path, image: Mapping[str, Any], task: str) -> Scored:
     Raises
     ------
     TilewrightError
-        65, when its store isn't there, or is half there.
+        65, when its store isn't there, is half there or of a later version.
     """
     store = results / image["store"]
     try:
         said: Any = zarr.open_group(WholeFiles(store, read_only=True), mode="r").attrs["tilewright"]
         region, link = said["image"]["region"], said["merge"]["link_z"]
+        version = str(said.get("version", "0"))
     except (OSError, LookupError, ValueError, TypeError):
         raise TilewrightError(
             f"{store}: isn't there, or only half of it.", fix="Run again into that folder."
         ) from None
+    check_version(store, version)
     sides = dict(zip(image["axes"], image["shape"], strict=True))
     axes = "".join(a for a in "TZYX" if a in sides)
     return Scored(
