@@ -168,7 +168,27 @@ def test_an_image_with_labels_in_its_store_is_its_own_truth(tmp_path: Path) -> N
 def test_a_mask_of_one_value_is_told(tmp_path: Path) -> None:
     out = results(tmp_path / "out", a=squares())
     scores = score_run(out, truth(tmp_path / "truth", a=(squares() > 0).astype(np.uint8) * 255))
-    assert "a single value" in scores.remarks[0]
+    assert "a single value at several places" in scores.remarks[0]
+
+
+def test_of_a_single_object_nothing_is_told_nor_of_a_part_of_a_truth(tmp_path: Path) -> None:
+    one = (squares() == 1).astype(np.uint16)
+    out = results(tmp_path / "out", a=one)
+    assert score_run(out, truth(tmp_path / "truth", a=one)).remarks == []
+    store(out / "a" / "n.zarr", squares()[:25], [0, 0, 25, 50])
+    same = np.where(squares() > 0, squares() // 3 + 1, 0).astype(np.uint16)
+    assert score_run(out, truth(tmp_path / "truth", a=same)).remarks == []
+
+
+def test_an_object_in_two_blocks_is_in_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tilewright.scoring.score.BLOCK", 30)
+    ring = np.zeros((60, 50), np.uint16)
+    ring[5:55, 5:45] = 1
+    ring[10:50, 10:40] = 0
+    out = results(tmp_path / "out", a=ring)
+    assert score_run(out, truth(tmp_path / "truth", a=ring)).remarks == []
 
 
 BAD = [

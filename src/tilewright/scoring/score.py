@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from tilewright import __version__
 from tilewright.contract.files import atomic, writing
@@ -31,8 +32,8 @@ Array = np.ndarray
 BLOCK = 2048  # px: side of what is read at once, of labels and of the truth
 FEW = 10  # images: under so many an interval says little
 OF_ONE_VALUE = (
-    "{0}: the truth has a single value in all of it. Objects aren't told apart there: give each "
-    "its own."
+    "{0}: the truth has a single value at several places, which count as one object. If they are "
+    "more, give each its own."
 )
 
 
@@ -237,7 +238,9 @@ def image_counts(image: Scored, truth: Path) -> tuple[Array, list[str]]:
         labels = Labels(truth)
         each = [counts(overlap(labels.checked(view))) for view in views]
         _check_whole(image, found, int(np.sum(each, 0)[1]))
-    remarks = [OF_ONE_VALUE.format(truth)] if labels.largest == labels.least > 0 else []
+    whole = image.region[2:] == image.sizes[-2:]
+    alike = whole and labels.pieces and labels.largest == labels.least
+    remarks = [OF_ONE_VALUE.format(truth)] if alike else []
     if image.masked:
         remarks.append(f"{image.id}: only a part was looked at, and all of its truth counts.")
     return np.sum(each, 0), remarks
@@ -264,7 +267,7 @@ class Labels:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.least, self.largest = path, MOST_LABEL, 0
+        self.path, self.least, self.largest, self.pieces = path, MOST_LABEL, 0, False
 
     def checked(self, blocks: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
         """The same blocks; labels are noted.
@@ -284,7 +287,16 @@ class Labels:
             self.largest = max(self.largest, high)
             if high:
                 self.least = min(self.least, int(true[true > 0].min()))
+                if self.least == self.largest and not self.pieces:
+                    self.pieces = _in_pieces(true)
             yield found, true
+
+
+def _in_pieces(block: Array) -> bool:
+    """Whether a block (y, x) has surely two: those at its edges may hang together outside it."""
+    pieces, number = ndimage.label(block, np.ones((3, 3)))
+    edges = np.concatenate([pieces[[0, -1]].ravel(), pieces[:, [0, -1]].ravel()])
+    return bool(number - max(len(np.unique(edges[edges > 0])) - 1, 0) > 1)
 
 
 def _planes(image: Scored) -> list[dict[str, int | slice]]:
