@@ -138,13 +138,13 @@ def test_what_has_no_truth_or_no_result_is_named(tmp_path: Path) -> None:
 
 
 def test_an_image_that_lies_beside_its_truth_isnt_taken_for_it(tmp_path: Path) -> None:
-    out = results(tmp_path / "out", a=squares(), b=squares())
+    out = results(tmp_path / "out", a=squares(), a_labels=squares(), b=squares())
     raw = np.arange(3000, dtype=np.uint16).reshape(60, 50)
     images = truth(out / "in", a=raw, a_labels=squares(), b=raw)
     scores = score_run(out, images)
     assert [(i.id, i.truth) for i in scores.images] == [("a", "a_labels.tif")]
     assert scores.total.f1 == 1
-    assert scores.remarks == ["Not scored, with no truth: b (1 of the run's images)."]
+    assert scores.without == ["a_labels", "b"]  # the run read all of the folder
     (images / "a_labels.tif").unlink()
     with pytest.raises(TilewrightError, match=r"but only the images themselves.*a_labels\.tif"):
         score_run(out, images)
