@@ -84,9 +84,10 @@ def draw(folder: Path, side: int) -> None:
     }
     said = {"image": {"id": "a", "region": None}, "merge": {"link_z": "none"}}
     zarr.open_group(folder / "a" / "n.zarr", mode="a").attrs["tilewright"] = said
-    image = {"id": "a", "store": "a/n.zarr", "axes": "YX", "shape": [side, side], "mask": None}
+    image = {"id": "a", "path": "a.tif", "store": "a/n.zarr", "axes": "YX", "mask": None}
     run = {"tilewright": __version__, "recipe": "", "result": "labels", "model": {"task": "nuclei"}}
-    run["images"] = [{**image, "model_shape": [side, side]}]
+    run["launch_dir"] = str(folder)
+    run["images"] = [{**image, "shape": [side, side], "model_shape": [side, side]}]
     (folder / "run.json").write_text(json.dumps(run))
     (folder / "truth").mkdir()
     tifffile.imwrite(

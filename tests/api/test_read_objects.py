@@ -69,8 +69,24 @@ def test_a_run_of_maps_has_no_objects_which_is_said(tmp_path: Path) -> None:
     assert raised.value.code == BAD_DATA
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"tables": [], "images": [1]}', "\xff"])
+def test_a_broken_run_json_is_said_in_plain_words(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text, encoding="latin-1")
+    says = r"run\.json: can't be read \(it isn't a run\.json of this release\)\. Run again"
+    with pytest.raises(TilewrightError, match=says) as raised:
+        read_objects(tmp_path)
+    assert raised.value.code == BAD_DATA
+
+
+def test_a_run_of_a_later_release_is_refused(tmp_path: Path) -> None:
+    run = json.loads((a_run(tmp_path) / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**run, "tilewright": "99.0.0"}))
+    with pytest.raises(TilewrightError, match=r"Tilewright 99\.0\.0 wrote it, and this is"):
+        read_objects(tmp_path)
+
+
 def test_a_folder_that_is_half_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(TilewrightError, match="has no run that came to its end"):
+    with pytest.raises(TilewrightError, match=r"has no run\.json, so no run .*its end\. Give"):
         read_objects(tmp_path)
     (a_run(tmp_path) / "objects.csv").unlink()
     with pytest.raises(TilewrightError, match=r"objects\.csv isn't there.*-resume"):

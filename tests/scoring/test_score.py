@@ -55,12 +55,12 @@ def results(folder: Path, **images: Array) -> Path:
 def entry(name: str, shape: tuple[int, ...], **more: object) -> dict[str, object]:
     axes = "ZYX"[-len(shape) :]
     said = {"id": name, "store": f"{name}/n.zarr", "axes": axes, "shape": list(shape)}
-    return {**said, "model_shape": list(shape), "mask": None, **more}
+    return {**said, "path": f"{name}.tif", "model_shape": list(shape), "mask": None, **more}
 
 
 def write_run(folder: Path, images: list[dict[str, object]], **more: object) -> None:
     run = {"tilewright": __version__, "recipe": "r", "result": "labels", "images": images}
-    run |= {"model": {"task": "nuclei"}, **more}
+    run |= {"launch_dir": str(folder / "in"), "model": {"task": "nuclei"}, **more}
     (folder / "run.json").write_text(json.dumps(run))
 
 
@@ -128,7 +128,7 @@ def test_objects_of_slices_are_compared_slice_by_slice_and_of_volumes_through_th
 def test_what_has_no_truth_or_no_result_is_named(tmp_path: Path) -> None:
     out = results(tmp_path / "out", a=squares(), b=squares())
     run = json.loads((out / "run.json").read_text())
-    write_run(out, [*run["images"], {"id": "c", "store": None}])
+    write_run(out, [*run["images"], {"id": "c", "path": "c.tif", "store": None}])
     scores = score_run(out, truth(tmp_path / "truth", a=squares()))
     assert scores.without == ["b"]
     assert scores.remarks == [
@@ -137,10 +137,58 @@ def test_what_has_no_truth_or_no_result_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_an_image_that_lies_beside_its_truth_isnt_taken_for_it(tmp_path: Path) -> None:
+    out = results(tmp_path / "out", a=squares(), a_labels=squares(), b=squares())
+    raw = np.arange(3000, dtype=np.uint16).reshape(60, 50)
+    images = truth(out / "in", a=raw, a_labels=squares(), b=raw)
+    scores = score_run(out, images)
+    assert [(i.id, i.truth) for i in scores.images] == [("a", "a_labels.tif")]
+    assert scores.total.f1 == 1
+    assert scores.without == ["a_labels", "b"]  # the run read all of the folder
+    (images / "a_labels.tif").unlink()
+    with pytest.raises(TilewrightError, match=r"but only the images themselves.*a_labels\.tif"):
+        score_run(out, images)
+
+
+def test_an_image_that_moved_may_be_a_truth_so_both_are_named(tmp_path: Path) -> None:
+    out = results(tmp_path / "out", a=squares())
+    moved = truth(tmp_path / "moved", a=squares() + 1, a_labels=squares())
+    with pytest.raises(TilewrightError, match=r"in .*moved: a\.tif, a_labels\.tif\. Leave one"):
+        score_run(out, moved)
+
+
+def test_an_image_with_labels_in_its_store_is_its_own_truth(tmp_path: Path) -> None:
+    out = results(tmp_path / "out", a=squares())
+    store(out / "in" / "a.zarr", squares())
+    run = json.loads((out / "run.json").read_text())
+    write_run(out, [run["images"][0] | {"path": "a.zarr"}])
+    assert score_run(out, out / "in").total.f1 == 1
+
+
 def test_a_mask_of_one_value_is_told(tmp_path: Path) -> None:
     out = results(tmp_path / "out", a=squares())
     scores = score_run(out, truth(tmp_path / "truth", a=(squares() > 0).astype(np.uint8) * 255))
-    assert "a single value" in scores.remarks[0]
+    assert "a single value at several places" in scores.remarks[0]
+
+
+def test_of_a_single_object_nothing_is_told_nor_of_a_part_of_a_truth(tmp_path: Path) -> None:
+    one = (squares() == 1).astype(np.uint16)
+    out = results(tmp_path / "out", a=one)
+    assert score_run(out, truth(tmp_path / "truth", a=one)).remarks == []
+    store(out / "a" / "n.zarr", squares()[:25], [0, 0, 25, 50])
+    same = np.where(squares() > 0, squares() // 3 + 1, 0).astype(np.uint16)
+    assert score_run(out, truth(tmp_path / "truth", a=same)).remarks == []
+
+
+def test_an_object_in_two_blocks_is_in_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tilewright.scoring.score.BLOCK", 30)
+    ring = np.zeros((60, 50), np.uint16)
+    ring[5:55, 5:45] = 1
+    ring[10:50, 10:40] = 0
+    out = results(tmp_path / "out", a=ring)
+    assert score_run(out, truth(tmp_path / "truth", a=ring)).remarks == []
 
 
 BAD = [
@@ -148,14 +196,16 @@ BAD = [
     ("colours", r"the truth is Y 60 x X 50 x C 3 px"),
     ("floats", r"its pixels are float32, which are no labels\. Save the truth with whole numbers"),
     ("negative", r"holds the label -1\. Save it with labels from 0"),
-    ("twice", r"The image a has two truths: .*a\.png and a\.tif\. Leave one"),
+    ("twice", r"The image a has several truths in .*truth: a\.png, a\.tif\. Leave one"),
+    ("masks", r"The image a has several truths in .*truth: a\.tif, a_masks\.tif\. Leave one"),
     ("none", r"has no label image of the run's 1 image\. Name them by the images' ids: a\.tif"),
     ("gone", r"nowhere: can't be read"),
     ("half", r"n\.zarr: isn't there, or only half of it\. Run again"),
     ("lacking", r"has 3 of 4 objects that its run found\. Copy it again"),
     ("unfinished", r"has no run\.json, so no run into it has come to its end"),
     ("broken", r"run\.json: can't be read \(it isn't a run\.json of this release\)"),
-    ("later", r"is of Tilewright 99\.0\.0, and this is"),
+    ("later", r"out: Tilewright 99\.0\.0 wrote it, and this is .*Use Tilewright 99\.0\.0 or later"),
+    ("later store", r"n\.zarr: Tilewright 99\.0\.0 wrote it, and this is"),
     ("map", r"this run gave map, and only objects can be scored"),
 ]
 
@@ -182,10 +232,11 @@ def spoil(fault: str, out: Path, masks: Path) -> None:
         "floats": squares().astype(np.float32),
         "negative": squares().astype(np.int16) - 1,
     }
+    copies = {"twice": "a.png", "masks": "a_masks.tif"}
     if fault in changed:
         tifffile.imwrite(masks / "a.tif", changed[fault])
-    elif fault == "twice":
-        (masks / "a.png").write_bytes((masks / "a.tif").read_bytes())
+    elif fault in copies:
+        (masks / copies[fault]).write_bytes((masks / "a.tif").read_bytes())
     elif fault == "none":
         (masks / "a.tif").rename(masks / "z.tif")
     elif fault == "half":
@@ -196,6 +247,9 @@ def spoil(fault: str, out: Path, masks: Path) -> None:
         (out / "run.json").unlink()
     elif fault == "broken":
         (out / "run.json").write_text("[]")
+    elif fault == "later store":
+        kept: Any = zarr.open_group(out / "a" / "n.zarr", mode="a")
+        kept.attrs["tilewright"] = {**kept.attrs["tilewright"], "version": "99.0.0"}
     elif fault in ("later", "map"):
         more = {"later": {"tilewright": "99.0.0"}, "map": {"result": "map"}}[fault]
         write_run(out, [entry("a", (60, 50))], **more)

@@ -9,6 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tilewright.contract.made import check_version
 from tilewright.contract.reading import read_text
 from tilewright.errors import BAD_DATA, UNAVAILABLE, TilewrightError
 from tilewright.stores.csv_rows import ENCODING, OF_SHEET, unescaped
@@ -34,8 +35,8 @@ def read_objects(outdir: str | Path) -> DataFrame:
     Raises
     ------
     TilewrightError
-        69 when pandas isn't installed; 65 when the folder has no run, or a run without a table of
-        objects.
+        69 when pandas isn't installed; 65 when the folder has no run, one of a later
+        version, or one without a table of objects.
     """
     folder = Path(outdir)
     paths, said = _tables(folder)
@@ -68,12 +69,21 @@ def _tables(folder: Path) -> tuple[list[Path], set[str]]:
         run = json.loads(read_text(folder / "run.json"))
         paths = [folder / name for name in run["tables"]]
         said = {name for image in run["images"] for name in image["columns"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        version = str(run.get("tilewright", "0"))
+    except FileNotFoundError:
         raise TilewrightError(
-            f"{folder}: has no run that came to its end ({type(error).__name__}: {error}).",
-            fix="Give a run's output folder, where run.json is.",
+            f"{folder}: has no run.json, so no run into it has come to its end.",
+            fix="Give the output folder of a finished run.",
             code=BAD_DATA,
-        ) from error
+        ) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        why = getattr(error, "strerror", None) or "it isn't a run.json of this release"
+        raise TilewrightError(
+            f"{folder / 'run.json'}: can't be read ({why}).",
+            fix="Run again into that folder.",
+            code=BAD_DATA,
+        ) from None
+    check_version(folder, version)
     gone = [path for path in paths if not path.is_file()]
     if not paths and run.get("result") != "labels":
         raise TilewrightError(

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from tilewright import __version__
+from tilewright.errors import TilewrightError
 
 from .reading import read_text
 
@@ -54,9 +55,19 @@ def store_recipe(store: Path) -> str | None:
     return None
 
 
-def is_later(version: str) -> bool:
-    """Whether a later Tilewright than this one says so of what it wrote."""
-    return _numbers(version) > _numbers(__version__)
+def check_version(path: Path, version: str) -> None:
+    """Refuse what a later Tilewright wrote: its files may mean something else.
+
+    Raises
+    ------
+    TilewrightError
+        65, naming both versions.
+    """
+    if _numbers(version) > _numbers(__version__):
+        raise TilewrightError(
+            f"{path}: Tilewright {version} wrote it, and this is {__version__}.",
+            fix=f"Use Tilewright {version} or later.",
+        )
 
 
 def _numbers(version: str) -> list[int]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.made import check_version
 from tilewright.contract.reading import followed, read_text
 from tilewright.errors import USAGE, TilewrightError
 
-from .store import Result, check_version
+from .store import Result
 
 METADATA = ("zarr.json", ".zattrs")
 

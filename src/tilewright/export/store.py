@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from tilewright import __version__
-from tilewright.contract.made import is_later
+from tilewright.contract.made import check_version
 from tilewright.contract.words import counted
 from tilewright.errors import TilewrightError
 from tilewright.images.ome_zarr.whole import WholeFiles
@@ -336,21 +335,6 @@ def not_whole(path: Path) -> TilewrightError:
         f"{path}: this isn't a store that Tilewright wrote, or it is only half there.",
         fix="Give a folder of results, or <id>/<model>-<release>-<task>.zarr in it.",
     )
-
-
-def check_version(path: Path, version: str) -> None:
-    """Refuse what a later Tilewright wrote: its files may mean something else.
-
-    Raises
-    ------
-    TilewrightError
-        Naming both versions.
-    """
-    if is_later(version):
-        raise TilewrightError(
-            f"{path}: Tilewright {version} wrote it, and this is {__version__}.",
-            fix=f"Export it by Tilewright {version} or later.",
-        )
 
 
 def blocks(rows: int, columns: int, side: tuple[int, int]) -> Iterator[tuple[slice, slice]]:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import zarr
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from tilewright import __version__
 from tilewright.contract.files import atomic, writing
-from tilewright.contract.made import SCORES, SCORES_TABLE, is_later
+from tilewright.contract.made import SCORES, SCORES_TABLE, check_version
 from tilewright.contract.reading import read_text
 from tilewright.contract.words import counted
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
@@ -31,8 +32,8 @@ Array = np.ndarray
 BLOCK = 2048  # px: side of what is read at once, of labels and of the truth
 FEW = 10  # images: under so many an interval says little
 OF_ONE_VALUE = (
-    "{0}: the truth has a single value in all of it. Objects aren't told apart there: give each "
-    "its own."
+    "{0}: the truth has a single value at several places, which count as one object. If they are "
+    "more, give each its own."
 )
 
 
@@ -108,7 +109,7 @@ def scored(results: Path, truth: Path) -> Scores:
     """
     run = read_run(results)
     there = [i for i in run["images"] if i["store"]]
-    found = find_truth(truth, [i["id"] for i in there])
+    found = find_truth(truth, {i["id"]: Path(run["launch_dir"], i["path"]) for i in there})
     problems, remarks = [], []
     each: dict[str, Array] = {}
     for image in there:
@@ -144,13 +145,14 @@ def read_run(results: Path) -> dict[str, Any]:
     Raises
     ------
     TilewrightError
-        2, when it isn't there, isn't one, is a later version's or of a run without objects.
+        2, when it isn't there, isn't one or is of a run without objects; 65, of a later version.
     """
     path = results / "run.json"
     try:
         run: dict[str, Any] = json.loads(read_text(path))
         version, result = str(run["tilewright"]), run["result"]
-        _ = run["model"]["task"], run["recipe"], [(i["id"], i["store"]) for i in run["images"]]
+        _ = run["model"]["task"], run["recipe"], Path(run["launch_dir"])
+        _ = [(i["id"], i["store"], Path(i["path"])) for i in run["images"]]
     except FileNotFoundError:
         raise TilewrightError(
             f"{results}: has no run.json, so no run into it has come to its end.",
@@ -162,12 +164,7 @@ def read_run(results: Path) -> dict[str, Any]:
         raise TilewrightError(
             f"{path}: can't be read ({why}).", fix="Run again into that folder.", code=USAGE
         ) from None
-    if is_later(version):
-        raise TilewrightError(
-            f"{results}: is of Tilewright {version}, and this is {__version__}.",
-            fix="Use that version or a later one.",
-            code=USAGE,
-        )
+    check_version(results, version)
     if result != "labels":
         raise TilewrightError(
             f"{results}: this run gave {result}, and only objects can be scored.",
@@ -192,16 +189,18 @@ def to_score(results: Path, image: Mapping[str, Any], task: str) -> Scored:
     Raises
     ------
     TilewrightError
-        65, when its store isn't there, or is half there.
+        65, when its store isn't there, is half there or of a later version.
     """
     store = results / image["store"]
     try:
         said: Any = zarr.open_group(WholeFiles(store, read_only=True), mode="r").attrs["tilewright"]
         region, link = said["image"]["region"], said["merge"]["link_z"]
+        version = str(said.get("version", "0"))
     except (OSError, LookupError, ValueError, TypeError):
         raise TilewrightError(
             f"{store}: isn't there, or only half of it.", fix="Run again into that folder."
         ) from None
+    check_version(store, version)
     sides = dict(zip(image["axes"], image["shape"], strict=True))
     axes = "".join(a for a in "TZYX" if a in sides)
     return Scored(
@@ -239,7 +238,9 @@ def image_counts(image: Scored, truth: Path) -> tuple[Array, list[str]]:
         labels = Labels(truth)
         each = [counts(overlap(labels.checked(view))) for view in views]
         _check_whole(image, found, int(np.sum(each, 0)[1]))
-    remarks = [OF_ONE_VALUE.format(truth)] if labels.largest == labels.least > 0 else []
+    whole = image.region[2:] == image.sizes[-2:]
+    alike = whole and labels.pieces and labels.largest == labels.least
+    remarks = [OF_ONE_VALUE.format(truth)] if alike else []
     if image.masked:
         remarks.append(f"{image.id}: only a part was looked at, and all of its truth counts.")
     return np.sum(each, 0), remarks
@@ -266,7 +267,7 @@ class Labels:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.least, self.largest = path, MOST_LABEL, 0
+        self.path, self.least, self.largest, self.pieces = path, MOST_LABEL, 0, False
 
     def checked(self, blocks: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
         """The same blocks; labels are noted.
@@ -286,7 +287,16 @@ class Labels:
             self.largest = max(self.largest, high)
             if high:
                 self.least = min(self.least, int(true[true > 0].min()))
+                if self.least == self.largest and not self.pieces:
+                    self.pieces = _in_pieces(true)
             yield found, true
+
+
+def _in_pieces(block: Array) -> bool:
+    """Whether a block (y, x) has surely two: those at its edges may hang together outside it."""
+    pieces, number = ndimage.label(block, np.ones((3, 3)))
+    edges = np.concatenate([pieces[[0, -1]].ravel(), pieces[:, [0, -1]].ravel()])
+    return bool(number - max(len(np.unique(edges[edges > 0])) - 1, 0) > 1)
 
 
 def _planes(image: Scored) -> list[dict[str, int | slice]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tilewright.contract.words import counted
@@ -11,23 +11,23 @@ from tilewright.images.formats import ENDINGS
 from tilewright.images.image import Image, image_id, open_image
 
 SUFFIXES = ("", "_labels", "_label", "_masks", "_mask", "_cp_masks", "_gt")
-"""What may stand behind an id in a truth's name; the first that is there counts."""
+"""What may stand behind an id in a truth's name."""
 
 
-def find_truth(folder: Path, ids: Sequence[str]) -> dict[str, Path]:
+def find_truth(folder: Path, images: Mapping[str, Path]) -> dict[str, Path]:
     """The truth of each image that has one, by its id.
 
     Parameters
     ----------
     folder
         With label images that are called as the ids, or with one of `SUFFIXES`.
-    ids
-        The images'.
+    images
+        By their ids, the files that the run read: no image is its own truth.
 
     Raises
     ------
     TilewrightError
-        2, when there is no such folder, or no truth in it; 65, when an image has two.
+        2, when there is no such folder, or no truth in it; 65, when an image has several.
     """
     try:
         entries = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")]
@@ -41,26 +41,40 @@ def find_truth(folder: Path, ids: Sequence[str]) -> dict[str, Path]:
     for path in entries:
         if path.name.lower().endswith(tuple(ENDINGS)):
             named.setdefault(image_id(path), []).append(path)
-    found = {name: there for name in ids if (there := _of(named, name))}
+    found = {n: there for n, own in images.items() if (there := _of(folder, named, n, own))}
     if not found:
-        example = f"{ids[0]}.tif" if ids else "ID.tif"
-        raise TilewrightError(
-            f"--truth {folder}: has no label image of the run's {counted(len(ids), 'image')}.",
-            fix=f"Name them by the images' ids: {example}, or .png, .ome.zarr.",
-            code=USAGE,
-        )
+        raise _no_truth(folder, images, any(name in named for name in images))
     return found
 
 
-def _of(named: dict[str, list[Path]], name: str) -> Path | None:
+def _of(folder: Path, named: dict[str, list[Path]], name: str, own: Path) -> Path | None:
     """An image's truth, of all that is in the folder."""
-    paths = next((named[name + s] for s in SUFFIXES if name + s in named), [])
+    paths = [p for s in SUFFIXES for p in named.get(name + s, []) if not _is_input(p, own)]
     if len(paths) > 1:
         raise TilewrightError(
-            f"The image {name} has two truths: {paths[0]} and {paths[1].name}.",
+            f"The image {name} has several truths in {folder}: {', '.join(p.name for p in paths)}.",
             fix="Leave one of them there.",
         )
     return paths[0] if paths else None
+
+
+def _is_input(path: Path, own: Path) -> bool:
+    """Whether a file is what the run read, and no truth; labels in a store may be one."""
+    try:
+        return path.samefile(own) and not _inside(path)
+    except OSError:  # the image isn't where it was
+        return False
+
+
+def _no_truth(folder: Path, images: Mapping[str, Path], inputs: bool) -> TilewrightError:
+    """What is said of a folder without a truth, and whether it has the run's own images."""
+    but = ", but only the images themselves" if inputs else ""
+    example = f"{next(iter(images), 'ID')}{'_labels' if inputs else ''}.tif"
+    return TilewrightError(
+        f"--truth {folder}: has no label image of the run's {counted(len(images), 'image')}{but}.",
+        fix=f"Name them by the images' ids: {example}, or .png, .ome.zarr.",
+        code=USAGE,
+    )
 
 
 def open_truth(path: Path, sizes: Sequence[int], axes: str) -> tuple[Image, dict[str, str]]:
@@ -102,16 +116,19 @@ def open_truth(path: Path, sizes: Sequence[int], axes: str) -> tuple[Image, dict
 
 def _labels_in(path: Path) -> Path:
     """The labels of a store that has some, where there are one."""
-    inside = path / "labels"
-    if not inside.is_dir():
-        return path
-    found = [p for p in sorted(inside.iterdir()) if p.is_dir()]
+    found = _inside(path)
     if len(found) > 1:
         names = ", ".join(p.name for p in found)
         raise TilewrightError(
             f"{path}: has several labels ({names}).", fix="Give a link to one of them as the truth."
         )
     return found[0] if found else path
+
+
+def _inside(path: Path) -> list[Path]:
+    """The labels that lie in a store."""
+    inside = path / "labels"
+    return [p for p in sorted(inside.iterdir()) if p.is_dir()] if inside.is_dir() else []
 
 
 def _other_size(
