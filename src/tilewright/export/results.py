@@ -22,7 +22,8 @@ class Found:
     Parameters
     ----------
     stores
-        Each with the folder of its image, as a path below the output folder.
+        Each with the folder of its image, as a path below the output folder; "" where what was
+        given is that folder, or the store.
     bad
         What is wrong with others, a problem each.
     """
@@ -57,7 +58,7 @@ def find(path: Path) -> Found:
     for name in names:
         try:
             Result(path / name)
-            found.stores.append((path / name, Path(name).parent.as_posix()))
+            found.stores.append((path / name, "/".join(Path(name).parts[:-1])))
         except TilewrightError as error:
             found.bad.append(_lost(path / name) if not (path / name).exists() else error)
     if not names:
