@@ -1,4 +1,4 @@
-"""A store's arrays as they are exported: what can't be read of them is a sentence that says where."""
+"""A store's arrays as they are exported: damage in one is a sentence that says where."""
 
 from __future__ import annotations
 

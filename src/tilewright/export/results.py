@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.commands import AGAIN
 from tilewright.contract.reading import followed, read_text
 from tilewright.errors import USAGE, TilewrightError
 
@@ -99,5 +100,5 @@ def _lying(path: Path) -> list[str]:
 def _lost(store: Path) -> TilewrightError:
     return TilewrightError(
         f"{store}: run.json tells of this store, and it isn't there.",
-        fix="Run the pipeline again with -resume, or copy it here.",
+        fix=f"{AGAIN}, or copy it here.",
     )
