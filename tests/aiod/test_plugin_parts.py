@@ -452,9 +452,9 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 BAD = [
-    ({"output_format": "png"}, "The plugin's parameter output_format 'png': input should be 'rle'"),
-    ({"num_substacks": "2,x,1"}, "parameter num_substacks 'x': input should be a valid integer"),
-    ({"overlap": "0.9,0,0"}, "parameter overlap '0.9': input should be less than or equal to 0.5"),
+    ({"output_format": "png"}, "The plugin's parameter output_format 'png': should be 'rle'"),
+    ({"num_substacks": "2,x,1"}, "parameter num_substacks 'x': should be a whole number"),
+    ({"overlap": "0.9,0,0"}, "parameter overlap '0.9': should be at most 0.5"),
     ({"param_hash": "../x"}, "The plugin's parameter param_hash '../x'"),
     ({"root_dir": "here"}, "The plugin's parameter root_dir 'here': should be an absolute path"),
     ({"preprocess": [[{"name": "Blur"}]]}, "There is no preprocessing called 'Blur'"),

@@ -105,7 +105,7 @@ def test_help_says_where_a_number_is_wanted() -> None:
 @pytest.mark.parametrize("value", ["abc", "0", "1.5"])
 def test_what_nextflow_reads_itself_is_checked_before_it_starts(here: Path, value: str) -> None:
     done = call("run", "--input", "in", "--profile", "slurm", "--slurm_minutes", value)
-    assert f"--slurm_minutes '{value}': input should be" in str(done.exception)
+    assert f"--slurm_minutes '{value}': should be" in str(done.exception)
     assert not (here / "results").exists()
 
 

@@ -187,3 +187,24 @@ def test_the_environments_file_has_what_its_exporters_import() -> None:
     text = interpreters.definition("export").read_text()
     for package in ("spatialdata", "geopandas", "pyarrow", "h5py", "shapely", "scipy", "zarr"):
         assert f"- {package}==" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "says"),
+    [
+        ("spatialdata", "labels/nuclei/0", "labels/nuclei: its pixels at Y "),
+        ("spatialdata", "tables/nuclei/obs/area_px", "tables/nuclei: it can't be read"),
+        ("geoparquet", "labels/nuclei/0", "labels/nuclei: its pixels at Y "),
+        ("parquet", "tables/nuclei/obs/area_px", "tables/nuclei: its column area_px can't be"),
+    ],
+)
+def test_damage_is_a_sentence_from_there_too(
+    tmp_path: Path, export_python: Path, name: str, part: str, says: str
+) -> None:
+    store = store_of(tmp_path / "s.zarr", labelled(), "yx", PLACE, **SAID)
+    for file in [p for p in (store / part).rglob("*") if p.is_file() and p.name != "zarr.json"]:
+        file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(TilewrightError, match=says) as caught:
+        export(store, FORMATS[name], tmp_path / f"a{FORMATS[name].ending}")
+    assert caught.value.code == 65
+    assert [p.name for p in tmp_path.iterdir()] == ["s.zarr"]

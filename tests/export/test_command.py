@@ -113,13 +113,16 @@ def broken(folder: Path, how: str) -> Path:
     return results
 
 
+TYPED = r"Run the same command again \(with plain nextflow run, add -resume\)"
 BROKEN = [
     pytest.param("no folder", 2, r"nothing: there is no such folder", 0, id="no folder"),
     pytest.param("empty", 65, r"there are no results in it", 0, id="empty"),
     pytest.param("no json", 65, r"run\.json: this isn't what a run .* writes", 0, id="no json"),
     pytest.param("later run", 65, r"Tilewright 9\.1\.0 wrote it, and this is 0", 0, id="later run"),
     pytest.param("later store", 65, r"b/.*: Tilewright 9\.1\.0 wrote it", 1, id="later store"),
-    pytest.param("store gone", 65, r"b/.*: run\.json tells of this store", 1, id="store gone"),
+    pytest.param(
+        "store gone", 65, rf"b/.*: run\.json tells of this store.*{TYPED}", 1, id="store gone"
+    ),
     pytest.param("store half there", 65, r"b/.*it is only half there", 1, id="half there"),
     pytest.param("table gone", 65, r"b/.*it is only half there", 1, id="table gone"),
 ]
@@ -151,6 +154,55 @@ def test_a_store_that_lost_a_shard_is_not_exported_as_if_nobody_were_there(tmp_p
     assert done.exit_code == 65
     assert "its table has 4 objects and its labels 0: a part of them isn't there" in done.stderr
     assert files(tmp_path) == []
+
+
+def damaged(array: Path, how: str) -> None:
+    """Change or cut the files that hold an array's values."""
+    for file in [p for p in array.rglob("*") if p.is_file() and p.name != "zarr.json"]:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 4] ^= 255
+        file.write_bytes(data[: len(data) // 2] if how == "cut" else data)
+
+
+@pytest.mark.parametrize("how", ["changed", "cut"])
+@pytest.mark.parametrize("name", [n for n, f in FORMATS.items() if f.environment == "base"])
+def test_a_damaged_store_is_a_sentence_and_other_images_go_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, how: str
+) -> None:
+    results = results_of(tmp_path / "results", "a", "b")
+    store = results / "a" / "nuclei-1.0.0-nuclei.zarr"
+    table = name == "csv"
+    damaged(store / ("tables/nuclei/obs/area_px" if table else "labels/nuclei/0"), how)
+    done = called(results, "--to", name)
+    assert done.exit_code == 65, done.output
+    (said,) = done.stderr.splitlines()
+    part = "tables/nuclei: its column area_px" if table else "labels/nuclei: its pixels at "
+    assert f"{store}/{part}" in said
+    why = r"a checksum doesn't match its data|its compressed data is damaged or cut off"
+    assert re.search(rf"can't be read \(({why})\)\. Copy (it again, )?or .+ again\.$", said), said
+    assert table or re.search(r" Y \d+ to \d+, X \d+ to \d+ can't", said), said
+    assert "Traceback" not in capfd.readouterr().err
+    assert [f for f in files(results) if f != "run.json"] == [
+        f"b/nuclei-1.0.0-nuclei{FORMATS[name].ending}"
+    ]
+
+
+@pytest.mark.parametrize("part", ["X", "obs/id", "var/_index"])
+def test_a_table_damaged_anywhere_is_a_sentence(tmp_path: Path, part: str) -> None:
+    store = store_of(tmp_path / "a" / "s.zarr", discs((40, 50)))
+    damaged(store / "tables/nuclei" / part, "changed")
+    done = called(tmp_path, "--to", "csv")
+    told = str(done.exception) if isinstance(done.exception, TilewrightError) else done.stderr
+    assert re.search(r"tables/nuclei: it.* can't be read \(", told), done.output
+    assert len(told.strip().splitlines()) == 1
+
+
+def test_images_folders_are_exported_into_a_folder_each(tmp_path: Path) -> None:
+    results = results_of(tmp_path / "results", "a", "b")
+    for name in "ab":
+        assert called(results / name, "--to", "csv", "--outdir", tmp_path / "out").exit_code == 0
+    stem = "nuclei-1.0.0-nuclei"
+    assert files(tmp_path / "out") == [f"a/{stem}.csv", f"b/{stem}.csv"]
 
 
 def test_a_table_asked_for_outlines_is_a_sentence_and_other_formats_go_on(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from running import (
     discs,
     labels,
     pieces,
-    tasks,
     write_discs,
 )
 

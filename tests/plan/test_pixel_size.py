@@ -241,7 +241,7 @@ def test_mpp_is_a_number_or_the_word(tmp_path: Path, said: object) -> None:
 @pytest.mark.parametrize("said", ["20x", "mag", True])
 def test_mpp_that_is_neither_is_refused_once(tmp_path: Path, said: object) -> None:
     zarrs(tmp_path, a=0.5)
-    with pytest.raises(TilewrightError, match=re.escape(f"--mpp {said!r}: input should be")) as e:
+    with pytest.raises(TilewrightError, match=re.escape(f"--mpp {said!r}: should be")) as e:
         planned(tmp_path, mpp=said)
     assert len(str(e.value).splitlines()) == 1
 

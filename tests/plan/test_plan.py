@@ -174,7 +174,7 @@ def test_a_csvs_pixel_size_is_checked_line_by_line(tmp_path: Path, bad: str) -> 
     grey(tmp_path / "in" / "x.tif")
     sheet = tmp_path / "list.csv"
     sheet.write_text(f"image,mpp\nin/x.tif,{bad}\n")
-    with pytest.raises(TilewrightError, match=rf"list\.csv, line 2: its mpp '{bad}': input should"):
+    with pytest.raises(TilewrightError, match=rf"list\.csv, line 2: its mpp '{bad}': should"):
         planned(tmp_path, input=str(sheet))
 
 
@@ -230,22 +230,30 @@ BAD_PARAMS = [
         id="comma",
     ),
     pytest.param({"match_iou": "0,3"}, "no comma. Say --match_iou 0.3.", id="comma-too"),
-    pytest.param({"mpp": -1}, "--mpp -1: input should be greater than 0", id="range"),
+    pytest.param({"mpp": -1}, "--mpp -1: should be above 0.", id="range"),
     pytest.param({"tile_size": 100}, "--tile_size 100: nuclei takes multiples of 8", id="multiple"),
     pytest.param(
         {"tile_size": 64},
         "--tile_size 64: nuclei needs 224 px of every tile for overlap. Say --tile_size 448",
         id="too-small",
     ),
-    pytest.param({"tile_size": 10**400}, "input should be less than or equal to 2", id="too-big"),
-    pytest.param({"tile_size": float("inf")}, "--tile_size inf: input should be a f", id="endless"),
+    pytest.param({"tile_size": 10**400}, "should be at most 2147483648.", id="too-big"),
+    pytest.param({"tile_size": float("inf")}, "--tile_size inf: should be a f", id="endless"),
     pytest.param({"env_root": "envs"}, "should be an absolute path", id="relative"),
     pytest.param({"region": "1,2,3"}, "four whole numbers, Y,X,HEIGHT,WIDTH", id="region"),
     pytest.param(
         {"region": "900,0,5,5"}, "is 32 x 40 px, and --region starts at 900,0", id="outside"
     ),
     pytest.param({"channels": ","}, "names no channel", id="no-channel"),
-    pytest.param({"mpp": float("inf")}, "--mpp inf: input should be a finite number", id="inf"),
+    pytest.param({"mpp": float("inf")}, "--mpp inf: should be a finite number", id="inf"),
+    pytest.param({"table_rows": 0}, "--table_rows 0: should be at least 1.", id="rows"),
+    pytest.param({"match_iou": 0}, "--match_iou 0: should be above 0.", id="iou"),
+    pytest.param({"min_tissue": 1.5}, "--min_tissue 1.5: should be at most 1.", id="tissue"),
+    pytest.param({"gpus": 2}, "--gpus 2: should be at most 1.", id="gpus"),
+    pytest.param({"pack": "x"}, "--pack 'x': should be a whole number.", id="whole"),
+    pytest.param(
+        {"region": "0,0,0,0"}, "--region '0,0,0,0': should have a HEIGHT and a WIDTH", id="no-box"
+    ),
     pytest.param({"region": "a,0,3,4"}, "--region", id="word-region"),
     pytest.param({"channels": "DAPI"}, "has no channel 'DAPI'", id="channel"),
     pytest.param({"manifests": "nowhere"}, "no such folder", id="manifests"),

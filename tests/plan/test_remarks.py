@@ -1,7 +1,8 @@
 """What a user should know of images: one line for all that share a sentence."""
 
+from tilewright.contract.jobs import RING_PX
 from tilewright.contract.spec import ModelSpec, TileSpec
-from tilewright.plan.remarks import grouped, unmeasured
+from tilewright.plan.remarks import grouped, unmeasured, unringed
 
 
 def test_one_sentence_of_one_image_is_its_line() -> None:
@@ -31,3 +32,9 @@ def test_features_of_a_model_without_objects_are_said() -> None:
     assert unmeasured(labels, "all") == unmeasured(vectors, "basic") == ()
     (said,) = unmeasured(vectors, "shape")
     assert said.startswith("--features shape does nothing here: m gives ")
+
+
+def test_a_rings_width_where_no_ring_is_measured_is_said() -> None:
+    assert unringed(RING_PX, "basic") == unringed(9, "all") == ()
+    (said,) = unringed(9, "basic")
+    assert said == "--ring_px 9 does nothing here: only --features all measures rings."

@@ -13,7 +13,7 @@ from tilewright.plan.settings import by_name, settings
 READ: list[tuple[str, dict[str, Any]]] = [
     ("diameter=30,min_area=50", {"diameter": 30, "min_area": 50}),
     (" a = 1 , b=0.5", {"a": 1, "b": 0.5}),
-    ("a=true,b=null,c=,d=1e-3", {"a": True, "b": None, "c": None, "d": 1e-3}),
+    ("a=true,b=null,c='',d=1e-3", {"a": True, "b": None, "c": "", "d": 1e-3}),
     ("a=[1,2],b=3", {"a": [1, 2], "b": 3}),
     ('a="x,y=z",b=u=v', {"a": "x,y=z", "b": "u=v"}),
 ]
@@ -38,6 +38,7 @@ def test_a_set_is_names_and_values_with_commas(said: str, means: dict[str, Any])
         ("a=1,", "nothing beside one of its commas"),
         ("a=1, ,b=2", "nothing beside one of its commas"),
         (",a=1", "nothing beside one of its commas"),
+        ("a=1,min_area=", "--set min_area=: there is no value behind the =. Write min_area=VALUE"),
         ("", "--set '': it is empty. Leave it out."),
         (" ", "it is empty"),
     ],

@@ -54,10 +54,13 @@ def test_what_is_done_is_said(done: tuple[Trial, Path, list[str]]) -> None:
 
 
 def test_the_page_has_each_picture_figure_and_command(done: tuple[Trial, Path, list[str]]) -> None:
-    page = render(done[0], {"input": "a b.tif", "outdir": "x", "region": "0,0,1,1"})
+    page = render(
+        done[0], {"input": "a b.tif", "outdir": "x", "region": "0,0,1,1"}, Path("/here it is")
+    )
     assert page.count("data:image/png;base64,") == 3
     assert page.count("data:image/jpeg;base64,") == 1
-    assert "./tilewright run --input &#39;a b.tif&#39; --set min_area=300" in page
+    run = f"{ROOT}/tilewright run --input &#39;a b.tif&#39; --set min_area=300"
+    assert f"cd &#39;/here it is&#39; &amp;&amp; {run}<" in page
     assert "min_area=30 <small>as the model has it</small>" in page
     assert "<script" not in page
     assert "http://" not in page
@@ -84,8 +87,9 @@ def test_outlines_show_on_white_nuclei_and_on_black_and_all_between(grey: int) -
 
 def test_a_command_is_the_whole_runs(tmp_path: Path) -> None:
     given = {"input": "i.tif", "model": "x", "region": "0,0,1,1", "outdir": "o", "gpus": None}
-    said = command(given, {"a": "1", "b": "[1,2]"})
-    assert said == "./tilewright run --input i.tif --model x --set 'a=1,b=[1,2]'"
+    said = command(given, {"a": "1", "b": "[1,2]"}, tmp_path)
+    run = f"{ROOT}/tilewright run --input i.tif --model x --set 'a=1,b=[1,2]'"
+    assert said == f"cd {tmp_path} && {run}"
 
 
 def test_one_combination_of_a_region_that_is_cut_is_said_as_it_is(tmp_path: Path) -> None:
@@ -148,7 +152,7 @@ def test_a_value_over_which_the_model_fails_leaves_the_others_whole(
     found = run_trial(given, values, tmp_path, tmp_path / "work", lambda _: None).tried
     assert "which is no label" in str(found[0].why)
     assert found[1].store
-    assert "which is no label" in render(Trial(REGION, "", found), given)
+    assert "which is no label" in render(Trial(REGION, "", found), given, tmp_path)
     assert capfd.readouterr().err == ""
     assert str(found[0].why).endswith("The traceback is in try.log.")
     assert "Traceback (most recent call last)" in (tmp_path / "work" / LOG).read_text()

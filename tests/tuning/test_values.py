@@ -21,10 +21,6 @@ def test_lists_and_texts_with_commas_are_one_value_each() -> None:
     ]
 
 
-def test_a_value_that_is_said_twice_is_tried_once() -> None:
-    assert combinations(["a=1,1", "a=1"]) == [{"a": "1"}]
-
-
 @pytest.mark.parametrize(
     ("said", "says"),
     [
@@ -33,6 +29,10 @@ def test_a_value_that_is_said_twice_is_tried_once() -> None:
         (["a=1,,2"], "--set 'a=1,,2': there is nothing beside one of its commas"),
         (["a=1", ""], "--set '': it is empty"),
         ([], "nothing to try"),
+        (["a=5,5"], r"--set gives a the value 5 twice\. Say it once"),
+        (["a=1,2", "a=1"], "--set gives a the value 1 twice"),
+        (["a="], "--set a=: there is no value behind the =. Write a=VALUE; null says that"),
+        (["a=1", "b=,2"], "--set b=: there is no value"),
         (["a=1,2,3,4,5", "b=1,2,3,4,5"], "5 x 5 values are 25 combinations, and at most 24"),
     ],
 )

@@ -22,7 +22,7 @@ from tilewright.contract.reading import read_text
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE, ProblemsError, TilewrightError
 from tilewright.plan.inputs import Row, check_ids
-from tilewright.plan.params import Folder, Text
+from tilewright.plan.params import Folder, Text, misfit
 from tilewright.plan.plan_file import PreviewPlan
 from tilewright.preprocess.enhance import PrepStep, checked
 
@@ -211,10 +211,9 @@ def recognised(given: dict[str, object]) -> Plugin | None:
 
 
 def _problem(fault: Any) -> TilewrightError:
-    message = fault["msg"].removeprefix("Value error, ")
     value = "" if fault["type"] == "missing" else f" {fault['input']!r}"
     return TilewrightError(
-        f"The plugin's parameter {fault['loc'][0]}{value}: {message[0].lower()}{message[1:]}.",
+        f"The plugin's parameter {fault['loc'][0]}{value}: {misfit(fault)}.",
         fix="Tilewright takes those of aiod-napari 0.2.2; start the run from it again.",
         code=USAGE,
     )

@@ -9,6 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tilewright.contract.commands import AGAIN
 from tilewright.contract.made import check_version
 from tilewright.contract.reading import read_text
 from tilewright.errors import BAD_DATA, UNAVAILABLE, TilewrightError
@@ -93,7 +94,7 @@ def _tables(folder: Path) -> tuple[list[Path], set[str]]:
         )
     if gone:
         raise TilewrightError(
-            f"{folder}: {gone[0].name} isn't there.", fix="Run again with -resume.", code=BAD_DATA
+            f"{folder}: {gone[0].name} isn't there.", fix=f"{AGAIN}.", code=BAD_DATA
         )
     return paths, said
 

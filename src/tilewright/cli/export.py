@@ -30,7 +30,7 @@ from .launch import EXIT_CODES
 def export_command(results: str, to: str, outdir: str | None, env_root: str | None) -> None:
     """Write results in the formats of other programs.
 
-    RESULTS is a run's --outdir, or one store in it.
+    RESULTS is a run's --outdir, or an image's folder or a store in it.
     """
     formats = wanted(to, "--to")
     if env_root:

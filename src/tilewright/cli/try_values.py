@@ -70,7 +70,7 @@ def try_values(sets: tuple[str, ...], outdir: str, **given: Any) -> None:
     folder = Path(stated["outdir"])
     with tempfile.TemporaryDirectory(prefix="tilewright-try-") as scratch:
         trial = run_trial(stated, values, Path.cwd(), Path(scratch), click.echo)
-        texts = {PAGE: render(trial, given)}
+        texts = {PAGE: render(trial, given, Path.cwd())}
         texts[LOG] = Path(scratch, LOG).read_text(encoding="utf-8")
     with writing(f"--outdir {outdir}", "Choose another folder.", USAGE):
         folder.mkdir(parents=True, exist_ok=True)

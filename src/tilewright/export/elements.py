@@ -15,6 +15,8 @@ import numpy as np
 
 from tilewright.errors import BAD_DATA, UNAVAILABLE, TilewrightError
 
+from .readable import Readable, reading
+
 if TYPE_CHECKING:
     from spatialdata import SpatialData
 
@@ -54,11 +56,12 @@ def open_spatialdata(path: str | Path, *, time: int = 0) -> SpatialData:
             code=UNAVAILABLE,
         ) from error
     labels, maps, tables = (_members(root, kind) for kind in ("labels", "maps", "tables"))
-    image = {IMAGE: _element(root, time)} if _ome(root) else {}
+    path = Path(path)
+    image = {IMAGE: _element(root, path, time)} if _ome(root) else {}
     return SpatialData(
-        images=image | {name: _element(root[f"maps/{name}"], time) for name in maps},
-        labels={name: _element(root[f"labels/{name}"], time) for name in labels},
-        tables={f"{name}_table": _table(Path(path) / "tables" / name, time) for name in tables},
+        images=image | {n: _element(root[f"maps/{n}"], path / "maps" / n, time) for n in maps},
+        labels={n: _element(root[f"labels/{n}"], path / "labels" / n, time) for n in labels},
+        tables={f"{n}_table": _table(path / "tables" / n, time) for n in tables},
     )
 
 
@@ -92,7 +95,7 @@ def _ome(group: Any) -> Any:
     return attributes.get("ome", attributes if "multiscales" in attributes else {})
 
 
-def _element(group: Any, time: int) -> Any:
+def _element(group: Any, path: Path, time: int) -> Any:
     """An image or labels element: an array, or a tree of one lazy array per level."""
     from spatialdata.transformations import set_transformation
     from xarray import DataTree
@@ -101,8 +104,10 @@ def _element(group: Any, time: int) -> Any:
     (multiscale,) = ome["multiscales"]
     axes = "".join(a["name"] for a in multiscale["axes"])
     arrays = [
-        _lazy(group[d["path"]], axes, time, needs_c="image-label" not in ome)
-        for d in multiscale["datasets"]
+        _lazy(array, axes, time, needs_c="image-label" not in ome)
+        for array in (
+            Readable(group[d["path"]], path, "its pixels", axes) for d in multiscale["datasets"]
+        )
     ]
     names = [c["label"] for c in ome.get("omero", {}).get("channels", [])]
     levels = [_with_coordinates(a, arrays[0], names) for a in arrays]
@@ -164,7 +169,8 @@ def _table(path: Path, time: int) -> Any:
     """The rows of one time point; without any the table says of no labels that it is theirs."""
     import anndata
 
-    table = anndata.read_zarr(path)
+    with reading(path, "it"):
+        table = anndata.read_zarr(path)
     if "t" in table.obs:
         table = table[table.obs["t"] == time].copy()
     if not table.n_obs:  # SpatialData wants each region that a table names to be in its rows

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.commands import AGAIN
 from tilewright.contract.made import check_version
 from tilewright.contract.reading import followed, read_text
 from tilewright.errors import USAGE, TilewrightError
@@ -23,7 +24,8 @@ class Found:
     Parameters
     ----------
     stores
-        Each with the folder of its image, as a path below the output folder.
+        Each with the folder of its image, as a path below the output folder; "" where what was
+        given is that folder, or the store.
     bad
         What is wrong with others, a problem each.
     """
@@ -58,7 +60,7 @@ def find(path: Path) -> Found:
     for name in names:
         try:
             Result(path / name)
-            found.stores.append((path / name, Path(name).parent.as_posix()))
+            found.stores.append((path / name, "/".join(Path(name).parts[:-1])))
         except TilewrightError as error:
             found.bad.append(_lost(path / name) if not (path / name).exists() else error)
     if not names:
@@ -99,5 +101,5 @@ def _lying(path: Path) -> list[str]:
 def _lost(store: Path) -> TilewrightError:
     return TilewrightError(
         f"{store}: run.json tells of this store, and it isn't there.",
-        fix="Run the pipeline again with -resume, or copy it here.",
+        fix=f"{AGAIN}, or copy it here.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from tilewright.images.ome_zarr.whole import WholeFiles
 from tilewright.stores.anndata import TABLE_ROWS as ROWS
 from tilewright.stores.anndata import Table as Written
 from tilewright.stores.anndata_reader import read_table
+
+from .readable import Readable, reading
 
 Array = np.ndarray[Any, Any]
 SURE = 1e-9  # a step this near to a whole number is one
@@ -163,7 +165,17 @@ class Result:
     @cached_property
     def written(self) -> Written | None:
         """Its table as it lies there; None of classes and maps."""
-        return read_table(self._root, self.name) if "tables" in self._root else None
+        if "tables" not in self._root:
+            return None
+        path = self.path / "tables" / self.name
+        with reading(path, "it"):
+            found = read_table(self._root, self.name)
+        return replace(
+            found,
+            obs={n: Readable(rows, path, f"its column {n}") for n, rows in found.obs.items()},
+            x=Readable(found.x, path, "its values"),
+            spatial=Readable(found.spatial, path, "its places"),
+        )
 
     @cached_property
     def table(self) -> Table | None:
@@ -188,8 +200,9 @@ class Result:
     @cached_property
     def levels(self) -> list[Any]:
         """The arrays of the labels' pyramid, the finest first."""
-        group = self._root[f"labels/{self.name}"]
-        return [group[d["path"]] for d in self._multiscale["datasets"]]
+        group, path = self._root[f"labels/{self.name}"], self.path / "labels" / self.name
+        arrays = [group[d["path"]] for d in self._multiscale["datasets"]]
+        return [Readable(array, path, "its pixels", self.axes) for array in arrays]
 
     @property
     def sizes(self) -> dict[str, int]:

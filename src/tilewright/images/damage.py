@@ -46,7 +46,10 @@ LIBRARIES_WORDS = (
         "a strip, tile or chunk has another size than its header says",
     ),
     (re.compile("[Cc]hecksums? do|CRC"), "a checksum doesn't match its data"),
-    (re.compile("_[A-Z]+_DATA|returned -?[0-9]"), "its compressed data is damaged or cut off"),
+    (
+        re.compile("_[A-Z]+_DATA|returned -?[0-9]|ecompression error"),
+        "its compressed data is damaged or cut off",
+    ),
     (re.compile("No Zarr data type.*'pickle'"), "its pixels are stored as Python pickles"),
     (re.compile("No Zarr data type"), "its pixels are of a type that isn't known here"),
     (re.compile("invalid literal|could not convert"), "what should be a number in it is none"),

@@ -42,7 +42,10 @@ def _box(value: Any) -> Any:
     words = value.split(",")
     if len(words) != 4 or not all(word.strip().isdecimal() for word in words):
         raise ValueError("should be four whole numbers, Y,X,HEIGHT,WIDTH")
-    return [int(word) for word in words]
+    box = [int(word) for word in words]
+    if 0 in box[2:]:
+        raise ValueError("should have a HEIGHT and a WIDTH of at least 1 (Y,X,HEIGHT,WIDTH)")
+    return box
 
 
 def _pair(value: Any) -> Any:
@@ -239,6 +242,19 @@ class Params(BaseModel):
 PATHS = ("input", "mask", "outdir", "model_config", "weights", "manifests", "env_root",
          "weights_dir")  # fmt: skip
 """Those that may name a path."""
+OURS = {
+    "greater_than": "should be above {gt:g}",
+    "greater_than_equal": "should be at least {ge}",
+    "less_than": "should be under {lt}",
+    "less_than_equal": "should be at most {le}",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "int_type": "should be a whole number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "bool_parsing": "should be true or false",
+}
+"""What is said of a value that doesn't fit, by pydantic's name of the fault; it is given bounds."""
 FIRST = {
     "input": "What to run on",
     "model": "What to run",
@@ -333,6 +349,8 @@ def is_own(name: str) -> bool:
 
 
 def misfit(fault: Any) -> str:
-    """What pydantic says of a value that doesn't fit, as the end of a sentence."""
-    message = str(fault["msg"]).removeprefix("Value error, ").partition(", unable to parse")[0]
+    """What is wrong with a value that pydantic refuses, as the end of a sentence."""
+    if fault["type"] in OURS:
+        return OURS[fault["type"]].format(**fault.get("ctx", {}))
+    message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return message[0].lower() + message[1:]

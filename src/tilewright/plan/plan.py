@@ -49,7 +49,7 @@ from .params import Params, check_params
 from .pixel_size import needs_size
 from .places import no_folders, with_places, writable
 from .plan_file import BadImage, EnvironmentPlan, ImagePlan, JobPlan, PlanFile, PreviewPlan
-from .remarks import read_again, unmeasured
+from .remarks import read_again, unmeasured, unringed
 from .resources import Needs, contradictions, needs
 from .scenes import Unread, with_scenes
 from .settings import Settings, settings
@@ -295,6 +295,7 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
             *asked.remarks,
             *unused(params, [i.ref for i in images]),
             *unmeasured(spec, params.features),
+            *unringed(params.ring_px, params.features),
             *read_again([(i.ref.id, i.one_of) for i in images]),
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tilewright.contract.jobs import RING_PX
 from tilewright.contract.spec import ModelSpec
 
 NAMED = 3
@@ -66,6 +67,21 @@ def unmeasured(spec: ModelSpec, features: str) -> tuple[str, ...]:
         return ()
     gives = f"{spec.model_name} gives {spec.gives}"
     return (f"--features {features} does nothing here: {gives}, and no objects are measured.",)
+
+
+def unringed(ring_px: int, features: str) -> tuple[str, ...]:
+    """A sentence where a ring's width is said, and no ring is measured.
+
+    Parameters
+    ----------
+    ring_px
+        The width.
+    features
+        What is to be measured.
+    """
+    if features == "all" or ring_px == RING_PX:
+        return ()
+    return (f"--ring_px {ring_px} does nothing here: only --features all measures rings.",)
 
 
 def _whom(names: list[str], images: int) -> str:

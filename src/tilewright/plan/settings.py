@@ -135,6 +135,12 @@ def value_of(name: str, text: str) -> Any:
     TilewrightError
         2, when it is none.
     """
+    if not text:
+        raise TilewrightError(
+            f"--set {name}=: there is no value behind the =.",
+            fix=f"Write {name}=VALUE; null says that there is none, '' is an empty text.",
+            code=USAGE,
+        )
     try:
         return plain_value(text)
     except ValueError as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from tilewright import ROOT
+from tilewright.contract.commands import from_anywhere
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.spec import ModelSpec
 from tilewright.contract.steps import STEPS
@@ -130,14 +130,14 @@ def about(plan: PlanFile) -> AboutModel:
 
 def command(run: RunFile) -> str:
     """The command that gives the same results, with what the user chose, from any folder."""
-    words = [str(ROOT / "tilewright"), "run"]
+    words = ["run"]
     for name, param in run.params.items():
         if param.from_ == "user":
             words += [f"--{name}", _word(param.value)]
     words += ["--profile", run.profile] if run.profile not in (None, "local", "standard") else []
     for file in run.configs:
         words += ["--config", file]
-    return f"cd {shlex.quote(run.launch_dir)} && {shlex.join(words)}"
+    return from_anywhere(words, run.launch_dir)
 
 
 def _word(value: object) -> str:

@@ -157,6 +157,7 @@ def too_long(rows: int, most: int | None) -> list[str]:
         return []
     return [
         f"The table of objects has {longest:,} rows in a file, and a spreadsheet shows the first "
-        f"{SPREADSHEET_ROWS:,}: --table_rows {SPREADSHEET_ROWS} makes files that fit (with -resume "
-        "nothing else is done again), or read it with a program."
+        f"{SPREADSHEET_ROWS:,}: --table_rows {SPREADSHEET_ROWS} makes files that fit. Run again "
+        "with it, which does nothing else again (plain nextflow run: with -resume), or read it "
+        "with a program."
     ]

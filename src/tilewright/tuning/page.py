@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from tilewright.contract.commands import from_anywhere
 from tilewright.contract.words import counted
 
 from .pictures import fullest, outlines, picture
@@ -54,7 +54,7 @@ class Card:
     why: str | None
 
 
-def render(trial: Trial, given: Given) -> str:
+def render(trial: Trial, given: Given, here: Path) -> str:
     """The page; what users wrote is escaped.
 
     Parameters
@@ -63,6 +63,8 @@ def render(trial: Trial, given: Given) -> str:
         What came of each combination.
     given
         The parameters of the trial, as the user gave them.
+    here
+        What paths in them are relative to.
     """
     good = [one for one in trial.tried if one.store]
     at, shot, size = {}, None, (0, 0)
@@ -86,7 +88,7 @@ def render(trial: Trial, given: Given) -> str:
         at=at,
         shot=shot,
         size=size,
-        cards=[_card(one, given, at) for one in trial.tried],
+        cards=[_card(one, given, here, at) for one in trial.tried],
         device="GPU" if plan.on_gpu else "CPU",
     )
 
@@ -95,7 +97,7 @@ def _labels(one: Tried) -> Path:
     return Path(str(one.store)) / "labels" / one.plan.choice.task_name
 
 
-def _card(one: Tried, given: Given, at: Mapping[str, Any]) -> Card:
+def _card(one: Tried, given: Given, here: Path, at: Mapping[str, Any]) -> Card:
     params = {p.arg_name: p.start for p in one.plan.choice.params}
     said = one.plan.recipe.params
     image = one.image
@@ -105,7 +107,7 @@ def _card(one: Tried, given: Given, at: Mapping[str, Any]) -> Card:
         objects=image.objects if image else None,
         area=_sizes(one),
         seconds=one.seconds,
-        command=command(given, one.values),
+        command=command(given, one.values, here),
         overlay=outlines(_labels(one), dict(at)) if one.store else None,
         why=one.why,
     )
@@ -126,8 +128,8 @@ def _sizes(one: Tried) -> str:
     return told
 
 
-def command(given: Given, values: dict[str, str]) -> str:
-    """What runs the whole image with some values.
+def command(given: Given, values: dict[str, str], here: Path) -> str:
+    """What runs the whole image with some values, from any folder.
 
     Parameters
     ----------
@@ -135,9 +137,11 @@ def command(given: Given, values: dict[str, str]) -> str:
         The trial's parameters.
     values
         The combination.
+    here
+        What paths in the parameters are relative to.
     """
-    words = ["./tilewright", "run"]
+    words = ["run"]
     for name, value in given.items():
         if name not in LEFT_OUT and value is not None:
             words += [f"--{name}", str(value)]
-    return shlex.join([*words, "--set", as_set(values)])
+    return from_anywhere([*words, "--set", as_set(values)], here)

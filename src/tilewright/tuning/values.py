@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from tilewright.errors import USAGE, TilewrightError
-from tilewright.plan.settings import pieces
+from tilewright.plan.settings import pieces, value_of
 
 MOST = 24
 """Combinations that are tried at most: more than that nobody compares."""
@@ -24,7 +24,8 @@ def combinations(said: Sequence[str]) -> list[dict[str, str]]:
     Raises
     ------
     TilewrightError
-        2, when a value has no name, or there are no values or more than `MOST`.
+        2, when a value has no name, is none or is there twice, or there are no values or more
+        than `MOST`.
     """
     values: dict[str, list[str]] = {}
     for one in said:
@@ -38,7 +39,12 @@ def combinations(said: Sequence[str]) -> list[dict[str, str]]:
                     code=USAGE,
                 )
             known = values.setdefault(last, [])
-            known += [] if text in known else [text]
+            if text in known:
+                raise TilewrightError(
+                    f"--set gives {last} the value {text} twice.", fix="Say it once.", code=USAGE
+                )
+            value_of(last, text)
+            known.append(text)
     if not values:
         raise TilewrightError(
             "There is nothing to try.",

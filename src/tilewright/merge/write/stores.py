@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright import __version__
+from tilewright.contract.commands import AGAIN
 from tilewright.contract.faults import mark
 from tilewright.contract.jobs import EMPTY, Group, ImageRef, Recipe, save
 from tilewright.contract.layout import SAVE_PIXELS, Layout
@@ -200,7 +201,7 @@ def check_banks(group: Group, recipe: Recipe, banks: Sequence[Bank]) -> None:
         names = ", ".join(bank_name(group.group, jobs, n) for n in missing)
         raise TilewrightError(
             f"{names}: missing; {group.group} has {len(of_job)} of its {jobs} banks.",
-            fix="Run again with -resume.",
+            fix=f"{AGAIN}.",
             code=INTERNAL,
         )
 
