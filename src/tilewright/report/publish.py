@@ -194,7 +194,12 @@ def _writing(results: Path, *, link: bool) -> Iterator[None]:
 def is_same(one: Path, other: Path, *, apart: bool = False) -> bool:
     """Whether two files, or folders with all that is in them, hold the same.
 
-    With `apart` a file that is the other itself, by a hard link, doesn't count: it isn't a copy.
+    Parameters
+    ----------
+    one, other
+        Files or folders; what isn't there holds nothing.
+    apart
+        A file that is the other itself, by a hard link, doesn't count: it isn't a copy.
     """
     if one.is_dir() and other.is_dir():
         names = sorted(path.name for path in one.iterdir())

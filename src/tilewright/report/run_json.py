@@ -124,15 +124,16 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
     unread = [f"{i.id}: {i.unread.sentence}" for i in images if i.unread]
     stores = {i.id: Path(plan.launch_dir, plan.params.outdir, i.id, plan.store) for i in images}
     left = {i.id: [] if i.store else stale(stores[i.id], recipe.digest) for i in images}
-    images = [with_nothing(i) for i in images]
-    images = [replace(i, stale=f"{i.id}/{plan.store}" if left[i.id] else None) for i in images]
     exported = exports_of(plan, results, tasks, here / context["work_dir"])
-    images = [replace(i, exports=exported.get(i.id, [])) for i in images]
-    failed = [_line(f"{i.id}: {i.why}") for i in images if i.why]
-    unexported = [_line(f"{i.id}: {e.why}") for i in images for e in i.exports if e.why]
-    lacking = sum(any(e.why for e in i.exports) for i in images)
+    images = [
+        replace(
+            with_nothing(i),
+            stale=f"{i.id}/{plan.store}" if left[i.id] else None,
+            exports=exported.get(i.id, []),
+        )
+        for i in images
+    ]
     result = "classes" if recipe.spec.policy == "keep" else recipe.spec.result
-    objects = sum(i.objects or 0 for i in images) if result == "labels" else None
     return RunFile(
         tilewright=__version__,
         nextflow=context["nextflow"],
@@ -154,16 +155,9 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         params=describe_params(plan.params, context["params"]),
         model_params=recipe.params,
         result=result,
-        counts=Counts(
-            images=len(images),
-            failed=len(failed),
-            unexported=lacking,
-            objects=objects,
-            tiles=plan.tiles,
-            predicted=sum(i.predicted or 0 for i in images),
-        ),
-        failed=failed,
-        unexported=unexported,
+        counts=_counted(images, plan.tiles, has_objects=result == "labels"),
+        failed=[_line(f"{i.id}: {i.why}") for i in images if i.why],
+        unexported=[_line(f"{i.id}: {e.why}") for i in images for e in i.exports if e.why],
         remarks=plan.remarks
         + unread
         + doubted
@@ -177,6 +171,17 @@ def describe(plan: PlanFile, recipe: Recipe, results: Results, context: Context)
         pictures=[],
         times=times(tasks),
         measured=measured,
+    )
+
+
+def _counted(images: list[RunImage], tiles: int, *, has_objects: bool) -> Counts:
+    return Counts(
+        images=len(images),
+        failed=sum(bool(i.why) for i in images),
+        unexported=sum(any(e.why for e in i.exports) for i in images),
+        objects=sum(i.objects or 0 for i in images) if has_objects else None,
+        tiles=tiles,
+        predicted=sum(i.predicted or 0 for i in images),
     )
 
 
