@@ -64,7 +64,7 @@ def test_an_earlier_run_of_the_same_model_is_a_suggestion(tmp_path: Path) -> Non
     (tmp_path / "run.json").write_text(json.dumps(run))
     said = suggestion(tmp_path, MODEL)
     assert "0.25 s per tile on cpu (median of 2 jobs)" in said
-    assert said.endswith("2400 tiles each: --job_minutes 10 --seconds_per_tile 0.25")
+    assert said.endswith("2,400 tiles each: --job_minutes 10 --seconds_per_tile 0.25")
     assert suggestion(tmp_path, replace(MODEL, release="2")) == ""
     (tmp_path / "run.json").write_text(json.dumps({"model": asdict(MODEL), "measured": None}))
     assert suggestion(tmp_path, MODEL) == ""
