@@ -14,6 +14,8 @@ from tilewright.cli import launch, slurm_jobs
 from tilewright.cli.slurm_jobs import clear, find, is_running, launched_in
 from tilewright.errors import TilewrightError
 
+SITE = str(ROOT / "nextflow.config")  # a file that is there
+
 HOLD = """
 import fcntl, sys
 with open(sys.argv[1], "r+b") as file:
@@ -102,13 +104,9 @@ def test_a_slurm_that_does_not_answer_is_an_error_that_says_so(
     [
         (None, (), ("local", [])),
         ("slurm", (), ("slurm", [])),
-        (None, ("/s.config",), (None, ["-c", "/s.config"])),
-        ("mine", ("/s.config",), ("mine", ["-c", "/s.config"])),
-        (
-            "slurm",
-            ("/s.config",),
-            (None, ["-c", str(ROOT / "profiles" / "slurm.conf"), "-c", "/s.config"]),
-        ),
+        (None, (SITE,), (None, ["-c", SITE])),
+        ("mine", (SITE,), ("mine", ["-c", SITE])),
+        ("slurm", (SITE,), (None, ["-c", str(ROOT / "profiles" / "slurm.conf"), "-c", SITE])),
     ],
 )
 def test_beside_a_sites_file_our_profile_is_a_file_too(

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tilewright.contract.files import atomic, writing
+from tilewright.contract.reading import read_text
 from tilewright.errors import INTERNAL, USAGE, TilewrightError
 
 from .launch import EXIT_CODES, absolute
@@ -71,7 +72,7 @@ def try_values(sets: tuple[str, ...], outdir: str, **given: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="tilewright-try-") as scratch:
         trial = run_trial(stated, values, Path.cwd(), Path(scratch), click.echo)
         texts = {PAGE: render(trial, given, Path.cwd())}
-        texts[LOG] = Path(scratch, LOG).read_text(encoding="utf-8")
+        texts[LOG] = read_text(Path(scratch, LOG))
     with writing(f"--outdir {outdir}", "Choose another folder.", USAGE):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

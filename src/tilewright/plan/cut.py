@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from tilewright.contract.cut import bounds
 from tilewright.contract.jobs import Job, digest
@@ -94,7 +95,7 @@ def check_count(images: Sequence[Planned], spec: ModelSpec) -> None:
 def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Planned]]:
     """Big images alone; small ones together in the order of their ids.
 
-    A pack ends where the content says so (an image's fingerprint), so that one more image changes
+    A pack ends where the content says so (images' fingerprints), so that one more image changes
     one or two packs and not all that follow.
 
     Parameters
@@ -109,21 +110,31 @@ def packs(images: list[Planned], most: int, spec: ModelSpec) -> Iterator[list[Pl
     pack: list[Planned] = []
     pixels = 0
     for image in images:
-        size, room = image.tiles * image.tile_pixels, job_pixels(spec, image)
+        size, room = pixels_of([image]), job_pixels(spec, image)
         if needs_scan(image, spec) or size > room:
             yield [image]
             continue
-        if pack and (len(pack) == most or pixels + size > room):
-            yield pack
-            pack, pixels = [], 0
+        while pack and (len(pack) == most or pixels + size > room):
+            end = _end(pack, most, room)
+            yield pack[:end]
+            pack = pack[end:]
+            pixels = pixels_of(pack)
         pack.append(image)
         pixels += size
-        nearly_full = 4 * len(pack) >= 3 * most or 4 * pixels >= 3 * room
-        if nearly_full and int(image.ref.fingerprint[:8], 16) % 8 == 0:
-            yield pack
-            pack, pixels = [], 0
     if pack:
         yield pack
+
+
+def pixels_of(images: Sequence[Planned]) -> int:
+    """Model pixels of their tiles."""
+    return sum(image.tiles * image.tile_pixels for image in images)
+
+
+def _end(pack: Sequence[Planned], most: int, room: int) -> int:
+    """Where a pack ends: of the places where it is nearly full, at the smallest fingerprint."""
+    held = accumulate(pixels_of([image]) for image in pack)
+    full = [n for n, px in enumerate(held, 1) if 8 * n >= 7 * most or 8 * px >= 7 * room]
+    return min(full, key=lambda n: pack[n - 1].ref.fingerprint, default=len(pack))
 
 
 def jobs_of(group: str, members: list[Planned], spec: ModelSpec) -> Iterator[Job]:

@@ -24,6 +24,7 @@ from tilewright.contract.made import (
     SCORES_PAGE,
     SCORES_TABLE,
 )
+from tilewright.contract.reading import read_text
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 
 UNLINKABLE = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
@@ -169,7 +170,7 @@ def _outdated(before: Exports, after: Exports) -> set[str]:
 def _read(path: Path) -> dict[str, Any]:
     """What a JSON file holds, lest it isn't there or isn't ours: nothing."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(read_text(path)))
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
 
