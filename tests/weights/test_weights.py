@@ -571,7 +571,7 @@ def test_fetch_takes_another_location_of_the_config_file_that_plan_read(
     last = {**first, "location": f"{web.url}/other.bin", "sha256": None}
     web.pages["/other.bin"] = Page(b"other")
     made, step = planned_toy(first, second, last)
-    assert made.recipe.params == {"sigma": 1}
+    assert made.recipe.given == {"sigma": 1}
     assert step() == hashlib.sha256(b"other").hexdigest()
     assert "/toy.bin" not in {s.path for s in web.seen}
 
@@ -583,7 +583,7 @@ def test_fetch_stops_before_weights_of_another_config_file_and_says_how_to_go_on
     planned_toy: Callable[..., tuple[Plan, Callable[[], str]]],
 ) -> None:
     made, step = planned_toy(*two(tmp_path, f"{web.url}/gone.bin", f"{web.url}/toy.bin"))
-    assert made.recipe.params == {"sigma": 1}
+    assert made.recipe.given == {"sigma": 1}
     with pytest.raises(TilewrightError, match=r"toy-split can't be had from any place: ") as caught:
         step()
     for words in (
@@ -596,7 +596,7 @@ def test_fetch_stops_before_weights_of_another_config_file_and_says_how_to_go_on
     words = ["fetch", "toy-split", "--manifests", str(tmp_path / "site")]
     CliRunner().invoke(main.main, [*words, "--weights_dir", str(kept_in)], catch_exceptions=False)
     made, _ = planned_toy(*two(tmp_path, f"{web.url}/gone.bin", f"{web.url}/toy.bin"))
-    assert (made.weights, made.recipe.params) == (SHA, {"sigma": 2})
+    assert (made.weights, made.recipe.given) == (SHA, {"sigma": 2})
 
 
 def test_a_file_that_comes_between_plan_and_fetch_is_not_taken_with_anothers_config(
@@ -608,7 +608,7 @@ def test_a_file_that_comes_between_plan_and_fetch_is_not_taken_with_anothers_con
     local.rename(tmp_path / "later.bin")
     web.pages["/other.bin"] = Page(b"other")
     made, step = planned_toy(*two(tmp_path, str(local), f"{web.url}/other.bin"))
-    assert made.recipe.params == {"sigma": 2}
+    assert made.recipe.given == {"sigma": 2}
     (tmp_path / "later.bin").rename(local)
     assert step() == hashlib.sha256(b"other").hexdigest()
 
