@@ -153,7 +153,7 @@ for path in sys.argv[3:]:
 """
 REFUSED = [
     ("text", "ValueError", "doesn't hold plain tensors"),
-    ("cut", "ValueError", "doesn't hold plain tensors"),
+    ("cut", "ValueError", "it is cut off; fetch or copy it anew"),
     ("whole", "ValueError", "doesn't hold plain tensors"),
     ("list", "ValueError", "it holds no layers by name"),
     ("foreign", "ValueError", "is missing"),

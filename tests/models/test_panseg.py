@@ -234,7 +234,7 @@ def test_what_isnt_its_network_is_refused_in_a_sentence(files: Path) -> None:
         "other_order": "layers don't fit",
         "other": "it has no encoders and decoders of double convolutions",
         "whole": "it doesn't hold plain tensors",
-        "cut": "it doesn't hold plain tensors",
+        "cut": "it is cut off; fetch or copy it anew",
         "text": "it doesn't hold plain tensors",
     }
     tile = np.zeros((1, 1, 16, 32, 32), np.float32)

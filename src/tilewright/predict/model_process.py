@@ -421,15 +421,16 @@ class ModelProcess:
 
     def _failed(self, answer: dict[str, Any]) -> TilewrightError:
         kind = ScriptError if self._versions else TilewrightError  # else it isn't loaded
-        if not self._child.loaded and self.weights and is_of_weights(answer["error"]):
+        said = answer["error"].rstrip(".")
+        if not self._child.loaded and self.weights and is_of_weights(said):
             return TilewrightError(
-                f"{self.weights}: {self.script.name} can't load these weights: {answer['error']}.",
+                f"{self.weights}: {self.script.name} can't load these weights: {said}.",
                 fix="If the file is damaged, or another model's, fetch or give another one. "
                 f"{self._hint(answer)}The traceback is {printed(self.log)}.",
                 code=UNAVAILABLE,
             )
         return (MachineError if answer.get("of_machine") else kind)(
-            f"{self.script.name} failed while {self._child.doing}: {answer['error']}.",
+            f"{self.script.name} failed while {self._child.doing}: {said}.",
             fix=f"{self._hint(answer)}The traceback is {printed(self.log)}.",
             code=INTERNAL,
         )
