@@ -64,4 +64,5 @@ def test_an_array_that_cannot_know_what_a_model_wants_is_refused_before_any_job(
     run = site.command(*words, "--outdir", tmp_path / "out", outdir=tmp_path / "out")
     assert run.end() == 2, run.said
     assert "Say --gpus 1, or --gpus 0." in run.said
-    assert not re.search(r"\bsubmitted process (PREDICT|MERGE)", run.log())
+    assert not re.search(r"\bsubmitted process (PREDICT|MERGE)", run.said)
+    assert not (tmp_path / "out").exists()  # it wasn't planned, and leaves nothing
