@@ -84,8 +84,8 @@ def main(root: Path = ROOT) -> str:
     more = [name for name in turn if name not in mine][:1]
     chosen = within([*mine, *more], MOST)
     why = "what changed isn't known" if files is None else f"changed: {', '.join(mine) or 'none'}"
-    left = [name for name in mine if name not in chosen]
-    said = f"environments: {why}; by turns: {', '.join(more) or 'none'}"
+    left = [name for name in [*mine, *more] if name not in chosen]
+    said = f"environments: {why}; by turns: {', '.join(n for n in more if n in chosen) or 'none'}"
     print(f"{said}; left to other commits: {', '.join(left) or 'none'}", file=sys.stderr)
     return " ".join(chosen)
 

@@ -249,10 +249,8 @@ def make_plan(given: dict[str, object], here: Path, dialect: Adapter | None = No
     unread: Unread = []
     try:
         folders = manifest_folders(params, here, dialect)
-        known, asked = (
-            Registry.load(*folders),
-            settings(params.model_config_file, params.set_, here),
-        )
+        known = Registry.load(*folders)
+        asked = settings(params.model_config_file, params.set_, here)
         params, choice, spec, values, found_weights = resolve(params, here, known, asked)
         spec = dialect.spec(spec) if dialect else spec
         sized(spec, params)

@@ -123,13 +123,14 @@ def publish_report(made: Path, results: Path, tables: Path, names: Sequence[str]
     TilewrightError
         As `put`.
     """
-    earlier, before = _written(results), _exports(results)
+    before = _read(results / "run.json")
     for name in names:
         put(tables / name, results, name)
     pictures = sorted((made / REPORT_PICTURES).glob("*"))  # one by one: an image may be so named
     for path in (*pictures, made / RUN_IMAGES, made / REPORT_PAGE, made / "run.json"):
         put(path, results, str(path.relative_to(made)))
-    gone = (earlier - _written(results)) | _outdated(before, _exports(results))
+    after = _read(results / "run.json")
+    gone = (_written(before) - _written(after)) | _outdated(_exports(before), _exports(after))
     scores = (SCORES, SCORES_TABLE, SCORES_PAGE) if _read(results / SCORES).get("recipe") else ()
     for name in (*gone, *scores):
         remove(results / name)
@@ -139,16 +140,15 @@ def publish_report(made: Path, results: Path, tables: Path, names: Sequence[str]
             folder.rmdir()
 
 
-def _written(results: Path) -> set[str]:
+def _written(run: dict[str, Any]) -> set[str]:
     """Tables and pictures that run.json says a run wrote, by the names that only a run gives."""
-    run = _read(results / "run.json")
     names = [*run.get("tables", ()), *run.get("pictures", ())]
     return {name for name in names if isinstance(name, str) and OF_A_RUN.fullmatch(name)}
 
 
-def _exports(results: Path) -> Exports:
+def _exports(run: dict[str, Any]) -> Exports:
     """By each store that run.json says a run wrote, what it was made of and what exported as."""
-    run, found = _read(results / "run.json"), Exports()
+    found = Exports()
     with suppress(LookupError, TypeError, AttributeError):  # it isn't one of this release
         for image in run["images"]:
             names = [str(each["path"]) for each in image["exports"]]

@@ -12,7 +12,6 @@ from pydantic import TypeAdapter
 
 from .measures import ERRORS, PERCENTS
 
-"""Their names in the results folder."""
 IN_CSV = ("f1", "precision", "recall", "ap", "pq", "sq", "mean_f1", "mean_ap")
 RISKY = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet takes for a formula."""
