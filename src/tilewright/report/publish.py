@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
@@ -80,14 +79,14 @@ def put(source: Path, results: Path, name: str, *, link: bool = False) -> None:
         can be no hard links (2). Then what was there is there still.
     """
     target = results / name
-    mark = f".{hashlib.sha256(target.name.encode()).hexdigest()[:12]}-"  # its own name may be long
+    mark = hashlib.sha256(target.name.encode()).hexdigest()[:12]  # its own name may be long
+    part, aside = (target.with_name(f".{mark}-{which}") for which in ("new", "old"))
     with _writing(results, link=link):
         target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f"{mark}*"):
+        for left in (part, aside):
             remove(left)
         if is_same(source, target, apart=not link):
             return
-        part = target.with_name(f"{mark}{uuid.uuid4().hex}")
         try:
             _copy(source, part, link=link)
             if not is_same(source, part):
@@ -96,7 +95,7 @@ def put(source: Path, results: Path, name: str, *, link: bool = False) -> None:
                     fix="See to the disks, then run it again to go on.",
                     code=UNAVAILABLE,
                 )
-            _rename(part, target)
+            _rename(part, target, aside)
         finally:
             remove(part)
             with suppress(OSError):  # what else is there stays, and so does what arrived
@@ -225,10 +224,9 @@ def _copy(source: Path, target: Path, *, link: bool) -> None:
         shutil.copyfile(source, target)
 
 
-def _rename(part: Path, target: Path) -> None:
+def _rename(part: Path, target: Path, aside: Path) -> None:
     """Give it its place; a folder can't be renamed onto one that isn't empty."""
     if part.is_dir() or target.is_dir():
-        aside = part.with_name(f"{part.name}-old")
         with suppress(FileNotFoundError):
             target.rename(aside)
         part.rename(target)
