@@ -20,7 +20,7 @@ CLASSES = re.compile(rb"torch\s*[.\n]\s*classes\s*[.\n]\s*(\w+)")
 """torch's classes of C++ in a pickle, which breaks names off at a dot by a new line."""
 OTHER_ENTRY, OTHER_MARK = "model.json", b"PTMF"
 """The entry, and the bytes 4 to 8, by which torch reads a file in another way."""
-MOST_CODE = 1 << 28  # bytes; the largest network of timm has under 1 MiB
+MOST_CODE = 1 << 28  # bytes, those of objects with it; the largest network of timm has under 1 MiB
 SAVE_ANEW = "Save the network by torch.jit.script(network).save(file)"
 
 
@@ -79,9 +79,11 @@ def _check_entries(archive: zipfile.ZipFile, called: str, allowed: Collection[st
     for entry in archive.infolist():
         name = entry.filename.lower()  # torch finds entries in any case, whatever their ending
         is_code = "code" in name.split("/")[:-1] and not name.endswith(".debug_pkl")
-        size += entry.file_size if is_code else 0
+        size += entry.file_size if is_code or name.endswith(".pkl") else 0
         if size > MOST_CODE:
-            raise ValueError(f"{called} isn't opened: it says that it has {size} bytes of code")
+            raise ValueError(
+                f"{called} isn't opened: it says that it has {size} bytes of code and objects"
+            )
         if is_code:
             _check_code(archive.read(entry), entry.filename, called, allowed)
         elif name.endswith(".pkl"):
