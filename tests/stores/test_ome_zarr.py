@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -273,6 +274,25 @@ def test_what_a_killed_task_left_is_replaced(tmp_path: Path) -> None:
     path = write(tmp_path / "s.zarr", squares((30, 20)))
     assert [p.name for p in tmp_path.iterdir()] == ["s.zarr"]
     assert not (path / "old").exists()
+
+
+def test_killed_while_the_old_store_goes_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, gone = write(tmp_path / "s.zarr", squares((30, 20))), shutil.rmtree
+    kept = sorted(path.rglob("*"))
+
+    def killed(folder: Path, **_: object) -> None:
+        monkeypatch.setattr(shutil, "rmtree", gone)
+        gone(next(p for p in folder.iterdir() if p.is_dir()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write(path, squares((30, 20)))
+    assert sorted(path.rglob("*")) == kept
+    write(path, squares((30, 20)))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,12 @@ class StoreWriter:
         self.path = path
         self._version = version
         self._part = path.with_name(path.name + ".part")
+        self._old = path.with_name(path.name + ".old.part")
         self._pyramids: dict[str, Pyramid] = {}
         with writing(path):
-            if self._part.exists():  # left by a task that was killed
-                shutil.rmtree(self._part)
+            for left in (self._part, self._old):  # by a task that was killed
+                if left.exists():
+                    shutil.rmtree(left)
             self._part.mkdir(parents=True)
             self._root = zarr.create_group(self._part, zarr_format=3 if version == "0.5" else 2)
 
@@ -232,9 +234,10 @@ class StoreWriter:
                 omero = {"omero": image.omero(channels, rgb)} if channels else {}
                 root |= self._ome(multiscales=[image.metadata], **omero)
             self._root.attrs.update(root)
-            if self.path.exists():
-                shutil.rmtree(self.path)
+            if self.path.exists():  # half of it must not open: it goes at one stroke
+                self.path.replace(self._old)
             self._part.replace(self.path)
+            shutil.rmtree(self._old, ignore_errors=True)
 
     def _describe_members(self, has_image: bool) -> None:
         members = {where: p for where, p in self._pyramids.items() if where}

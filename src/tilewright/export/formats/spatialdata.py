@@ -36,14 +36,15 @@ def write(store: Path, path: Path) -> None:
     data = open_spatialdata(store)
     if result.kind == "labels" and not _is_deep(result):
         data.shapes[f"{result.name}_outlines"] = _outlines(result, data.labels[result.name])
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    part, old = (path.with_name(f".{uuid.uuid4().hex}.part") for _ in range(2))
     try:
         data.write(part)
-        if path.is_dir():
-            shutil.rmtree(path)
+        if path.is_dir():  # half of it must not open: it goes at one stroke
+            path.replace(old)
         part.replace(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _is_deep(result: Result) -> bool:
