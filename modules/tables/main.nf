@@ -9,7 +9,7 @@ process TABLES {
 
     output:
     path 'objects*.csv', emit: tables, optional: true
-    path 'tables.json', emit: told
+    path 'tables.{json,sha256}', emit: told
 
     script:
     """
@@ -17,5 +17,5 @@ process TABLES {
     """
 
     stub:
-    "touch objects.csv tables.json"
+    "touch objects.csv tables.json tables.sha256"
 }

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tilewright import ROOT
+from tilewright.contract.checksums import write_checksums
 from tilewright.errors import TilewrightError
 from tilewright.report.publish import publish, publish_report
 
@@ -78,6 +79,30 @@ def test_a_copy_is_one_where_a_link_was(made: Path, tmp_path: Path) -> None:
     publish(made, tmp_path / "out")
     assert held(tmp_path / "out") == held(made)
     assert not set(written(tmp_path / "out").values()) & set(written(made).values())
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_what_a_task_made_is_not_published_once_it_is_damaged(
+    made: Path, tmp_path: Path, link: bool
+) -> None:
+    write_checksums(made / "a" / "x.sha256", {STORE: made / "a" / STORE})
+    publish(made, tmp_path / "out", link=link)
+    before = held(tmp_path / "out")
+    chunk = made / "a" / STORE / "c" / "0" / "0"
+    data = bytearray(chunk.read_bytes())
+    data[1000] ^= 1
+    chunk.write_bytes(data)
+    with pytest.raises(TilewrightError, match=r"a/x\.zarr/c/0/0: it changed since") as caught:
+        publish(made, tmp_path / "out", link=link)
+    assert caught.value.code == 69
+    assert not made.exists()
+    data[1000] ^= 1
+    assert (held(tmp_path / "out") == before) == (not link)
+    again = make(made)
+    (again / "a" / STORE / "c" / "0" / "0").write_bytes(data)
+    write_checksums(made / "a" / "x.sha256", {STORE: made / "a" / STORE})
+    publish(again, tmp_path / "out", link=link)
+    assert held(tmp_path / "out") == before
 
 
 def test_a_store_that_cant_be_written_whole_isnt_there(made: Path, tmp_path: Path) -> None:

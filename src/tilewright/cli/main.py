@@ -31,6 +31,7 @@ from tilewright.report.timings import suggestion
 
 from . import contribute
 from .again import repeated
+from .check import check
 from .clean import clean
 from .envs import environments, envs
 from .export import export_command
@@ -290,6 +291,7 @@ for _command in (
     envs,
     models,
     export_command,
+    check,
     clean,
     score,
     try_values,

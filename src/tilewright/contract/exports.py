@@ -23,6 +23,8 @@ GIVES = {
 }
 TABLES = ("csv", "parquet")
 """Formats of a table alone."""
+EXPORTS_CHECKSUMS = ".exports.sha256"
+"""Of what a run exported a store as, the list of digests: after the store's stem."""
 ENVIRONMENT = "export"
 """Of exporters that need more than base, as envs/export.yml has it."""
 

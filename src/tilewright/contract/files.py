@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,3 +92,11 @@ def unwritable(
     return TilewrightError(
         f"{where}: can't be written ({error.strerror or error}).", fix=fix, code=code
     )
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder, if it is there; of a folder that is read, what can be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

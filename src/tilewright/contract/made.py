@@ -15,12 +15,15 @@ REPORT_PAGE, REPORT_PICTURES = "report.html", "report"
 """The report, and the folder of pictures that it links, which an image's own may be, too."""
 RUN_IMAGES, RUN_OBJECTS = "images.csv", "objects.csv"
 """A row per image; a row per object, in several files where the user wants them short."""
+RUN_CHECKSUMS = "run.sha256"
+"""Digests of a run's tables, its report with the pictures, and run.json."""
 SCORES, SCORES_TABLE, SCORES_PAGE = "scores.json", "scores.csv", "scores.html"
 """A run's score: for programs, for spreadsheets and to look at."""
 BESIDE_STORES = (
     REPORT_PAGE,
     RUN_IMAGES,
     RUN_OBJECTS,
+    RUN_CHECKSUMS,
     SCORES,
     SCORES_TABLE,
     SCORES_PAGE,

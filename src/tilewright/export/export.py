@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypedDict
 
-from tilewright.contract.exports import FORMATS, Export, Format, unfit
+from tilewright.contract.checksums import write_checksums
+from tilewright.contract.exports import EXPORTS_CHECKSUMS, FORMATS, Export, Format, unfit
 from tilewright.contract.faults import mark
 from tilewright.contract.files import atomic, unwritable, writing
 from tilewright.errors import TilewrightError
@@ -113,7 +114,7 @@ def export_group(
     """
     told = []
     for store in sorted(stores.glob("*/*.zarr")):  # of an image without one, MERGE has said why
-        name = Result(store).image_id
+        name, there = Result(store).image_id, []
         for made in (FORMATS[word] for word in asked.formats):
             path = out / name / f"{store.stem}{made.ending}"
             about: Exported = {"id": name, "format": made.name, "path": f"{name}/{path.name}",
@@ -126,7 +127,12 @@ def export_group(
             except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
                 why = _told(error, asked, forgive=forgive)
                 about |= {"path": None, "why": str(why), "code": why.code}
+            else:
+                there.append(path)
             told.append(about)
+        if there and asked.folder is None:
+            listing = out / name / f"{store.stem}{EXPORTS_CHECKSUMS}"
+            write_checksums(listing, {path.name: path for path in there})
     return told
 
 

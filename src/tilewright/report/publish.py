@@ -13,11 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
 
-from tilewright.contract.exports import FORMATS
-from tilewright.contract.files import writing
+from tilewright.contract.checksums import ENDING, verify, write_checksums
+from tilewright.contract.exports import EXPORTS_CHECKSUMS, FORMATS
+from tilewright.contract.files import remove, writing
 from tilewright.contract.made import (
     REPORT_PAGE,
     REPORT_PICTURES,
+    RUN_CHECKSUMS,
     RUN_IMAGES,
     SCORES,
     SCORES_PAGE,
@@ -50,8 +52,9 @@ def publish(made: Path, results: Path, *, link: bool = False) -> None:
     Raises
     ------
     TilewrightError
-        As `put`.
+        As `put`; when a file isn't as its task wrote it (69).
     """
+    verify(made.glob(f"*/*{ENDING}"), made)
     for source in sorted(made.glob("*/*")):
         put(source, results, str(source.relative_to(made)), link=link)
 
@@ -103,7 +106,7 @@ def put(source: Path, results: Path, name: str, *, link: bool = False) -> None:
 
 
 def publish_report(made: Path, results: Path, tables: Path, names: Sequence[str]) -> None:
-    """Put a run's tables, report and, last, run.json into the output folder.
+    """Put a run's tables, report, the list of their digests and, last, run.json where results go.
 
     Tables and pictures that an earlier run wrote there, and this one didn't, go, its exports of
     stores that this one made otherwise, and its score: they would be taken for this one's.
@@ -123,11 +126,14 @@ def publish_report(made: Path, results: Path, tables: Path, names: Sequence[str]
         As `put`.
     """
     before = _read(results / "run.json")
-    for name in names:
-        put(tables / name, results, name)
     pictures = sorted((made / REPORT_PICTURES).glob("*"))  # one by one: an image may be so named
-    for path in (*pictures, made / RUN_IMAGES, made / REPORT_PAGE, made / "run.json"):
-        put(path, results, str(path.relative_to(made)))
+    pages = (*pictures, made / RUN_IMAGES, made / REPORT_PAGE, made / "run.json")
+    parts = {name: tables / name for name in names}
+    parts |= {str(path.relative_to(made)): path for path in pages}
+    write_checksums(made / RUN_CHECKSUMS, parts)
+    run = parts.pop("run.json")
+    for name, path in (parts | {RUN_CHECKSUMS: made / RUN_CHECKSUMS, "run.json": run}).items():
+        put(path, results, name)
     after = _read(results / "run.json")
     gone = (_written(before) - _written(after)) | _outdated(_exports(before), _exports(after))
     scores = (SCORES, SCORES_TABLE, SCORES_PAGE) if _read(results / SCORES).get("recipe") else ()
@@ -162,7 +168,10 @@ def _outdated(before: Exports, after: Exports) -> set[str]:
     gone: set[str] = set()
     for store, (made_of, names) in before.items():
         now, kept = after.get(store, (made_of, names))
-        gone |= names - kept if now != made_of else set()
+        if now != made_of:
+            gone |= names - kept
+            if names and not kept:
+                gone.add(str(PurePath(store).with_suffix(EXPORTS_CHECKSUMS)))
     return gone
 
 
@@ -233,11 +242,3 @@ def _rename(part: Path, target: Path, aside: Path) -> None:
         remove(aside)
     else:
         part.replace(target)
-
-
-def remove(path: Path) -> None:
-    """Remove a file, a link or a folder, if it is there; of a folder that is read, what can be."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

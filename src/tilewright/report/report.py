@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from tilewright.contract.checksums import ENDING, verify
 from tilewright.contract.jobs import Recipe
 from tilewright.contract.made import REPORT_PAGE, REPORT_PICTURES, RUN_IMAGES
 from tilewright.errors import INTERNAL
@@ -41,7 +42,14 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
     Returns
     -------
         What run.json says.
+
+    Raises
+    ------
+    TilewrightError
+        69, when a file isn't as its task wrote it.
     """
+    for listing in sorted([*merged.glob(f"*{ENDING}"), *merged.glob(f"*/*{ENDING}")]):
+        verify([listing], listing if listing.parent == merged else listing.parent)
     planned, made_by = PlanFile.load(plan), Recipe.load(recipe)
     results = read_merged(merged)
     run = describe(planned, made_by, results, context)

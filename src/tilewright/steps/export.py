@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from tilewright.contract.checksums import ENDING, write_checksums
 from tilewright.contract.exports import Export
 from tilewright.contract.faults import last_try
 from tilewright.contract.jobs import save
@@ -36,7 +37,9 @@ def main(asked: str, weights: str, stores: str, out: str, shown: str) -> None:
     how = Export(**json.loads(Path(asked).read_text()))
     made = export_group(how, Path(stores), Path(out), forgive=last_try())
     Path(shown).mkdir()
-    save(Path(shown) / "exported.json", {"exports": made})
+    told = Path(shown) / "exported.json"
+    save(told, {"exports": made})
+    write_checksums(told.with_suffix(ENDING), {told.name: told})
     if how.links:
         try:
             file = path_of(weights, Path(os.environ["TILEWRIGHT_WEIGHTS"]))

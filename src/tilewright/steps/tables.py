@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from tilewright.contract.checksums import ENDING, write_checksums
 from tilewright.contract.jobs import save
 from tilewright.stores.csv_parts import join
 
@@ -23,6 +24,7 @@ def main(rows: str, most: str) -> None:
     """
     made = join(Path(rows).iterdir(), Path(), int(most) if most else None)
     save(Path("tables.json"), asdict(made))
+    write_checksums(Path(f"tables{ENDING}"), {n: Path(n) for n in (*made.files, "tables.json")})
 
 
 if __name__ == "__main__":

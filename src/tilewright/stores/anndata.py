@@ -274,7 +274,11 @@ def _frame(
 
 
 def _codec(group: zarr.Group) -> Any:
-    return ZstdCodec(level=3) if group.metadata.zarr_format == 3 else numcodecs.Zstd(level=3)
+    return (
+        ZstdCodec(level=3, checksum=True)
+        if group.metadata.zarr_format == 3
+        else numcodecs.Zstd(level=3)
+    )
 
 
 def _put(group: zarr.Group, name: str, values: Rows, *, text: bool = False) -> None:

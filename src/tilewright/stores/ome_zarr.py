@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numcodecs  # type: ignore[import-untyped]
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from tilewright.contract.jobs import canonical
 
@@ -46,10 +46,11 @@ StoreVersion = Literal["0.5", "0.4"]
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
-# By measurement (docs/measured.md): labels are repeats, which a shuffle only breaks up.
-CODECS = {
-    ("0.5", "nearest"): ZstdCodec(level=1),
-    ("0.5", "mean"): BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
+# By measurement (docs/measured.md): labels are repeats, which a shuffle only breaks up. Each chunk
+# of 0.5 has a checksum.
+CODECS: dict[tuple[StoreVersion, Method], Any] = {
+    ("0.5", "nearest"): [ZstdCodec(level=1, checksum=True)],
+    ("0.5", "mean"): [BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec()],
     # older readers know Blosc alone
     ("0.4", "nearest"): numcodecs.Blosc("zstd", clevel=1, shuffle=numcodecs.Blosc.NOSHUFFLE),
     ("0.4", "mean"): numcodecs.Blosc("zstd", clevel=1, shuffle=numcodecs.Blosc.SHUFFLE),
@@ -191,7 +192,12 @@ class StoreWriter:
         """
         with writing(self.path):
             array = self._root.create_array(
-                "visited", shape=tiles.shape, dtype=np.uint8, chunks=tiles.shape, fill_value=0
+                "visited",
+                shape=tiles.shape,
+                dtype=np.uint8,
+                chunks=tiles.shape,
+                compressors=CODECS[self._version, "nearest"],
+                fill_value=0,
             )
             array[...] = tiles
             array.attrs.update(

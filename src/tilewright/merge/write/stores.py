@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright import __version__
+from tilewright.contract.checksums import ENDING, write_checksums
 from tilewright.contract.commands import AGAIN
 from tilewright.contract.faults import mark
 from tilewright.contract.jobs import EMPTY, Group, ImageRef, Recipe, save
@@ -100,6 +101,7 @@ def merge_group(
     gather((shown / f"{ref.key}.rows" for ref in refs), shown / f"{group.group}.objects")
     images = [each.to_dict() for each in results]
     save(shown / "merged.json", {"group": group.group, "precision": ran, "images": images})
+    write_checksums(shown / f"merged{ENDING}", {p.name: p for p in sorted(shown.iterdir())})
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,19 @@ def merge_one(pack: Pack, ref: ImageRef) -> MergedImage:
     if lacks:
         return MergedImage(ref.id, ref.path, why=lacks, code=BAD_DATA, step="PREDICT")
     try:
-        return replace(merge_image(pack, ref), note=notes.get(ref.key))
+        merged = replace(merge_image(pack, ref), note=notes.get(ref.key))
+        _seal(pack.out / ref.id / pack.group.store)
+        return merged
     except Exception as error:  # noqa: BLE001  # raised again, unless it is this image's
         told = mark(error, forgive=pack.forgive)
         _take_away(pack, ref)
         return MergedImage(ref.id, ref.path, why=str(told), code=told.code, step="MERGE")
+
+
+def _seal(store: Path) -> None:
+    """Note the digests of a store's files and its picture's."""
+    made = (store, store.with_suffix(".png"))
+    write_checksums(store.with_suffix(ENDING), {path.name: path for path in made})
 
 
 def _take_away(pack: Pack, ref: ImageRef) -> None:

@@ -1,0 +1,137 @@
+"""Digests of what a task made, in a list beside it: what isn't as it was written is named by them.
+
+A list is what ``sha256sum --check`` reads, too: a line for each file, its name below the list's
+folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from tilewright.errors import UNAVAILABLE, TilewrightError
+
+from .files import MORE_ROOM, file_digest, remove, writing
+from .reading import followed, read_text
+
+ENDING = ".sha256"
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+JUNK = re.compile(r"\..*|Thumbs\.db", re.IGNORECASE)
+"""Files that systems and viewers leave in folders; they are no chunks."""
+
+
+def write_checksums(listing: Path, made: Mapping[str, Path]) -> None:
+    """Note the digest of every file.
+
+    Parameters
+    ----------
+    listing
+        The list to write.
+    made
+        Files and folders by the name they have below the list's folder; what isn't there is left
+        out.
+
+    Raises
+    ------
+    TilewrightError
+        69, when it can't be written.
+    """
+    with writing(listing, MORE_ROOM), listing.open("w", encoding="utf-8", newline="\n") as file:
+        for name, path in made.items():
+            for each in _files(path):
+                below = PurePosixPath(name, each.relative_to(path))
+                file.write(f"{file_digest(each)}  {below}\n")
+
+
+def read_checksums(listing: Path) -> dict[str, str]:
+    """Digests by the files' names.
+
+    Parameters
+    ----------
+    listing
+        A list; only names below its folder are taken.
+
+    Raises
+    ------
+    OSError
+        When it can't be read.
+    ValueError
+        When it isn't such a list.
+    """
+    found = {}
+    for line in filter(None, read_text(listing).split("\n")):
+        match = LINE.fullmatch(line)
+        path = PurePosixPath(match[2]) if match else None
+        if match is None or path is None or path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{line[:80]!r} is no line of it")
+        found[match[2]] = match[1]
+    return found
+
+
+def compared(listing: Path, checksums: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Read every file: its name, and what happened to it, None if it is as it was written.
+
+    Parameters
+    ----------
+    listing
+        Where the list lies.
+    checksums
+        What it says.
+    """
+    tops = sorted({PurePosixPath(name).parts[0] for name in checksums})
+    gone = {top for top in tops if not (listing.parent / top).exists()}
+    yield from ((top, "went") for top in sorted(gone))
+    for name, digest in checksums.items():
+        if PurePosixPath(name).parts[0] in gone:
+            continue
+        try:
+            same = file_digest(listing.parent / name) == digest
+            yield name, None if same else "changed"
+        except FileNotFoundError:
+            yield name, "went"
+        except OSError as error:
+            yield name, f"became unreadable ({error.strerror})"
+    for folder in (listing.parent / top for top in tops if top not in checksums):
+        for path in _files(folder):
+            name = path.relative_to(listing.parent).as_posix()
+            if name not in checksums and not JUNK.fullmatch(path.name):
+                yield name, "came"
+
+
+def verify(listings: Iterable[Path], made: Path) -> None:
+    """Refuse what a task made if it isn't as that task wrote it; then it goes, to be made anew.
+
+    Parameters
+    ----------
+    listings
+        Lists in it.
+    made
+        The file or folder that the task gave, or a link to it.
+
+    Raises
+    ------
+    TilewrightError
+        69, naming the file.
+    """
+    for listing in listings:
+        try:
+            wrong = [each for each in compared(listing, read_checksums(listing)) if each[1]]
+        except (OSError, ValueError):
+            wrong = [(listing.name, "changed")]
+        for name, what in wrong:
+            remove(followed(made))
+            raise TilewrightError(
+                f"{followed(listing.parent) / name}: it {what} since the run wrote it.",
+                fix="See to that disk, then run it again: it is made anew.",
+                code=UNAVAILABLE,
+            )
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """A file, or all files of a folder, in the order of their names."""
+    if path.is_dir():
+        for child in sorted(path.iterdir()):
+            yield from _files(child)
+    elif path.exists():
+        yield path
