@@ -128,3 +128,27 @@ def test_a_file_server_whose_clock_is_behind_is_no_fault(
     )
     assert done.returncode == 0, done.stderr
     assert "1 of 1 image," in done.stdout
+
+
+def test_what_is_damaged_in_the_work_folder_is_said_and_made_anew(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """A byte of a store, whose published file is the same one; a digit that the report shows."""
+    write_discs(tmp_path / "a.tif")
+    out, work = tmp_path / "out", tmp_path / "work"
+    words = ("--publish", "link", "--work_dir", work)
+    assert checkout.run(tmp_path / "a.tif", out, *words).returncode == 0
+    wanted = digests(out)
+    for file, step in (("stores/a/*.zarr/labels/*/0/c/0/0", "MERGE"), ("merged.json", "MERGE")):
+        hurt = next(work.glob(f"*/*/{file}" if "/" in file else f"*/*/merged-*/{file}"))
+        data = bytearray(hurt.read_bytes())
+        data[len(data) // 2] ^= 1
+        hurt.write_bytes(data)
+        refused = checkout.run(tmp_path / "a.tif", out, *words)
+        assert refused.returncode == 69, refused.stderr
+        assert f"{hurt}: it changed since the run wrote it." in refused.stderr
+        again = checkout.run(tmp_path / "a.tif", out, *words)
+        assert again.returncode == 0, again.stderr
+        assert (step, "COMPLETED") in {(p, s) for p, _, s in tasks(out)}
+        assert ("PREDICT", "CACHED") in {(p, s) for p, _, s in tasks(out)}
+        assert digests(out) == wanted
