@@ -183,3 +183,21 @@ def test_a_folder_without_room_ends_a_run_after_a_while(
     with pytest.raises(TilewrightError, match=r"can't be written \(.*\)\. Mend that") as caught:
         look()
     assert caught.value.code == 69
+
+
+def test_a_work_folder_that_nextflow_has_not_made_yet_is_waited_for_and_missed_once_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(room, "PATIENCE", 0.1)
+    look, work = Room([tmp_path, tmp_path / "work"]).look, tmp_path / "work"
+    for _ in range(2):
+        look()
+        time.sleep(0.2)
+    work.mkdir()
+    look()
+    work.rmdir()
+    look()
+    time.sleep(0.2)
+    with pytest.raises(TilewrightError, match="work: can't be written"):
+        look()

@@ -41,12 +41,13 @@ class Room:
     Parameters
     ----------
     folders
-        Which exist.
+        Which exist, or will: Nextflow makes its work folder, at times half a minute later.
     """
 
     folders: Iterable[Path]
     _next: float = field(default_factory=time.monotonic)
     _since: float | None = None
+    _there: set[Path] = field(default_factory=set)
 
     def look(self) -> None:
         """Look, unless that has just been done.
@@ -60,7 +61,8 @@ class Room:
         if now < self._next:
             return
         self._next = now + LOOK_EVERY
-        error = next(filter(None, map(refused, self.folders)), None)
+        self._there |= {folder for folder in self.folders if folder.is_dir()}
+        error = next(filter(None, map(refused, self._there)), None)
         if error is None:
             self._since = None
         elif self._since is None:

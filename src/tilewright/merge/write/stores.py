@@ -101,7 +101,8 @@ def merge_group(
     gather((shown / f"{ref.key}.rows" for ref in refs), shown / f"{group.group}.objects")
     images = [each.to_dict() for each in results]
     save(shown / "merged.json", {"group": group.group, "precision": ran, "images": images})
-    write_checksums(shown / f"merged{ENDING}", {p.name: p for p in sorted(shown.iterdir())})
+    made = {path.name: path for path in sorted(shown.iterdir()) if path.suffix != ENDING}
+    write_checksums(shown / f"merged{ENDING}", made)
 
 
 @dataclass(frozen=True)
