@@ -10,7 +10,6 @@ of each run, all its processes together, the medians, and what the guards add.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import shutil
 import statistics
@@ -94,7 +93,10 @@ def run(root: Path, folder: Path, confine: str) -> float:
     words = ["run", "--input", folder / "in", "--outdir", out, "--confine", confine]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
-        [root / "tilewright", *words], check=True, stdout=subprocess.DEVNULL, env=os.environ
+        [root / "tilewright", *words],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return sum(getattr(after, k) - getattr(before, k) for k in ("ru_utime", "ru_stime"))
