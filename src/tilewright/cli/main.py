@@ -32,6 +32,7 @@ from tilewright.report.timings import suggestion
 from . import contribute
 from .again import repeated
 from .clean import clean
+from .doctor import doctor
 from .envs import environments, envs
 from .export import export_command
 from .launch import EXIT_CODES, absolute, pipeline
@@ -274,16 +275,6 @@ def fetch(names: tuple[str, ...], **given: Any) -> None:
     fetch_all(registry(params, Path.cwd()), names, Path(str(params.weights_dir)), click.echo)
 
 
-@main.command()
-@click.option("--plugin", is_flag=True, help="And what napari's AI OnDemand plugin needs.")
-def doctor(plugin: bool) -> None:
-    """Say what this machine has, lacks or has wrong. And how to mend it."""
-    from tilewright.aiod.doctor_plugin import asked
-    from tilewright.environments.doctor import main as look
-
-    sys.exit(look(asked(["--plugin"] if plugin else [])))
-
-
 for _command in (
     *contribute.COMMANDS,
     environments,
@@ -291,6 +282,7 @@ for _command in (
     models,
     export_command,
     clean,
+    doctor,
     score,
     try_values,
 ):
