@@ -92,7 +92,7 @@ def entries(sha: str, folder: Path) -> list[Path]:
 
 def remedy(path: Path) -> str:
     """What to do about a file that doesn't answer to its digest, as a sentence."""
-    if os.access(path.parent, os.W_OK):
+    if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         return "Remove it and run again: it is fetched anew."
     try:
         owner = path.owner()
