@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import mmap
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +74,18 @@ def flip(path: Path) -> None:
         file.seek(0)
         file.write(bytes([first[0] ^ 0x20]))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def mapped_writes_show(path: Path) -> bool:
+    """Whether this file system changes a file's times when it is written to by a mapping."""
+    path.write_bytes(CONTENT)
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        mapped[0] = CONTENT[0]
+        os.fsync(file.fileno())
+        before = path.stat().st_ctime_ns
+        time.sleep(notes.TICK)
+        mapped[0] = CONTENT[0]
+        return path.stat().st_ctime_ns != before
 
 
 def refusal(path: Path) -> str:
@@ -202,6 +216,18 @@ def test_a_file_is_read_once_and_again_once_when_it_was_touched(
     for count in (2, 2):
         path_of(SHA, kept_in)
         assert len(reads) == count
+
+
+def test_what_is_written_into_a_mapped_file_after_it_was_read_is_seen(kept_in: Path) -> None:
+    file = kept_in / SHA / "toy.bin"
+    if not mapped_writes_show(kept_in / "tried"):
+        pytest.skip("a file in memory alone keeps its times: docs/security.md says so")
+    with file.open("r+b") as open_file, mmap.mmap(open_file.fileno(), 0) as mapped:
+        mapped[0] = CONTENT[0]  # from here on the page is changed, and the file's times are not
+        assert path_of(SHA, kept_in)
+        mapped[0] = FLIPPED[0]
+        with pytest.raises(TilewrightError, match="isn't the file that was kept"):
+            path_of(SHA, kept_in)
 
 
 def test_a_note_holds_on_each_node_whatever_number_the_disk_has_there(
@@ -398,3 +424,26 @@ def test_a_run_with_a_flipped_byte_is_refused_and_nothing_is_published(
     assert refusal(kept_in / SHA / "toy.bin") in done.stderr
     assert not list((tmp_path / "bad").rglob("*.zarr"))
     assert not (tmp_path / "bad" / "run.json").exists()
+
+
+@pytest.mark.nextflow
+def test_a_byte_that_is_flipped_after_the_plan_fails_the_images_and_the_run_says_why(
+    kept_in: Path, tmp_path: Path, checkout: Checkout
+) -> None:
+    write_discs(tmp_path / "in" / "a.tif")
+    more = site(tmp_path / "site", {"location": "https://x.org/toy.bin", "sha256": SHA})
+    file = kept_in / SHA / "toy.bin"
+    flips = f"printf W | dd of={file} bs=1 count=1 conv=notrunc"
+    (tmp_path / "flip.config").write_text(
+        f"process {{ withName: PREDICT {{ beforeScript = '{flips}' }} }}\n"
+    )
+    words = ("run", "--input", tmp_path / "in", "--model", "toy-split", "--manifests", more)
+    words += ("--weights_dir", kept_in, "--profile", "local", "--config", tmp_path / "flip.config")
+    done = checkout.cli(*words, "--outdir", tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 69, done.stdout + done.stderr
+    assert file.read_bytes() == FLIPPED
+    assert not list((tmp_path / "out" / "a").glob("*.zarr"))
+    told = run_json(tmp_path / "out")
+    (said,) = told["images"]
+    assert refusal(file) in json.dumps(said, ensure_ascii=False)
+    assert refusal(file) in (tmp_path / "out" / "report.html").read_text().replace("&#39;", "'")

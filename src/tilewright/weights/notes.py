@@ -45,10 +45,12 @@ def file_sha256(path: Path, *, anew: bool = False, heard: Heard | None = None) -
     """
     real = followed(path)
     with opened(real) as file:  # once it is open a network disk has told its latest times
-        now = os.fstat(file.fileno())
         sha, then = _noted(real)
-        if then == _state(now) and not anew:
+        if then == _state(os.fstat(file.fileno())) and not anew:
             return sha
+        with contextlib.suppress(OSError):  # else who maps it may write on, its times as they were
+            os.fsync(file.fileno())
+        now = os.fstat(file.fileno())
         if abs(time.time() - now.st_ctime) < TICK:
             time.sleep(TICK)
         sha = read_through(file, heard or (lambda count: None))
