@@ -33,6 +33,7 @@ from . import contribute
 from .again import repeated
 from .check import check
 from .clean import clean
+from .doctor import doctor
 from .envs import environments, envs
 from .export import export_command
 from .launch import EXIT_CODES, absolute, pipeline
@@ -275,16 +276,6 @@ def fetch(names: tuple[str, ...], **given: Any) -> None:
     fetch_all(registry(params, Path.cwd()), names, Path(str(params.weights_dir)), click.echo)
 
 
-@main.command()
-@click.option("--plugin", is_flag=True, help="And what napari's AI OnDemand plugin needs.")
-def doctor(plugin: bool) -> None:
-    """Say what this machine has, lacks or has wrong. And how to mend it."""
-    from tilewright.aiod.doctor_plugin import asked
-    from tilewright.environments.doctor import main as look
-
-    sys.exit(look(asked(["--plugin"] if plugin else [])))
-
-
 for _command in (
     *contribute.COMMANDS,
     environments,
@@ -293,6 +284,7 @@ for _command in (
     export_command,
     check,
     clean,
+    doctor,
     score,
     try_values,
 ):
