@@ -313,6 +313,21 @@ def test_a_first_use_that_others_may_have_noted_is_fetched_anew_and_noted_for_on
     assert weights.origin(choice(place), SHA, kept_in) == "first use"
 
 
+def test_what_others_noted_is_named_where_it_cannot_be_fetched(kept_in: Path, web: Web) -> None:
+    kept_in.chmod(0o777)
+    place = f"{web.url}/gone.bin"
+    forged(kept_in, place)
+    with pytest.raises(TilewrightError) as caught:
+        weights.fetch(choice(place), kept_in)
+    assert "/evil.bin was noted for it by who may write there: give it by --weights" in str(
+        caught.value
+    )
+    (next(kept_in.glob("by-location/*"))).write_text("../../etc")
+    with pytest.raises(TilewrightError) as caught:
+        weights.fetch(choice(place), kept_in)
+    assert "was noted" not in str(caught.value)
+
+
 def test_a_first_use_that_the_folders_owner_noted_is_everybodys(kept_in: Path, web: Web) -> None:
     (kept_in / "by-location").mkdir()
     place = f"{web.url}/toy.bin"

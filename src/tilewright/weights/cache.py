@@ -7,6 +7,7 @@ another file in its place: the user's own `notes` say which was read through, an
 from __future__ import annotations
 
 import os
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -21,6 +22,8 @@ from tilewright.registry.manifest import Form
 
 from .notes import Heard, file_sha256, is_read
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
+"""A digest's name."""
 MOST_BYTES = 1 << 36
 """Of a file of weights: more takes minutes to look through, and is no model's."""
 MOST_FILES = 1000

@@ -136,6 +136,11 @@ def noted_first(place: str, folder: Path) -> str:
     return ""
 
 
+def noted_by_others(place: str, folder: Path) -> str:
+    """The digest that a note beside the weights gives, whoever wrote it; nothing without one."""
+    return read(_note(place, folder / "by-location"))
+
+
 def read(note: Path) -> str:
     """What a note says; nothing if there is none."""
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,9 @@ from tilewright.environments.inplace import say
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 from tilewright.registry.locations import NotTaken
 
-from .cache import digest_of, entries, files_in, remedy, why
+from .cache import SHA256, digest_of, entries, files_in, remedy, why
 from .download import TELL_EVERY, Say, progress
 from .notes import believed
-
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def main(folder: Path, say: Say = say) -> int:

@@ -22,9 +22,19 @@ from tilewright.registry.locations import NotTaken, hub_token, shown, source
 from tilewright.registry.manifest import Form, Location
 from tilewright.registry.registry import Registry, ResolvedModel, local_path
 
-from .cache import ChangedError, digest_of, entries, is_noted, kept, link, path_of, readable_size
+from .cache import (
+    SHA256,
+    ChangedError,
+    digest_of,
+    entries,
+    is_noted,
+    kept,
+    link,
+    path_of,
+    readable_size,
+)
 from .download import Download, NoAccess, Say
-from .notes import believed, first_use, noted_first, write
+from .notes import believed, first_use, noted_by_others, noted_first, write
 from .own import needs_file, own_said, with_own
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -364,7 +374,10 @@ def _bring(where: Location, folder: Path, say: Say, form: Form) -> str:
         if sha:
             return sha
         part = parts / key
-        sha = Download(there, part, sha256=where.sha256, size=where.bytes, say=say).run()
+        try:
+            sha = Download(there, part, sha256=where.sha256, size=where.bytes, say=say).run()
+        except NotTaken as reason:
+            raise type(reason)(f"{reason}{_of_others(where, folder)}") from None
         owner.check()
         (folder / sha).mkdir(exist_ok=True)
         with atomic(folder / sha / there.name) as whole:
@@ -375,6 +388,15 @@ def _bring(where: Location, folder: Path, say: Say, form: Form) -> str:
         say(f"{shown(where.location)}: kept as {sha}; remove {note} to fetch it anew.")
     path_of(sha, folder)  # others may have written there meanwhile
     return sha
+
+
+def _of_others(where: Location, folder: Path) -> str:
+    """Where a file lies that others noted for a place without a digest, as the end of a reason."""
+    sha = "" if where.sha256 else noted_by_others(_key(where), folder)
+    there = entries(sha, folder) if SHA256.fullmatch(sha) else []
+    if not there:
+        return ""
+    return f"; {there[0]} was noted for it by others: if you trust them, give it by --weights"
 
 
 def _parts(where: Location, folder: Path) -> Path:
