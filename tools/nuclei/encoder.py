@@ -1,6 +1,6 @@
 """Cut the nuclei network's way down out as an encoder of tiles.
 
-    python tools/nuclei/encoder.py models/nuclei/nuclei.onnx models/nuclei_encoder/nuclei_encoder.onnx
+    python tools/nuclei/encoder.py NUCLEI.onnx ENCODER.onnx
 
 Needs onnx 1.17 or later. What each of the last three levels gives is averaged over the tile: 64, 96
 and 128 numbers in a row. Nothing is trained anew.
