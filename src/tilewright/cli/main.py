@@ -45,7 +45,12 @@ from .try_values import try_values
 if TYPE_CHECKING:
     from tilewright.plan.plan import Plan
 
-DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
+DEMO: dict[str, dict[str, Any]] = {
+    "labels": {"tile_size": 352},  # so that even a small picture takes twelve tiles
+    "map": {"variant": "maps", "tile_size": 352},
+    "embedding": {"model": "nuclei-encoder"},
+}
+"""Parameters of a demo, by what it gives."""
 
 
 @click.group(
@@ -136,10 +141,14 @@ def run(
 
 @main.command(epilog="example: tilewright demo  |  " + EXIT_CODES)
 @click.option("--outdir", default="results-demo", show_default=True, help="Folder for the results.")
-def demo(outdir: str) -> None:
+@click.option("--kind", type=click.Choice(list(DEMO)), default="labels", show_default=True,
+              help="What the model gives.")  # fmt: skip
+def demo(outdir: str, kind: str) -> None:
     """Segment the nuclei of two real images, tile by tile. They come with Tilewright."""
     images, truth = (ROOT / "examples" / name for name in ("nuclei", "nuclei_truth"))
-    pipeline({"input": str(images), "outdir": outdir, **DEMO}, profile="local")
+    pipeline({"input": str(images), "outdir": outdir, **DEMO[kind]}, profile="local")
+    if kind != "labels":
+        return
     tell(Path(outdir), truth)
     known = {path.stem for path in truth.iterdir()}
     for path in sorted(images.glob("*.tif")):
