@@ -21,6 +21,7 @@ from tilewright.registry.manifest import Form, Location
 from tilewright.registry.registry import Registry, ResolvedModel, local_path
 
 from .cache import (
+    MOST_BYTES,
     digest_of,
     is_noted,
     kept,
@@ -357,7 +358,8 @@ def _bring(where: Location, folder: Path, say: Say, form: Form) -> str:
         if sha:
             return sha
         part = parts / key
-        sha = Download(there, part, sha256=where.sha256, size=where.bytes, say=say).run()
+        most = where.bytes or MOST_BYTES
+        sha = Download(there, part, where.sha256, where.bytes, limit=most, say=say).run()
         owner.check()
         (folder / sha).mkdir(exist_ok=True)
         part.replace(folder / sha / there.name)
