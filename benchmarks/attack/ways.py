@@ -69,6 +69,8 @@ def heard(way: Way) -> Way:
 @heard
 def by_launcher(attack: Attack, words: Sequence[str], folder: Path) -> Answer:
     """``./tilewright`` with these words; where tasks are to meet it, a whole run."""
+    if "\0" in "".join(words):
+        return forked(attack, words, folder)  # no shell can say it
     launcher, user = str(ROOT / "tilewright"), None if os.getuid() else attack.user
     if attack.steps or words[0] == "run":
         return _limited([launcher, "run", *words[1:]], folder, MEMORY_OF_A_RUN, RUN_SECONDS, user)
