@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
+MOST_DIGESTED = 1 << 26
+"""Bytes of a file whose content is looked at."""
 Make = Callable[[Path], list[str]]
 """Writes a bad input into a folder, and gives the words for ``tilewright``."""
 
@@ -31,12 +35,18 @@ class Attack:
         Writes it.
     names
         What the sentence must name; "" where it may do no harm and be passed over.
+    steps
+        Tasks of a run, after PLAN, that are to meet it; without any, the command itself does.
+    user
+        The number of the user who tries it, where root's rights would hide what is wrong.
     """
 
     kind: str
     name: str
     make: Make
     names: str
+    steps: tuple[str, ...] = ()
+    user: int | None = None
 
     @property
     def label(self) -> str:
@@ -121,6 +131,22 @@ def zarr3(folder: Path, shape: Any, chunks: Any, **more: Any) -> Path:
 
 
 def entries(folder: Path) -> Iterator[str]:
-    """All that lies in a folder, links not followed."""
+    """All that lies in a folder, links not followed, by the path in it."""
     for path, folders, names in os.walk(folder):
-        yield from (os.path.join(path, name) for name in [*folders, *names])  # noqa: PTH118
+        for name in [*folders, *names]:
+            yield os.path.relpath(os.path.join(path, name), folder)  # noqa: PTH118
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """What each of a folder's entries is: a link's target, a small file's digest, its kind."""
+    found = {}
+    for name in entries(folder):
+        path = folder / name
+        about = path.lstat()
+        if stat.S_ISLNK(about.st_mode):
+            found[name] = f"link to {path.readlink()}"
+        elif stat.S_ISREG(about.st_mode) and about.st_size < MOST_DIGESTED:
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        else:
+            found[name] = f"kind {stat.S_IFMT(about.st_mode):o}"
+    return found

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime would tell its makers of each use
 
 __version__ = "0.1.0"
 ROOT = Path(__file__).resolve().parents[2]

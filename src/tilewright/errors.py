@@ -12,8 +12,9 @@ UNAVAILABLE = 69  # weights, an environment or a disk that isn't there
 INTERNAL = 70  # a bug of ours
 
 
-LONG_WORD, LONG_LINE = 256, 4000
-"""Characters: no digest or file's name has a longer word, and nobody reads a longer line."""
+LONG_WORD, LONG_PATH, LONG_LINE = 256, 4096, 4000
+"""Characters: no digest or file's name has a longer word, no path is longer, and nobody reads a
+longer line."""
 
 
 SECRETS = (
@@ -44,6 +45,7 @@ def short(text: str) -> str:
     """A text to be shown: values of thousands of characters are cut, lines too, and no secrets."""
     text = without_secrets(text)
     cut = re.sub(rf"[^\s/'\"]{{{LONG_WORD + 1},}}", lambda m: _cut(m[0], 60, 0), text)
+    cut = re.sub(rf"[^\s'\"]{{{LONG_PATH + 1},}}", lambda m: _cut(m[0], 200, 100), cut)
     return "\n".join(
         line if len(line) <= LONG_LINE else _cut(line, 3000, 500) for line in cut.split("\n")
     )

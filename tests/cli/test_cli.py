@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -107,6 +109,39 @@ def test_what_nextflow_reads_itself_is_checked_before_it_starts(here: Path, valu
     done = call("run", "--input", "in", "--profile", "slurm", "--slurm_minutes", value)
     assert f"--slurm_minutes '{value}': should be" in str(done.exception)
     assert not (here / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["lock", "nextflow.out", "params.json"])
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("../mine")])
+def test_a_pipe_or_a_link_among_a_runs_own_files_is_waited_for_by_nobody_and_not_followed(
+    here: Path, monkeypatch: pytest.MonkeyPatch, name: str, put: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(launch, "nextflow", lambda: "true")
+    (here / "out" / ".tilewright").mkdir(parents=True)
+    (here / "out" / "mine").write_text("mine")
+    put(here / "out" / ".tilewright" / name)
+    done = call("run", "--input", written(here / "in", "a"), "--outdir", "out")
+    assert (here / "out" / "mine").read_text() == "mine"
+    assert ("--outdir" in str(done.exception)) == (name == "lock")
+
+
+def test_an_empty_path_is_refused(here: Path) -> None:
+    for name in ("outdir", "weights_dir"):
+        done = call("run", "--input", written(here / "in", "a"), f"--{name}", "")
+        assert f"--{name} '': it is empty. Give another path." in str(done.exception)
+    assert [path.name for path in here.iterdir()] == ["in"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_an_output_folder_that_one_may_not_look_into_is_named(here: Path) -> None:
+    (here / "shut").mkdir(mode=0o700)
+    os.seteuid(65534)
+    try:
+        done = call("run", "--input", "in", "--outdir", here / "shut" / "out")
+    finally:
+        os.seteuid(0)
+    assert "shut/out" in str(done.exception)
+    assert isinstance(done.exception, TilewrightError)
 
 
 @pytest.mark.parametrize("option", ["--outdir", "--work_dir"])

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -77,6 +78,7 @@ def quiet(_line: str) -> None:
 
 BUILDER = """\
 import sys
+import tempfile
 from pathlib import Path
 from tilewright.environments import interpreters
 interpreters.ROOT = Path(sys.argv[1])
@@ -387,3 +389,21 @@ def test_the_generated_lists_are_what_uv_lock_says() -> None:
     command = [sys.executable, str(ROOT / "tools" / "lock.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_somebody_elses_environment_that_one_cant_run_is_named_and_stays() -> None:
+    with tempfile.TemporaryDirectory() as root:
+        Path(root).chmod(0o755)
+        folder = interpreters.prefix("base", Path(root))
+        folder.mkdir()
+        (folder / inplace.MARKER).touch()
+        os.seteuid(65534)
+        try:
+            with pytest.raises(
+                TilewrightError, match=r"isn't yours, and its Python, .* can't be run"
+            ):
+                interpreters.build("base", Path(root))
+        finally:
+            os.seteuid(0)
+        assert inplace.is_ready(folder)

@@ -219,3 +219,15 @@ def test_axes_come_go_and_change_places() -> None:
     found = tensors.arrange(TILES[:1], "bcyx", "xytc")
     np.testing.assert_array_equal(found, TILES[0].transpose(2, 1, 0)[:, :, None])
     np.testing.assert_array_equal(tensors.arrange(found, "xytc", "bcyx"), TILES[:1])
+
+
+def test_maps_of_nan_are_no_objects_that_nobody_found() -> None:
+    maps = np.full((1, 3, 8, 8), np.nan, np.float32)
+    with pytest.raises(ValueError, match="the network's maps hold NaN"):
+        to_labels(maps, {"postprocess": "components"})
+
+
+def test_an_input_of_a_thousand_axes_is_told_in_a_line() -> None:
+    with pytest.raises(ValueError, match=r"x 1 x … \(1000 axes\), which doesn't fit") as caught:
+        tensors.guess([1] * 1000, TILES)
+    assert len(str(caught.value)) < 300

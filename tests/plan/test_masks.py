@@ -180,7 +180,7 @@ def test_a_mask_that_isnt_there_stops_the_run(tmp_path: Path) -> None:
     images(tmp_path, "a")
     with pytest.raises(ProblemsError, match="--mask tisue: there is no such file or folder"):
         planned(tmp_path, mask="tisue")
-    with pytest.raises(ProblemsError, match="--mask '': there is no such file or folder"):
+    with pytest.raises(ProblemsError, match="--mask '': it is empty"):
         planned(tmp_path, mask="")  # as a shell makes of a variable that isn't set
 
 

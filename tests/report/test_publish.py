@@ -18,7 +18,7 @@ import pytest
 
 from tilewright import ROOT
 from tilewright.contract.checksums import write_checksums
-from tilewright.errors import TilewrightError
+from tilewright.errors import USAGE, TilewrightError
 from tilewright.report.publish import publish, publish_report
 
 STORE = "x.zarr"
@@ -276,3 +276,20 @@ def test_an_image_that_is_named_report_keeps_its_store(tmp_path: Path) -> None:
     report(tmp_path / "first")
     publish_report(tmp_path / "first", tmp_path / "out", tmp_path, [])
     assert {"report/x.zarr/zarr.json", "report/b/picture.png"} <= set(held(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("name", ["a/x.zarr", "a/x.png"])
+def test_somebodys_folder_in_the_way_stays(made: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "out" / name).mkdir(parents=True)
+    (tmp_path / "out" / name / "notes.txt").write_text("mine")
+    with pytest.raises(TilewrightError, match=rf"{name}: a folder that isn't Tilewright's") as told:
+        publish(made, tmp_path / "out")
+    assert told.value.code == USAGE
+    assert held(tmp_path / "out")[f"{name}/notes.txt"] == b"mine"
+
+
+def test_what_is_left_of_a_store_is_made_whole(made: Path, tmp_path: Path) -> None:
+    publish(made, tmp_path / "out")
+    (tmp_path / "out" / "a" / STORE / "zarr.json").unlink()
+    publish(made, tmp_path / "out")
+    assert held(tmp_path / "out") == held(made)

@@ -210,5 +210,14 @@ def test_a_refused_name_passes_where_the_manifest_allows_it(tmp_path: Path) -> N
         check_archive(str(path), allowed=["ops.torchvision", "torch.save"])
 
 
+def test_a_damaged_archive_is_told_so(tmp_path: Path) -> None:
+    path = archive(tmp_path / "net.pt", NETWORK.encode())
+    data = bytearray(path.read_bytes())
+    data[data.index(b"class Net") + 1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"net.pt isn't opened: it is damaged .*copy it anew$"):
+        check_archive(str(path))
+
+
 def test_a_whole_network_passes(tmp_path: Path) -> None:
     check_archive(str(archive(tmp_path / "net.pt", NETWORK.encode())))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,9 @@ from web import Page, Web, serving
 from tilewright.errors import TilewrightError
 from tilewright.registry.documents import LARGEST
 from tilewright.registry.locations import NotTaken, WebFile
+from tilewright.registry.manifest import Location
 from tilewright.weights import download as downloads
+from tilewright.weights import weights
 from tilewright.weights.config_files import downloaded
 from tilewright.weights.download import Download, NoAccess
 
@@ -226,7 +230,52 @@ def test_a_server_that_is_not_there_is_named_by_the_systems_words(tmp_path: Path
         download(gone, tmp_path)
 
 
+@pytest.mark.parametrize("said", [{}, {"says_length": False}])
+def test_an_empty_file_is_no_file(web: Web, tmp_path: Path, said: dict[str, Any]) -> None:
+    web.pages["/none"] = Page(b"", **said)
+    assert reason(web, tmp_path, "/none") == "it is empty"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_an_end_is_given_up(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing says how long it is: the disk isn't the limit, but what a model may have is."""
+    monkeypatch.setattr(weights, "MOST_BYTES", 1000)
+    web.pages["/long"] = Page(CONTENT, says_length=False)
+    with pytest.raises(NotTaken, match="it has more than 1000 bytes"):
+        weights._bring(Location(location=f"{web.url}/long"), tmp_path, print, "file")
+
+
 # Redirects and tokens
+
+
+def answers(said: bytes) -> int:
+    """The port of a server that says these bytes to the first who asks."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        with server, server.accept()[0] as connection:
+            connection.recv(1 << 16)
+            connection.sendall(said)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize("said", [b"secret\r\n\r\n", b"HTTP/1.1 secret\r\n\r\n"])
+def test_what_a_server_says_in_place_of_http_is_in_no_sentence(tmp_path: Path, said: bytes) -> None:
+    """It may be the token that it was shown, or lines of its own."""
+    there = WebFile(f"http://127.0.0.1:{answers(said)}/x", "secret")
+    with pytest.raises(NotTaken, match=r"^its answer isn't HTTP$"):
+        Download(there, tmp_path / "part").run()
+
+
+def test_a_token_that_a_server_sends_back_isnt_kept(web: Web, tmp_path: Path) -> None:
+    web.pages["/hub"] = Page(CONTENT, etag='"Bearer secret"', drops=[9, 9, 9, 9])
+    with pytest.raises(NotTaken, match="cut off after 9 of"):
+        Download(WebFile(f"{web.url}/hub", "secret"), tmp_path / "part").run()
+    assert "secret" not in (tmp_path / "part.json").read_text()
 
 
 @pytest.mark.parametrize("same", [True, False])

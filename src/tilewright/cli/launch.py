@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from tilewright import ROOT
-from tilewright.contract.files import writing
+from tilewright.contract.files import atomic, writing
 from tilewright.contract.reading import read_text
 from tilewright.errors import (
     BAD_DATA,
@@ -38,6 +38,8 @@ from .progress import Watch, explain, failures, run_nextflow, summary
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 65 bad input data, 69 something unavailable, 70 internal"
 RUN_LEFT = ("trace.txt", ".tilewright-lock")
 """What Nextflow and `modules/run.nf` make in an output folder before anything is planned."""
+LOCK_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+"""A pipe isn't waited for, and a link to somebody's file not followed."""
 
 
 def pipeline(
@@ -90,7 +92,7 @@ def pipeline(
     if problems := writable(work, "--work_dir"):
         raise ProblemsError(problems)
     new = [path for path in (outdir, *outdir.parents) if not path.exists()]
-    notes = inside / "progress"
+    notes, log = inside / "progress", inside / "nextflow.out"
     command = [nextflow(), "-log", str(inside / "nextflow.log"), "run", str(ROOT)]
     command += ["-ansi-log", "false", "-params-file", str(inside / "params.json")]
     command += ["-work-dir", str(work), *extra]
@@ -104,9 +106,10 @@ def pipeline(
             shutil.rmtree(notes, ignore_errors=True)
             notes.mkdir()
             (outdir / "trace.txt").unlink(missing_ok=True)  # or an earlier run's is taken for ours
-            (inside / "params.json").write_text(json.dumps(stated, ensure_ascii=False))
+            log.unlink(missing_ok=True)  # or a pipe there would be waited for
+            with atomic(inside / "params.json") as part:
+                part.write_text(json.dumps(stated, ensure_ascii=False))
         watch = Watch(outdir, notes)
-        log = inside / "nextflow.out"
         code = run_nextflow(command, here=inside, watch=watch, log=log, work=work)
         finish(code, watch, log, new)
 
@@ -125,7 +128,7 @@ def alone(outdir: Path) -> Iterator[Path]:
     inside = outdir / ".tilewright"
     with _writing(outdir):
         inside.mkdir(parents=True, exist_ok=True)
-        file = (inside / "lock").open("a")
+        file = os.fdopen(os.open(inside / "lock", LOCK_FLAGS, 0o666), "a")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

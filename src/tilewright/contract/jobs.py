@@ -7,15 +7,16 @@ small ones); a *job* is one PREDICT task's tiles. PLAN writes them, nothing edit
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .checksums import lost
-from .reading import followed
+from .canonical import canonical as canonical
+from .canonical import digest as digest
+from .canonical import save as save
+from .canonical import told
 from .spec import ModelSpec
 
 Features = Literal["basic", "shape", "all"]
@@ -24,21 +25,8 @@ EMPTY = -1
 """In place of a channel's number: one of zeros, for a model's channel that the image hasn't."""
 
 
-def canonical(value: object) -> str:
-    """JSON text that depends on the value alone, dataclasses in it: sorted keys, no spaces."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_by_field
-    )
-
-
-def _by_field(value: Any) -> dict[str, Any]:
-    """A dataclass as JSON has it; all that is in it isn't copied, as `asdict` would."""
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-
-
-def digest(value: object) -> str:
-    """SHA-256 (64 hex digits) of a JSON value."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+SEAL = "sha256"
+"""A job's own digest, among its fields in its file."""
 
 
 @dataclass(frozen=True)
@@ -301,14 +289,14 @@ class Recipe:
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """Read a recipe.json."""
-        data = json.loads(path.read_text())
-        parts = {
-            "model": ModelId(**data["model"]),
-            "spec": ModelSpec.from_dict(data["spec"]),
-            "environment": EnvironmentId(**data["environment"]),
-            "script": ScriptId(**data["script"]),
-        }
-        return cls(**{**data, **parts})
+        with told(path) as data:
+            parts = {
+                "model": ModelId(**data["model"]),
+                "spec": ModelSpec.from_dict(data["spec"]),
+                "environment": EnvironmentId(**data["environment"]),
+                "script": ScriptId(**data["script"]),
+            }
+            return cls(**{**data, **parts})
 
 
 @dataclass(frozen=True)
@@ -416,8 +404,8 @@ class Group:
     @classmethod
     def load(cls, path: Path) -> Group:
         """Read a group's JSON."""
-        data = json.loads(path.read_text())
-        return cls(**{**data, "merge": MergeOptions(**data["merge"])})
+        with told(path) as data:
+            return cls(**{**data, "merge": MergeOptions(**data["merge"])})
 
 
 TileRange = tuple[str, int, int]
@@ -446,36 +434,24 @@ class Job:
     parts: tuple[TileRange, ...]
     jobs: int | None = None
 
-    def save(self, path: Path) -> None:
-        """Write a job's JSON, with its digest."""
-        data = json.loads(canonical(self))
-        save(path, data | {"digest": digest(data)})
-
     @classmethod
     def load(cls, path: Path) -> Job:
-        """Read a job's JSON.
+        """Read a job's JSON; that is refused, which isn't as it was written."""
+        with told(path) as data:
+            if digest({k: v for k, v in data.items() if k != SEAL}) != data[SEAL]:
+                raise ValueError("its SHA-256 is another")
+            return cls(
+                group=data["group"],
+                job=data["job"],
+                images=tuple(ImageRef.from_dict(i) for i in data["images"]),
+                parts=tuple((key, start, stop) for key, start, stop in data["parts"]),
+                jobs=data["jobs"],
+            )
 
-        Raises
-        ------
-        TilewrightError
-            69, when it isn't as it was written; all jobs that came with it go, to be made anew.
-        """
-        try:
-            data = json.loads(path.read_bytes())
-            same = data.pop("digest", None) in (None, digest(data))
-        except (ValueError, AttributeError):
-            same = False
-        if not same:
-            file = followed(path)
-            folder = next((p for p in file.parents[:1] if p.name == "jobs"), file)
-            raise lost(file, "changed", folder)
-        return cls(
-            group=data["group"],
-            job=data["job"],
-            images=tuple(ImageRef.from_dict(i) for i in data["images"]),
-            parts=tuple((key, start, stop) for key, start, stop in data["parts"]),
-            jobs=data["jobs"],
-        )
+    def save(self, path: Path) -> None:
+        """Write it and its SHA-256: what SCAN made is kept, and read again by a later run."""
+        data = json.loads(canonical(self))
+        save(path, {**data, SEAL: digest(data)})
 
 
 @dataclass(frozen=True)
@@ -506,14 +482,9 @@ class Scan:
     @classmethod
     def load(cls, path: Path) -> Scan:
         """Read a scan's JSON."""
-        data = json.loads(path.read_text())
-        parts = {
-            "image": ImageRef.from_dict(data["image"]),
-            "spec": ModelSpec.from_dict(data["spec"]),
-        }
-        return cls(**{**data, **parts})
-
-
-def save(path: Path, value: object) -> None:
-    """Write a recipe, group, scan or job (or any JSON value) in canonical form."""
-    path.write_text(canonical(value) + "\n", encoding="utf-8")
+        with told(path) as data:
+            parts = {
+                "image": ImageRef.from_dict(data["image"]),
+                "spec": ModelSpec.from_dict(data["spec"]),
+            }
+            return cls(**{**data, **parts})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def holds_pictures(folder: Path) -> bool:
 
 def is_zarr(folder: Path) -> bool:
     """Whether a folder is a Zarr group or array."""
-    return any((folder / name).is_file() for name in ZARR_METADATA)
+    return any(os.path.isfile(folder / name) for name in ZARR_METADATA)  # noqa: PTH113  # never raises
 
 
 def store_recipe(store: Path) -> str | None:

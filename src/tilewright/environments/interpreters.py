@@ -102,7 +102,8 @@ def prefix(name: str, env_root: Path | None = None) -> Path:
     """Where an environment is, or will be."""
     root = env_root or default_root()
     fixed = root / name
-    return fixed if fixed.exists() else root / f"{name}-{digest(name)}"
+    there = os.path.exists(fixed)  # noqa: PTH110  # pathlib's raises where one may not look
+    return fixed if there else root / f"{name}-{digest(name)}"
 
 
 def python(name: str, env_root: Path | None = None) -> Path:
@@ -148,9 +149,23 @@ def build(name: str, env_root: Path | None = None, tool: str = "auto", say: Say 
             code=UNAVAILABLE,
         )
     if inplace.is_ready(folder):  # built, but the Python it stood on is gone
-        (folder / inplace.MARKER).unlink()
+        _take_down(folder)
     inplace.build_once(folder, lambda owner: _make(name, root, tool, owner, say), say)
     return folder
+
+
+def _take_down(folder: Path) -> None:
+    """Let an environment whose Python can't be run be built anew; one of somebody else's can't."""
+    try:
+        (folder / inplace.MARKER).unlink()
+    except OSError as error:
+        python = os.path.realpath(folder / "bin" / "python")
+        raise TilewrightError(
+            f"{folder} isn't yours, and its Python, {python}, can't be run by you.",
+            fix="Ask its owner to build it on a Python that everybody may run, or set "
+            "TILEWRIGHT_HOME to a folder of yours.",
+            code=UNAVAILABLE,
+        ) from error
 
 
 def _make(name: str, root: Path, tool: str, owner: inplace.Owner, say: Say) -> None:

@@ -300,6 +300,8 @@ def no_path(said: object) -> str | None:
     """Why a text can't be a path on this machine; None where it can, and of what is no text."""
     if not isinstance(said, str):
         return None
+    if not said:
+        return "it is empty"
     try:
         os.lstat(said)
     except ValueError:  # a zero byte, or half a character

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from tilewright.contract.canonical import told
 from tilewright.contract.jobs import EnvironmentId, MaskFacts, ModelId
-from tilewright.contract.reading import read_bytes
 from tilewright.errors import BAD_DATA
 from tilewright.weights.weights import Origin
 
@@ -265,7 +265,8 @@ class PlanFile:
     @classmethod
     def load(cls, path: Path) -> PlanFile:
         """Read a plan.json."""
-        return PLAN_FILE.validate_json(read_bytes(path))
+        with told(path) as data:
+            return PLAN_FILE.validate_python(data)
 
     @property
     def remarks(self) -> list[str]:

@@ -56,6 +56,7 @@ class Child:
         self,
         python: Path,
         script: Path,
+        called: str,
         env: Mapping[str, str],
         timeout: float,
         log: Path | None,
@@ -63,7 +64,7 @@ class Child:
     ) -> None:
         self.doing, self.loaded = "loading the model", False
         self._kills = oom_kills()
-        self._name, self.timeout, self._log = script.name, timeout, log
+        self._name, self.timeout, self._log = called, timeout, log
         child_in, write_end = os.pipe()
         read_end, child_out = os.pipe()
         self._requests, self._answers = FileIO(write_end, "wb"), FileIO(read_end, "rb")

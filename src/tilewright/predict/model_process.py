@@ -158,8 +158,9 @@ class ModelProcess:
 
     def _begin_process(self) -> None:
         self._child = Child(
-            self.python, self.script, self.env, self.timeout, self.log, self._confinement
-        )
+            self.python, self.script, self.called, self.env, self.timeout, self.log,
+            self._confinement,
+        )  # fmt: skip
         self._is_over, self.unconfined = False, None
         try:
             self._child.write(*encode(self._hello))
@@ -196,6 +197,12 @@ class ModelProcess:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._child.close(CLOSE_SECONDS if kind is None else 0)
         self._confinement.close()
+
+    @property
+    def called(self) -> str:
+        """Its script and its weights, for sentences: either may be at fault."""
+        weights = f" with {Path(self.weights).name}" if self.weights else ""
+        return f"{self.script.name}{weights}"
 
     @property
     def pid(self) -> int:
@@ -413,7 +420,7 @@ class ModelProcess:
     def _halve(self, tiles: Array) -> None:
         if len(tiles) == 1:
             raise MachineError(
-                f"{self.script.name}: memory of {self.device} ran out on {described(tiles)} alone.",
+                f"{self.called}: memory of {self.device} ran out on {described(tiles)} alone.",
                 fix="Give it a device with more memory, or smaller tiles.",
                 code=INTERNAL,
             )
@@ -430,7 +437,7 @@ class ModelProcess:
                 code=UNAVAILABLE,
             )
         return (MachineError if answer.get("of_machine") else kind)(
-            f"{self.script.name} failed while {self._child.doing}: {said}.",
+            f"{self.called} failed while {self._child.doing}: {said}.",
             fix=f"{self._hint(answer)}The traceback is {printed(self.log)}.",
             code=INTERNAL,
         )

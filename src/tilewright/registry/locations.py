@@ -79,7 +79,7 @@ def checked(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host, _port = parts.hostname, parts.port  # either may be none that there is
     except ValueError as error:
         raise NotTaken(f"not a URL: {error}") from None
     if parts.username is not None or parts.password is not None:

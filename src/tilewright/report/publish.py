@@ -24,6 +24,7 @@ from tilewright.contract.made import (
     SCORES,
     SCORES_PAGE,
     SCORES_TABLE,
+    is_zarr,
 )
 from tilewright.contract.reading import read_text
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
@@ -79,9 +80,16 @@ def put(source: Path, results: Path, name: str, *, link: bool = False) -> None:
     ------
     TilewrightError
         When it can't be written (69), when what was written isn't what was read (69), or when there
-        can be no hard links (2). Then what was there is there still.
+        can be no hard links, or somebody's folder is in its place (2). Then what was there is there
+        still.
     """
     target = results / name
+    if _is_foreign(target, source):
+        raise TilewrightError(
+            f"{target}: a folder that isn't Tilewright's is in the way.",
+            fix="Move it, or choose another --outdir.",
+            code=USAGE,
+        )
     mark = hashlib.sha256(target.name.encode()).hexdigest()[:12]  # its own name may be long
     part, aside = (target.with_name(f".{mark}-{which}") for which in ("new", "old"))
     with _writing(results, link=link):
@@ -220,6 +228,14 @@ def is_same(one: Path, other: Path, *, apart: bool = False) -> bool:
     if one.samefile(other):
         return not apart
     return filecmp.cmp(one, other, shallow=False)
+
+
+def _is_foreign(target: Path, source: Path) -> bool:
+    """Whether a folder, which would go, is neither a Zarr nor what is left of one."""
+    if not target.is_dir() or target.is_symlink() or is_zarr(target):
+        return False
+    names = {path.name for path in source.iterdir()} if source.is_dir() else set[str]()
+    return any(path.name not in names for path in target.iterdir())
 
 
 def _copy(source: Path, target: Path, *, link: bool) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 
 BEGINS = b"PK\x03\x04"
 CUT_OFF = "it is cut off; fetch or copy it anew"
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, RuntimeError,
+    UnicodeDecodeError,
+)  # fmt: skip
+"""What reading a zip raises where its bytes aren't what was written, or are locked."""
 
 
 def is_cut_off(path: str) -> bool:

@@ -211,7 +211,7 @@ def to_labels(maps: np.ndarray, params: Settings) -> np.ndarray:
     Raises
     ------
     ValueError
-        When there is no such rule, or it needs other maps.
+        When there is no such rule, it needs other maps, or they hold NaN.
     """
     name = params.get("postprocess", "watershed")
     if name not in POSTPROCESS:
@@ -223,6 +223,8 @@ def to_labels(maps: np.ndarray, params: Settings) -> np.ndarray:
         raise ValueError(
             f"postprocess {name} takes at least {least} maps of a tile; it gets {sizes}"
         )
+    if name != "labels" and np.isnan(maps).any():  # that one looks itself
+        raise ValueError("the network's maps hold NaN, of which no objects can be made")
     settings = dict(DEFAULTS, **params)
     return np.stack([rule(each, settings) for each in maps])
 

@@ -14,6 +14,7 @@ Array = np.ndarray
 Settings = Dict[str, Any]
 PerChannel = Union[float, Sequence[float]]
 """One number, or one a channel."""
+MOST_AXES = 8  # that are told of an array: a file may claim a thousand
 Outputs = Union[Array, Sequence[Array], Mapping[str, Array]]
 
 
@@ -290,4 +291,5 @@ VALUE_STEPS: dict[str, Callable[..., Array]] = {
 
 
 def _sizes(shape: Sequence[object]) -> str:
-    return " x ".join(map(str, shape))
+    more = f" x … ({len(shape)} axes)" if len(shape) > MOST_AXES else ""
+    return " x ".join(map(str, shape[:MOST_AXES])) + more

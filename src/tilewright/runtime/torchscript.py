@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Collection
 
-from .archives import BEGINS, CUT_OFF, is_cut_off
+from .archives import BEGINS, CUT_OFF, UNREADABLE, is_cut_off
 from .torchscript_code import unlisted
 
 CLASSES = re.compile(rb"torch\s*[.\n]\s*classes\s*[.\n]\s*(\w+)")
@@ -49,6 +49,14 @@ def check_archive(weights: str, called: str = "", allowed: Collection[str] = ())
         raise ValueError(f"{called} is empty")
     if is_cut_off(weights):
         raise ValueError(f"{called} isn't a TorchScript archive: {CUT_OFF}")
+    try:
+        _check_zip(weights, called, allowed)
+    except UNREADABLE as error:
+        why = f"{called} isn't opened: it is damaged ({type(error).__name__}: {error})"
+        raise ValueError(f"{why}; fetch or copy it anew") from error
+
+
+def _check_zip(weights: str, called: str, allowed: Collection[str]) -> None:
     if not _is_one(weights):
         raise ValueError(
             f"{called} isn't a TorchScript archive but what torch.save writes, or something else; "

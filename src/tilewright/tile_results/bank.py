@@ -8,10 +8,14 @@ times as fast as a zip's own deflate; the zip's checksums are of the packed byte
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import itertools
 import json
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -57,6 +61,7 @@ class Header(TypedDict, total=False):
     precision: str | None
     map: MapHeader | None
     classes: dict[str, int]
+    arrays: str
 
 
 SAYS = {"group": str, "job": int, "recipe": str, "weights": str, "images": list, "parts": list}
@@ -66,6 +71,7 @@ ENTRY = ("header_offset", "compress_size", "file_size", "CRC", "compress_type", 
 """What finds and reads an array in its zip."""
 DAMAGED = (
     KeyError, ValueError, EOFError, OSError, RuntimeError, OverflowError, zipfile.BadZipFile,
+    zlib.error, lzma.LZMAError, struct.error,
 )  # fmt: skip
 """What reading a bank raises where its bytes are not what was written."""
 _writing = partial(files.writing, fix=files.MORE_ROOM)
@@ -114,6 +120,7 @@ class BankWriter:
 
     def close(self, header: Header) -> None:
         """Add the header and give the file its name."""
+        header = {**header, "arrays": _told_apart(self._zip.infolist())}
         self._write(HEADER, json.dumps(header, sort_keys=True).encode())
         with _writing(self._path):
             self._zip.close()
@@ -148,10 +155,13 @@ class Bank:
         with self._reading("its end or its header"):
             self._zip = zipfile.ZipFile(path)
             self.header: Header = json.loads(self._zip.read(HEADER))
+            arrays = _told_apart(self._zip.infolist())
             self._names, self._entries = _index(self._zip)
         lacks = [k for k, kind in SAYS.items() if not isinstance(self._said(k), kind)]
         if lacks:
             raise self._damaged(f"its header says no {', '.join(lacks)}")
+        if self._said("arrays") != arrays:
+            raise self._damaged("its arrays aren't those of its header")
 
     def __contains__(self, name: str) -> bool:
         return any(self._place(name + ending) is not None for ending in (PACKED, PLAIN))
@@ -202,6 +212,12 @@ class Bank:
             fix=f"Delete {self.path.resolve()} and run again: its job is then done anew.",
             code=UNAVAILABLE,
         )
+
+
+def _told_apart(entries: Iterable[zipfile.ZipInfo]) -> str:
+    """SHA-256 over the names and checksums of a bank's arrays: a zip guards no names itself."""
+    said = sorted(f"{e.filename} {e.CRC:08x}" for e in entries if e.filename != HEADER)
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
 def _index(file: zipfile.ZipFile) -> tuple[Array, Array]:

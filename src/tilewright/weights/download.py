@@ -96,6 +96,9 @@ class Download:
         for _ in range(2):
             resumed = self._try_on()
             found = file_digest(self.part)
+            if not _size(self.part):
+                discard(self.part)
+                raise NotTaken("it is empty")
             if self.sha256 in (None, found):
                 _note_file(self.part).unlink(missing_ok=True)
                 return found
@@ -141,7 +144,7 @@ class Download:
         with self._answer(note, had) as answer:
             start, total = self._span(answer, had)
             self._check(answer, total)
-            said = Note(self.source.url, _validator(answer), total)
+            said = Note(self.source.url, self._validator(answer), total)
             _note_file(self.part).write_text(json.dumps(asdict(said)))
             self._write(answer, start, total)
         whole = self.size if total is None else total
@@ -175,6 +178,13 @@ class Download:
             raise NotTaken(_unreachable(error)) from None
         with answer:
             yield answer
+
+    def _validator(self, answer: HTTPResponse) -> str:
+        """The strong ETag, else the date of the last change; a token sent back isn't kept."""
+        etag = str(answer.headers.get("ETag", ""))
+        weak = not etag.startswith('"')
+        found = str(answer.headers.get("Last-Modified", "")) if weak else etag
+        return "" if self.source.token and self.source.token in found else found
 
     def _span(self, answer: HTTPResponse, had: int) -> tuple[int, int | None]:
         """Where the content that comes starts, and the bytes of the whole file."""
@@ -260,15 +270,10 @@ def _unreachable(error: Exception) -> str:
         return f"no answer within {STALL_SECONDS:g} s"
     if isinstance(reason, SSLCertVerificationError):
         return "its certificate isn't trusted"
+    if isinstance(reason, HTTPException | ValueError):  # a server's words, maybe our token, in them
+        return "its answer isn't HTTP"
     words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
     return f"it can't be reached: {words}"
-
-
-def _validator(answer: HTTPResponse) -> str:
-    """The strong ETag, else the date of the last change."""
-    etag = str(answer.headers.get("ETag", ""))
-    weak = not etag.startswith('"')
-    return str(answer.headers.get("Last-Modified", "")) if weak else etag
 
 
 def _blocks(answer: HTTPResponse) -> Iterator[bytes]:
@@ -278,8 +283,11 @@ def _blocks(answer: HTTPResponse) -> Iterator[bytes]:
             block = answer.read1(READ_BYTES)
         except TimeoutError:
             raise _BrokenError(f"it sent nothing for {STALL_SECONDS:g} s") from None
-        except (OSError, HTTPException, ValueError) as error:
-            raise _BrokenError(f"the connection broke: {error or type(error).__name__}") from None
+        except (HTTPException, ValueError):  # with a server's words, maybe our token, in them
+            raise _BrokenError("the connection broke in the middle") from None
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise _BrokenError(f"the connection broke: {why}") from None
         if not block:
             return
         yield block

@@ -23,6 +23,7 @@ from tilewright.registry.manifest import Form, Location
 from tilewright.registry.registry import Registry, ResolvedModel, local_path
 
 from .cache import (
+    MOST_BYTES,
     SHA256,
     ChangedError,
     digest_of,
@@ -374,8 +375,9 @@ def _bring(where: Location, folder: Path, say: Say, form: Form) -> str:
         if sha:
             return sha
         part = parts / key
+        most = where.bytes or MOST_BYTES
         try:
-            sha = Download(there, part, sha256=where.sha256, size=where.bytes, say=say).run()
+            sha = Download(there, part, where.sha256, where.bytes, limit=most, say=say).run()
         except NotTaken as reason:
             raise type(reason)(f"{reason}{_of_others(where, folder)}") from None
         owner.check()

@@ -14,6 +14,7 @@ from typing import Any
 
 from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
+from tilewright.errors import short
 from tilewright.registry.documents import Document, Where
 from tilewright.registry.manifest import Location, Manifest
 from tilewright.registry.overlays import block
@@ -59,7 +60,8 @@ class Diagnostic:
     level: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.severity} {self.id}: {self.message}; {self.fix}"
+        said = f"{self.message}; {self.fix}"  # maybe with a library's words, of any length
+        return f"{self.file}:{self.line}: {self.severity} {self.id}: {short(said)}"
 
 
 @dataclass(frozen=True)

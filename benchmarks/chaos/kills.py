@@ -1,16 +1,7 @@
-"""Kill runs at random moments, go on from there, and compare every byte of the results.
-
-    ./tilewright bench chaos [--kills 50] [--where local slurm] [--seed 1]
-
-Each round is one run of `nuclei` over small images, a task each, into a new folder. At random
-moments something is killed: a process of a task (`kill -9`), the run (TERM), the run and its
-Nextflow (`kill -9`), and on SLURM a job (scancel). The same command is then given again, until it
-ends well. `slurm` starts a SLURM of its own and needs root. Exit 1 if a byte differs.
-"""
+"""Runs killed at random moments, and gone on with until they end well."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import random
@@ -25,13 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tifffile
+from cluster import Cluster, ensure
+from running import digests
+from watched import FAST, SITE
 
 from tilewright import ROOT
-
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "slurm")]
-from cluster import Cluster, ensure  # noqa: E402
-from running import digests  # noqa: E402
-from watched import FAST, SITE  # noqa: E402
 
 IMAGES = 5
 SIDE = 400  # px
@@ -57,21 +46,22 @@ class Chaos:
     random: random.Random
     killed: Counter[str] = field(default_factory=Counter)
 
-    def command(self, outdir: Path) -> list[str]:
+    def command(self, outdir: Path, *more: object) -> list[str]:
         """One run."""
         words = [sys.executable, "-m", "tilewright.cli.main", "run", "--input", self.folder / "in"]
-        words += ["--outdir", outdir, "--pack", 1, "--tile_size", 352]
+        words += ["--outdir", outdir, "--pack", 1, "--tile_size", 352, *more]
         if self.cluster:
             words += ["--profile", "slurm", "--config", self.folder / "fast.config", *SITE]
         return list(map(str, words))
 
-    def start(self, outdir: Path) -> subprocess.Popen[bytes]:
+    def start(self, outdir: Path, *more: object, **env: str) -> subprocess.Popen[bytes]:
         """Start it; what it says goes into a file."""
-        env = {**os.environ, **(self.cluster.env if self.cluster else {})}
+        given = {**os.environ, **(self.cluster.env if self.cluster else {}), **env}
         with (self.folder / "said.txt").open("ab") as said:
             return subprocess.Popen(
-                self.command(outdir), env=env, stdout=said, stderr=said, stdin=subprocess.DEVNULL
-            )
+                self.command(outdir, *more), env=given, stdout=said, stderr=said,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
 
     def round(self, outdir: Path, wall: float, kills: int) -> int:
         """Runs until one ends well, disturbed up to `kills` times; how many it took."""
@@ -190,23 +180,3 @@ def go(chaos: Chaos, where: str, kills: int) -> bool:
         f"{len(wanted)} files each: {wrong} rounds differ, {left} jobs left behind"
     )
     return not wrong and not left
-
-
-def main() -> int:
-    """Measure and print; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument(
-        "--where", nargs="+", choices=["local", "slurm"], default=["local", "slurm"]
-    )
-    parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    good = True
-    for where in asked.where:
-        with tempfile.TemporaryDirectory() as name:
-            good &= measure(where, asked.kills, asked.seed, Path(name))
-    return 0 if good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
