@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Run any timm encoder: `architecture` names it, the weights file fills it, its tokens are pooled.
 
-A network without tokens (a ResNet, a Swin) gives its last feature map, read as tokens row by row.
+A network without tokens (a ResNet, a ConvNeXt) pools its last feature map itself for `patch_mean`;
+of another output type that map is read as tokens row by row.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 import numpy as np
 import timm
@@ -65,22 +66,34 @@ def check(network: Any, spec: Params) -> None:
             )
 
 
+def encode(network: Any, spec: Params) -> Callable[[Any], Any]:
+    """A function from a tensor (batch, C, H, W) to tokens (batch, T, D), or vectors (batch, D)."""
+    if not hasattr(network, "num_prefix_tokens") and spec.get("output_type") == "patch_mean":
+        return network  # with its own pooling, and the norm that some have after it
+
+    def tokens(tiles: Any) -> Any:
+        features = network.forward_features(tiles)
+        if features.ndim == 4 and features.shape[1] == network.num_features:
+            features = features.movedim(1, -1)
+        return features.reshape(len(features), -1, features.shape[-1])
+
+    return tokens
+
+
 def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, ...]:
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
     network = build(spec, params)
     check(network, spec)
-    read(weights, spec["architecture"], INSIDE).fill(network, ignore=classifier(network))
-    call = on_arrays(network.to(device).forward_features, spec, device)
-    return call, network.num_features, spec
+    prefix = params.get("weights_prefix") or ""
+    found = read(weights, spec["architecture"], INSIDE, prefix)
+    found.fill(network, ignore=classifier(network))
+    return on_arrays(encode(network.to(device), spec), spec, device), spec
 
 
 def predict(model: tuple[Any, ...], tiles: np.ndarray) -> np.ndarray:
-    """Tokens (batch, T, D) float32 of (batch, *axes) float32 tiles, after the last norm."""
-    call, width, spec = model
-    features = call(ours(tiles, spec))
-    if features.ndim == 4 and features.shape[1] == width:
-        features = np.moveaxis(features, 1, -1)
-    return features.reshape(len(features), -1, features.shape[-1])
+    """Tokens (batch, T, D) or vectors (batch, D), float32, of (batch, *axes) float32 tiles."""
+    call, spec = model
+    return call(ours(tiles, spec))
 
 
 if __name__ == "__main__":
