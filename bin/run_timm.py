@@ -14,6 +14,7 @@ import timm
 import torch
 from timm import layers
 
+from tilewright.runtime.encoder import agree
 from tilewright.runtime.tensors import ours
 from tilewright.runtime.torch_network import on_arrays
 from tilewright.runtime.torch_weights import read
@@ -51,19 +52,10 @@ def classifier(network: Any) -> list[str]:
 
 
 def check(network: Any, spec: Params) -> None:
-    """Refuse a spec whose numbers aren't the network's: tokens would be pooled wrongly."""
+    """Refuse a spec whose numbers aren't the network's."""
     info = getattr(network.feature_info, "info", network.feature_info)
-    own = {
-        "num_prefix_tokens": (getattr(network, "num_prefix_tokens", 0), "CLS and register tokens"),
-        "patch_size": (info[-1]["reduction"], "px a side of what one token stands for"),
-        "base_dim": (network.num_features, "numbers in a token"),
-    }
-    for name, (found, meaning) in own.items():
-        said = spec.get(name)
-        if said is not None and said != found:
-            raise ValueError(
-                f"{spec['architecture']} has {found} {meaning}, and the manifest's {name} is {said}"
-            )
+    own = {"patch_size": info[-1]["reduction"], "base_dim": network.num_features}
+    agree(spec, num_prefix_tokens=getattr(network, "num_prefix_tokens", 0), **own)
 
 
 def encode(network: Any, spec: Params) -> Callable[[Any], Any]:
