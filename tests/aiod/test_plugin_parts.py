@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import pickle
 import re
@@ -643,7 +644,8 @@ def test_weights_that_cannot_be_shown_cost_no_masks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored(tmp_path / "stores", np.arange(100, dtype=np.uint32).reshape(10, 10))
-    weights = tmp_path / "kept" / ("ab" * 32) / "cyto3"
+    kept = hashlib.sha256(b"numbers").hexdigest()
+    weights = tmp_path / "kept" / kept / "cyto3"
     weights.parent.mkdir(parents=True)
     weights.write_text("numbers")
     monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(tmp_path / "kept"))
@@ -651,7 +653,7 @@ def test_weights_that_cannot_be_shown_cost_no_masks(
     how = Export(("aiod-tiff",), folder=str(tmp_path / "masks"), ending=f"_masks_{HASH}_all")
     how = replace(how, links=str(tmp_path / "file" / "checkpoints"))
     (tmp_path / "export.json").write_text(json.dumps(asdict(how)))
-    for sha, why in (("ab" * 32, "checkpoints: can't be written"), ("cd" * 32, "are not in")):
+    for sha, why in ((kept, "checkpoints: can't be written"), ("cd" * 32, "are not in")):
         shown = tmp_path / f"shown-{sha}"
         main(str(tmp_path / "export.json"), sha, str(tmp_path), str(tmp_path / "out"), str(shown))
         (tmp_path / "masks" / f"a_masks_{HASH}_all.tiff").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import sys
@@ -193,11 +194,12 @@ def test_what_does_not_fit_is_said_at_once(tmp_path: Path) -> None:
 def test_a_script_learns_where_its_weights_are_and_the_recipe_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for folder in ("bin", "envs", "weights/abc", "out"):
+    sha = hashlib.sha256(b"weights").hexdigest()
+    for folder in ("bin", "envs", f"weights/{sha}", "out"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "bin" / "run_recorder.py").symlink_to(HERE / "scripts" / "run_recorder.py")
     (tmp_path / "envs" / "base").symlink_to(sys.prefix)
-    (tmp_path / "weights" / "abc" / "net.pt").write_text("weights")
+    (tmp_path / "weights" / sha / "net.pt").write_text("weights")
     monkeypatch.setattr(model_process, "ROOT", tmp_path)
     monkeypatch.setenv("TILEWRIGHT_ENVS", str(tmp_path / "envs"))
     monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(tmp_path / "weights"))
@@ -210,7 +212,7 @@ def test_a_script_learns_where_its_weights_are_and_the_recipe_does_not(
         script=ScriptId("run_recorder.py", ""),
     )
     before = recipe.digest
-    for weights, expected in (("abc", str(tmp_path / "weights/abc/net.pt")), ("", None)):
+    for weights, expected in ((sha, str(tmp_path / "weights" / sha / "net.pt")), ("", None)):
         steps_predict.predict(
             job(tilewright.tiles(path, spec)), recipe, weights, tmp_path / "a.bank"
         )

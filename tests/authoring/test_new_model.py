@@ -14,6 +14,7 @@ import numpy as np
 import onnx_files
 import pytest
 import yaml
+from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
@@ -23,6 +24,7 @@ from tilewright.authoring.draft import KINDS, Wanted, embedding
 from tilewright.authoring.new_model import Files, files_of
 from tilewright.authoring.onnx_file import OnnxNetwork, inspect
 from tilewright.authoring.schemas import manifest_schema
+from tilewright.cli import main
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError
 from tilewright.predict.model_process import ModelProcess
@@ -181,6 +183,16 @@ def test_a_script_with_libraries_gets_an_environment_of_exact_versions() -> None
     assert [p for p in pip if not p.startswith("scipy==")] == ["numpy==2.0.2", "torch==2.8.0"]
     assert "@pytest.mark.slow" in files.texts["tests/test_model_mine.py"]
     assert made("script")[1].manifest.environment_name == "base"
+
+
+def test_who_gets_an_environment_is_told_how_to_pin_it_by_hash(here: Path) -> None:
+    words = ["new-model", "--task", "mito", "--from", "script", "--description", "Mitochondria."]
+    asks = 'next: "$(./tilewright environments prefix base)/bin/python" tools/hashes.py mine\n'
+    said = [
+        CliRunner().invoke(main.main, [*words, name, *more], catch_exceptions=False).output
+        for name, *more in (["mine", "--package", "torch==2.8.0"], ["plain"])
+    ]
+    assert [asks in text for text in said] == [True, False]
 
 
 def test_words_of_a_user_are_data_in_a_manifest() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -18,7 +19,7 @@ from tilewright.errors import TilewrightError
 from tilewright.plan.speeds import Speed, keep, this_machine
 from tilewright.weights import cache, weights
 
-SHA = "c0ffee" * 10 + "abcd"
+SHA = hashlib.sha256(b"").hexdigest()
 REMOTE = f'{{location: "https://example.org/toy", sha256: {SHA}, bytes: 27000000}}'
 
 
@@ -108,6 +109,8 @@ def test_models_looks_for_weights_where_a_run_does(
     (here / place / SHA).mkdir(parents=True)
     (here / place / SHA / "toy").touch()
     assert listed("toy", "--manifests", more)["weights"] == {"here": True, "says": "ready"}
+    (here / place / SHA / "toy").write_text("another")
+    assert listed("toy", "--manifests", more)["weights"] == {"here": False, "says": "changed"}
 
 
 def test_a_big_file_of_weights_is_not_read_for_a_list(
@@ -118,7 +121,7 @@ def test_a_big_file_of_weights_is_not_read_for_a_list(
     file.write_bytes(bytes(11))
     more = toy(here / "more", ("locations: []", f"locations: [{file}]"))
     assert listed("toy", "--manifests", more)["weights"]["says"] == "here, unread"
-    cache.digest_of(file, here / "cache" / "weights")  # as a run does
+    cache.digest_of(file)  # as a run does
     assert listed("toy", "--manifests", more)["weights"]["says"] == "ready"
     file.write_bytes(bytes(12))
     assert listed("toy", "--manifests", more)["weights"]["says"] == "here, unread"
@@ -192,8 +195,8 @@ def test_the_list_starts_no_program_and_leaves_notes_alone(
 
     monkeypatch.setattr(subprocess, "Popen", fails)
     assert call().exit_code == 0
-    assert [p.name for p in (here / "cache").iterdir()] == ["weights"]
-    assert [p.name for p in (here / "cache" / "weights").iterdir()] == ["by-location"]
+    assert [p.name for p in (here / "cache").iterdir()] == ["cache"]  # the user's own notes
+    assert [p.name for p in (here / "cache" / "cache").iterdir()] == ["weights"]
 
 
 def test_models_says_what_cant_be_had_and_what_to_bring(here: Path) -> None:

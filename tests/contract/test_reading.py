@@ -30,7 +30,7 @@ OF_ITS_OWN = {
     "report/timings.py": "what PREDICT wrote",
     "report/trace.py": "what Nextflow wrote",
     "tuning/trial.py": "what MERGE wrote",
-    "weights/cache.py": "our own notes",
+    "weights/notes.py": "our own notes",
     "weights/download.py": "our own notes",
     "authoring/measured.py": "our own measurements",
     "authoring/new_model.py": "our own checkout",

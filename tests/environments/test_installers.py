@@ -2,12 +2,10 @@
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import yaml
 from click.testing import CliRunner
 from running import copy_checkout, write_discs
 from test_interpreters import ROOT, builder, quiet
+from wheels import write_wheel
 
 from tilewright.cli import main
 from tilewright.environments import inplace, installers, interpreters
@@ -27,43 +26,6 @@ FILES = sorted(
     p for p in (ROOT / "envs").glob("*.yml") if p.stem not in interpreters.OUR_ENVIRONMENTS
 )
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
-METADATA = "Metadata-Version: 2.1\nName: brick\nVersion: 1.0\n"
-WHEEL = "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-
-
-def write_wheel(folder: Path, asks: str = "") -> None:
-    """A package that can be installed without a network; `asks` ends its metadata."""
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / "brick-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("brick.py", "SIZE = 4\n")
-        wheel.writestr("brick-1.0.dist-info/METADATA", METADATA + asks)
-        wheel.writestr("brick-1.0.dist-info/WHEEL", WHEEL)
-        wheel.writestr("brick-1.0.dist-info/RECORD", "")
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with one model's environment file, and a uv that needs no network."""
-    folder = tmp_path / "a b"
-    (folder / "envs").mkdir(parents=True)
-    write_wheel(folder / "wheels")
-    pip = ["--no-index", f"--find-links {(folder / 'wheels').as_uri()}", "brick==1.0"]
-    wanted = {
-        "name": "toy",
-        "channels": ["conda-forge"],
-        "dependencies": [f"python={VERSION}", "pip", {"pip": pip}],
-    }
-    (folder / "envs" / "toy.yml").write_text(yaml.safe_dump(wanted))
-    (folder / "envs" / "base.yml").write_text("dependencies: [python]\n")
-    monkeypatch.setattr(interpreters, "ROOT", folder)
-    monkeypatch.setenv("TILEWRIGHT_HOME", str(folder / "cache"))
-    monkeypatch.delenv("TILEWRIGHT_ENVS", raising=False)
-    uv = shutil.which("uv")
-    assert uv, "./tilewright test brings uv"
-    (folder / "bin").mkdir()
-    (folder / "bin" / "uv").symlink_to(uv)
-    monkeypatch.setenv("PATH", f"{folder / 'bin'}:{Path(sys.executable).parent}:/usr/bin:/bin")
-    return folder
 
 
 def put_conda(folder: Path, kind: str) -> None:

@@ -343,3 +343,10 @@ def test_from_nothing_to_a_nextflow_that_runs(checkout: Path, tmp_path: Path) ->
         timeout=120, check=True,
     )  # fmt: skip
     assert "hello" in done.stdout
+
+
+@pytest.mark.parametrize("word", ["--weights", "--help", "--weights_dir=x"])
+def test_what_a_bare_python_cant_tell_of_doctor_is_told_by_the_command_line(
+    checkout: Path, word: str
+) -> None:
+    assert json.loads(launch(checkout, "doctor", word).stdout)["args"] == ["doctor", word]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from tilewright.contract.files import file_digest
 from tilewright.plan.costs import room, seen_pixels
 from tilewright.plan.plan import Plan
 from tilewright.plan.speeds import Speed, keep, this_machine
-from tilewright.weights.cache import note_of, write_note
+from tilewright.weights.notes import first_use, write
 
 SPEED = {"jobs": 2, "tiles": 10, "pixels": 1_000_000, "load": 6.0, "seconds": 4.0}
 
@@ -170,7 +171,7 @@ def test_what_must_be_installed_and_fetched_is_said(tmp_path: Path) -> None:
 
 
 PLACE = "https://example.org/net.onnx"
-SHA = "c0ffee" * 10 + "abcd"
+SHA = hashlib.sha256(b"").hexdigest()
 ONNX = ROOT / "models" / "nuclei" / "nuclei.onnx"
 NUCLEI = file_digest(ONNX)
 
@@ -194,7 +195,7 @@ def test_a_digest_that_was_noted_at_first_use_is_said(tmp_path: Path) -> None:
     assert said(plan, "weights") == ""
     (tmp_path / "weights" / SHA).mkdir(parents=True)
     (tmp_path / "weights" / SHA / "net.onnx").touch()
-    write_note(note_of(PLACE, tmp_path / "weights"), SHA)
+    write(first_use(PLACE, tmp_path / "weights"), SHA)
     plan = planned(tmp_path, **words)
     assert (plan.file.weights, plan.file.weights_from) == (SHA, "first use")
     assert said(plan, "weights").startswith(f"{SHA}, as noted when they were first fetched")

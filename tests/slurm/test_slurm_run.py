@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from cluster import wait_for
-from running import ROOT, digests, write_discs
+from running import ROOT, digests, run_json, write_discs
 from watched import Site
 
 pytestmark = [pytest.mark.nextflow, pytest.mark.slurm]
@@ -17,13 +18,17 @@ HPC = (ROOT / "docs" / "hpc.md").read_text()
 HELD = 200  # brightness of an image on which the model can be held
 
 
-def test_nuclei_are_the_same_as_on_this_machine(site: Site, tmp_path: Path) -> None:
-    words = ["run", "--input", ROOT / "examples" / "nuclei", "--tile_size", 352]
+def test_nuclei_by_a_file_of_ones_own_are_the_same_as_on_this_machine(
+    site: Site, tmp_path: Path
+) -> None:
+    mine = shutil.copy(ROOT / "models" / "nuclei" / "nuclei.onnx", tmp_path / "mine.onnx")
+    words = ["run", "--input", ROOT / "examples" / "nuclei", "--tile_size", 352, "--weights", mine]
     local = site.checkout.cli(*words, "--outdir", tmp_path / "local", cwd=tmp_path)
     assert local.returncode == 0, local.stderr
     run = site.command(*words, "--outdir", tmp_path / "out", outdir=tmp_path / "out")
     assert run.end() == 0, run.said
     assert digests(tmp_path / "out") == digests(tmp_path / "local")
+    assert run_json(tmp_path / "out")["weights_file"] == "mine.onnx"
 
 
 def test_the_docs_site_file_and_job_arrays_put_tasks_where_they_belong(

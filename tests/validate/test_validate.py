@@ -316,6 +316,32 @@ def test_an_environment_that_is_not_pinned_is_named(
     assert "envs/mine.yml doesn't pin 'numpy>=2'" in loose_one.message
 
 
+PINNED = "name: mine\ndependencies: [python=3.11, pip, {pip: [scipy==1.15.0]}]\n"
+LISTED = f"scipy==1.15.0 --hash=sha256:{'0' * 64}\n"
+LISTS = [
+    pytest.param(None, "warning", "envs/mine.yml has no list of hashes beside it", id="missing"),
+    pytest.param(LISTED.replace("15", "14"), "error", "it lacks scipy==1.15.0", id="stale"),
+    pytest.param(LISTED, None, "", id="right"),
+]
+
+
+@pytest.mark.parametrize(("listed", "severity", "says"), LISTS)
+def test_a_list_of_hashes_that_is_missing_or_stale_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    listed: str | None,
+    severity: str | None,
+    says: str,
+) -> None:
+    built("mine", PINNED, tmp_path, monkeypatch)
+    if listed:
+        (tmp_path / "envs" / "mine.txt").write_text(listed)
+    path = changed(tmp_path, ("runner: onnx", "runner: onnx\nenvironment: mine"))
+    found = [f for f in check(path, 3).findings if "hashes" in f"{f.message} {f.fix}"]
+    assert [(f.id, f.severity) for f in found] == ([("L3", severity)] if severity else [])
+    assert all(says in f.message and f.fix.endswith("tools/hashes.py mine") for f in found)
+
+
 def test_a_script_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
     text = (HERE / "RUNS" / "runs.yml").read_text()
     (tmp_path / "runs.yml").write_text(text)

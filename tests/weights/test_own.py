@@ -145,7 +145,7 @@ def test_a_folder_may_be_a_manifests_location(tmp_path: Path) -> None:
     (where,) = ours.task.locations
     where.location = str(folder)
     assert weights.state(ours, tmp_path / "kept") == "ready"
-    assert weights.fetch(ours, tmp_path / "kept") == digest_of(folder, tmp_path / "kept")
+    assert weights.fetch(ours, tmp_path / "kept") == digest_of(folder)
 
 
 def test_a_zip_of_a_folder_is_taken_where_a_folder_is(tmp_path: Path) -> None:

@@ -29,8 +29,7 @@ from tilewright.registry.locations import NotTaken
 from tilewright.registry.manifest import Location, Manifest
 from tilewright.registry.registry import ResolvedModel
 from tilewright.steps import fetch
-from tilewright.weights import cache as kept_files
-from tilewright.weights import download, weights
+from tilewright.weights import download, notes, weights
 from tilewright.weights.cache import path_of
 
 CONTENT = b"weights" * 1000
@@ -119,9 +118,11 @@ def test_a_local_file_of_another_digest_or_size_is_passed_over(
 def test_a_local_file_is_read_whole_once_and_again_when_it_changes(
     local: Path, kept_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[Path] = []
-    digest = kept_files.file_digest
-    monkeypatch.setattr(kept_files, "file_digest", lambda path: read.append(path) or digest(path))
+    read: list[int] = []
+    through = notes.read_through
+    monkeypatch.setattr(
+        notes, "read_through", lambda f, h: read.append(f.fileno()) or through(f, h)
+    )
     toy = choice(str(local))
     assert [weights.find(toy, kept_in).sha256 for _ in range(3)] == [SHA] * 3
     assert len(read) == 1
@@ -636,7 +637,7 @@ def test_the_recipe_names_the_weights_only_where_all_locations_do(
 
 def test_a_place_is_looked_at_without_its_content(web: Web, local: Path, kept_in: Path) -> None:
     web.pages["/toy.bin"].slow = 0.05
-    for where in (f"{web.url}/toy.bin", str(local)):
+    for where in (str(local), f"{web.url}/toy.bin"):
         weights.look(Location(location=where, bytes=len(CONTENT)), kept_in)
         with pytest.raises(NotTaken, match="it has 7000 bytes, not 1"):
             weights.look(Location(location=where, bytes=1), kept_in)

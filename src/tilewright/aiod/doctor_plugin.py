@@ -143,6 +143,8 @@ def asked(args: list[str]) -> tuple[Callable[[], Diagnosis], ...]:
     unknown = [arg for arg in args if arg != "--plugin"]
     if unknown:
         raise TilewrightError(
-            f"doctor has no option {unknown[0]}.", fix="It takes --plugin.", code=USAGE
+            f"doctor has no option {unknown[0]}.",
+            fix="It takes --plugin and --weights.",
+            code=USAGE,
         )
     return PLUGIN_CHECKS if args else ()

@@ -41,6 +41,7 @@ class Models(StrEnum):
     MIDNIGHT = "midnight"
     MSTAR = "mstar"
     NUCLEI = "nuclei"
+    NUCLEI_ENCODER = "nuclei-encoder"
     PANSEG_CONFOCAL_2D_UNET_OVULES_DS2X = "panseg-confocal_2d_unet_ovules_ds2x"
     PANSEG_CONFOCAL_2D_UNET_SA_MERISTEM_CELLS = "panseg-confocal_2d_unet_sa_meristem_cells"
     PANSEG_CONFOCAL_3D_UNET_MOUSE_EMBRYO_NUCLEI = "panseg-confocal_3d_unet_mouse_embryo_nuclei"

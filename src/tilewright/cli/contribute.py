@@ -57,6 +57,7 @@ def new_model(**given: Any) -> None:
     is asked for in a terminal.
     """
     from tilewright.authoring import new_model as files
+    from tilewright.environments import hashed
 
     known = {name: value for name, value in given.items() if value not in (None, ())}
     if sys.stdin.isatty():
@@ -66,10 +67,11 @@ def new_model(**given: Any) -> None:
     wanted = files.wanted(known)
     for name in files.new_model(wanted):
         click.echo(f"wrote {name}")
-    click.echo(f"next: ./tilewright validate manifests/{known['name']}.yml")
-    click.echo("      ./tilewright generate")
-    click.echo(f"      ./tilewright test {files.test_of(wanted)}")
-    click.echo(f"      ./tilewright run --input IMAGES --model {known['name']}")
+    steps = [f"{hashed.WRITES} {wanted.name}"] if wanted.packages else []
+    steps += [f"./tilewright validate manifests/{wanted.name}.yml", "./tilewright generate"]
+    steps += [f"./tilewright test {files.test_of(wanted)}"]
+    steps += [f"./tilewright run --input IMAGES --model {wanted.name}"]
+    click.echo("next: " + "\n      ".join(steps))
 
 
 @click.command(epilog="example: tilewright generate --check  |  " + EXIT_CODES)

@@ -33,6 +33,7 @@ from . import contribute
 from .again import repeated
 from .check import check
 from .clean import clean
+from .doctor import doctor
 from .envs import environments, envs
 from .export import export_command
 from .launch import EXIT_CODES, absolute, pipeline
@@ -44,7 +45,12 @@ from .try_values import try_values
 if TYPE_CHECKING:
     from tilewright.plan.plan import Plan
 
-DEMO = {"tile_size": 352}  # so that even a small picture takes twelve tiles
+DEMO: dict[str, dict[str, Any]] = {
+    "labels": {"tile_size": 352},  # so that even a small picture takes twelve tiles
+    "map": {"variant": "maps", "tile_size": 352},
+    "embedding": {"model": "nuclei-encoder"},
+}
+"""Parameters of a demo, by what it gives."""
 
 
 @click.group(
@@ -135,10 +141,14 @@ def run(
 
 @main.command(epilog="example: tilewright demo  |  " + EXIT_CODES)
 @click.option("--outdir", default="results-demo", show_default=True, help="Folder for the results.")
-def demo(outdir: str) -> None:
+@click.option("--kind", type=click.Choice(list(DEMO)), default="labels", show_default=True,
+              help="What the model gives.")  # fmt: skip
+def demo(outdir: str, kind: str) -> None:
     """Segment the nuclei of two real images, tile by tile. They come with Tilewright."""
     images, truth = (ROOT / "examples" / name for name in ("nuclei", "nuclei_truth"))
-    pipeline({"input": str(images), "outdir": outdir, **DEMO}, profile="local")
+    pipeline({"input": str(images), "outdir": outdir, **DEMO[kind]}, profile="local")
+    if kind != "labels":
+        return
     tell(Path(outdir), truth)
     known = {path.stem for path in truth.iterdir()}
     for path in sorted(images.glob("*.tif")):
@@ -275,16 +285,6 @@ def fetch(names: tuple[str, ...], **given: Any) -> None:
     fetch_all(registry(params, Path.cwd()), names, Path(str(params.weights_dir)), click.echo)
 
 
-@main.command()
-@click.option("--plugin", is_flag=True, help="And what napari's AI OnDemand plugin needs.")
-def doctor(plugin: bool) -> None:
-    """Say what this machine has, lacks or has wrong. And how to mend it."""
-    from tilewright.aiod.doctor_plugin import asked
-    from tilewright.environments.doctor import main as look
-
-    sys.exit(look(asked(["--plugin"] if plugin else [])))
-
-
 for _command in (
     *contribute.COMMANDS,
     environments,
@@ -293,6 +293,7 @@ for _command in (
     export_command,
     check,
     clean,
+    doctor,
     score,
     try_values,
 ):

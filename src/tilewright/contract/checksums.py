@@ -120,12 +120,27 @@ def verify(listings: Iterable[Path], made: Path) -> None:
         except (OSError, ValueError):
             wrong = [(listing.name, "changed")]
         for name, what in wrong:
-            remove(followed(made))
-            raise TilewrightError(
-                f"{followed(listing.parent) / name}: it {what} since the run wrote it.",
-                fix="See to that disk, then run it again: it is made anew.",
-                code=UNAVAILABLE,
-            )
+            raise lost(followed(listing.parent) / name, str(what), followed(made))
+
+
+def lost(path: Path, what: str, made: Path) -> TilewrightError:
+    """The error for a file of the work folder that isn't as it was; what came with it goes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        Happened to it, as of `compared`.
+    made
+        The file or folder of a task's output without which Nextflow does that task again.
+    """
+    remove(made)
+    return TilewrightError(
+        f"{path}: it {what} since the run wrote it.",
+        fix="See to that disk, then run it again: it is made anew.",
+        code=UNAVAILABLE,
+    )
 
 
 def _files(path: Path) -> Iterator[Path]:

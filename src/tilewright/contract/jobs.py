@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .checksums import lost
+from .reading import followed
 from .spec import ModelSpec
 
 Features = Literal["basic", "shape", "all"]
@@ -444,10 +446,29 @@ class Job:
     parts: tuple[TileRange, ...]
     jobs: int | None = None
 
+    def save(self, path: Path) -> None:
+        """Write a job's JSON, with its digest."""
+        data = json.loads(canonical(self))
+        save(path, data | {"digest": digest(data)})
+
     @classmethod
     def load(cls, path: Path) -> Job:
-        """Read a job's JSON."""
-        data = json.loads(path.read_text())
+        """Read a job's JSON.
+
+        Raises
+        ------
+        TilewrightError
+            69, when it isn't as it was written; all jobs that came with it go, to be made anew.
+        """
+        try:
+            data = json.loads(path.read_bytes())
+            same = data.pop("digest", None) in (None, digest(data))
+        except (ValueError, AttributeError):
+            same = False
+        if not same:
+            file = followed(path)
+            folder = next((p for p in file.parents[:1] if p.name == "jobs"), file)
+            raise lost(file, "changed", folder)
         return cls(
             group=data["group"],
             job=data["job"],

@@ -145,13 +145,18 @@ def look(check: Callable[[], Diagnosis]) -> Diagnosis:
         return Diagnosis(check.__name__[6:], WRONG, error.what, error.fix)
 
 
+def show(finding: Diagnosis) -> None:
+    """Print what was found, and how to mend it."""
+    print(f"{finding.state:<7} {finding.what:<16} {finding.found}", flush=True)  # noqa: T201 - the answer
+    if finding.fix:
+        print(f"{'':<24} -> {finding.fix}", flush=True)  # noqa: T201 - the answer
+
+
 def main(more: tuple[Callable[[], Diagnosis], ...] = ()) -> int:
     """Print what was found, by these checks and `more`; 0 if Tilewright can work here, else 69."""
     findings = [look(check) for check in (*MACHINE_CHECKS, *more)]
     for finding in findings:
-        print(f"{finding.state:<7} {finding.what:<16} {finding.found}")  # noqa: T201 - the answer
-        if finding.fix:
-            print(f"{'':<24} -> {finding.fix}")  # noqa: T201 - the answer
+        show(finding)
     bad = [finding.what for finding in findings if finding.state == WRONG]
     checkout = Path(interpreters.ROOT)
     print(f"Tilewright in {checkout}: " + (f"mend {', '.join(bad)}" if bad else "ready to run"))  # noqa: T201

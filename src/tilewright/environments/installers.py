@@ -18,38 +18,71 @@ from typing import NamedTuple
 
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 
-from . import inplace
+from . import hashed, inplace
 from .inplace import Say, home, say
 
 PYTHON = ">=3.11,<3.15"  # what uv.lock has wheels for
 UV = "0.13.9"  # installed where there is none
 TOOLS = ("auto", "uv", "pip", "conda", "mamba", "micromamba")
 CONDA_LIKE = TOOLS[3:]
+OUR_ENVIRONMENTS = ("base", "nextflow", "test")
+HASHED = ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
 NO_DEPS = "PIP_NO_DEPS"  # pip's own, conda's pip heeds it; uv is told by an option
 
 
 class Installs(NamedTuple):
-    """What pip or uv installs."""
+    """What pip or uv installs, one file of requirements after the other."""
 
     python: str
-    requirements: Path
+    requirements: list[Path]
     options: list[str]
 
 
 def wanted(definition: Path, folder: Path) -> Installs:
-    """An environment's Python and requirements, in pip's terms; hashed where a list is."""
-    hashed = definition.with_suffix(".txt")
-    if hashed.is_file():
-        return Installs(PYTHON, hashed, ["--require-hashes", "--no-deps", "--only-binary", ":all:"])
+    """An environment's Python and requirements, in pip's terms; hashed where a list is.
+
+    Raises
+    ------
+    TilewrightError
+        When the list is out of date (2), or `read_yml` raises it.
+    """
+    listed = definition.with_suffix(".txt")
+    if definition.stem in OUR_ENVIRONMENTS:
+        return Installs(PYTHON, [listed], HASHED)
+    check_list(definition)
     pin, lines = read_yml(definition)
-    listed = folder.with_name(f"{folder.name}.requirements.txt")
-    listed.write_text("\n".join([*lines, ""]))
-    return Installs(pin, listed, ["--no-deps"] if NO_DEPS in variables(definition) else [])
+    asked = folder.with_name(f"{folder.name}.requirements.txt")
+    if not listed.is_file():
+        asked.write_text("\n".join([*lines, ""]))
+        return Installs(pin, [asked], ["--no-deps"] if NO_DEPS in variables(definition) else [])
+    text = listed.read_text()
+    if not hashed.built(text):
+        return Installs(pin, [listed], HASHED)
+    asked.write_text(hashed.wheels(text))
+    return Installs(pin, [asked, listed], HASHED)
+
+
+def check_list(definition: Path) -> None:
+    """Refuse a hashed list that was made of another yml; without one, all is well.
+
+    Raises
+    ------
+    TilewrightError
+        With what differs, and what to do (2).
+    """
+    listed = definition.with_suffix(".txt")
+    found = hashed.faults(read_yml(definition)[1], listed.read_text()) if listed.is_file() else []
+    if found:
+        raise TilewrightError(
+            f"envs/{listed.name} is out of date with envs/{definition.name}: it {found[0]}.",
+            fix=f"Write it anew: {hashed.WRITES} {definition.stem}",
+            code=USAGE,
+        )
 
 
 def variables(definition: Path) -> dict[str, str]:
     """What an environment's file asks to be set while it is built: conda's `variables`."""
-    if definition.with_suffix(".txt").is_file():  # ours; PyYAML isn't there yet
+    if definition.stem in OUR_ENVIRONMENTS:  # PyYAML isn't there yet
         return {}
     import yaml
 
@@ -178,14 +211,13 @@ def commands(
         return [[program, *verb, "-p", str(folder), "-f", str(definition)]]
     wants = wanted(definition, folder)
     inside = str(folder / "bin" / "python")
-    install = ["install", *wants.options, "-r", str(wants.requirements)]
     found = python_for(wants.python, pythons)
     if kind == "uv":
         venv = [program, "venv", "--no-project", "--python", found or uv_request(wants.python)]
         options = ["--compile-bytecode", "--python", inside]  # which pip and conda do unasked
         if not wants.options:  # what has no wheel is built with what is pinned, torch once
-            options += ["--build-constraints", str(pinned(wants.requirements))]
-        return [[*venv, str(folder)], [program, "pip", *install, *options]]
+            options += ["--build-constraints", str(pinned(wants.requirements[0]))]
+        return [[*venv, str(folder)], *([program, "pip", *i, *options] for i in installs(wants))]
     if found is None:
         raise TilewrightError(
             f"{definition.stem} needs Python {wants.python}, and none was found on the PATH.",
@@ -194,7 +226,17 @@ def commands(
         )
     require_venv(found)
     pip = [inside, "-m", "pip", "--no-input", "--disable-pip-version-check"]
-    return [[found, "-m", "venv", str(folder)], [*pip, *install]]
+    return [[found, "-m", "venv", str(folder)], *([*pip, *words] for words in installs(wants))]
+
+
+def installs(wants: Installs) -> list[list[str]]:
+    """`install` in words that pip and uv share, once for each file of requirements.
+
+    What a second one builds, it builds with what the first one has installed, by its hash.
+    """
+    words = ["install", *wants.options, "-r"]
+    first, *more = ([*words, str(path)] for path in wants.requirements)
+    return [first, *([*words, "--no-build-isolation"] for words in more)]
 
 
 def pinned(requirements: Path) -> Path:

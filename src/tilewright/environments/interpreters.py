@@ -1,8 +1,8 @@
 """Which Python runs what: finds a named environment, and builds it where there is none.
 
-`envs/<name>.yml` says what is in a model's environment (conda's format), `envs/<name>.txt` what is
-in one of our own (hashed, from uv.lock). An environment lives in `<env_root>/<name>-<digest>`; one
-that an administrator put at `<env_root>/<name>` is used as it is.
+`envs/<name>.yml` says what is in a model's environment (conda's format), and `envs/<name>.txt` has
+the hashes of it; in our own both are of uv.lock. An environment lives in
+`<env_root>/<name>-<digest>`; one that an administrator put at `<env_root>/<name>` is used as it is.
 
 Standard library only, and no newer than Python 3.7, since it runs before anything is installed:
 
@@ -27,11 +27,11 @@ from typing import Any
 from tilewright import ROOT as ROOT
 from tilewright.errors import UNAVAILABLE, USAGE, TilewrightError
 
-from . import inplace, installers
+from . import hashed, inplace, installers
 from .inplace import Say, say
 from .inplace import home as home
+from .installers import OUR_ENVIRONMENTS as OUR_ENVIRONMENTS
 
-OUR_ENVIRONMENTS = ("base", "nextflow", "test")
 # Imported once at the end: proof that base works.
 PROOF = (
     "cc3d, click, fastremap, imagecodecs, jinja2, onnxruntime, pydantic, rich, scipy.ndimage, "
@@ -91,8 +91,11 @@ def definition(name: str) -> Path:
 
 
 def digest(name: str) -> str:
-    """First 12 hex digits of the SHA-256 of the environment's file."""
-    return hashlib.sha256(definition(name).read_bytes()).hexdigest()[:12]
+    """First 12 hex digits of the SHA-256 of the environment's files: its yml, then its list."""
+    path = definition(name)
+    files = [path, path.with_suffix(".txt")] if path.suffix == ".yml" else [path]
+    text = b"".join(file.read_bytes() for file in files if file.is_file())
+    return hashlib.sha256(text).hexdigest()[:12]
 
 
 def prefix(name: str, env_root: Path | None = None) -> Path:
@@ -168,7 +171,12 @@ def _make(name: str, root: Path, tool: str, owner: inplace.Owner, say: Say) -> N
         commands.append([str(folder / "bin" / "python"), "-c", f"import {PROOF}"])
     env.update(installers.variables(definition(name)))
     for command in commands:
-        inplace.run(command, owner, log, env, cwd=root)
+        try:
+            inplace.run(command, owner, log, env, cwd=root)
+        except TilewrightError as error:
+            listed = definition(name).with_suffix(".txt")
+            said = log.read_text(errors="replace")
+            raise (hashed.refused(said, listed, log) or error) from error
     shut = inplace.closed(folder / "bin" / "python", root)
     if shut and not inplace.closed(folder, root):
         say(f"note: {folder.name} stands on a Python in {shut}, where others may not look.")

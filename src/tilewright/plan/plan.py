@@ -466,7 +466,7 @@ def write_plan(plan: Plan, out: Path) -> None:
             save(out / "exports" / f"{group.group}.json", asked)
     for job in plan.jobs:
         if job.group not in plan.scans:
-            save(out / "jobs" / f"{job_name(job.group, counts[job.group], job.job)}.json", job)
+            job.save(out / "jobs" / f"{job_name(job.group, counts[job.group], job.job)}.json")
     save(out / "recipe.json", plan.recipe)
     text = json.dumps(plan.file.to_dict(), ensure_ascii=False)  # a sheet's columns in its order
     (out / "plan.json").write_text(f"{text}\n", encoding="utf-8")

@@ -7,12 +7,11 @@ so that no other user's, or other environment's, is ever run; `runtime.confine` 
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from pathlib import Path
 from typing import Literal
 
-from tilewright.environments.interpreters import home
+from tilewright.environments.private import own_folder
 
 Confine = Literal["auto", "require", "off"]
 """Whether a model's process is confined: where that can be, or not at all, or wherever."""
@@ -86,12 +85,5 @@ def compiled(prefix: Path) -> Path | None:
 
     What is there is run: a folder that others may write is none.
     """
-    folder = home() / "cache" / "compiled" / str(os.getuid()) / prefix.name
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = [each.stat() for each in (folder, folder.parent)]
-    except OSError:
-        return None
-    others = stat.S_IWGRP | stat.S_IWOTH
-    safe = all(each.st_uid == os.getuid() and not each.st_mode & others for each in found)
-    return folder if safe and os.access(folder, os.W_OK) else None
+    folder = own_folder("compiled", prefix.name)
+    return folder if folder and os.access(folder, os.W_OK) else None

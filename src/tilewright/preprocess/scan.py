@@ -17,7 +17,7 @@ import numpy as np
 
 from tilewright.contract.colours import is_rgb
 from tilewright.contract.cut import bounds
-from tilewright.contract.jobs import ImageRef, Job, Scan, save
+from tilewright.contract.jobs import ImageRef, Job, Scan
 from tilewright.contract.names import job_name
 from tilewright.contract.spec import ModelSpec
 from tilewright.images.damage import DamagedPixelsError
@@ -68,7 +68,7 @@ def scan(asked: Path, jobs: Path, copy: Path, found: Path) -> None:
     jobs.mkdir(exist_ok=True)
     for number, (start, stop) in enumerate(cut):
         job = Job(asked.stem, number, (ref,), ((ref.key, start, stop),), len(cut))
-        save(jobs / f"{job_name(asked.stem, len(cut), number)}.json", job)
+        job.save(jobs / f"{job_name(asked.stem, len(cut), number)}.json")
 
 
 def predicted(ref: ImageRef, spec: ModelSpec) -> Array:

@@ -4,7 +4,7 @@ root=$(cd "$(dirname "$0")/../../.." && pwd) || exit 69
 envs=${TILEWRIGHT_ENVS:-${TILEWRIGHT_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/tilewright}/envs}
 base=$envs/base
 if [ ! -e "$base" ]; then
-    sum=$(sha256sum < "$root/envs/base.yml" 2>/dev/null || shasum -a 256 < "$root/envs/base.yml")
+    sum=$(cat "$root/envs/base.yml" "$root/envs/base.txt" | { sha256sum 2>/dev/null || shasum -a 256; })
     base=$base-$(printf %.12s "$sum")
     # The first step runs where there is a network; the launcher finds a Python that is new enough.
     [ -e "$base/.tilewright-ready" ] || [ "$1" != plan ] ||

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from tilewright import ROOT
-from tilewright.environments import interpreters
+from tilewright.environments import hashed, installers, interpreters
 from tilewright.environments.gpus import device
 from tilewright.environments.interpreters import child_env
 from tilewright.errors import ProblemsError, TilewrightError
@@ -140,11 +140,12 @@ def environment(work: Climb) -> Iterator[Named]:
     target = work.target
     name = target.manifest.environment_name
     where = ("environment",) if target.manifest.environment else ("short_name",)
-    if name not in interpreters.OUR_ENVIRONMENTS:
-        for entry in _loose(interpreters.definition(name)):
-            message = f"envs/{name}.yml doesn't pin {entry!r}, so it will be another one some day"
-            yield "L3", Violation(where, message, "write name==version")
+    own = name in interpreters.OUR_ENVIRONMENTS
+    if not own:
+        yield from _definition(name, where, target.public)
     try:
+        if not own:
+            installers.check_list(interpreters.definition(name))
         python = interpreter(name)
     except TilewrightError as error:
         yield "L3", Violation(where, error.what.rstrip("."), error.fix.rstrip("."))
@@ -155,6 +156,18 @@ def environment(work: Climb) -> Iterator[Named]:
     if problem:
         message = f"bin/{target.script.name} can't be imported in {name}: {problem}"
         yield "L3", Violation(where, message, f"add what it needs to envs/{name}.yml")
+
+
+def _definition(name: str, where: Where, public: bool) -> Iterator[Named]:
+    """What an environment's file doesn't pin, or that it has no list of hashes."""
+    path = interpreters.definition(name)
+    loose = list(_loose(path))
+    for entry in loose:
+        message = f"envs/{name}.yml doesn't pin {entry!r}, so it will be another one some day"
+        yield "L3", Violation(where, message, "write name==version")
+    if public and not loose and not path.with_suffix(".txt").is_file():
+        message = f"envs/{name}.yml has no list of hashes beside it, envs/{name}.txt"
+        yield "L3", Violation(where, message, f"write it: {hashed.WRITES} {name}", WARNING)
 
 
 def _failure(command: list[str], env: dict[str, str]) -> str:

@@ -1,19 +1,18 @@
-"""The folder of weights: each file under its digest, and notes of what was found where.
+"""The folder of weights: each file under its digest, which is verified before it is used.
 
-A file is `<weights_dir>/<sha256>/<name>`, a local one a link. A file that hasn't changed isn't read
-twice: its digest is noted in `by-location`, and so is that of a place that names none.
+A file is `<weights_dir>/<sha256>/<name>`, a local one a link. Whoever may write there may put
+another file in its place: the user's own `notes` say which was read through, and nothing else does.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
+import re
 import stat
 import zipfile
 from pathlib import Path
 
-from tilewright.contract.files import atomic, file_digest
+from tilewright.contract.files import atomic
 from tilewright.contract.jobs import digest
 from tilewright.contract.reading import followed, opened
 from tilewright.environments.inplace import home
@@ -21,6 +20,10 @@ from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.registry.locations import NotTaken
 from tilewright.registry.manifest import Form
 
+from .notes import Heard, file_sha256, is_read
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+"""A digest's name."""
 MOST_BYTES = 1 << 36
 """Of a file of weights: more takes minutes to look through, and is no model's."""
 MOST_FILES = 1000
@@ -33,13 +36,17 @@ def default_folder() -> Path:
     return Path(given).absolute() if given else home() / "weights"
 
 
+class ChangedError(TilewrightError):
+    """A file of weights that doesn't answer to its digest."""
+
+
 def path_of(sha256: str, folder: Path) -> Path | None:
     """The file kept under a digest, or None for a model that brings its own.
 
     Raises
     ------
     TilewrightError
-        When it isn't there any more (69).
+        When it isn't there any more, or isn't that file (69).
     """
     if not sha256:
         return None
@@ -54,16 +61,47 @@ def path_of(sha256: str, folder: Path) -> Path | None:
 
 
 def kept(sha: str, folder: Path) -> Path | None:
-    """The file that answers to a digest; a link's own file may have changed since."""
-    try:
-        found = sorted(p for p in (folder / sha).iterdir() if not p.name.startswith("."))
-    except OSError:
-        return None
-    for path in found:
-        with contextlib.suppress(OSError, NotTaken):
-            if path.exists() and (not path.is_symlink() or digest_of(path, folder) == sha):
+    """The file that answers to a digest; a link's own file may have changed since.
+
+    Raises
+    ------
+    ChangedError
+        When there is one that doesn't, and is no link, and no other that does (69).
+    """
+    wrong: ChangedError | None = None
+    for path in entries(sha, folder):
+        try:
+            found = digest_of(path)
+        except (OSError, NotTaken) as reason:
+            said = f"can't be read: {why(reason)}"
+        else:
+            if found == sha:
                 return path
+            said = f"isn't the file that was kept: its SHA-256 is {found}, not {sha}"
+        if not path.is_symlink():
+            wrong = ChangedError(f"{path} {said}.", fix=remedy(path), code=UNAVAILABLE)
+    if wrong:
+        raise wrong
     return None
+
+
+def entries(sha: str, folder: Path) -> list[Path]:
+    """What is kept under a digest, whether it answers to it or not."""
+    try:
+        return sorted(p for p in (folder / sha).iterdir() if not p.name.startswith("."))
+    except OSError:
+        return []
+
+
+def remedy(path: Path) -> str:
+    """What to do about a file that doesn't answer to its digest, as a sentence."""
+    if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        return "Remove it and run again: it is fetched anew."
+    try:
+        owner = path.owner()
+    except (KeyError, OSError):
+        owner = "its owner"
+    return f"Ask {owner} to remove it, or choose another folder of weights: --weights_dir."
 
 
 def link(local: Path, sha: str, folder: Path) -> None:
@@ -109,7 +147,7 @@ def readable_size(local: Path, form: Form = "file") -> int:
                 raise NotTaken("the model takes a folder, or a zip of one, and it is neither")
             return size
     except (OSError, ValueError) as error:
-        raise NotTaken(_why(error)) from None
+        raise NotTaken(why(error)) from None
 
 
 def _size_within(path: Path) -> int:
@@ -143,7 +181,8 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _why(error: OSError | ValueError) -> str:
+def why(error: Exception) -> str:
+    """Why a file can't be read, as half a sentence."""
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return "there is no such file"
     if isinstance(error, PermissionError):
@@ -151,55 +190,29 @@ def _why(error: OSError | ValueError) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def digest_of(local: Path, folder: Path) -> str:
-    """SHA-256 of a file, or over a folder's files; of one that hasn't changed it is remembered."""
+def digest_of(local: Path, *, anew: bool = False, heard: Heard | None = None) -> str:
+    """SHA-256 of a file, or over a folder's files; what hasn't changed isn't read again.
+
+    Parameters
+    ----------
+    anew, heard
+        As `file_sha256` has them.
+
+    Raises
+    ------
+    NotTaken
+        When a folder has too many files.
+    OSError
+        When it can't be read.
+    """
     real = followed(local)
-    if real.is_dir():
-        names = {path.relative_to(real).as_posix(): path for path in files_in(real)}
-        return digest({name: digest_of(path, folder) for name, path in names.items()})
-    (sha, then), now = _noted(real, folder), _times(real)
-    if then == now:
-        return sha
-    sha = file_digest(real)
-    with contextlib.suppress(OSError):  # a cache that only others may write in
-        write_note(note_of(str(real), folder), f"{sha} {now}")
-    return sha
+    if not real.is_dir():
+        return file_sha256(real, anew=anew, heard=heard)
+    names = {path.relative_to(real).as_posix(): path for path in files_in(real)}
+    shas = {name: file_sha256(path, anew=anew, heard=heard) for name, path in names.items()}
+    return digest(shas)
 
 
-def is_noted(local: Path, folder: Path) -> bool:
-    """Whether the digest of a file, or of all in a folder, as it is now, is remembered."""
-    if local.is_dir():
-        return all(is_noted(path, folder) for path in files_in(local))
-    return _noted(local, folder)[1] == _times(local)
-
-
-def _noted(local: Path, folder: Path) -> tuple[str, str]:
-    """The digest that is remembered of a file, and the size and times it had then."""
-    sha, _, then = read_note(note_of(str(followed(local)), folder)).partition(" ")
-    return sha, then
-
-
-def _times(local: Path) -> str:
-    """A file's size, and when it changed."""
-    found = local.stat()
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
-
-
-def note_of(key: str, folder: Path) -> Path:
-    """Where the digest of a place's file is remembered."""
-    return folder / "by-location" / hashlib.sha256(key.encode()).hexdigest()
-
-
-def read_note(note: Path) -> str:
-    """What a note says; nothing if there is none."""
-    try:
-        return note.read_text().strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def write_note(note: Path, text: str) -> None:
-    """Write a note, or replace it, at one stroke."""
-    note.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(note) as part:
-        part.write_text(text)
+def is_noted(local: Path) -> bool:
+    """Whether the digest of a file, or of all in a folder, as it is now, is noted."""
+    return all(map(is_read, files_in(local))) if local.is_dir() else is_read(local)

@@ -14,6 +14,7 @@ from tilewright.registry.documents import LARGEST, read_document
 from tilewright.registry.locations import NotTaken, is_remote, shown, source
 
 from .download import Download
+from .notes import believed
 
 
 def config_values(address: str | None, folder: Path) -> dict[str, Any]:
@@ -47,8 +48,12 @@ def downloaded(address: str, folder: Path) -> Path:
     """
     ending = PurePosixPath(urlsplit(address).path).suffix
     name = hashlib.sha256(address.encode()).hexdigest() + (ending if ending == ".json" else ".yml")
-    kept = folder / "configs" / name
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = believed(folder, "configs")
+        if there is None:
+            raise NotTaken(f"others may write in {folder} and in your cache")
+        kept = there / name
         if not kept.is_file():
             _download(address, kept)
     except (NotTaken, OSError) as reason:

@@ -47,7 +47,7 @@ def with_own(
             raise NotTaken(f"{choice.model_name} takes no weights: it brings its own")
         if readable_size(path, choice.manifest.weights_form) == 0:
             raise NotTaken("it is empty")
-        sha = digest_of(path, folder)
+        sha = digest_of(path)
     except NotTaken as reason:
         raise TilewrightError(
             f"--weights {given}: {reason}.", fix=_wanted(choice), code=USAGE

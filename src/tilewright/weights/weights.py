@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tilewright.contract.files import atomic
 from tilewright.environments.inplace import locked, say
 from tilewright.errors import UNAVAILABLE, ProblemsError, TilewrightError
 from tilewright.registry.locations import NotTaken, hub_token, shown, source
@@ -21,17 +23,18 @@ from tilewright.registry.manifest import Form, Location
 from tilewright.registry.registry import Registry, ResolvedModel, local_path
 
 from .cache import (
+    SHA256,
+    ChangedError,
     digest_of,
+    entries,
     is_noted,
     kept,
     link,
-    note_of,
     path_of,
-    read_note,
     readable_size,
-    write_note,
 )
 from .download import Download, NoAccess, Say
+from .notes import believed, first_use, noted_by_others, noted_first, write
 from .own import needs_file, own_said, with_own
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -45,8 +48,9 @@ Origin = Literal["manifest", "first use", "file"]
 a place without one, or nobody: a local file is taken as it is."""
 
 
-READY, OWN, UNREAD = "ready", "its own", "here, unread"
-"""What a list says of weights that can be used: the last are looked through when first used."""
+READY, OWN, UNREAD, CHANGED = "ready", "its own", "here, unread", "changed"
+"""What a list says of weights that are here: unread ones are looked through when first used, and
+a run refuses what was changed."""
 QUICK = 1 << 26  # bytes of a file that a list looks through
 
 
@@ -91,10 +95,11 @@ def used(choice: ResolvedModel, given: str | None, here: Path, folder: Path) -> 
 
 def _named(choice: ResolvedModel, folder: Path) -> set[str]:
     """The digests of the files that a manifest names, as far as they are known."""
-    found = {where.sha256 or "" for where in choice.task.locations}
-    for where in choice.task.locations:
+    found = {_said(where, folder) for where in choice.task.locations}
+    for local in filter(None, map(local_path, choice.task.locations)):
         with contextlib.suppress(NotTaken):
-            found.add(_here(where, folder, choice.manifest.weights_form) or "")
+            readable_size(local, choice.manifest.weights_form)
+            found.add(digest_of(local))
     return found
 
 
@@ -113,8 +118,8 @@ def find(choice: ResolvedModel, folder: Path, config: str | None = ANY) -> Found
     Raises
     ------
     TilewrightError
-        When it has no locations and needs the user's file, all are paths and none can be taken, or
-        the folder can't be used (69).
+        When it has no locations and needs the user's file, all are paths and none can be taken, a
+        file that is kept was changed, or the folder can't be used (69).
     """
     if choice.own:
         return Found(choice.own.sha256, choice.config(next(iter(choice.task.locations), None)))
@@ -165,7 +170,7 @@ def fetch(choice: ResolvedModel, folder: Path, say: Say = say, config: str | Non
     Raises
     ------
     TilewrightError
-        Listing each location and why it wasn't taken (69).
+        Listing each location and why it wasn't taken, or when a kept file was changed (69).
     """
     found = find(choice, folder, config)
     if found.sha256 is not None:
@@ -249,10 +254,13 @@ def state(choice: ResolvedModel, folder: Path) -> str:
         return "needs your file" if needs_file(choice) else OWN
     for where in locations:
         with contextlib.suppress(NotTaken, OSError):
-            if _unread(where, folder, choice.manifest.weights_form):
-                return UNREAD
-            if _here(where, folder, choice.manifest.weights_form):
-                return READY
+            try:
+                if _unread(where, folder, choice.manifest.weights_form):
+                    return UNREAD
+                if _here(where, folder, choice.manifest.weights_form):
+                    return READY
+            except ChangedError:
+                return CHANGED
     remote = [where for where in locations if local_path(where) is None]
     if not remote:
         return "no access"
@@ -286,14 +294,17 @@ def origin(choice: ResolvedModel, sha: str | None, folder: Path) -> Origin | Non
         return None if len(given) != 1 else "manifest" if given.pop() else "first use"
     if any(where.sha256 == sha for where in choice.task.locations):
         return "manifest"
-    noted = any(read_note(note_of(_key(where), folder)) == sha for where in remote)
+    noted = any(noted_first(_key(where), folder) == sha for where in remote)
     return "first use" if noted else "file"
 
 
 def _unread(where: Location, folder: Path, form: Form) -> bool:
-    """Whether a location is big, local, and its digest would have to be taken first."""
+    """Whether a location's file is here and big, and its digest would have to be taken first."""
     local = local_path(where)
-    return local is not None and readable_size(local, form) > QUICK and not is_noted(local, folder)
+    if local is not None:
+        return readable_size(local, form) > QUICK and not is_noted(local)
+    here = entries(_said(where, folder), folder) if _said(where, folder) else []
+    return any(readable_size(path, form) > QUICK and not is_noted(path) for path in here)
 
 
 def size(choice: ResolvedModel) -> int | None:
@@ -322,16 +333,23 @@ def warnings(choice: ResolvedModel) -> list[str]:
     ]
 
 
+def _said(where: Location, folder: Path) -> str:
+    """The digest that a location's file must have: the manifest's, or that of its first use."""
+    if where.sha256 or local_path(where) is not None:
+        return where.sha256 or ""
+    return noted_first(_key(where), folder)
+
+
 def _here(where: Location, folder: Path, form: Form) -> str | None:
     """The digest of a location's file, if it is on this machine; NotTaken for a wrong local one."""
     local = local_path(where)
     if local is None:
-        sha = where.sha256 or read_note(note_of(_key(where), folder))
+        sha = _said(where, folder)
         return sha if sha and kept(sha, folder) else None
     size = readable_size(local, form)
     if where.bytes not in (None, size):
         raise NotTaken(f"it has {size} bytes, not {where.bytes}")
-    found = digest_of(local, folder)
+    found = digest_of(local)
     if where.sha256 not in (None, found):
         raise NotTaken(f"its digest is {found}, not {where.sha256}")
     return found
@@ -349,23 +367,46 @@ def _bring(where: Location, folder: Path, say: Say, form: Form) -> str:
     if local_path(where) is not None:
         return _linked(where, str(_here(where, folder, form)), folder)
     there = source(where.location, where.revision)
-    parts = folder / ".parts"
-    parts.mkdir(parents=True, exist_ok=True)
+    parts = _parts(where, folder)
     key = where.sha256 or hashlib.sha256(_key(where).encode()).hexdigest()
     with locked(parts / f"{key}.lock", say, f"fetching {there.name}") as owner:
         sha = _here(where, folder, form)  # another run may have brought it meanwhile
         if sha:
             return sha
         part = parts / key
-        sha = Download(there, part, sha256=where.sha256, size=where.bytes, say=say).run()
+        try:
+            sha = Download(there, part, sha256=where.sha256, size=where.bytes, say=say).run()
+        except NotTaken as reason:
+            raise type(reason)(f"{reason}{_of_others(where, folder)}") from None
         owner.check()
         (folder / sha).mkdir(exist_ok=True)
-        part.replace(folder / sha / there.name)
+        with atomic(folder / sha / there.name) as whole:
+            shutil.move(part, whole)
     if where.sha256 is None:
-        note = note_of(_key(where), folder)
-        write_note(note, sha)
+        note = first_use(_key(where), folder)
+        write(note, sha)
         say(f"{shown(where.location)}: kept as {sha}; remove {note} to fetch it anew.")
+    path_of(sha, folder)  # others may have written there meanwhile
     return sha
+
+
+def _of_others(where: Location, folder: Path) -> str:
+    """Where a file lies that others noted for a place without a digest, as the end of a reason."""
+    sha = "" if where.sha256 else noted_by_others(_key(where), folder)
+    there = entries(sha, folder) if SHA256.fullmatch(sha) else []
+    if not there:
+        return ""
+    return f"; {there[0]} was noted for it by others: if you trust them, give it by --weights"
+
+
+def _parts(where: Location, folder: Path) -> Path:
+    """Where a download lies until it is whole: what no digest checks, where nobody else writes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = folder / ".parts" if where.sha256 else believed(folder, ".parts")
+    if parts is None:
+        raise NotTaken(f"it has no sha256, and others may write in {folder} and in your cache")
+    parts.mkdir(parents=True, exist_ok=True)
+    return parts
 
 
 def _key(where: Location) -> str:
