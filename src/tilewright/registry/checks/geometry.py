@@ -15,7 +15,7 @@ from tilewright.runtime.outputs import OUTPUT_TYPES
 from .target import REGISTRY, WARNING, SpecCase, Violation
 
 WHOLE_WITHIN = 1e-6  # px
-POSSIBLE_MPP = (0.05, 50.0)  # µm per pixel: an electron micrograph's overview to a slide's thumbnail
+POSSIBLE_MPP = (0.05, 50.0)  # µm per pixel: an electron micrograph's overview to a thumbnail
 USUAL_MPP = (0.1, 10.0)
 COARSEST_TOLERANCE = 0.2
 
