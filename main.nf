@@ -61,7 +61,7 @@ workflow {
     TABLES(rows, params.table_rows ?: '')
 
     // once, even when nothing was merged
-    told = MERGE.out.merged.mix(EXPORT.out.told, TABLES.out.told, TABLES.out.tables)
+    told = MERGE.out.merged.mix(EXPORT.out.told, TABLES.out.told, TABLES.out.sums, TABLES.out.tables)
     REPORT(PLAN.out.plan, recipe, told.collect().ifEmpty([]), there, context())
     REPORT.out.run.subscribe { run ->
         def failed = why(read(run))

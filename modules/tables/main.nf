@@ -9,7 +9,8 @@ process TABLES {
 
     output:
     path 'objects*.csv', emit: tables, optional: true
-    path 'tables.{json,sha256}', emit: told
+    path 'tables.json', emit: told
+    path 'tables.sha256', emit: sums
 
     script:
     """

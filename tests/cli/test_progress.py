@@ -150,6 +150,12 @@ def test_a_task_that_passed_when_tried_again_did_not_fail(run: Run) -> None:
     assert failures(run.watch) == ([], 0)
 
 
+def test_what_another_task_of_its_group_came_to_hides_nothing(run: Run) -> None:
+    run.task("PUBLISH (big)", "FAILED", 69, "tilewright: The disk is full.\n")
+    run.task("PUBLISH (big)", "ABORTED", "-")
+    assert failures(run.watch) == (["The disk is full."], 69)
+
+
 @pytest.mark.parametrize(("code", "ours"), [(2, 2), (65, 65), (69, 69), (1, 70), (137, 70)])
 def test_a_tasks_exit_code_is_the_runs_or_means_a_bug(run: Run, code: int, ours: int) -> None:
     run.task("MERGE (big)", "FAILED", code, "tilewright: It broke.\n")

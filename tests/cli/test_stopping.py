@@ -79,10 +79,12 @@ def start(here: Path, *before: str) -> Stopped:
     words = ["-m", "tilewright.cli.main", "run", "--input", "in.tif", "--outdir", "out"]
     path = f"{here / 'bin'}:{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     process = subprocess.Popen(
         [*before, sys.executable, *words], cwd=here, env=env, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+    signal.signal(signal.SIGHUP, ignored)
     return Stopped(here, process)
 
 

@@ -58,7 +58,8 @@ def test_the_default_model_passes_up_to_its_golden_result(monkeypatch: pytest.Mo
     found = check(ROOT / "manifests" / "nuclei.yml", 6)
     assert found.findings == []
     assert found.level == 6
-    cost, tiled, field = found.notes
+    cost, tiled, field, *of_maps = found.notes
+    assert [note.partition(": ")[0].endswith("/maps") for note in of_maps] == [True] * 3
     assert "ms for a tile of 3 x 256 x 256 on cpu, at most" in cost
     assert "9 tiles" in tiled
     assert tiled.endswith("equal")

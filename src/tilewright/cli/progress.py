@@ -299,7 +299,8 @@ def explain(watch: Watch, log: Path) -> tuple[list[str], int]:
 
 def failures(watch: Watch) -> tuple[list[str], int]:
     """What each task said that failed for good, and the first one's exit code, or 0."""
-    last = {(t.step, t.tag): t for t in watch.tasks()}
+    # a task's last try; of a group PUBLISH has several tasks, and none is tried again
+    last = {(t.step, t.workdir if t.step == "PUBLISH" else t.tag): t for t in watch.tasks()}
     failed = [t for t in last.values() if t.status in FAILED and t.exit.isdigit()]
     said = [sentence(Path(t.workdir)) for t in failed]
     codes = [int(t.exit) for t in failed]
