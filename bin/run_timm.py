@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """Run any timm encoder: `architecture` names it, the weights file fills it, its tokens are pooled.
 
-A network without tokens (a ResNet, a Swin) gives its last feature map, read as tokens row by row.
+A network without tokens (a ResNet, a ConvNeXt) pools its last feature map itself for `patch_mean`;
+of another output type that map is read as tokens row by row.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 import numpy as np
 import timm
 import torch
 from timm import layers
 
+from tilewright.runtime.encoder import agree
 from tilewright.runtime.tensors import ours
 from tilewright.runtime.torch_network import on_arrays
 from tilewright.runtime.torch_weights import read
@@ -50,37 +52,40 @@ def classifier(network: Any) -> list[str]:
 
 
 def check(network: Any, spec: Params) -> None:
-    """Refuse a spec whose numbers aren't the network's: tokens would be pooled wrongly."""
+    """Refuse a spec whose numbers aren't the network's."""
     info = getattr(network.feature_info, "info", network.feature_info)
-    own = {
-        "num_prefix_tokens": (getattr(network, "num_prefix_tokens", 0), "CLS and register tokens"),
-        "patch_size": (info[-1]["reduction"], "px a side of what one token stands for"),
-        "base_dim": (network.num_features, "numbers in a token"),
-    }
-    for name, (found, meaning) in own.items():
-        said = spec.get(name)
-        if said is not None and said != found:
-            raise ValueError(
-                f"{spec['architecture']} has {found} {meaning}, and the manifest's {name} is {said}"
-            )
+    own = {"patch_size": info[-1]["reduction"], "base_dim": network.num_features}
+    agree(spec, num_prefix_tokens=getattr(network, "num_prefix_tokens", 0), **own)
+
+
+def encode(network: Any, spec: Params) -> Callable[[Any], Any]:
+    """A function from a tensor (batch, C, H, W) to tokens (batch, T, D), or vectors (batch, D)."""
+    if not hasattr(network, "num_prefix_tokens") and spec.get("output_type") == "patch_mean":
+        return network  # with its own pooling, and the norm that some have after it
+
+    def tokens(tiles: Any) -> Any:
+        features = network.forward_features(tiles)
+        if features.ndim == 4 and features.shape[1] == network.num_features:
+            features = features.movedim(1, -1)
+        return features.reshape(len(features), -1, features.shape[-1])
+
+    return tokens
 
 
 def load(weights: str, device: str, spec: Params, params: Params) -> tuple[Any, ...]:
     """Open the file `weights` on `device` ("cpu", "cuda", "cuda:1" or "mps")."""
     network = build(spec, params)
     check(network, spec)
-    read(weights, spec["architecture"], INSIDE).fill(network, ignore=classifier(network))
-    call = on_arrays(network.to(device).forward_features, spec, device)
-    return call, network.num_features, spec
+    prefix = params.get("weights_prefix") or ""
+    found = read(weights, spec["architecture"], INSIDE, prefix)
+    found.fill(network, ignore=classifier(network))
+    return on_arrays(encode(network.to(device), spec), spec, device), spec
 
 
 def predict(model: tuple[Any, ...], tiles: np.ndarray) -> np.ndarray:
-    """Tokens (batch, T, D) float32 of (batch, *axes) float32 tiles, after the last norm."""
-    call, width, spec = model
-    features = call(ours(tiles, spec))
-    if features.ndim == 4 and features.shape[1] == width:
-        features = np.moveaxis(features, 1, -1)
-    return features.reshape(len(features), -1, features.shape[-1])
+    """Tokens (batch, T, D) or vectors (batch, D), float32, of (batch, *axes) float32 tiles."""
+    call, spec = model
+    return call(ours(tiles, spec))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ class Page:
     """Where it sends on to."""
     token: str = ""
     """Without which there is no access."""
+    refusal: int = 403
+    """The status for another token; a hub that knows it says 403."""
     kind: str = "application/octet-stream"
     says_length: bool = True
     wait: float = 0.0
@@ -113,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
         if page.errors:
             return page.errors.pop(0), 0
         if page.token and seen.token != f"Bearer {page.token}":
-            return (403 if seen.token else 401), 0
+            return (page.refusal if seen.token else 401), 0
         if page.to:
             return 302, 0
         same = self.headers.get("If-Range", page.etag) == page.etag

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from running import Checkout, copy_checkout
 
 from tilewright import ROOT, Models, Registry
-from tilewright.authoring import measured
+from tilewright.authoring import encoders, measured
 from tilewright.authoring.parameter_files import TABLES_END
 from tilewright.authoring.schemas import manifest_schema, nextflow_schema
 from tilewright.cli import generate
@@ -302,6 +302,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     (copy.root / "docs").mkdir()
     shutil.copy(ROOT / generate.TABLES, copy.root / generate.TABLES)
     shutil.copytree(measured.FOLDER, copy.root / measured.FOLDER.relative_to(ROOT))
+    shutil.copy(encoders.FIGURES, copy.root / encoders.FIGURES.relative_to(ROOT))
     assert copy.cli("generate", cwd=folder).returncode == 0
     return copy
 

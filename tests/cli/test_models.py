@@ -219,3 +219,31 @@ def test_a_unet_that_was_brought_is_listed_as_any_other(here: Path, tmp_path: Pa
     said = call("--manifests", tmp_path / "site").stdout
     assert "(--model seai_unet): takes" in said
     assert "can't be run" not in said
+
+
+def test_encoders_are_listed_open_ones_first_by_what_one_chooses_by(here: Path) -> None:
+    lines = call("--task", "embed", columns=80).stdout.splitlines()
+    names = [line.split()[0] for line in lines if line.split()]
+    open_, gated = names.index("open:"), names.index("gated:")
+    assert open_ < names.index("dinov2-vits14") < gated < names.index("uni2-h")
+    row = next(" ".join(line.split()) for line in lines if line.startswith("virchow2 "))
+    assert row.startswith("virchow2 0.5 (0.25, 1, 2) 2560 5 GB CC-BY-NC-ND-4.0 ")
+    assert next(line.split() for line in lines if line.startswith("resnet50 "))[1] == "any"
+    assert max(map(len, lines)) <= 80
+
+
+def test_encoders_are_listed_for_programs_open_ones_first(here: Path) -> None:
+    found = json.loads(call("--task", "embed", "--json").stdout)
+    assert {one["task"] for one in found} == {"embed"}
+    assert [one["gated"] for one in found] == sorted(one["gated"] for one in found)
+    uni = next(one for one in found if one["model_name"] == "uni2-h")
+    assert (uni["mpp"], uni["supported_mpp"], uni["embedding_dim"]) == (0.5, [0.5], 1536)
+    assert (uni["license"], uni["min_vram_gb"], uni["gated"]) == ("CC-BY-NC-ND-4.0", 5, True)
+
+
+def test_a_task_that_there_is_not_is_named_with_those_there_are(here: Path) -> None:
+    done = call("--task", "embedding")
+    assert isinstance(done.exception, TilewrightError)
+    assert str(done.exception).startswith("--task embedding: there is no such task. Choose one of ")
+    assert "embed" in str(done.exception)
+    assert done.exception.code == 2

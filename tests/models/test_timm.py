@@ -25,7 +25,6 @@ from tilewright.merge.write.stores import merge_group
 from tilewright.predict.model_process import ModelProcess
 from tilewright.predict.worker import run_job
 from tilewright.registry.registry import Registry
-from tilewright.weights.config_files import config_values
 
 Array = np.ndarray[Any, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,6 +239,7 @@ CASES = [
     *((f"bad{i}", *case.values[:2], ARGS, SIDE) for i, case in enumerate(BAD)),
     *((p, "vit.safetensors", {"precision": p}, ARGS, SIDE) for p in ("fp32", "fp16", "bf16")),
     ("resnet", "resnet.safetensors", RESNET, {}, 32),
+    ("pooled", "resnet.safetensors", {**RESNET, "output_type": "patch_mean"}, {}, 32),
 ]
 
 
@@ -285,25 +285,13 @@ def test_a_network_without_tokens_gives_its_last_map_as_tokens(
     assert np.abs(found[:, 0] - expected[:, :, 0, 0]).max() < 1e-5
 
 
-H0MINI = """
-import json, sys, numpy, torch, runpy
-script = runpy.run_path(sys.argv[1])
-spec, params = json.loads(sys.argv[2]), json.loads(sys.argv[3])
-network = script["build"](spec, params).eval()
-script["check"](network, spec)
-tile = numpy.zeros((1, 3, 224, 224), numpy.float32)
-call = script["on_arrays"](network.forward_features, spec, "cpu")
-tokens = script["predict"]((call, network.num_features, spec), tile)
-print(json.dumps([tokens.shape, network.blocks[0].mlp.fc1.out_features]))
-"""
-
-
 @pytest.mark.slow
-def test_the_manifest_of_h0_mini_makes_its_network(python: Path, tmp_path: Path) -> None:
-    choice = Registry.load().choose("h0mini")
-    own = config_values(choice.config(None), tmp_path)
-    words = (json.dumps(choice.spec().to_dict()), json.dumps(choice.values({}, own)))
-    assert json.loads(run(python, H0MINI, SCRIPT, *words)) == [[1, 261, 768], 4096]
+def test_a_network_without_tokens_pools_its_last_map_itself(
+    told: dict[str, str], folder: Path
+) -> None:
+    found, expected = np.load(folder / "pooled.npy"), np.load(folder / "maps.npy")
+    assert told["pooled"] == ""
+    assert np.abs(found - expected.mean(axis=(2, 3))).max() < 1e-5
 
 
 def test_h0_mini_says_its_five_prefix_tokens_and_who_may_use_it() -> None:

@@ -100,6 +100,8 @@ MORE = [
     pytest.param("good", ("name: good\n", "name: 3\n"), "L0", "3 should be a text", id="strict"),
     pytest.param("good", ("name: good\n", "name: good\n- x\n"), "L0", "expected", id="yaml"),
     pytest.param("embedding", ("mpp: 0.5", "level: 1"), "S10", "a level is", id="level"),
+    pytest.param("embedding", ("mpp: 0.5", "mpp: 20"), "S10", "20 µm per pixel is unus", id="odd"),
+    pytest.param("embedding", ("mpp: 0.5", "mpp: 60"), "S10", "isn't from 0.05 to 50", id="far"),
     pytest.param("embedding", ("0.05", "0.5"), "S10", "tolerance 0.5 isn't", id="tolerance"),
     pytest.param("embedding", ("    resolution:\n      mpp: 0.5\n      tolerance: 0.05\n", ""),
                  "S10", "and no resolution", id="no-mpp"),

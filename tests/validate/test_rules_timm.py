@@ -84,7 +84,24 @@ def test_an_encoder_with_registers_counted_right_passes(
     found = checked(tmp_path, weights, 5, monkeypatch)
     assert [str(f) for f in found.findings] == []
     assert found.level == 5
-    assert len(found.notes) == 2  # the default and its variant
+    built, default, variant = found.notes
+    assert built == ("little-v1/embed: 21 tokens and 0.1 M parameters, built without its weights")
+    assert default.startswith("little-v1/embed: ")
+    assert variant.startswith("little-v1/embed/dense: ")
+
+
+@pytest.mark.slow
+def test_registers_are_counted_without_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILEWRIGHT_WEIGHTS", str(tmp_path / "kept"))
+    (tmp_path / "timm.yml").write_text(CONFIG)
+    text = MANIFEST.format(
+        config=tmp_path / "timm.yml", prefix=1, weights="https://127.0.0.1:9/gone", digest="0" * 64
+    )
+    (tmp_path / "little.yml").write_text(text)
+    found = check_files([tmp_path / "little.yml"], 4, offline=True).manifests[0]
+    assert [(f.id, f.severity) for f in found.findings] == [("R3", "error"), ("S20", "warning")]
 
 
 @pytest.mark.slow

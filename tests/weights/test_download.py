@@ -316,12 +316,23 @@ def test_a_redirect_in_circles_ends(web: Web, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "says"), [("", "access is refused (401)"), ("old", "your token is refused (403)")]
+    ("token", "code", "says"),
+    [
+        ("", 401, "access is refused (401)"),
+        ("old", 401, "your token is refused (401)"),
+        (
+            "known",
+            403,
+            "your token is known, and its account has no access: accept the licence first (403)",
+        ),
+    ],
+    ids=["none", "wrong", "licence"],
 )
 def test_access_that_is_refused_is_told_apart(
-    web: Web, tmp_path: Path, token: str, says: str
+    web: Web, tmp_path: Path, token: str, code: int, says: str
 ) -> None:
     web.pages["/net.bin"].token = "secret"
+    web.pages["/net.bin"].refusal = code
     with pytest.raises(NoAccess, match=f"^{re.escape(says)}$"):
         Download(WebFile(f"{web.url}/net.bin", token), tmp_path / "part").run()
 

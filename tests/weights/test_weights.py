@@ -345,12 +345,18 @@ def test_a_gated_file_is_fetched_with_the_users_token_which_the_hub_alone_sees(
 
 
 @pytest.mark.parametrize(
-    ("token", "says"), [("", "(access is refused (401))"), ("hf_bad", "(your token is refused")]
+    ("token", "code", "says"),
+    [
+        ("", 401, "(access is refused (401))"),
+        ("hf_bad", 401, "(your token is refused (401))"),
+        ("hf_bad", 403, "(your token is known, and its account has no access: accept the licence"),
+    ],
 )
 def test_a_gated_file_without_access_says_where_to_ask(
-    hub: Web, kept_in: Path, monkeypatch: pytest.MonkeyPatch, token: str, says: str
+    hub: Web, kept_in: Path, monkeypatch: pytest.MonkeyPatch, token: str, code: int, says: str
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
+    hub.pages["/owner/name/resolve/abc123/sub/toy.bin"].refusal = code
     error = failure(choice(IN_HUB, **GATED), kept_in)
     assert f"hf:owner/name@abc123/sub/toy.bin {says}" in str(error)
     assert error.fix.startswith("Ask for access at https://x.org/ask and give FETCH your token")

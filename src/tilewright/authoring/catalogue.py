@@ -19,7 +19,7 @@ from tilewright.errors import BAD_DATA, TilewrightError
 from tilewright.registry.manifest import Manifest, Param
 from tilewright.registry.registry import Registry, ResolvedModel
 
-from . import measured
+from . import encoders, measured
 
 WIDTH = 100  # characters of a line of prose
 FROM_MANIFESTS = "written by `./tilewright generate` from manifests/"
@@ -207,6 +207,7 @@ def models_page(registry: Registry) -> str:
     licences = {choice.model_name: choice.license or "not said" for choice in registry}
     figures = measured.section(licences)
     lines += ["", *figures] if figures else []
+    lines += encoders.section(registry)
     for manifest in manifests:
         lines += ["", *chapter(manifest, [c for c in registry if c.manifest is manifest])]
     return "\n".join(lines) + "\n"
@@ -257,7 +258,7 @@ def chapter(manifest: Manifest, choices: list[ResolvedModel]) -> list[str]:
         lines += ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]
         lines += [cells(explained(each)) for each in first.params]
     cited = [f"- [{p.title}]({p.url})" for p in about.pubs or []]
-    return lines + (["", "Cite:", "", *cited] if cited else [])
+    return lines + (["", "Cite:", "", *cited] if cited else []) + encoders.stated(first)
 
 
 def described(choices: list[ResolvedModel]) -> list[str]:

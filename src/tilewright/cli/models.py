@@ -15,7 +15,7 @@ from rich.table import Table
 from tilewright.authoring.catalogue import sees
 from tilewright.contract.jobs import ModelId
 from tilewright.environments import gpus
-from tilewright.errors import TilewrightError
+from tilewright.errors import USAGE, TilewrightError
 from tilewright.plan.benchmarked import per_million
 from tilewright.plan.params import Params
 from tilewright.plan.places import with_places
@@ -23,7 +23,7 @@ from tilewright.plan.plan import registry
 from tilewright.plan.resources import needs
 from tilewright.plan.speeds import known, latest, this_machine
 from tilewright.registry.missing import BRING, OUT_OF_REACH, WHY
-from tilewright.registry.registry import ResolvedModel
+from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.weights.weights import OWN, READY, state
 
 from .envs import NOT_BUILT
@@ -37,6 +37,13 @@ ABOUT = (
     "on two CPU cores."
 )
 WIDTHS = (24, 10, 9, 0)
+EMBED = "embed"
+ABOUT_ENCODERS = (
+    "Encoders, for --model: those that anyone may fetch, and gated ones, whose owners must let you "
+    "in first. µm/px: what it reads at, in brackets others that it was made for; dim: numbers a "
+    "tile; GPU: memory that it wants, computed from its parameters."
+)
+ENCODER_HEADS = ("encoder", "µm/px", "dim", "GPU", "licence", "weights")
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,13 @@ class Listed:
     takes: str
     gives: str
     license: str
+    gated: bool
+    mpp: float | None
+    """µm per pixel that it reads at; None for an image's own."""
+    supported_mpp: tuple[float, ...]
+    """Those it was made for; empty for any."""
+    embedding_dim: int | None
+    min_vram_gb: float | None
     script: Part
     environment: Part
     weights: Part
@@ -97,6 +111,16 @@ class Listed:
         return self.model_name, self.task, self.weights.says, self._pace
 
     @property
+    def encoder_row(self) -> tuple[str, ...]:
+        """Its line in the table of encoders."""
+        others = ", ".join(f"{m:g}" for m in self.supported_mpp if m != self.mpp)
+        mpp = "any" if self.mpp is None else f"{self.mpp:g}" + (f" ({others})" if others else "")
+        gpu = "-" if self.min_vram_gb is None else f"{self.min_vram_gb:g} GB"
+        licence = self.license.removeprefix("LicenseRef-") or "not said"
+        dim = str(self.embedding_dim or "-")
+        return self.model_name, mpp, dim, gpu, licence, self.weights.says
+
+    @property
     def _pace(self) -> str:
         if self.speed is None:
             return ""
@@ -106,15 +130,52 @@ class Listed:
 
 @click.command(epilog="example: tilewright models")
 @click.option("--manifests", default=None, help="A folder with more manifests.")
+@click.option("--task", default=None, help="Only those for a task; of encoders, open ones first.")
 @click.option("--json", "as_json", is_flag=True, help="All that is known, for programs.")
-def models(manifests: str | None, as_json: bool) -> None:
+def models(manifests: str | None, task: str | None, as_json: bool) -> None:
     """List models, and what of each is here: script, environment, weights, GPU, speed."""
     params = with_places(Params(input=".", **absolute({"manifests": manifests})), Path.cwd())
-    found = [listed(choice, params) for choice in registry(params, Path.cwd())]
+    found = chosen(registry(params, Path.cwd()), params, task)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    elif task == EMBED:
+        tell_encoders(found)
     else:
         tell(found)
+
+
+def chosen(registry: Registry, params: Params, task: str | None) -> list[Listed]:
+    """What is listed: everything, or the models of a task, gated ones last.
+
+    Raises
+    ------
+    TilewrightError
+        When there is no such task.
+    """
+    if task is not None and task not in registry.tasks:
+        raise TilewrightError(
+            f"--task {task}: there is no such task.",
+            fix=f"Choose one of {', '.join(registry.tasks)}.",
+            code=USAGE,
+        )
+    found = [listed(c, params) for c in registry if task in (None, c.task_name)]
+    return found if task is None else sorted(found, key=lambda one: (one.gated, one.model_name))
+
+
+def tell_encoders(found: Sequence[Listed]) -> None:
+    """Print encoders in one table, those that anyone may fetch above those that are gated."""
+    console = Console(markup=False, emoji=False, highlight=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
+    for number, head in enumerate(ENCODER_HEADS):
+        table.add_column(head, overflow="fold", no_wrap=number == 0)
+    for gated, about in ((False, "open:"), (True, "gated:")):
+        group = [one for one in found if one.gated == gated]
+        if group:
+            table.add_row(about, style="dim")
+        for one in group:
+            table.add_row(*one.encoder_row)
+    console.print(ABOUT_ENCODERS, style="dim")
+    console.print(table)
 
 
 def tell(found: Sequence[Listed]) -> None:
@@ -152,6 +213,11 @@ def listed(choice: ResolvedModel, params: Params) -> Listed:
         takes=sees(spec),
         gives=spec.gives,
         license=spec.license,
+        gated=choice.gated,
+        mpp=spec.tile_spec.resolution.target_mpp if spec.tile_spec.resolution else None,
+        supported_mpp=spec.supported_mpp or (),
+        embedding_dim=spec.embedding_dim,
+        min_vram_gb=spec.min_vram_gb,
         script=script_of(choice),
         environment=environment_of(choice, Path(str(params.env_root))),
         weights=weights_of(choice, Path(str(params.weights_dir))),

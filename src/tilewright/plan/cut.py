@@ -55,6 +55,18 @@ def job_pixels(spec: ModelSpec, image: Planned) -> int:
     return spec.tiles_per_task * image.tile_pixels if spec.tiles_per_task else JOB_PIXELS
 
 
+def scanned(spec: ModelSpec) -> ModelSpec:
+    """What SCAN needs to know of a model: models that it is the same of share what SCAN finds.
+
+    Where no statistics are needed, that is the tiles alone: two encoders of one tile look for a
+    slide's tissue once.
+    """
+    if needs_statistics(spec):
+        return spec
+    seen = {n: getattr(spec, n) for n in ("tile_spec", "axes", "num_channels", "color_space")}
+    return ModelSpec(model_name="any", version="0", **seen)
+
+
 def needs_scan(image: Planned, spec: ModelSpec) -> bool:
     """Whether pixels are needed ahead: tissue, a tiled copy, statistics or jobs of a big image.
 

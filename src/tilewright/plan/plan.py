@@ -37,6 +37,7 @@ from .cut import (
     jobs_of,
     needs_scan,
     packs,
+    scanned,
     sized,
     tiles_per_job,
 )
@@ -458,7 +459,7 @@ def write_plan(plan: Plan, out: Path) -> None:
             (ref,) = next(j for j in plan.jobs if j.group == group.group).images
             image, most = images[ref.id], plan.scans[group.group]
             copy = image.decode_factor > DECODE_LIMIT
-            scan = Scan(ref, image.tiles, most, plan.recipe.spec, copy, code)
+            scan = Scan(ref, image.tiles, most, scanned(plan.recipe.spec), copy, code)
             save(out / "scans" / f"{group.group}.json", scan)
         if plan.params.export:
             asked = exports.export_of(plan.params.export)

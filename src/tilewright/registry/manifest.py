@@ -119,6 +119,9 @@ Place = Annotated[str, AfterValidator(inside)]
 ConfigPath = Annotated[str, Field(min_length=1), AfterValidator(path_or_https)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Form = Literal["file", "folder"]
+Address = Annotated[str, Field(pattern=r"^https://\S+$", max_length=400)]
+Fact = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
+Sources = dict[Address, list[Fact]]
 
 
 def slug(name: str) -> str:
@@ -340,6 +343,10 @@ class Version(Strict):
     """Immutable number of exactly these weights and settings."""
     slug: str = ""
     """Another name for --model_type; from its name if left out."""
+    parameters: Annotated[str, Field(pattern=r"^\d+(\.\d+)?[MB]$")] | None = None
+    """How many its network has, as its publisher counts them: `303.4M`, `1.13B`."""
+    sources: Sources = Field(default_factory=dict)
+    """Besides the root's."""
     axes: Annotated[str, Field(pattern=r"^[TCZYX]+$")] | None = None
     """The axes it takes, as AI OnDemand's registry has them, for a spec that doesn't say."""
     tasks: Annotated[dict[TaskName, Task], Field(min_length=1)]
@@ -377,13 +384,15 @@ class Manifest(Strict):
     """Whether the licence allows it; null: not said."""
     access_url: str | None = None
     """Where to ask for access."""
+    sources: Sources = Field(default_factory=dict)
+    """Who says what is written here: addresses, and the names of the fields each one states."""
     params: list[Param] = Field(default_factory=list)
     """What a user may change."""
     spec: Spec = Field(default_factory=dict)
     """ModelSpec's fields; versions and tasks merge theirs over it."""
     versions: Annotated[dict[VersionName, Version], Field(min_length=1)]
     """In order; the first is the default."""
-    runner: Literal["onnx", "torchscript", "timm"] | None = None
+    runner: Literal["onnx", "torchscript", "timm", "transformers"] | None = None
     """A script that serves any model of a format, in place of run_<short_name>.py."""
     weights_form: Form = "file"
     """What the script takes: a `file`, or a `folder`, which may be a zip of one."""

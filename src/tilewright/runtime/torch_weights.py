@@ -92,7 +92,9 @@ class Weights:
                 yield f"{name} is {found}, not {wanted}"
 
 
-def read(path: str, model: str, inside: Sequence[str] = (), prefix: str = "") -> Weights:
+def read(
+    path: str, model: str, inside: Sequence[str] = (), prefix: str = "", *, pickled: bool = True
+) -> Weights:
     """Open what ``torch.save`` wrote of a network's layers, or safetensors; never a whole pickle.
 
     Parameters
@@ -105,17 +107,21 @@ def read(path: str, model: str, inside: Sequence[str] = (), prefix: str = "") ->
         Names under one of which the layers may lie, if they aren't all that the file holds.
     prefix
         Taken off the names that begin with it.
+    pickled
+        Whether it may be what ``torch.save`` wrote; else it is safetensors.
 
     Raises
     ------
     ValueError
-        When it is a folder or cut off, holds anything but tensors, or no layers by name.
+        When it is a folder, cut off or of another format, or holds anything but layers by name.
     """
     found = Weights(path, model, {})
     if Path(path).is_dir():
         raise found.wrong("it is a folder")
     if is_cut_off(path):
         raise found.wrong(CUT_OFF)
+    if not pickled and not _is_safetensors(path):
+        raise found.wrong("it is no safetensors file")
     try:
         state = _opened(path)
     except (OSError, ImportError, MemoryError):
@@ -133,15 +139,19 @@ def read(path: str, model: str, inside: Sequence[str] = (), prefix: str = "") ->
 
 def _opened(path: str) -> object:
     """What is in the file, in main memory."""
-    with open(path, "rb") as file:  # noqa: PTH123  # the OSError names the path as it was given
-        begins = file.read(9)
-    if begins[8:] == b"{":  # safetensors: the length of its JSON, and the JSON
+    if _is_safetensors(path):
         from safetensors.torch import load_file  # type: ignore[import-not-found]
 
         return load_file(path)
     import torch  # type: ignore[import-not-found]
 
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_safetensors(path: str) -> bool:
+    """Whether a file begins as they do: the length of its JSON, and the JSON."""
+    with open(path, "rb") as file:  # noqa: PTH123  # the OSError names the path as it was given
+        return file.read(9)[8:] == b"{"
 
 
 def _shape(layer: object) -> tuple[int, ...]:

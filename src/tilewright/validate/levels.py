@@ -30,14 +30,14 @@ from tilewright.registry.documents import Where
 from tilewright.registry.locations import NotTaken, shown, source
 from tilewright.registry.manifest import Location
 from tilewright.registry.registry import local_path
-from tilewright.validate.rules.runtime import Run
+from tilewright.validate.rules.runtime import TOKENS, Run
 from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD, Named
 from tilewright.weights.cache import default_folder, path_of
 from tilewright.weights.config_files import config_values
 from tilewright.weights.download import Download, NoAccess
 from tilewright.weights.weights import fetch, find, look
 
-from . import exactness, samples, weights_file
+from . import exactness, network, samples, weights_file
 from . import golden as goldens
 from .trial_run import TrialRun
 
@@ -198,6 +198,28 @@ def _loose(path: Path) -> Iterator[str]:
                 PINNED_LINE.fullmatch(one) or "://" in one or one.startswith("-")
             ):
                 yield one
+
+
+def networks(work: Climb) -> Iterator[Named]:
+    """Level 4, without weights: an encoder's network has the tokens and lengths it says."""
+    manifest = work.target.manifest
+    if manifest.runner not in network.RUNNERS:
+        return
+    cases = [(case, _values(case)) for case in work.target.cases]
+    asked = [(case, values) for case, values in cases if isinstance(values, dict)]
+    python = interpreter(manifest.environment_name)
+    built = network.networks([(c.spec, v) for c, v in asked], python, work.target.script)
+    for (case, _), one in zip(asked, built, strict=True):
+        problem = one.misfit(case.spec)
+        if problem and TOKENS.search(problem):
+            where = case.at("num_prefix_tokens")
+            yield "R3", Violation(where, f"the model {problem}", "count CLS, registers and patches")
+        elif problem:
+            yield "R2", Violation(case.at("architecture"), problem, "declare what it is")
+        elif case.variant is None:
+            tokens = f"{one.tokens} tokens" if one.tokens else f"a vector of {one.shape[-1]}"
+            count = f"{one.parameters / 1e6:.1f} M parameters"
+            work.notes.append(f"{_name(case)}: {tokens} and {count}, built without its weights")
 
 
 def models(work: Climb) -> Iterator[Named]:

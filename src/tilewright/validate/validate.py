@@ -193,6 +193,7 @@ def _climb(target: Target, options: HowFar, checked: Checked) -> None:
         (1, levels.local_files(work)),
         (2, levels.locations(work)),
         (3, levels.environment(work)),
+        (4, levels.networks(work)),
         (6, levels.models(work)),
         (7, levels.end_to_end(work)),
     ):

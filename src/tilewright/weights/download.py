@@ -254,7 +254,11 @@ class _Redirects(HTTPRedirectHandler):
 
 def _refusal(code: int, with_token: bool) -> Exception:
     if code in (401, 403):
-        return NoAccess(f"{'your token' if with_token else 'access'} is refused ({code})")
+        said = "access is refused"
+        if with_token:  # a hub that knows it says 403: its account hasn't been let in
+            known = "your token is known, and its account has no access: accept the licence first"
+            said = known if code == 403 else "your token is refused"
+        return NoAccess(f"{said} ({code})")
     if code in (404, 410):
         return NotTaken(f"there is no such file ({code})")
     if code in (416, *BUSY):

@@ -15,7 +15,7 @@ from tilewright.runtime.outputs import OUTPUT_TYPES
 from .target import REGISTRY, WARNING, SpecCase, Violation
 
 WHOLE_WITHIN = 1e-6  # px
-USUAL_MPP = (0.05, 50.0)  # µm per pixel: an electron micrograph's overview to a slide's thumbnail
+POSSIBLE_MPP = (0.05, 50.0)  # µm per pixel: an electron micrograph's overview to a thumbnail
 USUAL_MPP = (0.1, 10.0)
 COARSEST_TOLERANCE = 0.2
 
@@ -131,7 +131,7 @@ def _unusual(resolution: Resolution) -> Iterator[Violation]:
         message = f"{resolution.magnification:g}x is approximate"
         fix = f"write mpp: {resolution.target_mpp:g}"
         yield Violation((*block, "magnification"), message, fix, WARNING)
-    elif mpp is not None and not USUAL_MPP[0] <= mpp <= USUAL_MPP[1]:
+    elif mpp is not None and not POSSIBLE_MPP[0] <= mpp <= POSSIBLE_MPP[1]:
         message = f"{mpp:g} µm per pixel isn't from 0.05 to 50"
         yield Violation((*block, "mpp"), message, "give µm per pixel", concerns=REGISTRY)
     elif mpp is not None and not USUAL_MPP[0] <= mpp <= USUAL_MPP[1]:

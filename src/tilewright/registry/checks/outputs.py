@@ -172,7 +172,7 @@ def memory(target: Target) -> Iterator[Violation]:
             fix = "say how many GB of GPU memory it takes, or device: cpu"
             yield Violation(where, message, fix)
         dims, length = case.spec.output_spatial_dims, case.spec.embedding_dim
-        if case.spec.output_kind == "embedding" and dims and length:
+        if case.variant is None and case.spec.output_kind == "embedding" and dims and length:
             size = 4 * length * math.prod(dims)
             if size > MOST_BYTES:
                 message = f"a tile's output is {size / 1e6:.1f} MB, {size / 1e5:.0f} GB a slide"
