@@ -21,13 +21,8 @@ from tilewright.runtime.torch_weights import read
 
 Params = Dict[str, Any]
 NAMED = {  # what `timm_args` may name where timm wants a class
-    "GELU": torch.nn.GELU,
-    "LayerNorm": torch.nn.LayerNorm,
-    "Mlp": layers.Mlp,
-    "RmsNorm": layers.RmsNorm,
-    "SiLU": torch.nn.SiLU,
-    "SwiGLU": layers.SwiGLU,
-    "SwiGLUPacked": layers.SwiGLUPacked,
+    **{name: getattr(torch.nn, name) for name in ("GELU", "LayerNorm", "SiLU")},
+    **{name: getattr(layers, name) for name in ("Mlp", "RmsNorm", "SwiGLU", "SwiGLUPacked")},
 }
 INSIDE = ("state_dict", "model", "teacher")  # where a file may have the layers
 

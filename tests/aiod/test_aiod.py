@@ -234,6 +234,6 @@ def test_a_variant_reaches_the_recipe_and_the_results_name(tmp_path: Path) -> No
     assert {g.store for g in plan.groups} == {"nuclei-1.0.0-nuclei-rough.zarr"}
     assert plan.file.store == "nuclei-1.0.0-nuclei-rough.zarr"
     with pytest.raises(
-        TilewrightError, match=r"no variant of nuclei called 'fine'\. Choose from: rough"
+        TilewrightError, match=r"no variant of nuclei called 'fine'\. Choose from: maps, rough"
     ):
         planned(tmp_path, manifests=str(folder), variant="fine", channels="0")

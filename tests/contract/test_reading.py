@@ -32,6 +32,7 @@ OF_ITS_OWN = {
     "tuning/trial.py": "what MERGE wrote",
     "weights/notes.py": "our own notes",
     "weights/download.py": "our own notes",
+    "authoring/encoders.py": "our own measurements",
     "authoring/measured.py": "our own measurements",
     "authoring/new_model.py": "our own checkout",
     "authoring/package.py": "what our reader wrote",
