@@ -80,7 +80,6 @@ torch.save(torch.nn.Linear(3, 2), folder / "whole")
 (folder / "folder").mkdir()
 
 told = {}
-(folder / "folder").mkdir()
 for path in [*folder.iterdir(), folder / "nowhere"]:
     network = torch.nn.Linear(3, 2).train()
     try:
