@@ -74,7 +74,7 @@ def test_an_image_of_any_name_has_its_store_under_that_name(outdir: Path, name: 
 
 def test_nothing_else_appears_in_the_output_folder(outdir: Path) -> None:
     found = {p.name for p in outdir.iterdir()}
-    files = {".tilewright", "plan.json", "run.json", "report.html", "trace.txt"}
+    files = {".tilewright", "plan.json", "run.json", "run.sha256", "report.html", "trace.txt"}
     files |= {".tilewright-lock", "images.csv", "objects.csv"}
     assert found == {*NASTY, *files}
 

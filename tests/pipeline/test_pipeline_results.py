@@ -195,7 +195,7 @@ def test_channels_keep_their_names(outdir: Path) -> None:
 def test_report_run_plan_and_trace_lie_beside_the_stores(outdir: Path) -> None:
     files = {p.name for p in outdir.iterdir() if p.is_file()}
     tables = {"images.csv", "objects.csv"}
-    told = {"report.html", "run.json", "plan.json", "trace.txt", ".tilewright-lock"}
+    told = {"report.html", "run.json", "run.sha256", "plan.json", "trace.txt", ".tilewright-lock"}
     assert files == tables | told
     assert {i["id"] for i in run_json(outdir)["images"]} == set(NAMES)
     assert run_json(outdir)["failed"] == []
