@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tilewright.contract.checksums import compared, read_checksums, verify, write_checksums
+from tilewright.contract.checksums import (
+    compared,
+    read_checksums,
+    rewriting,
+    verify,
+    write_checksums,
+)
 from tilewright.errors import TilewrightError
 
 
@@ -89,6 +95,21 @@ def test_what_a_task_made_goes_once_it_is_damaged_and_is_told(listing: Path) -> 
         "again: it is made anew."
     )
     assert not work.exists()
+
+
+def test_a_file_that_is_written_anew_keeps_its_place_unless_it_was_damaged(listing: Path) -> None:
+    picture, before = listing.parent / "s.png", read_checksums(listing)
+    with rewriting(listing, "s.png"):
+        picture.write_bytes(b"another")
+    assert wrong(listing) == []
+    assert read_checksums(listing).keys() == before.keys()
+    picture.write_bytes(b"damaged")
+    with rewriting(listing, "s.png"):
+        picture.write_bytes(b"damaged, and scored")
+    assert wrong(listing) == [("s.png", "changed")]
+    with rewriting(listing.with_name("none.sha256"), "s.png"):
+        picture.write_bytes(b"of an earlier release")
+    assert not listing.with_name("none.sha256").exists()
 
 
 def test_a_damaged_list_is_damage_too(listing: Path) -> None:

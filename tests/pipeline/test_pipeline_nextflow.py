@@ -75,6 +75,8 @@ def test_the_profile_test_is_the_demo(checkout: Checkout, tmp_path: Path) -> Non
     assert demo.stdout.splitlines()[-1].strip() == said
     assert {"fluorescence", "tissue"} <= {Path(p).parts[0] for p in digests(tmp_path / "demo")}
     assert digests(tmp_path / "results") == digests(tmp_path / "demo")
+    checked = checkout.cli("check", tmp_path / "demo", cwd=tmp_path)  # the score is in its report
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("gb", "together"), [(1, True), (1_000_000, False)])

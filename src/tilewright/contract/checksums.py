@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from tilewright.errors import UNAVAILABLE, TilewrightError
 
-from .files import MORE_ROOM, file_digest, remove, writing
+from .files import MORE_ROOM, atomic, file_digest, remove, writing
 from .reading import followed, read_text
 
 ENDING = ".sha256"
@@ -67,6 +68,35 @@ def read_checksums(listing: Path) -> dict[str, str]:
             raise ValueError(f"{line[:80]!r} is no line of it")
         found[match[2]] = match[1]
     return found
+
+
+@contextmanager
+def rewriting(listing: Path, name: str) -> Iterator[None]:
+    """Inside, a file is written anew: its digest follows, unless it was damaged before.
+
+    Parameters
+    ----------
+    listing
+        A list, which needn't be there.
+    name
+        The file's, in it.
+
+    Raises
+    ------
+    OSError
+        When the list can't be written.
+    """
+    path = listing.parent / name
+    try:
+        checksums = read_checksums(listing)
+        same = checksums[name] == file_digest(path)
+    except (OSError, ValueError, KeyError):
+        same = False
+    yield
+    if same:
+        text = read_text(listing)
+        with atomic(listing) as part:
+            part.write_text(text.replace(checksums[name], file_digest(path)), encoding="utf-8")
 
 
 def compared(listing: Path, checksums: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import jinja2
 
+from tilewright.contract.checksums import rewriting
 from tilewright.contract.files import atomic, writing
-from tilewright.contract.made import SCORES_PAGE
+from tilewright.contract.made import RUN_CHECKSUMS, SCORES_PAGE
 from tilewright.contract.reading import read_text
 from tilewright.errors import USAGE
 from tilewright.scoring.measures import PERCENTS
@@ -130,7 +131,8 @@ def write_scores(scores: Scores, results: Path) -> Path:
         before = read_text(report) if report.is_file() else ""
         after = with_scores(before, render_scores(scores, "scores.html.j2"))
         if after != before:
-            with atomic(report) as part:
+            sums = results / RUN_CHECKSUMS
+            with rewriting(sums, report.name), atomic(report) as part:
                 part.write_text(after, encoding="utf-8")
     return page
 
