@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tilewright.contract.jobs import save
+from tilewright.contract.canonical import save
 from tilewright.report.report import write_report
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -33,8 +33,9 @@ from drawn.watched import child_cores, watched
 from seams import rules
 from seams.job import Job as Tiles
 
+from tilewright.contract.canonical import save
 from tilewright.contract.grid import Grid, Tile, grid
-from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe, save
+from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.predict.worker import Notes, header
 from tilewright.stores.ome_zarr import StoreWriter

@@ -12,7 +12,8 @@ import imagecodecs
 import numpy as np
 from written import faults
 
-from tilewright.contract.jobs import EnvironmentId, ModelId, Recipe, ScriptId, save
+from tilewright.contract.canonical import save
+from tilewright.contract.jobs import EnvironmentId, ModelId, Recipe, ScriptId
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.plan.params import Params
 from tilewright.report import report

@@ -19,7 +19,7 @@ from tilewright.authoring import encoders, measured
 from tilewright.authoring.parameter_files import TABLES_END
 from tilewright.authoring.schemas import manifest_schema, nextflow_schema
 from tilewright.cli import generate
-from tilewright.contract.jobs import canonical
+from tilewright.contract.canonical import canonical
 from tilewright.errors import TilewrightError
 from tilewright.plan.params import FIRST, Params, plain
 from tilewright.registry.documents import read_document

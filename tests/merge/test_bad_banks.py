@@ -34,7 +34,8 @@ from toy import (
 )
 
 from tilewright import steps
-from tilewright.contract.jobs import ImageRef, MergeOptions, save
+from tilewright.contract.canonical import save
+from tilewright.contract.jobs import ImageRef, MergeOptions
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.stores import merge_group
 from tilewright.predict.worker import run_job

@@ -26,8 +26,9 @@ from oracle import dense_cells
 from pictures import reference
 from running import ROOT, digests, level0
 
+from tilewright.contract.canonical import save
 from tilewright.contract.grid import Grid, Tile, TileAxis
-from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe, save
+from tilewright.contract.jobs import Group, ImageRef, Job, MergeOptions, Recipe
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.errors import TilewrightError
 from tilewright.merge.write.bank_reader import BankReader

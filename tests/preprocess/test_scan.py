@@ -19,7 +19,8 @@ from running import (
     tasks,
 )
 
-from tilewright.contract.jobs import Job, Scan, save
+from tilewright.contract.canonical import save
+from tilewright.contract.jobs import Job, Scan
 from tilewright.contract.spec import ModelSpec, TileSpec
 from tilewright.images.image import Image, open_image
 from tilewright.plan.plan import Plan, make_plan, write_plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tilewright.contract.jobs import save
+from tilewright.contract.canonical import save
 from tilewright.plan.plan import Plan, make_plan, write_plan
 
 from .adapter import Plugin, recognised

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from tilewright.contract.checksums import ENDING, compared, read_checksums
+from tilewright.contract.checksums import ENDING, compared
 from tilewright.contract.commands import AGAIN
 from tilewright.contract.made import is_zarr
 from tilewright.contract.words import counted
@@ -31,7 +30,7 @@ def check(results: str) -> None:
     quiet = not sys.stderr.isatty()
     with click.progressbar(_lists(Path(results)), file=sys.stderr, hidden=quiet) as lists:
         for listing in lists:
-            for name, what in _compared(listing):
+            for name, what in compared(listing):
                 files += 1
                 if what:
                     problems.append(f"{listing.parent / name}: it {what} since it was written.")
@@ -59,13 +58,3 @@ def _lists(results: Path) -> list[Path]:
     beside = [results.with_suffix(ENDING)] if is_zarr(results) else []
     found = [*beside, *results.glob(f"*{ENDING}"), *results.glob(f"*/*{ENDING}")]
     return sorted(path for path in found if path.is_file())
-
-
-def _compared(listing: Path) -> Iterator[tuple[str, str | None]]:
-    """As `compared`; a list that can't be read is itself what changed."""
-    try:
-        checksums = read_checksums(listing)
-    except (OSError, ValueError):
-        yield listing.name, "changed"
-        return
-    yield from compared(listing, checksums)

@@ -7,7 +7,7 @@ folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -99,16 +99,16 @@ def rewriting(listing: Path, name: str) -> Iterator[None]:
             part.write_text(text.replace(checksums[name], file_digest(path)), encoding="utf-8")
 
 
-def compared(listing: Path, checksums: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
-    """Read every file: its name, and what happened to it, None if it is as it was written.
+def compared(listing: Path) -> Iterator[tuple[str, str | None]]:
+    """Read every file of a list: its name, and what happened to it, None if it is as it was.
 
-    Parameters
-    ----------
-    listing
-        Where the list lies.
-    checksums
-        What it says.
+    Of a list that can't be read it is the list itself that changed.
     """
+    try:
+        checksums = read_checksums(listing)
+    except (OSError, ValueError):
+        yield listing.name, "changed"
+        return
     tops = sorted({PurePosixPath(name).parts[0] for name in checksums})
     gone = {top for top in tops if not (listing.parent / top).exists()}
     yield from ((top, "went") for top in sorted(gone))
@@ -129,13 +129,13 @@ def compared(listing: Path, checksums: Mapping[str, str]) -> Iterator[tuple[str,
                 yield name, "came"
 
 
-def verify(listings: Iterable[Path], made: Path) -> None:
+def verify(listing: Path, made: Path) -> None:
     """Refuse what a task made if it isn't as that task wrote it; then it goes, to be made anew.
 
     Parameters
     ----------
-    listings
-        Lists in it.
+    listing
+        A list in it.
     made
         The file or folder that the task gave, or a link to it.
 
@@ -144,15 +144,12 @@ def verify(listings: Iterable[Path], made: Path) -> None:
     TilewrightError
         69, naming the file.
     """
-    for listing in listings:
-        try:
-            wrong = [each for each in compared(listing, read_checksums(listing)) if each[1]]
-        except (OSError, ValueError):
-            wrong = [(listing.name, "changed")]
-        for name, what in wrong:
+    for name, what in compared(listing):
+        if what:
+            file = followed(listing.parent) / name
             remove(followed(made))
             raise TilewrightError(
-                f"{followed(listing.parent) / name}: it {what} since the run wrote it.",
+                f"{file}: it {what} since the run wrote it.",
                 fix="See to that disk, then run it again: it is made anew.",
                 code=UNAVAILABLE,
             )

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from .canonical import digest
 from .files import atomic, file_digest
-from .jobs import digest
 
 HOUSE = Path(__file__).parents[1]
 PREDICT = ("runtime", "contract", "images", "preprocess", "tile_results", "predict")

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tilewright.errors import UNAVAILABLE, TilewrightError
@@ -100,3 +100,25 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def take_place(part: Path, target: Path, aside: Path) -> None:
+    """Give what was written its name; whatever had it before goes, at no time half of it.
+
+    Parameters
+    ----------
+    part
+        A file or folder.
+    target
+        Its name.
+    aside
+        Beside it: where an older one lies until it is removed. A folder can't be renamed onto one
+        that isn't empty.
+    """
+    if part.is_dir() or target.is_dir():
+        with suppress(FileNotFoundError):
+            target.rename(aside)
+        part.rename(target)
+        remove(aside)
+    else:
+        part.replace(target)

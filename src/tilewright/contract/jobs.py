@@ -13,10 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .canonical import canonical as canonical
-from .canonical import digest as digest
-from .canonical import save as save
-from .canonical import told
+from .canonical import canonical, digest, save, told
 from .spec import ModelSpec
 
 Features = Literal["basic", "shape", "all"]

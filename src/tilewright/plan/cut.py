@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from tilewright.contract.canonical import digest
 from tilewright.contract.cut import bounds
-from tilewright.contract.jobs import Job, digest
+from tilewright.contract.jobs import Job
 from tilewright.contract.spec import ModelSpec
 from tilewright.errors import USAGE, TilewrightError
 from tilewright.preprocess.reader import needs_statistics

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tilewright.contract.canonical import digest
 from tilewright.contract.code import EXPORT, room_digests
 from tilewright.contract.exports import Export, unfit, wanted
-from tilewright.contract.jobs import digest
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
 from tilewright.errors import TilewrightError

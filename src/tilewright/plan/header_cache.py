@@ -13,10 +13,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tilewright.contract.canonical import canonical, digest
 from tilewright.contract.code import HEADERS, room_digests
 from tilewright.contract.files import atomic
 from tilewright.contract.grid import Grid, TileAxis
-from tilewright.contract.jobs import ImageRef, canonical, digest
+from tilewright.contract.jobs import ImageRef
 from tilewright.contract.spec import ModelSpec
 from tilewright.environments import interpreters
 from tilewright.environments.inplace import home

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from tilewright.contract.canonical import digest
 from tilewright.contract.code import SCAN, room_digests
-from tilewright.contract.jobs import ImageRef, digest
+from tilewright.contract.jobs import ImageRef
 from tilewright.contract.made import BESIDE_STORES, is_zarr
 from tilewright.contract.reading import followed
 from tilewright.contract.spec import ModelSpec

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from tilewright.contract.canonical import digest, save
 from tilewright.contract.code import MERGE, room_digests
-from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe, Scan, digest, save
+from tilewright.contract.jobs import Group, Job, MergeOptions, Recipe, Scan
 from tilewright.contract.names import job_name
 from tilewright.contract.reading import followed
 from tilewright.contract.spec import LINKS, ModelSpec

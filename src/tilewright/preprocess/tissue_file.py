@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tilewright.contract.jobs import ImageRef, digest
+from tilewright.contract.canonical import digest
+from tilewright.contract.jobs import ImageRef
 from tilewright.contract.reading import read_text
 
 from .enhance import opened

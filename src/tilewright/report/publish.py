@@ -15,7 +15,7 @@ from typing import Any
 
 from tilewright.contract.checksums import ENDING, verify, write_checksums
 from tilewright.contract.exports import EXPORTS_CHECKSUMS, FORMATS
-from tilewright.contract.files import remove, writing
+from tilewright.contract.files import remove, take_place, writing
 from tilewright.contract.made import (
     REPORT_PAGE,
     REPORT_PICTURES,
@@ -55,7 +55,8 @@ def publish(made: Path, results: Path, *, link: bool = False) -> None:
     TilewrightError
         As `put`; when a file isn't as its task wrote it (69).
     """
-    verify(made.glob(f"*/*{ENDING}"), made)
+    for listing in sorted(made.glob(f"*/*{ENDING}")):
+        verify(listing, made)
     for source in sorted(made.glob("*/*")):
         put(source, results, str(source.relative_to(made)), link=link)
 
@@ -106,7 +107,7 @@ def put(source: Path, results: Path, name: str, *, link: bool = False) -> None:
                     fix="See to the disks, then run it again to go on.",
                     code=UNAVAILABLE,
                 )
-            _rename(part, target, aside)
+            take_place(part, target, aside)
         finally:
             remove(part)
             with suppress(OSError):  # what else is there stays, and so does what arrived
@@ -247,14 +248,3 @@ def _copy(source: Path, target: Path, *, link: bool) -> None:
         target.hardlink_to(source.resolve())  # a link's own target: inputs of a task are links
     else:
         shutil.copyfile(source, target)
-
-
-def _rename(part: Path, target: Path, aside: Path) -> None:
-    """Give it its place; a folder can't be renamed onto one that isn't empty."""
-    if part.is_dir() or target.is_dir():
-        with suppress(FileNotFoundError):
-            target.rename(aside)
-        part.rename(target)
-        remove(aside)
-    else:
-        part.replace(target)

@@ -49,7 +49,7 @@ def write_report(plan: Path, recipe: Path, merged: Path, context: Context, out: 
         69, when a file isn't as its task wrote it.
     """
     for listing in sorted([*merged.glob(f"*{ENDING}"), *merged.glob(f"*/*{ENDING}")]):
-        verify([listing], listing if listing.parent == merged else listing.parent)
+        verify(listing, listing if listing.parent == merged else listing.parent)
     planned, made_by = PlanFile.load(plan), Recipe.load(recipe)
     results = read_merged(merged)
     run = describe(planned, made_by, results, context)

@@ -7,10 +7,10 @@ import os
 import sys
 from pathlib import Path
 
+from tilewright.contract.canonical import save
 from tilewright.contract.checksums import ENDING, write_checksums
 from tilewright.contract.exports import Export
 from tilewright.contract.faults import last_try
-from tilewright.contract.jobs import save
 from tilewright.errors import TilewrightError
 from tilewright.export.export import export_group, link_weights
 from tilewright.weights.cache import path_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from tilewright.contract.canonical import save
 from tilewright.contract.checksums import ENDING, write_checksums
-from tilewright.contract.jobs import save
 from tilewright.stores.csv_parts import join
 
 from . import run

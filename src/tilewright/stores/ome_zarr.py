@@ -24,7 +24,8 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from tilewright.contract.jobs import canonical
+from tilewright.contract.canonical import canonical
+from tilewright.contract.files import take_place
 
 from .anndata import Table, Vectors, read_rows, write_table, write_vectors
 from .pyramid import (
@@ -240,10 +241,7 @@ class StoreWriter:
                 omero = {"omero": image.omero(channels, rgb)} if channels else {}
                 root |= self._ome(multiscales=[image.metadata], **omero)
             self._root.attrs.update(root)
-            if self.path.exists():  # half of it must not open: it goes at one stroke
-                self.path.replace(self._old)
-            self._part.replace(self.path)
-            shutil.rmtree(self._old, ignore_errors=True)
+            take_place(self._part, self.path, self._old)
 
     def _describe_members(self, has_image: bool) -> None:
         members = {where: p for where, p in self._pyramids.items() if where}

@@ -12,8 +12,8 @@ import stat
 import zipfile
 from pathlib import Path
 
+from tilewright.contract.canonical import digest
 from tilewright.contract.files import atomic
-from tilewright.contract.jobs import digest
 from tilewright.contract.reading import followed, opened
 from tilewright.environments.inplace import home
 from tilewright.errors import UNAVAILABLE, TilewrightError

@@ -3,7 +3,6 @@
 # mypy: disable-error-code="import-not-found, import-untyped"
 from __future__ import annotations
 
-import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import geopandas
 import numpy as np
 
+from tilewright.contract.files import remove, take_place
 from tilewright.errors import TilewrightError
 from tilewright.export.elements import open_spatialdata
 from tilewright.export.shapes import shapes
@@ -39,12 +39,9 @@ def write(store: Path, path: Path) -> None:
     part, old = (path.with_name(f".{uuid.uuid4().hex}.part") for _ in range(2))
     try:
         data.write(part)
-        if path.is_dir():  # half of it must not open: it goes at one stroke
-            path.replace(old)
-        part.replace(path)
+        take_place(part, path, old)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        remove(part)
 
 
 def _is_deep(result: Result) -> bool:

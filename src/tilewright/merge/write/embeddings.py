@@ -13,8 +13,9 @@ from itertools import chain
 
 import numpy as np
 
+from tilewright.contract.canonical import canonical
 from tilewright.contract.grid import Grid
-from tilewright.contract.jobs import Recipe, canonical
+from tilewright.contract.jobs import Recipe
 from tilewright.contract.layout import Layout
 from tilewright.contract.spec import ModelSpec
 from tilewright.merge.measure.picture import is_big

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tilewright import __version__
+from tilewright.contract.canonical import save
 from tilewright.contract.checksums import ENDING, write_checksums
 from tilewright.contract.commands import AGAIN
 from tilewright.contract.faults import mark
-from tilewright.contract.jobs import EMPTY, Group, ImageRef, Recipe, save
+from tilewright.contract.jobs import EMPTY, Group, ImageRef, Recipe
 from tilewright.contract.layout import SAVE_PIXELS, Layout
 from tilewright.contract.names import bank_name
 from tilewright.errors import BAD_DATA, INTERNAL, TilewrightError
