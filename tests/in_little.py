@@ -10,8 +10,9 @@ import tifffile
 
 from tilewright import ROOT
 from tilewright.api.tiles import tiles
+from tilewright.environments import interpreters
 from tilewright.registry.registry import ResolvedModel
-from tilewright.validate.network import Network
+from tilewright.validate.network import Network, networks
 from tilewright.weights.config_files import config_values
 
 WITHIN = 0.06  # published counts are rounded, and some leave positions out
@@ -23,6 +24,14 @@ def values(choice: ResolvedModel) -> dict[str, Any]:
     """What the script gets as parameters."""
     address = choice.config(next(iter(choice.task.locations), None))
     return choice.values({}, config_values(address, ROOT), address)
+
+
+def whole(choices: list[ResolvedModel], runner: str) -> dict[str, Network]:
+    """Each encoder's whole network, by its name, without weights."""
+    python = interpreters.build(runner) / "bin" / "python"
+    asked = [(choice.spec(), values(choice)) for choice in choices]
+    made = networks(asked, python, ROOT / "bin" / f"run_{runner}.py")
+    return dict(zip(names(choices), made, strict=True))
 
 
 def names(choices: list[ResolvedModel]) -> list[str]:

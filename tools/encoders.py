@@ -16,15 +16,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 from tilewright.authoring.encoders import FIGURES, encoders  # noqa: E402 - it isn't installed
 from tilewright.environments import interpreters  # noqa: E402
+from tilewright.registry.manifest import ENCODER_RUNNERS  # noqa: E402
 from tilewright.registry.registry import Registry, ResolvedModel  # noqa: E402
-from tilewright.validate.network import RUNNERS, Network, networks  # noqa: E402
+from tilewright.validate.network import Network, networks  # noqa: E402
 from tilewright.weights.config_files import config_values  # noqa: E402
 
 
 def built(choices: list[ResolvedModel]) -> dict[str, Network]:
     """Each encoder's network, by its model_name."""
     found: dict[str, Network] = {}
-    for runner in RUNNERS:
+    for runner in ENCODER_RUNNERS:
         mine = [choice for choice in choices if choice.manifest.runner == runner]
         asked = [(choice.spec(), values(choice)) for choice in mine]
         if mine:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from in_little import WITHIN, misfits, names, off, picture, tile_of, values
+from in_little import WITHIN, misfits, names, off, picture, tile_of, values, whole
 from PIL import Image
 
 from tilewright.authoring.encoders import FIGURES, encoders, tokens
@@ -101,10 +101,9 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(python: Path) -> dict[str, Network]:
+def built() -> dict[str, Network]:
     """Each encoder's whole network, without weights."""
-    made = networks([(choice.spec(), values(choice)) for choice in TIMM], python, SCRIPT)
-    return dict(zip(names(TIMM), made, strict=True))
+    return whole(TIMM, "timm")
 
 
 @pytest.mark.slow

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from in_little import WITHIN, misfits, names, off, picture, tile_of, values
+from in_little import WITHIN, misfits, names, off, picture, tile_of, values, whole
 
 from tilewright.authoring.encoders import FIGURES, encoders, tokens
 from tilewright.environments import interpreters
 from tilewright.registry.registry import Registry, ResolvedModel
 from tilewright.runtime.pooling import pool
-from tilewright.validate.network import Network, networks
+from tilewright.validate.network import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "bin" / "run_transformers.py"
@@ -34,10 +34,9 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(python: Path) -> dict[str, Network]:
+def built() -> dict[str, Network]:
     """Each encoder's whole network, without weights."""
-    made = networks([(choice.spec(), values(choice)) for choice in MINE], python, SCRIPT)
-    return dict(zip(names(MINE), made, strict=True))
+    return whole(MINE, "transformers")
 
 
 @pytest.mark.slow

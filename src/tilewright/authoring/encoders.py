@@ -8,6 +8,7 @@ from typing import Any
 
 from tilewright import ROOT
 from tilewright.contract.spec import ModelSpec
+from tilewright.registry.manifest import ENCODER_RUNNERS
 from tilewright.registry.registry import Registry, ResolvedModel
 
 FIGURES = ROOT / "benchmarks" / "zoo" / "encoders.json"
@@ -53,8 +54,8 @@ what its library gives, within 1e-5, and that the whole network has these tokens
 
 def encoders(registry: Registry) -> list[ResolvedModel]:
     """The registry's choices that give embeddings and whose runner tells its network, by name."""
-    runners = ("timm", "transformers")
-    found = (c for c in registry if c.task_name == "embed" and c.manifest.runner in runners)
+    own = (c for c in registry if c.manifest.runner in ENCODER_RUNNERS)
+    found = (choice for choice in own if choice.task_name == "embed")
     return sorted(found, key=lambda choice: (choice.gated, choice.model_name))
 
 

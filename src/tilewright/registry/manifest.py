@@ -119,6 +119,8 @@ Place = Annotated[str, AfterValidator(inside)]
 ConfigPath = Annotated[str, Field(min_length=1), AfterValidator(path_or_https)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Form = Literal["file", "folder"]
+ENCODER_RUNNERS = ("timm", "transformers")
+"""Those whose script can build a network without its weights: `build`, `check` and `encode`."""
 Address = Annotated[str, Field(pattern=r"^https://\S+$", max_length=400)]
 Fact = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
 Sources = dict[Address, list[Fact]]

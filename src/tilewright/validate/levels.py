@@ -28,7 +28,7 @@ from tilewright.errors import ProblemsError, TilewrightError
 from tilewright.registry.checks.target import ERROR, WARNING, Case, Target, Violation
 from tilewright.registry.documents import Where
 from tilewright.registry.locations import NotTaken, shown, source
-from tilewright.registry.manifest import Location
+from tilewright.registry.manifest import ENCODER_RUNNERS, Location
 from tilewright.registry.registry import local_path
 from tilewright.validate.rules.runtime import TOKENS, Run
 from tilewright.validate.rules.table import DRY_RUN, GOLDEN, LOAD, Named
@@ -203,7 +203,7 @@ def _loose(path: Path) -> Iterator[str]:
 def networks(work: Climb) -> Iterator[Named]:
     """Level 4, without weights: an encoder's network has the tokens and lengths it says."""
     manifest = work.target.manifest
-    if manifest.runner not in network.RUNNERS:
+    if manifest.runner not in ENCODER_RUNNERS:
         return
     cases = [(case, _values(case)) for case in work.target.cases]
     asked = [(case, values) for case, values in cases if isinstance(values, dict)]

@@ -1,7 +1,7 @@
 """What an encoder's network is without its weights: built where tensors have shapes only.
 
 On torch's `meta` device a network of a billion parameters is built in a second and takes no memory.
-Runners whose script has `build`, `check` and `encode` can be asked.
+`ENCODER_RUNNERS` can be asked.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from tilewright.environments.interpreters import child_env
 from tilewright.errors import UNAVAILABLE, TilewrightError
 from tilewright.runtime.pooling import pool
 
-RUNNERS = ("timm", "transformers")
-"""Those that can be asked."""
 SECONDS = 300  # to import torch and build every network, at most
 ASK = """
 import contextlib, json, runpy, sys, torch, torch._dynamo
