@@ -140,8 +140,9 @@ def test_what_is_damaged_in_the_work_folder_is_said_and_made_anew(
     assert checkout.run(tmp_path / "a.tif", out, *words).returncode == 0
     wanted = digests(out)
     for file, step in (("stores/a/*.zarr/labels/*/0/c/0/0", "MERGE"), ("merged.json", "MERGE")):
-        found = next(work.glob(f"*/*/{file}" if "/" in file else f"*/*/merged-*/{file}"))
-        hurt = found.resolve()  # PUBLISH's folder has a link to it
+        there = work.glob(f"*/*/{file}" if "/" in file else f"*/*/merged-*/{file}")
+        newest = max(there, key=lambda p: p.stat().st_mtime_ns)  # an earlier run's lies there, too
+        hurt = newest.resolve()  # PUBLISH's folder has a link to it
         data = bytearray(hurt.read_bytes())
         data[len(data) // 2] ^= 1
         hurt.write_bytes(data)
