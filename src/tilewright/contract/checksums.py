@@ -109,11 +109,11 @@ def compared(listing: Path) -> Iterator[tuple[str, str | None]]:
     except (OSError, ValueError):
         yield listing.name, "changed"
         return
-    tops = sorted({PurePosixPath(name).parts[0] for name in checksums})
-    gone = {top for top in tops if not (listing.parent / top).exists()}
-    yield from ((top, "went") for top in sorted(gone))
+    tops = sorted({name.partition("/")[0] for name in checksums})
+    gone = [top for top in tops if not (listing.parent / top).exists()]
+    yield from ((top, "went") for top in gone)
     for name, digest in checksums.items():
-        if PurePosixPath(name).parts[0] in gone:
+        if name.partition("/")[0] in gone:
             continue
         try:
             same = file_digest(listing.parent / name) == digest
